@@ -1,0 +1,500 @@
+"""Every noun of the lab: frozen dataclasses and Protocols, no I/O.
+
+An experiment is a value. A run turns it into events. A verdict is a pure function of them.
+All times are seconds on the host's monotonic clock, which every process of a lab shares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Strings = NDArray[np.str_]
+Undo = Callable[[], None]
+Settings = Mapping[str, str]
+Link = Literal["cache", "primary", "replica", "queue", "worker-primary", "replication"]
+Curve = Literal["steady", "ramp", "step", "viral"]
+
+CONTROL = "control"
+HOT_RANK = 0
+
+
+class Verdict(StrEnum):
+    """The answer of a claim, an arm or a run; the worst wins."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INVALID = "INVALID"
+
+    @staticmethod
+    def worst(verdicts: Sequence[Verdict]) -> Verdict:
+        """The worst of them, and INVALID of none: nothing checked proves nothing."""
+        order = list(Verdict)
+        return max(verdicts, key=order.index) if verdicts else Verdict.INVALID
+
+
+# --- what an experiment is ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Open arrivals: a rate curve over time, spread over Zipf keys with one hot key.
+
+    `steady` holds `rate_per_s`; `ramp` climbs from it to `peak_per_s` over the duration; `step`
+    jumps to the peak at `step_at_s`; `viral` climbs to the peak within `rise_s`, then decays as
+    (1 + t/tau_s)^-1.4 back to the base (Crane and Sornette 2008, research: docs/traffic.md).
+    """
+
+    rate_per_s: float
+    curve: Curve = "steady"
+    peak_per_s: float | None = None
+    step_at_s: float = 5.0
+    rise_s: float = 2.0
+    tau_s: float = 6.4
+    keys: int = 50
+    hot_share: float = 0.9
+    zipf_alpha: float = 1.0
+    timeout_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a fault's probe read: a figure that the fault must move."""
+
+    what: str
+    value: float
+    unit: str
+
+
+class Fault(Protocol):
+    """A failure to inject: it can undo itself, and probe whether it took effect."""
+
+    @property
+    def name(self) -> str:
+        """What a reader of the report calls it: `replica link +120 ms`."""
+
+    @property
+    def needs(self) -> str:
+        """The ability of a stack that it relies on, one of `Stack.can`."""
+
+    def inject(self, stack: Stack) -> Undo:
+        """Cause the failure, and return what undoes it."""
+
+    def probe(self, stack: Stack) -> Reading:
+        """Measure, through the part or link that is hit, the figure the fault should move."""
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        """Whether the reading moved as far as this fault should move it."""
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        """Whether the reading is back where it was."""
+
+
+@dataclass(frozen=True)
+class At:
+    """A fault on a segment's timeline; without `hold_s` it stays until the segment ends."""
+
+    second: float
+    fault: Fault
+    hold_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What theory says a measure should be, from measured inputs; NaN where it says nothing."""
+
+    formula: str
+    source: str
+    of: Callable[[Sequence[Segment]], float]
+    bound: bool = False  # an upper bound rather than a value
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to run the system: the settings that differ, and what theory expects of it."""
+
+    name: str
+    settings: Settings
+    naive: bool = False
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)
+    cost: str = ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval (`t95`) or the range it was seen in (`range`)."""
+
+    value: float
+    low: float
+    high: float
+    samples: int
+    interval: Literal["t95", "range"]
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a figure at all: no sample gives NaN, and NaN proves nothing."""
+        return self.samples > 0 and math.isfinite(self.value)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column of the table: a figure for each repetition, and how they become one."""
+
+    name: str
+    unit: str
+    title: str
+    of: Callable[[Segment], Floats]
+    summary: Callable[[Floats], Estimate]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a claim or check came to, and what it saw."""
+
+    text: str
+    verdict: Verdict
+    observed: str
+    arm: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something the run must show; `check` sees every arm's measures and raises nothing."""
+
+    text: str
+    arm: str | None
+    check: Callable[[Mapping[str, ArmResult]], tuple[Verdict, str]]
+    full_only: bool = False
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How long a run is: `rounds` interleaved segments an arm, each of `segment_s` seconds."""
+
+    name: Literal["quick", "full"]
+    rounds: int
+    segment_s: float
+    repetitions: int  # fewer repetitions (expiries) an arm than this make the run INVALID
+    control_s: float = 1.5
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, the traffic and faults that ask it, and the arms that answer."""
+
+    name: str
+    question: str
+    lesson: str
+    repetition: str  # what one repetition is called: "expiry"
+    traffic: Traffic
+    settings: Settings
+    faults: Sequence[At]
+    arms: Sequence[Arm]
+    measures: Sequence[Measure]
+    claims: Sequence[Claim]
+    headline: str  # the measure that answers the question
+    quick: Mode
+    full: Mode
+
+    def mode(self, *, full: bool) -> Mode:
+        """The long mode for numbers that are quoted, the short one otherwise."""
+        return self.full if full else self.quick
+
+    @property
+    def naive(self) -> Arm:
+        """The arm without the fix."""
+        (arm,) = (arm for arm in self.arms if arm.naive)
+        return arm
+
+
+# --- what a run saw ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Request records of one segment, a column each, in order of intended time.
+
+    `rank` is the key's Zipf rank (0 is the hot key); `served_from` is what `X-Cache` said;
+    `age_ms` is NaN, `version` and `status` are -1 and 0 where there was no answer.
+    """
+
+    intended_s: Floats
+    sent_s: Floats
+    done_s: Floats
+    rank: Ints
+    status: Ints
+    version: Ints
+    age_ms: Floats
+    outcome: Strings  # ok, fail or unknown: a timeout is unknown
+    served_from: Strings
+
+    @property
+    def latency_ms(self) -> Floats:
+        """From the intended time, so that a stalled generator cannot hide a stall."""
+        return (self.done_s - self.intended_s) * 1000
+
+    @property
+    def hot(self) -> NDArray[np.bool_]:
+        """Which of them asked for the hot key."""
+        return self.rank == HOT_RANK
+
+    def __len__(self) -> int:
+        return len(self.intended_s)
+
+
+@dataclass(frozen=True)
+class OriginQueries:
+    """Look-ups that reached a database, as the web processes logged them, ordered by `read_s`.
+
+    `read_s`: the cache read that missed was sent; `asked_s` and `answered_s`: the query itself;
+    `stored_s`: the value stood in the cache again (NaN if it never did).
+    """
+
+    rank: Ints
+    read_s: Floats
+    asked_s: Floats
+    answered_s: Floats
+    stored_s: Floats
+
+    def of_hot(self) -> OriginQueries:
+        """Only those for the hot key."""
+        keep = self.rank == HOT_RANK
+        return OriginQueries(
+            *(getattr(self, name)[keep] for name in self.__dataclass_fields__),
+        )
+
+    def __len__(self) -> int:
+        return len(self.read_s)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Counters read several times a second: `series[name]` against `t_s[name]`."""
+
+    t_s: Mapping[str, Floats]
+    series: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Generator:
+    """What the load generator says of itself in one segment."""
+
+    offered: int
+    sent: int
+    late: int
+    unsent: int
+    lag_p50_ms: float
+    lag_p99_ms: float
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Totals read at rest on both sides of a segment: each side's count of origin queries."""
+
+    postgres_origin_queries: int
+    app_origin_queries: int
+    redis_commands: int
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What one arm did in one round: all the evidence a measure may read."""
+
+    arm: str
+    round: int
+    settings: Settings
+    started_s: float
+    ended_s: float
+    web_processes: int
+    requests: Requests
+    origin: OriginQueries
+    samples: Samples
+    generator: Generator
+    counted: Counters  # how far each counter moved during the segment
+
+
+@dataclass(frozen=True)
+class FaultEvidence:
+    """One injection with its three readings; `None` is a reading that never came."""
+
+    fault: str
+    arm: str
+    injected_s: float
+    healed_s: float | None
+    before: Reading | None
+    during: Reading | None
+    after: Reading | None
+    took_effect: bool
+    healed: bool
+
+    @property
+    def proven(self) -> bool:
+        """It did what it should, and it is gone."""
+        return self.took_effect and self.healed
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """Ground truth of the click path: ids acknowledged to clients against rows in the primary."""
+
+    acknowledged: int
+    counted: int
+    lost: int
+    duplicated: int
+    unexpected: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a verdict is made from; `trouble` is why the run stopped early, if it did."""
+
+    plan: Mapping[str, Any]
+    mode: Mode
+    segments: Sequence[Segment]
+    control: Sequence[Segment]
+    faults: Sequence[FaultEvidence]
+    clicks: Clicks | None
+    trouble: str | None
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A prediction worked out for one arm."""
+
+    value: float
+    formula: str
+    source: str
+    bound: bool
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One row of the table."""
+
+    name: str
+    naive: bool
+    verdict: Verdict
+    measures: Mapping[str, Estimate]
+    predictions: Mapping[str, Predicted]
+    inputs: Mapping[str, float]
+    cost: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """The verdict of a run with all it rests on; `chaos.record` writes it as verdict.json."""
+
+    experiment: str
+    verdict: Verdict
+    arms: Sequence[ArmResult]
+    claims: Sequence[Finding]
+    checks: Sequence[Finding]
+    faults: Sequence[FaultEvidence]
+    generator: Generator
+    clicks: Clicks | None
+    trouble: str | None
+
+
+# --- what a run needs --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the lab finds the parts: directly for looking, by link for probing a fault."""
+
+    url: str  # the shortener as a user meets it, through nginx
+    web: Mapping[str, str]  # each web process by name, round nginx
+    worker: str
+    primary: str  # PostgreSQL DSN, round Toxiproxy
+    replica: str
+    redis: str
+    toxiproxy: str
+    links: Mapping[str, str]  # link name -> URL through Toxiproxy
+
+
+class PartDied(Exception):
+    """A part of the stack ended by itself: its name and the last lines of its log."""
+
+    def __init__(self, part: str, last_lines: Sequence[str]) -> None:
+        super().__init__(f"{part} died; its log ends:\n" + "\n".join(f"  {x}" for x in last_lines))
+        self.part = part
+        self.last_lines = tuple(last_lines)
+
+
+class StackError(Exception):
+    """The stack could not be started or reached; the message says what to do about it."""
+
+
+class Stack(Protocol):
+    """A running stack; nothing else differs between runtimes."""
+
+    @property
+    def endpoints(self) -> Endpoints: ...
+
+    @property
+    def can(self) -> frozenset[str]:
+        """What may be done to it: `kill`, `pause`, `toxic`."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The version of each part, for the record."""
+
+    def configure(self, settings: Settings) -> None:
+        """Restart web and worker with these settings, and return when they are ready."""
+
+    def kill(self, part: str) -> None:
+        """SIGKILL; the part stays down until `start`."""
+
+    def pause(self, part: str) -> None:
+        """SIGSTOP, until `resume`."""
+
+    def resume(self, part: str) -> None: ...
+
+    def start(self, part: str) -> None:
+        """Start a part that was killed, and return when it is ready."""
+
+    def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
+        """Put a toxic on a link; the toxic is there when this returns."""
+
+    def check(self) -> None:
+        """Raise `PartDied` if a part ended that nobody killed."""
+
+
+class Runtime(Protocol):
+    """A way to bring the stack up."""
+
+    @property
+    def name(self) -> str: ...
+
+    def up(self, settings: Settings, logs: Path) -> AbstractContextManager[Stack]:
+        """The stack, ready; on leaving, nothing of it is left behind."""
+
+
+class Load(Protocol):
+    """The load generator, one segment at a time."""
+
+    def prepare(self, traffic: Traffic) -> Sequence[str]:
+        """Create the links if there are none yet, follow each once; their codes by rank."""
+
+    def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
+        """Start a segment, and return its first moment on the monotonic clock."""
+
+    def finished(self) -> Generator | None:
+        """What the generator says of the segment once every answer is in, `None` before."""
+
+
+class Observer(Protocol):
+    """Eyes on the stack that do not pass through the links."""
+
+    def counters(self) -> Counters:
+        """Totals since the stack came up, once nothing is in flight any more."""
