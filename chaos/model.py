@@ -127,7 +127,6 @@ class Arm:
     settings: Settings
     naive: bool = False
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
-    cost: str = ""
 
 
 @dataclass(frozen=True)
@@ -193,8 +192,7 @@ class Experiment:
     """A question, the traffic and faults that ask it, and the arms that answer."""
 
     name: str
-    question: str
-    lesson: str
+    lesson: str  # the module's docstring: its first sentence is the question
     repetition: str  # what one repetition is called: "expiry"
     traffic: Traffic
     settings: Settings
@@ -203,12 +201,18 @@ class Experiment:
     measures: Sequence[Measure]
     claims: Sequence[Claim]
     headline: str  # the measure that answers the question
+    costs: Sequence[str]  # the measures that tell what a fix costs beside the naive arm
     quick: Mode
     full: Mode
 
     def mode(self, *, full: bool) -> Mode:
         """The long mode for numbers that are quoted, the short one otherwise."""
         return self.full if full else self.quick
+
+    @property
+    def question(self) -> str:
+        """The first paragraph of the lesson."""
+        return " ".join(self.lesson.strip().split("\n\n")[0].split())
 
     @property
     def naive(self) -> Arm:
@@ -246,7 +250,7 @@ class Requests:
     @property
     def hot(self) -> NDArray[np.bool_]:
         """Which of them asked for the hot key."""
-        return self.rank == HOT_RANK
+        return np.equal(self.rank, HOT_RANK)
 
     def __len__(self) -> int:
         return len(self.intended_s)
@@ -349,9 +353,18 @@ class Clicks:
 
     acknowledged: int
     counted: int
-    lost: int
-    duplicated: int
-    unexpected: int
+    lost: int  # acknowledged, and not in the table
+    duplicated: int  # rows beyond the first of an id
+    unexpected: int  # in the table beyond what unanswered and unrecorded requests explain
+    miscounted: int  # how far the links' totals are from the number of rows
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """The final state of the primary: (click id, code) of every click, and each link's total."""
+
+    clicks: Sequence[tuple[str, str]]
+    totals: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -387,7 +400,6 @@ class ArmResult:
     measures: Mapping[str, Estimate]
     predictions: Mapping[str, Predicted]
     inputs: Mapping[str, float]
-    cost: str
 
 
 @dataclass(frozen=True)
@@ -439,7 +451,8 @@ class Stack(Protocol):
     """A running stack; nothing else differs between runtimes."""
 
     @property
-    def endpoints(self) -> Endpoints: ...
+    def endpoints(self) -> Endpoints:
+        """Where its parts answer."""
 
     @property
     def can(self) -> frozenset[str]:
@@ -458,10 +471,14 @@ class Stack(Protocol):
     def pause(self, part: str) -> None:
         """SIGSTOP, until `resume`."""
 
-    def resume(self, part: str) -> None: ...
+    def resume(self, part: str) -> None:
+        """SIGCONT."""
 
     def start(self, part: str) -> None:
         """Start a part that was killed, and return when it is ready."""
+
+    def workdir(self, name: str) -> Path:
+        """A folder for a helper process: what runs in it ends with the lab, however that ends."""
 
     def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
         """Put a toxic on a link; the toxic is there when this returns."""
@@ -474,7 +491,8 @@ class Runtime(Protocol):
     """A way to bring the stack up."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """`embedded` or `compose`."""
 
     def up(self, settings: Settings, logs: Path) -> AbstractContextManager[Stack]:
         """The stack, ready; on leaving, nothing of it is left behind."""
@@ -497,4 +515,7 @@ class Observer(Protocol):
     """Eyes on the stack that do not pass through the links."""
 
     def counters(self) -> Counters:
-        """Totals since the stack came up, once nothing is in flight any more."""
+        """Totals so far, once nothing is in flight any more."""
+
+    def read_back(self) -> ReadBack:
+        """What the primary holds, once the click queue has drained."""

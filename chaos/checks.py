@@ -1,0 +1,229 @@
+"""Checks and claims: small functions that turn evidence into PASS, FAIL or INVALID, with reasons.
+
+A *claim* is what an experiment must show of its arms. A *check* guards the run itself: when one
+fails, the numbers prove nothing, and the run is INVALID rather than failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from chaos.measures import expiries
+from chaos.model import (
+    ArmResult,
+    Claim,
+    Clicks,
+    Estimate,
+    Evidence,
+    Finding,
+    Generator,
+    Measure,
+    Segment,
+    Verdict,
+)
+
+LATE_SHARE_MAX = 0.01
+
+# --- claims ------------------------------------------------------------------------------------
+
+Arms = Mapping[str, ArmResult]
+
+
+def shows_failure(arm: str, measure: Measure, *, share_of_prediction: float) -> Claim:
+    """The naive arm must show the failure, or the run tested nothing: INVALID, not FAIL."""
+
+    def check(arms: Arms) -> tuple[Verdict, str]:
+        seen, predicted = arms[arm].measures[measure.name], arms[arm].predictions[measure.name]
+        if not seen.known or not predicted.value > 0:
+            return Verdict.INVALID, "no data"
+        shown = seen.value >= share_of_prediction * predicted.value
+        observed = f"{_figure(seen)} {measure.unit}, theory {predicted.value:.1f}"
+        return (Verdict.PASS if shown else Verdict.INVALID), observed
+
+    text = f"{arm} shows the failure: {measure.title} ≥ {share_of_prediction:g} × theory"
+    return Claim(text, arm, check)
+
+
+def at_most(arm: str, measure: Measure, limit: float) -> Claim:
+    """The mean of an arm's measure is within a limit."""
+
+    def check(arms: Arms) -> tuple[Verdict, str]:
+        seen = arms[arm].measures[measure.name]
+        if not seen.known:
+            return Verdict.INVALID, "no data"
+        return _passed(seen.value <= limit), f"{_figure(seen)} {measure.unit}"
+
+    return Claim(f"{arm}: {measure.title} ≤ {limit:g}", arm, check)
+
+
+def follows_law(arm: str, measure: Measure, *, within: float, full_only: bool) -> Claim:
+    """The mean of an arm's measure is within a share of what theory predicts."""
+
+    def check(arms: Arms) -> tuple[Verdict, str]:
+        seen, predicted = arms[arm].measures[measure.name], arms[arm].predictions[measure.name]
+        if not seen.known or not predicted.value > 0:
+            return Verdict.INVALID, "no data"
+        close = abs(seen.value - predicted.value) <= within * predicted.value
+        observed = f"{_figure(seen)} {measure.unit}, theory {predicted.value:.2f}"
+        return _passed(close), observed
+
+    text = f"{arm}: {measure.title} within {within:.0%} of its law"
+    return Claim(text, arm, check, full_only)
+
+
+def fewer_than(arm: str, other: str, measure: Measure, *, share: float) -> Claim:
+    """The mean of an arm's measure is at most a share of another arm's."""
+
+    def check(arms: Arms) -> tuple[Verdict, str]:
+        seen, beside = arms[arm].measures[measure.name], arms[other].measures[measure.name]
+        if not seen.known or not beside.known:
+            return Verdict.INVALID, "no data"
+        observed = f"{_figure(seen)} {measure.unit}, {other} {_figure(beside)}"
+        return _passed(seen.value <= share * beside.value), observed
+
+    return Claim(f"{arm}: {measure.title} ≤ {share:g} × {other}'s", arm, check)
+
+
+def no_failures(measure: Measure) -> Claim:
+    """No arm fails a request; each arm must have sent some."""
+
+    def check(arms: Arms) -> tuple[Verdict, str]:
+        seen = {name: arm.measures[measure.name] for name, arm in arms.items()}
+        if not seen or not all(estimate.known for estimate in seen.values()):
+            return Verdict.INVALID, "no data"
+        failing = {name: round(e.value) for name, e in seen.items() if e.value > 0}
+        return _passed(not failing), _listed(failing) or "0 failed"
+
+    return Claim("no arm fails a request", None, check)
+
+
+def _passed(holds: bool) -> Verdict:
+    return Verdict.PASS if holds else Verdict.FAIL
+
+
+def _figure(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+# --- checks of the run itself ------------------------------------------------------------------
+
+Check = Callable[[Evidence], Finding]
+
+
+def ran_to_its_end(evidence: Evidence) -> Finding:
+    """Nothing stopped the run: no part died, nobody interrupted it."""
+    return _guard("the run came to its end", evidence.trouble is None, evidence.trouble or "it did")
+
+
+def control_is_healthy(evidence: Evidence) -> Finding:
+    """Without the fault, the naive arm answers every request: it is the fault that is shown."""
+    requests = sum(len(segment.requests) for segment in evidence.control)
+    failed = sum(int((s.requests.outcome != "ok").sum()) for s in evidence.control)
+    observed = f"{requests} requests, {failed} failed"
+    return _guard("the control without faults is healthy", requests > 0 and not failed, observed)
+
+
+def faults_are_proven(evidence: Evidence) -> Finding:
+    """Every injected fault moved its probe and was gone afterwards, in every segment."""
+    unproven = [fault for fault in evidence.faults if not fault.proven]
+    enough = len(evidence.faults) >= len(evidence.segments) * _faults_planned(evidence) > 0
+    observed = f"{len(evidence.faults) - len(unproven)} of {len(evidence.faults)} injections proven"
+    return _guard("every fault took effect and was healed", enough and not unproven, observed)
+
+
+def _faults_planned(evidence: Evidence) -> int:
+    return len(evidence.plan["faults"])
+
+
+def generator_was_on_time(evidence: Evidence) -> Finding:
+    """Every segment's requests were sent when they were due, within 10 ms, all but 1 %."""
+    worst = max(
+        (_late_share(segment.generator) for segment in evidence.segments), default=float("nan")
+    )
+    unsent = sum(segment.generator.unsent for segment in evidence.segments)
+    on_time = worst <= LATE_SHARE_MAX and unsent == 0
+    observed = f"worst segment {worst:.2%} late, {unsent} unsent"
+    return _guard("the generator was on time", on_time, observed)
+
+
+def _late_share(generator: Generator) -> float:
+    return generator.late / generator.sent if generator.sent else float("nan")
+
+
+def record_is_whole(evidence: Evidence) -> Finding:
+    """The record holds exactly the requests that the generator says it sent."""
+    missing = [
+        f"{s.arm} {s.generator.sent - len(s.requests):+d}"
+        for s in [*evidence.control, *evidence.segments]
+        if s.generator.sent != len(s.requests) or s.generator.offered != s.generator.sent
+    ]
+    complete = bool(evidence.segments) and not missing
+    return _guard("every request sent is on record", complete, ", ".join(missing) or "all are")
+
+
+def counters_agree(evidence: Evidence) -> Finding:
+    """Origin queries as Postgres counts them, as the app counts them, and as it logged them."""
+    apart = [
+        f"{segment.arm}: Postgres {pg}, app {app}, log {logged}"
+        for segment in evidence.segments
+        for pg, app, logged in [_origin_counts(segment)]
+        if not pg == app == logged
+    ]
+    total = sum(segment.counted.postgres_origin_queries for segment in evidence.segments)
+    agree = total > 0 and not apart
+    text = "Postgres and the app count the same origin queries"
+    return _guard(
+        text, agree, "; ".join(apart) or f"{total} in Postgres, in the app and in its log"
+    )
+
+
+def _origin_counts(segment: Segment) -> tuple[int, int, int]:
+    counted = segment.counted
+    return counted.postgres_origin_queries, counted.app_origin_queries, len(segment.origin)
+
+
+def enough_expiries(evidence: Evidence) -> Finding:
+    """Every arm repeated the failure as often as the mode promises."""
+    count: dict[str, int] = dict.fromkeys(evidence.plan["arms"], 0)
+    for segment in evidence.segments:
+        count[segment.arm] += len(expiries(segment))
+    needed = evidence.mode.repetitions
+    enough = bool(count) and min(count.values()) >= needed
+    return _guard(f"every arm saw at least {needed} expiries", enough, _listed(count))
+
+
+def clicks_are_exact(evidence: Evidence) -> Finding:
+    """Each acknowledged click is counted once: judged by id from the primary, after the drain."""
+    text = "every acknowledged click is counted exactly once"
+    clicks = evidence.clicks
+    if clicks is None or clicks.acknowledged == 0:
+        return Finding(text, Verdict.INVALID, "nothing was read back")
+    observed = (
+        f"{clicks.acknowledged} acknowledged, {clicks.lost} lost, {clicks.duplicated} duplicated,"
+        f" {clicks.unexpected} unexpected, totals off by {clicks.miscounted}"
+    )
+    return Finding(text, _passed(_wrong_clicks(clicks) == 0), observed)
+
+
+def _wrong_clicks(clicks: Clicks) -> int:
+    return clicks.lost + clicks.duplicated + clicks.unexpected + clicks.miscounted
+
+
+def _guard(text: str, holds: bool, observed: str) -> Finding:
+    return Finding(text, Verdict.PASS if holds else Verdict.INVALID, observed)
+
+
+RUN_CHECKS: Sequence[Check] = (
+    ran_to_its_end,
+    record_is_whole,
+    control_is_healthy,
+    faults_are_proven,
+    generator_was_on_time,
+    counters_agree,
+    enough_expiries,
+    clicks_are_exact,
+)
