@@ -1,0 +1,104 @@
+"""One crowd of visitors in one process: prepares links, runs segments, keeps the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+import gevent  # type: ignore[import-untyped]
+
+from chaos.model import Generator, Traffic
+from scenarios.arrivals import arrivals
+from scenarios.dispatcher import Dispatcher, Exchange, NoCollections, Tally
+from scenarios.history import History
+from scenarios.links import Links, PrepareError
+from scenarios.live import Live
+from scenarios.wire import Wire
+
+LEAD_S = 0.02
+UPKEEP_S = 1.0
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of traffic; `stream` of `streams` is this process's part of it."""
+
+    number: int
+    traffic: Traffic
+    duration_s: float
+    seed: int
+    stream: int = 0
+    streams: int = 1
+
+
+class Crowd:
+    """Everything a segment needs, kept from one to the next."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        live: Live,
+        history: History | None,
+        max_in_flight: int,
+        report: Callable[[Exchange], None],
+    ) -> None:
+        self.links = Links(wire)
+        self._wire = wire
+        self._live = live
+        self._history = history
+        self._max_in_flight = max_in_flight
+        self._report = report
+
+    def run(self, segment: Segment, started: Callable[[float], None]) -> Generator:
+        """Send all of a segment, wait for all answers, and say how the generator did.
+
+        `started` is told the first moment; `PrepareError` if there are too few links.
+        """
+        traffic = segment.traffic
+        if traffic.keys > len(self.links.codes):
+            raise PrepareError(f"{traffic.keys} keys, {len(self.links.codes)} links: prepare first")
+        dispatcher = self._dispatcher(segment)
+        batches = arrivals(
+            traffic,
+            segment.duration_s,
+            segment.seed,
+            stream=segment.stream,
+            streams=segment.streams,
+        )
+        upkeep = gevent.spawn(self._upkeep, dispatcher.tally)
+        try:
+            with NoCollections():
+                started_s = monotonic() + LEAD_S
+                started(started_s)
+                dispatcher.run(batches, started_s)
+                gevent.sleep(max(0.0, started_s + segment.duration_s - monotonic()))
+                dispatcher.drain()
+        finally:
+            upkeep.kill()
+            self._flush()
+        return dispatcher.tally.summary()
+
+    def _dispatcher(self, segment: Segment) -> Dispatcher:
+        observers = [self._live.observe, self._report]
+        if self._history is not None:
+            observers.append(self._history.observer(segment.number, self.links.codes))
+        dispatcher = Dispatcher(
+            self._wire,
+            self.links.requests(),
+            segment.traffic.timeout_s,
+            self._max_in_flight,
+            observers,
+        )
+        self._live.follow(dispatcher.tally)
+        return dispatcher
+
+    def _upkeep(self, tally: Tally) -> None:
+        while True:
+            gevent.sleep(UPKEEP_S)
+            self._flush()
+            NoCollections.sweep(tally.in_flight)
+
+    def _flush(self) -> None:
+        if self._history is not None:
+            self._history.flush()

@@ -1,0 +1,147 @@
+"""The open-loop dispatcher: every request leaves at its own time, whatever the others are doing.
+
+Latency counts from the intended time, so neither a stalled server nor a stalled generator can hide
+requests that should have been under way ("coordinated omission", G. Tene). What the generator
+itself failed to do is counted: `late` and `unsent`.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
+from typing import NamedTuple
+
+import gevent  # type: ignore[import-untyped]
+
+from chaos.model import Generator
+from scenarios.arrivals import Batch
+from scenarios.wire import Answer, Wire
+
+LATE_S = 0.010
+BURST = 64
+DRAIN_POLL_S = 0.005
+QUIET = 500
+
+_PER_LOG = 50.0  # buckets of 2 %
+_LAG_BUCKETS = 1200  # up to 26,000 s
+
+
+class Exchange(NamedTuple):
+    """One request that was sent, and its answer; times on the monotonic clock."""
+
+    number: int
+    rank: int
+    intended_s: float
+    sent_s: float
+    done_s: float
+    answer: Answer
+
+
+class Tally:
+    """What the generator did in one segment, in memory that does not grow."""
+
+    def __init__(self) -> None:
+        self.offered = self.sent = self.late = self.unsent = self.in_flight = 0
+        self._lags = array("Q", bytes(8 * _LAG_BUCKETS))
+
+    def note_sent(self, lag_s: float) -> None:
+        """One more left, `lag_s` after its intended time."""
+        self.sent += 1
+        if lag_s > LATE_S:
+            self.late += 1
+        bucket = int(_PER_LOG * math.log1p(max(lag_s, 0.0) * 1e6))
+        self._lags[min(bucket, _LAG_BUCKETS - 1)] += 1
+
+    def lag_ms(self, share: float) -> float:
+        """The dispatch lag that `share` of the requests stayed within, to 2 %; 0 without any."""
+        wanted, seen = share * self.sent, 0
+        for bucket, count in enumerate(self._lags):
+            seen += count
+            if count and seen >= wanted:
+                return math.expm1((bucket + 1) / _PER_LOG) / 1000
+        return 0.0
+
+    def summary(self) -> Generator:
+        """The figures that a run is judged by."""
+        return Generator(
+            self.offered, self.sent, self.late, self.unsent, self.lag_ms(0.5), self.lag_ms(0.99)
+        )
+
+
+class Dispatcher:
+    """Sends what arrives; one is made for each segment."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        requests: Sequence[bytes],
+        timeout_s: float,
+        max_in_flight: int,
+        observers: Sequence[Callable[[Exchange], None]],
+    ) -> None:
+        self.tally = Tally()
+        self._wire = wire
+        self._requests = requests
+        self._timeout_s = timeout_s
+        self._max_in_flight = max_in_flight
+        self._observers = observers
+
+    def run(self, batches: Iterable[Batch], started_s: float) -> None:
+        """Send each request at `started_s` plus its time, and return when the last has left."""
+        tally, spawn, burst = self.tally, gevent.spawn_raw, 0
+        for times, ranks in batches:
+            for intended_s, rank in zip((times + started_s).tolist(), ranks.tolist(), strict=True):
+                tally.offered += 1
+                wait_s = intended_s - monotonic()
+                if wait_s > 0:
+                    gevent.sleep(wait_s)
+                    burst = 0
+                elif (burst := burst + 1) % BURST == 0:
+                    gevent.sleep(0)
+                if tally.in_flight >= self._max_in_flight or -wait_s > self._timeout_s:
+                    tally.unsent += 1
+                    continue
+                tally.in_flight += 1
+                spawn(self._send, tally.offered, rank, intended_s)
+
+    def drain(self) -> None:
+        """Wait for every answer; each request has its own timeout, so this ends."""
+        while self.tally.in_flight:
+            gevent.sleep(DRAIN_POLL_S)
+
+    def _send(self, number: int, rank: int, intended_s: float) -> None:
+        tally, sent_s = self.tally, monotonic()
+        tally.note_sent(sent_s - intended_s)
+        try:
+            answer = self._wire.exchange(self._requests[rank], self._timeout_s)
+            seen = Exchange(number, rank, intended_s, sent_s, monotonic(), answer)
+            for observe in self._observers:
+                observe(seen)
+        finally:
+            tally.in_flight -= 1
+
+
+class NoCollections:
+    """Keeps the garbage collector out of a segment: a full pass would stall every request.
+
+    Reference counting frees nearly everything; `sweep` picks up the few cycles of failed requests.
+    """
+
+    def __enter__(self) -> NoCollections:
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        gc.enable()
+        gc.unfreeze()
+
+    @staticmethod
+    def sweep(in_flight: int) -> None:
+        """Collect the young while few requests are in flight, when that takes microseconds."""
+        if in_flight < QUIET:
+            gc.collect(0)

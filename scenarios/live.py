@@ -1,0 +1,87 @@
+"""What the generator is doing right now, for Prometheus: plain counters, read when scraped."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from scenarios.dispatcher import Exchange, Tally
+
+OUTCOMES = ("ok", "fail", "unknown")
+LATENCY_S = (
+    *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.075),
+    *(0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0),
+)
+LAG_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+COUNTED = {
+    "offered": "Requests that the rate curve asked for",
+    "sent": "Requests that left",
+    "late": "Requests that left more than 10 ms after their time",
+    "unsent": "Requests that could not be sent: the bound in flight or the timeout was reached",
+}
+
+
+class Histogram:
+    """Counts by bucket; the last is beyond every edge."""
+
+    def __init__(self, edges: tuple[float, ...]) -> None:
+        self._edges = edges
+        self._counts = [0] * (len(edges) + 1)
+        self._sum = 0.0
+
+    def add(self, value: float) -> None:
+        """One more value, in the unit of the edges."""
+        self._counts[bisect_left(self._edges, value)] += 1
+        self._sum += value
+
+    def cumulative(self) -> tuple[list[tuple[str, float]], float]:
+        """Buckets as Prometheus wants them, and the sum of all values."""
+        buckets, total = [], 0
+        for edge, count in zip((*map(str, self._edges), "+Inf"), self._counts, strict=True):
+            total += count
+            buckets.append((edge, float(total)))
+        return buckets, self._sum
+
+
+class Live(Collector):
+    """A Prometheus collector over all segments of this process."""
+
+    def __init__(self) -> None:
+        self._past = dict.fromkeys(COUNTED, 0)
+        self._tallies: list[Tally] = []
+        self._latency = {outcome: Histogram(LATENCY_S) for outcome in OUTCOMES}
+        self._lag = Histogram(LAG_S)
+
+    def follow(self, tally: Tally) -> None:
+        """Count a new segment too, and put the figures of those that are over together."""
+        for over in [old for old in self._tallies if not old.in_flight]:
+            self._tallies.remove(over)
+            for name in COUNTED:
+                self._past[name] += getattr(over, name)
+        self._tallies.append(tally)
+
+    def observe(self, seen: Exchange) -> None:
+        """One request is over."""
+        self._latency[seen.answer.outcome].add(seen.done_s - seen.intended_s)
+        self._lag.add(seen.sent_s - seen.intended_s)
+
+    def collect(self) -> Iterator[Metric]:
+        """Called for each scrape."""
+        for name, meaning in COUNTED.items():
+            total = self._past[name] + sum(getattr(tally, name) for tally in self._tallies)
+            yield CounterMetricFamily(f"linkstorm_requests_{name}", meaning, value=total)
+        in_flight = sum(tally.in_flight for tally in self._tallies)
+        yield GaugeMetricFamily("linkstorm_requests_in_flight", "Sent, no answer yet", in_flight)
+        latency = HistogramMetricFamily(
+            "linkstorm_request_seconds", "From the intended time to the answer", labels=["outcome"]
+        )
+        for outcome, histogram in self._latency.items():
+            latency.add_metric([outcome], *histogram.cumulative())
+        yield latency
+        lag = HistogramMetricFamily("linkstorm_dispatch_lag_seconds", "Sent after intended")
+        lag.add_metric([], *self._lag.cumulative())
+        yield lag

@@ -1,0 +1,80 @@
+"""What a user typed or the engine sent, checked and made into `Traffic`."""
+
+from __future__ import annotations
+
+import math
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, get_args
+
+from chaos.model import Curve, Traffic
+
+CURVES: tuple[str, ...] = get_args(Curve)
+MAX_KEYS = 100_000
+
+_NAMES = frozenset(field.name for field in fields(Traffic))
+_POSITIVE = ("rate_per_s", "tau_s", "timeout_s")
+_NOT_NEGATIVE = ("step_at_s", "rise_s", "zipf_alpha")
+
+
+def from_fields(given: Mapping[str, Any]) -> Traffic:
+    """Traffic from a JSON object; a `ValueError` says which field is wrong."""
+    if unknown := sorted(set(given) - _NAMES):
+        raise ValueError(f"unknown traffic field: {', '.join(unknown)}")
+    if "rate_per_s" not in given:
+        raise ValueError("traffic needs rate_per_s")
+    return checked(Traffic(**given))
+
+
+def from_options(options: Namespace) -> Traffic:
+    """Traffic from Locust's options: the start form of its web page, or the command line."""
+    return checked(
+        Traffic(
+            rate_per_s=options.rate,
+            curve=options.curve,
+            peak_per_s=options.peak,
+            keys=options.keys,
+            hot_share=options.hot_share,
+        )
+    )
+
+
+def checked(traffic: Traffic) -> Traffic:
+    """The same traffic, if every figure in it makes sense; else a `ValueError`."""
+    for name in _POSITIVE:
+        _require(name, getattr(traffic, name), above=0.0)
+    for name in _NOT_NEGATIVE:
+        _require(name, getattr(traffic, name), least=0.0)
+    _require("hot_share", traffic.hot_share, least=0.0, most=1.0)
+    _require("keys", traffic.keys, least=1, most=MAX_KEYS)
+    if not isinstance(traffic.keys, int):
+        raise ValueError(f"keys must be a whole number, not {traffic.keys!r}")
+    if traffic.curve not in CURVES:
+        raise ValueError(f"curve must be one of {', '.join(CURVES)}, not {traffic.curve!r}")
+    if traffic.curve != "steady":
+        _require("peak_per_s", traffic.peak_per_s, least=traffic.rate_per_s)
+    return traffic
+
+
+def number(name: str, value: Any, *, above: float = -math.inf) -> float:
+    """A finite number greater than `above`; else a `ValueError` that names it."""
+    _require(name, value, above=above)
+    return float(value)
+
+
+def _require(
+    name: str,
+    value: Any,
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a number, not {value!r}")
+    if not (above < value and least <= value <= most):
+        bounds = [f"above {above:g}"] * math.isfinite(above)
+        bounds += [f"at least {least:g}"] * math.isfinite(least)
+        bounds += [f"at most {most:g}"] * math.isfinite(most)
+        raise ValueError(f"{name} must be {' and '.join(bounds)}, not {value:g}")
