@@ -447,6 +447,16 @@ class StackError(Exception):
     """The stack could not be started or reached; the message says what to do about it."""
 
 
+class Clock(Protocol):
+    """Time as a run sees it, so that tests need not wait for it."""
+
+    def now_s(self) -> float:
+        """Seconds on the host's monotonic clock."""
+
+    def sleep(self, duration_s: float) -> None:
+        """Let time pass."""
+
+
 class Stack(Protocol):
     """A running stack; nothing else differs between runtimes."""
 

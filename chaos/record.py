@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from chaos.model import (
     Clicks,
+    Clock,
     Counters,
     Evidence,
     FaultEvidence,
@@ -50,9 +50,10 @@ class Damaged(Exception):
 class Writer:
     """An open run directory: events and samples go to disk as they happen."""
 
-    def __init__(self, path: Path, plan: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, plan: Mapping[str, Any], clock: Clock) -> None:
         path.mkdir(parents=True)
         self.path = path
+        self._clock = clock
         self.logs = path / "logs"
         self.logs.mkdir()
         _write_json(path / "plan.json", plan)
@@ -62,8 +63,8 @@ class Writer:
         self._samples.writerow(("t_s", "name", "value"))
 
     def event(self, kind: str, **data: object) -> None:
-        """Append one event, stamped with the monotonic clock."""
-        self._events.write(json.dumps({"t_s": time.monotonic(), "kind": kind, **data}) + "\n")
+        """Append one event, stamped with the clock of the run."""
+        self._events.write(json.dumps({"t_s": self._clock.now_s(), "kind": kind, **data}) + "\n")
 
     def sample(self, t_s: float, values: Mapping[str, float]) -> None:
         """Append one reading of several counters taken at the same moment."""

@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from chaos.model import (
     CONTROL,
     Arm,
     At,
+    Clock,
     Counters,
     Experiment,
     Fault,
@@ -46,6 +47,18 @@ CONTROL_ROUND = -1
 Progress = Callable[[int, int, str], None]
 
 
+class HostClock:
+    """The monotonic clock that all processes of the host share."""
+
+    def now_s(self) -> float:
+        """Seconds since some fixed moment."""
+        return time.monotonic()
+
+    def sleep(self, duration_s: float) -> None:
+        """Block this thread."""
+        time.sleep(duration_s)
+
+
 @dataclass(frozen=True)
 class Lab:
     """What a run stands on: a runtime, and how load and observer are opened on its stack."""
@@ -53,6 +66,7 @@ class Lab:
     runtime: Runtime
     load: Callable[[Stack, Path], AbstractContextManager[Load]]
     observe: Callable[[Stack, Writer], AbstractContextManager[Observer]]
+    clock: Clock = field(default_factory=HostClock)
 
 
 @dataclass(frozen=True)
@@ -77,13 +91,13 @@ def run(order: Order, lab: Lab, directory: Path, progress: Progress) -> None:
     Raises:
         KeyboardInterrupt: after everything was healed and stopped.
     """
-    writer = Writer(directory, _plan(order, lab))
+    writer = Writer(directory, _plan(order, lab), lab.clock)
     try:
         progress(0, _steps(order), f"starting the {lab.runtime.name} stack")
         with lab.runtime.up(order.settings_of(order.experiment.naive), writer.logs) as stack:
             writer.event("up", versions=dict(stack.versions))
             with lab.load(stack, directory) as load, lab.observe(stack, writer) as observer:
-                _Run(order, stack, load, observer, writer, progress).all_segments()
+                _Run(order, stack, load, observer, writer, progress, lab.clock).all_segments()
                 writer.read_back(observer.read_back())
         writer.event("finished")
     except (PartDied, StackError) as error:
@@ -110,6 +124,7 @@ class _Run:
         observer: Observer,
         writer: Writer,
         progress: Progress,
+        clock: Clock,
     ) -> None:
         self.order = order
         self.stack = stack
@@ -117,6 +132,7 @@ class _Run:
         self.observer = observer
         self.writer = writer
         self.progress = progress
+        self.clock = clock
         self.number = 0
 
     def all_segments(self) -> None:
@@ -140,7 +156,7 @@ class _Run:
         self.progress(self.number, _steps(self.order), name or f"{arm.name} · round {number + 1}")
         self.stack.configure(settings)
         self._prepare()
-        before, from_s = self.observer.counters(), time.monotonic()
+        before, from_s = self.observer.counters(), self.clock.now_s()
         seed = self.order.seed * 1000 + self.number
         started_s = self.load.start(self.number, traffic, duration_s, seed)
         with self._timeline(name or arm.name, faults, started_s, duration_s):
@@ -154,7 +170,7 @@ class _Run:
             settings=dict(settings),
             web_processes=len(self.stack.endpoints.web),
             from_s=from_s,
-            to_s=time.monotonic(),
+            to_s=self.clock.now_s(),
             started_s=started_s,
             ended_s=started_s + duration_s,
             generator=asdict(generator),
@@ -171,14 +187,14 @@ class _Run:
     def _answers(self, deadline_s: float) -> Generator:
         """Wait until every answer is in, with an eye on every part."""
         while (generator := self.load.finished()) is None:
-            if time.monotonic() > deadline_s:
+            if self.clock.now_s() > deadline_s:
                 raise StackError("the load generator did not finish its segment in time")
             self._look()
         return generator
 
     def _look(self) -> None:
         self.stack.check()
-        time.sleep(POLL_S)
+        self.clock.sleep(POLL_S)
 
     @contextmanager
     def _timeline(
@@ -204,7 +220,7 @@ class _Run:
             yield
 
     def _wait_until(self, moment_s: float) -> None:
-        while time.monotonic() < moment_s:
+        while self.clock.now_s() < moment_s:
             self._look()
 
     @contextmanager
@@ -213,14 +229,14 @@ class _Run:
         if fault.needs not in self.stack.can:
             raise StackError(f"{fault.name}: this stack cannot do {fault.needs!r}")
         readings: dict[str, Reading | None] = {"before": _probe(fault, self.stack)}
-        injected_s, healed_s = time.monotonic(), None
+        injected_s, healed_s = self.clock.now_s(), None
         undo = fault.inject(self.stack)
         try:
             readings["during"] = _probe(fault, self.stack)
             yield
         finally:
             undo()
-            healed_s = time.monotonic()
+            healed_s = self.clock.now_s()
             readings["after"] = _probe(fault, self.stack)
             self._prove(arm, fault, injected_s, healed_s, readings)
 
@@ -278,7 +294,7 @@ def _plan(order: Order, lab: Lab) -> dict[str, Any]:
         ],
         "command": order.command,
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
-        "began_s": time.monotonic(),
+        "began_s": lab.clock.now_s(),
         "commit": _commit(),
         "machine": _machine(),
         "linkstorm": version("linkstorm"),

@@ -1,0 +1,379 @@
+"""A stack that exists only in arithmetic: whole experiments in milliseconds, with seeded faults.
+
+It simulates a hot key that expires under Poisson arrivals for each way to fill a miss, and writes
+the same files that real parts write. `Flaw` names what a test wants to go wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import json
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chaos.experiments import load as load_experiment
+from chaos.model import (
+    Counters,
+    Endpoints,
+    Fault,
+    Generator,
+    PartDied,
+    ReadBack,
+    Reading,
+    Settings,
+    Stack,
+    Traffic,
+    Undo,
+)
+from chaos.record import SCHEMAS, Writer
+from chaos.run import Lab, Order
+
+HIT_S = 0.001
+STEP_S = 0.0004
+ORIGIN_S = 0.0008
+
+
+class FakeClock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.t_s = 1000.0
+
+    def now_s(self) -> float:
+        return self.t_s
+
+    def sleep(self, duration_s: float) -> None:
+        self.t_s += max(duration_s, 0.0)
+
+
+@dataclass
+class World:
+    """Everything the fake parts share; `flaws` is what a test wants to go wrong."""
+
+    flaws: frozenset[str] = frozenset()
+    clock: FakeClock = field(default_factory=FakeClock)
+    settings: dict[str, str] = field(default_factory=dict)
+    latency_ms: float = 0.0
+    toxics: list[str] = field(default_factory=list)
+    running: bool = False
+    logs: Path = Path()
+    origin_queries: int = 0
+    redis_commands: float = 0.0
+    clicks: list[tuple[str, str]] = field(default_factory=list)
+    samples: list[tuple[float, float]] = field(default_factory=list)
+    segments: int = 0
+
+    def has(self, flaw: str) -> bool:
+        return flaw in self.flaws
+
+
+class FakeRuntime:
+    name = "fake"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    @contextmanager
+    def up(self, settings: Settings, logs: Path) -> Iterator[Stack]:
+        self.world.logs, self.world.settings, self.world.running = logs, dict(settings), True
+        try:
+            yield FakeStack(self.world)
+        finally:
+            self.world.running = False
+
+
+class FakeStack:
+    versions: Mapping[str, str] = {"postgres": "fake"}
+    can = frozenset({"toxic"})
+    endpoints = Endpoints(
+        url="", web={"web-1": "", "web-2": ""}, worker="", primary="", replica="", redis="",
+        toxiproxy="", links={"replica": ""},
+    )  # fmt: skip
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def configure(self, settings: Settings) -> None:
+        self.world.settings = dict(settings)
+
+    def kill(self, part: str) -> None:
+        raise NotImplementedError
+
+    pause = resume = start = kill
+
+    def workdir(self, name: str) -> Path:
+        return self.world.logs
+
+    def toxic(self, link: str, kind: str, stream: str, **attributes: float) -> Undo:
+        self.world.toxics.append(link)
+        if not self.world.has("fault does nothing"):
+            self.world.latency_ms += attributes["latency"]
+
+        def undo() -> None:
+            self.world.toxics.remove(link)
+            if not self.world.has("fault stays"):
+                self.world.latency_ms -= attributes["latency"]
+
+        return undo
+
+    def check(self) -> None:
+        if self.world.has("part dies") and self.world.segments >= 3:
+            raise PartDied("web-1", ["Traceback", "MemoryError"])
+        if self.world.has("interrupted") and self.world.segments >= 3:
+            raise KeyboardInterrupt
+
+
+@dataclass(frozen=True)
+class FakeSlow:
+    """`chaos.faults.Slow` without sockets: its probe reads the fake's own latency."""
+
+    world: World
+    latency_ms: float
+    name: str = "replica link slow"
+    needs: str = "toxic"
+
+    def inject(self, stack: Stack) -> Undo:
+        return stack.toxic("replica", "latency", "downstream", latency=self.latency_ms)
+
+    def probe(self, stack: Stack) -> Reading:
+        if self.world.has("probe fails"):
+            raise ConnectionError("no answer")
+        return Reading("SELECT 1", self.world.latency_ms + 0.5, "ms")
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        return during.value - before.value >= 0.9 * self.latency_ms
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        return after.value - before.value <= 0.1 * self.latency_ms
+
+
+# --- the simulation ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Query:
+    read_s: float
+    stored_s: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    intended_s: float
+    done_s: float
+    served_from: str
+    age_ms: float
+
+
+class HotKey:
+    """One cached key, the look-ups under way for it, and the rules of each way to fill it."""
+
+    def __init__(self, settings: Mapping[str, str], delta_s: float, start_s: float, seed: int):
+        self.fill = settings["CACHE_FILL"]
+        self.ttl_s = float(settings["CACHE_TTL_S"])
+        self.beta = float(settings.get("XFETCH_BETA", "1"))
+        self.delta_s = delta_s
+        self.random = random.Random(seed)
+        self.read_s = start_s
+        self.expiry_s = start_s + self.ttl_s
+        self.landing: list[tuple[float, float]] = []
+        self.queries: list[Query] = []
+        self.flights: dict[str, float] = {}
+
+    def follow(self, t_s: float, process: int) -> Answer:
+        while self.landing and self.landing[0][0] <= t_s:
+            self.expiry_s, self.read_s = (lambda s, r: (s + self.ttl_s, r))(
+                *heapq.heappop(self.landing)
+            )
+        fresh = t_s < self.expiry_s
+        rule: Callable[[float, int, bool], Answer] = getattr(self, f"_{self.fill}")
+        return rule(t_s, process, fresh)
+
+    def _query(self, t_s: float) -> float:
+        answered_s = t_s + STEP_S + self.delta_s
+        stored_s = answered_s + STEP_S
+        self.queries.append(Query(t_s, stored_s))
+        heapq.heappush(self.landing, (stored_s, answered_s))
+        return stored_s
+
+    def _hit(self, t_s: float, label: str = "hit") -> Answer:
+        return Answer(t_s, t_s + HIT_S, label, (t_s - self.read_s) * 1000)
+
+    def _own(self, t_s: float, label: str = "miss") -> Answer:
+        return Answer(t_s, self._query(t_s) + STEP_S, label, 2 * STEP_S * 1000)
+
+    def _direct(self, t_s: float, process: int, fresh: bool) -> Answer:
+        return self._hit(t_s) if fresh else self._own(t_s)
+
+    def _joined(self, t_s: float, flight: str, fresh: bool) -> Answer:
+        if fresh:
+            return self._hit(t_s)
+        if self.flights.get(flight, -math.inf) > t_s:
+            return Answer(t_s, self.flights[flight] + STEP_S, "wait", 2 * STEP_S * 1000)
+        self.flights[flight] = self._query(t_s)
+        return Answer(t_s, self.flights[flight] + STEP_S, "miss", 2 * STEP_S * 1000)
+
+    def _singleflight(self, t_s: float, process: int, fresh: bool) -> Answer:
+        return self._joined(t_s, f"process {process}", fresh)
+
+    def _lock(self, t_s: float, process: int, fresh: bool) -> Answer:
+        return self._joined(t_s, "all", fresh)
+
+    _lease = _lock
+
+    def _xfetch(self, t_s: float, process: int, fresh: bool) -> Answer:
+        draw_s = -self.delta_s * self.beta * math.log(1 - self.random.random())
+        if fresh and t_s + draw_s < self.expiry_s:
+            return self._hit(t_s)
+        return self._own(t_s, "early" if fresh else "miss")
+
+    def _swr(self, t_s: float, process: int, fresh: bool) -> Answer:
+        if not fresh and self.flights.get("all", -math.inf) <= t_s:
+            self.flights["all"] = self._query(t_s)
+        return self._hit(t_s, "hit" if fresh else "stale")
+
+
+# --- load and observer -------------------------------------------------------------------------
+
+
+class FakeLoad:
+    def __init__(self, world: World, directory: Path) -> None:
+        self.world = world
+        self.shard = (directory / "requests-fake.csv").open("w", newline="", encoding="utf-8")
+        self.rows = csv.writer(self.shard)
+        self.rows.writerow(SCHEMAS["requests"])
+        self.current: tuple[int, Traffic, float, int, float] | None = None
+
+    def prepare(self, traffic: Traffic) -> Sequence[str]:
+        return [f"code{rank}" for rank in range(traffic.keys)]
+
+    def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
+        self.current = (segment, traffic, duration_s, seed, self.world.clock.now_s())
+        self.world.segments = segment
+        return self.world.clock.now_s()
+
+    def finished(self) -> Generator | None:
+        assert self.current is not None
+        _, _, duration_s, _, started_s = self.current
+        if self.world.clock.now_s() < started_s + duration_s + 0.5:
+            return None
+        return self._simulate(*self.current)
+
+    def _simulate(
+        self, segment: int, traffic: Traffic, duration_s: float, seed: int, started_s: float
+    ) -> Generator:
+        world = self.world
+        draw = random.Random(seed)
+        delta_s = ORIGIN_S + world.latency_ms / 1000
+        key = HotKey(world.settings, delta_s, started_s, seed)
+        answers, t_s = [], started_s
+        while (t_s := t_s + draw.expovariate(traffic.rate_per_s * traffic.hot_share)) < (
+            started_s + duration_s
+        ):
+            answers.append(key.follow(t_s, draw.randrange(2)))
+        self._write(segment, answers)
+        self._log(key.queries)
+        self._count(answers, key.queries, started_s, duration_s)
+        sent = len(answers)
+        late = sent // 20 if world.has("generator late") else 0
+        return Generator(sent, sent, late, 0, 0.2, 30.0 if late else 1.0)
+
+    def _write(self, segment: int, answers: Sequence[Answer]) -> None:
+        world = self.world
+        for number, answer in enumerate(answers):
+            click_id = f"{segment}-{number}"
+            failed = world.has("requests fail") and number == 7
+            outcome, status = ("fail", 500) if failed else ("ok", 302)
+            if not failed:
+                world.clicks.append((click_id, "code0"))
+            if world.has("record truncated") and number == 5:
+                continue
+            self.rows.writerow(
+                [
+                    *(segment, number, 0, "follow", 0, "code0", 1),
+                    *(answer.intended_s, answer.intended_s + 0.0002, answer.done_s),
+                    *(outcome, status, answer.served_from, round(answer.age_ms, 3)),
+                    *("" if failed else click_id, ""),
+                ]
+            )
+        self.shard.flush()
+
+    def _log(self, queries: Sequence[Query]) -> None:
+        with (self.world.logs / "web-1.log").open("a", encoding="utf-8") as log:
+            for query in queries:
+                line = {
+                    "event": "origin_query", "key": "code0", "db": "replica",
+                    "read_s": query.read_s, "asked_s": query.read_s + STEP_S,
+                    "answered_s": query.stored_s - STEP_S, "stored_s": query.stored_s,
+                }  # fmt: skip
+                log.write(json.dumps(line) + "\n")
+            log.write("this line is no JSON\n")
+
+    def _count(
+        self, answers: Sequence[Answer], queries: Sequence[Query], from_s: float, span_s: float
+    ) -> None:
+        world = self.world
+        world.origin_queries += len(queries)
+        times = sorted([a.intended_s for a in answers] + [q.stored_s for q in queries] * 2)
+        for tick in range(int(span_s * 10)):
+            t_s = from_s + tick / 10
+            world.samples.append((t_s, world.redis_commands + sum(t < t_s for t in times)))
+        world.redis_commands += len(times)
+
+
+class FakeObserver:
+    def __init__(self, world: World, writer: Writer) -> None:
+        self.world = world
+        self.writer = writer
+
+    def counters(self) -> Counters:
+        world = self.world
+        for t_s, commands in world.samples:
+            self.writer.sample(t_s, {"redis_commands": commands})
+        world.samples.clear()
+        missed = world.segments if world.has("Postgres miscounts") else 0
+        return Counters(
+            world.origin_queries - missed, world.origin_queries, int(world.redis_commands)
+        )
+
+    def read_back(self) -> ReadBack:
+        clicks = list(self.world.clicks)
+        if self.world.has("click lost"):
+            clicks.pop()
+        if self.world.has("click doubled"):
+            clicks.append(clicks[0])
+        total = len(clicks) + (3 if self.world.has("total wrong") else 0)
+        return ReadBack(clicks, {"code0": total})
+
+
+def lab(world: World) -> Lab:
+    """A lab whose every part is fake."""
+
+    @contextmanager
+    def load(_: Stack, directory: Path) -> Iterator[FakeLoad]:
+        fake = FakeLoad(world, directory)
+        yield fake
+        fake.shard.close()
+
+    @contextmanager
+    def observe(_: Stack, writer: Writer) -> Iterator[FakeObserver]:
+        yield FakeObserver(world, writer)
+
+    return Lab(FakeRuntime(world), load, observe, world.clock)
+
+
+def herd_order(world: World, *, full: bool = False, seed: int = 7, fault: Fault | None = None):  # type: ignore[no-untyped-def]
+    """The thundering-herd experiment, with its fault probing the fake."""
+    from dataclasses import replace
+
+    from chaos.model import At
+
+    experiment = load_experiment("thundering-herd")
+    experiment = replace(experiment, faults=[At(0.0, fault or FakeSlow(world, 120))])
+    return Order(
+        experiment, experiment.mode(full=full), experiment.arms, {}, seed, "linkstorm run …"
+    )
