@@ -26,14 +26,14 @@ def rate_of(traffic: Traffic, duration_s: float) -> Rate:
     A ramp takes `duration_s`, or the first minute of a run without an end, then holds the peak.
     """
     base = traffic.rate_per_s
-    rise = peak_of(traffic) - base
+    peak = peak_of(traffic)
     if traffic.curve == "ramp":
         climb_s = duration_s if math.isfinite(duration_s) else ENDLESS_RAMP_S
-        return lambda t: base + rise * _ramp(t, climb_s)
+        return lambda t: np.minimum(base + (peak - base) * t / climb_s, peak)
     if traffic.curve == "step":
-        return lambda t: base + rise * (t >= traffic.step_at_s)
+        return lambda t: np.where(t < traffic.step_at_s, base, peak)
     if traffic.curve == "viral":
-        return lambda t: base + rise * _viral(t, traffic.rise_s, traffic.tau_s)
+        return lambda t: base + (peak - base) * _viral(t, traffic.rise_s, traffic.tau_s)
     return lambda t: np.full_like(t, base)
 
 
@@ -42,12 +42,6 @@ def peak_of(traffic: Traffic) -> float:
     if traffic.curve == "steady" or traffic.peak_per_s is None:
         return traffic.rate_per_s
     return traffic.peak_per_s
-
-
-def _ramp(t: Floats, climb_s: float) -> Floats:
-    """From 0 to 1 within `climb_s`, then 1."""
-    climbed: Floats = np.minimum(t / climb_s, 1.0)
-    return climbed
 
 
 def _viral(t: Floats, rise_s: float, tau_s: float) -> Floats:

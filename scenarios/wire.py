@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 class Connection:
     """A socket and the parser of the answers on it, one request at a time."""
 
-    __slots__ = ("_done", "_parser", "_socket", "body", "headers")
+    __slots__ = ("_done", "_parser", "_socket", "body", "headers", "reusable")
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -39,6 +39,7 @@ class Connection:
         self._done = False
         self.headers: dict[bytes, bytes] = {}
         self.body = b""
+        self.reusable = False  # whether the server keeps it open, as its last answer said
 
     def exchange(self, request: bytes) -> int:
         """Send, wait for the whole answer, and return its status; `OSError` if the line breaks."""
@@ -50,11 +51,6 @@ class Connection:
                 raise ConnectionResetError("closed before the answer was complete")
             self._parser.feed_data(received)
         return int(self._parser.get_status_code())
-
-    @property
-    def reusable(self) -> bool:
-        """Whether the server keeps it open, as far as its last answer says."""
-        return bool(self._parser.should_keep_alive())
 
     def is_alive(self) -> bool:
         """Whether it is still open and silent, as an idle connection should be."""
@@ -79,7 +75,8 @@ class Connection:
         self.body += body
 
     def on_message_complete(self) -> None:
-        """Called by the parser."""
+        """Called by the parser, which forgets what the answer said as soon as this returns."""
+        self.reusable = self._parser.should_keep_alive()
         self._done = True
 
 
