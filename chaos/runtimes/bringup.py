@@ -1,0 +1,53 @@
+"""Bring every part up in the order that their needs allow, and as much as possible at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from chaos.runtimes import postgres
+from chaos.runtimes.parts import Part, concurrently
+from chaos.runtimes.topology import DATABASES, SHORTENER, Ports, link_port, write_nginx_conf
+
+Parts = Mapping[str, Part]
+
+
+def bring_up(install: Path, parts: Parts, ports: Ports, populate: Callable[[], None]) -> None:
+    """Start all parts; return when each is ready and the replica has the schema.
+
+    `populate` makes the links; it is called once Toxiproxy answers.
+    """
+
+    def toxiproxy() -> None:
+        parts["toxiproxy"].start()
+        populate()
+
+    def nginx() -> None:
+        write_nginx_conf(parts["nginx"], ports)
+        parts["nginx"].start()
+
+    concurrently(partial(_databases, install, parts, ports), toxiproxy, nginx, parts["redis"].start)
+    wait_for_replica(parts["replica"], ports)
+    concurrently(*(parts[name].start for name in SHORTENER))
+
+
+def _databases(install: Path, parts: Parts, ports: Ports) -> None:
+    """Start primary and replica, and put the schema on the primary."""
+    primary, replica = parts["primary"], parts["replica"]
+    postgres.create(install, primary)
+    postgres.copy(primary, replica)
+    for name in DATABASES:
+        postgres.configure(parts[name], ports[name], ports[link_port("replication")])
+    primary.start()
+    postgres.prepare(ports["primary"])
+    replica.start()
+
+
+def wait_for_replica(replica: Part, ports: Ports) -> None:
+    """Return when the replica has all that the primary has by now."""
+    end = postgres.fetch(ports["primary"], "SELECT pg_current_wal_flush_lsn()")
+    reached = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s, false)"
+    replica.wait_until(
+        lambda: postgres.fetch(ports["replica"], reached, end) is True, "had the primary's schema"
+    )

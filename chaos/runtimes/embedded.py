@@ -1,0 +1,196 @@
+"""The stack as plain processes from wheels: no Docker, no root needed, up in seconds."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import requests
+
+from chaos.model import Endpoints, Link, Settings, Stack, StackError, Undo
+from chaos.runtimes import postgres, probes
+from chaos.runtimes.account import open_to, postgres_account, usable_install
+from chaos.runtimes.binaries import postgres_install
+from chaos.runtimes.bringup import bring_up
+from chaos.runtimes.guarded import Guardian, guarded
+from chaos.runtimes.parts import Part, concurrently
+from chaos.runtimes.ports import is_free, reserved
+from chaos.runtimes.topology import (
+    PARTS,
+    SHORTENER,
+    Ports,
+    Workshop,
+    clean_environment,
+    endpoints,
+    environment,
+    port_names,
+    proxies,
+)
+from chaos.runtimes.trouble import readable
+
+NO_SUCH_PAGE = "/no/such/page"  # answered by a web process alone: two segments are no code
+WEB_ONLY = (
+    "CACHE_", "CLICK_", "FILL_", "NEGATIVE_", "POOL_", "PRIMARY_POOL_", "PUBLIC_", "REPLICA_",
+    "VERSION_", "XFETCH_",
+)  # fmt: skip
+
+
+class Embedded:
+    """Runs the stack on this machine; `port` fixes the one that users meet, nginx's."""
+
+    name = "embedded"
+
+    def __init__(self, python: str = sys.executable, port: int | None = None) -> None:
+        self._python = python
+        self._port = port
+
+    @contextmanager
+    def up(self, settings: Settings, logs: Path) -> Iterator[Stack]:
+        """The stack, ready; each part's output is added to `logs/<part>.log`.
+
+        Afterwards no process, port, folder or shared memory of it is left, however this ends,
+        even if this process was killed.
+
+        Raises:
+            StackError: it cannot be brought up; the message says what to do.
+        """
+        with reserved(port_names()) as ports, ExitStack() as ended:
+            if self._port is not None:
+                ports["nginx"] = _asked_for(self._port)
+            with self._guarded(logs) as guardian:
+                with readable(guardian.folder):
+                    stack = EmbeddedStack(self._workshop(guardian, logs, ports), guardian, settings)
+                    ended.callback(stack.reap)
+                    stack.bring_up()
+                yield stack
+
+    @contextmanager
+    def _guarded(self, logs: Path) -> Iterator[Guardian]:
+        with ExitStack() as entered:
+            with readable(logs):
+                logs.mkdir(parents=True, exist_ok=True)
+                guardian = entered.enter_context(
+                    guarded(self._python, clean_environment(), logs.resolve() / "guardian.log")
+                )
+            yield guardian
+
+    def _workshop(self, guardian: Guardian, logs: Path, ports: Ports) -> Workshop:
+        account = postgres_account()
+        open_to(account, guardian.folder)
+        install = usable_install(postgres_install(), account, guardian.folder)
+        return Workshop(self._python, guardian.folder, logs.resolve(), ports, account, install)
+
+
+class EmbeddedStack:
+    """The stack as processes of this machine."""
+
+    can = frozenset({"kill", "pause", "toxic"})
+
+    def __init__(self, workshop: Workshop, guardian: Guardian, settings: Settings) -> None:
+        self._workshop = workshop
+        self._guardian = guardian
+        self._ports = workshop.ports
+        self._settings = dict(settings)
+        self._parts = {name: workshop.part(name, settings) for name in PARTS}
+        self.endpoints: Endpoints = endpoints(self._ports)
+        self.versions: Mapping[str, str] = {}
+
+    def bring_up(self) -> None:
+        """Start everything, and return when a request finds its way through."""
+        bring_up(self._workshop.install, self._parts, self._ports, self._populate)
+        self._wait_for_nginx()
+        self.versions = self._read_versions()
+
+    def configure(self, settings: Settings) -> None:
+        """Restart the web processes, and the worker if this concerns it, with these settings."""
+        changed = {key for key, _ in self._settings.items() ^ settings.items()}
+        concerned = [
+            self._parts[name]
+            for name in SHORTENER
+            if name != "worker" or any(not key.startswith(WEB_ONLY) for key in changed)
+        ]
+        self._settings = dict(settings)
+        for part in concerned:
+            part.environment = environment(part.name, self._ports, settings)
+        concurrently(*(part.restart for part in concerned))
+        self._wait_for_nginx()
+
+    def kill(self, part: str) -> None:
+        """SIGKILL all processes of a part; it stays down until `start`."""
+        self._part(part).kill()
+
+    def pause(self, part: str) -> None:
+        """SIGSTOP, until `resume`."""
+        self._part(part).pause()
+
+    def resume(self, part: str) -> None:
+        """SIGCONT."""
+        self._part(part).resume()
+
+    def start(self, part: str) -> None:
+        """Start a part that was killed, and return when it is ready; Toxiproxy with its links."""
+        self._part(part).start()
+        if part == "toxiproxy":
+            self._populate()
+
+    def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
+        """Put a toxic on a link; the toxic is there when this returns."""
+        name = f"{kind}-{stream}"
+        url = f"{self.endpoints.toxiproxy}/proxies/{link}/toxics"
+        toxic = {"name": name, "type": kind, "stream": stream, "attributes": attributes}
+        requests.post(url, json=toxic, timeout=5).raise_for_status()
+        return lambda: requests.delete(f"{url}/{name}", timeout=5).raise_for_status()
+
+    def check(self) -> None:
+        """Raise `PartDied` if a part ended that nobody killed, or the guardian did."""
+        self._guardian.check()
+        for part in self._parts.values():
+            part.check()
+
+    def workdir(self, name: str) -> Path:
+        """A folder in the lab for another process, which must work there: it ends with the lab."""
+        folder = self._workshop.folder / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def reap(self) -> None:
+        """Take note of the end of every part, once the lab was swept."""
+        for part in self._parts.values():
+            part.reap()
+
+    def _part(self, name: str) -> Part:
+        if name not in self._parts:
+            raise StackError(f"there is no part {name}: {', '.join(self._parts)}")
+        return self._parts[name]
+
+    def _populate(self) -> None:
+        body = [
+            {"name": link, "listen": listen, "upstream": upstream, "enabled": True}
+            for link, (listen, upstream) in proxies(self._ports).items()
+        ]
+        requests.post(
+            f"{self.endpoints.toxiproxy}/populate", json=body, timeout=5
+        ).raise_for_status()
+
+    def _wait_for_nginx(self) -> None:
+        answered = partial(probes.http_status, self._ports["nginx"], NO_SUCH_PAGE)
+        self._parts["nginx"].wait_until(lambda: answered() == 404, "passed on a request")
+
+    def _read_versions(self) -> dict[str, str]:
+        return {
+            "postgres": str(postgres.fetch(self._ports["primary"], "SHOW server_version")),
+            "redis": probes.redis_version(self._ports["redis"]),
+            "nginx": probes.nginx_version(self._parts["nginx"].command[0]),
+            "toxiproxy": probes.toxiproxy_version(self._ports["toxiproxy"]),
+            "python": platform.python_version(),
+        }
+
+
+def _asked_for(port: int) -> int:
+    if not is_free(port):
+        raise StackError(f"port {port} is taken by another program: end it, or choose another port")
+    return port

@@ -1,0 +1,69 @@
+"""The lab's side of its guardian: start it, keep hold of the pipe, let go in the end."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.model import PartDied, StackError
+from chaos.runtimes.guardian import sweep
+from chaos.runtimes.trouble import last_lines
+
+SWEPT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Guardian:
+    """The running guardian, and the folder it keeps for the lab."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    log: Path
+
+    def check(self) -> None:
+        """Raise `PartDied` if nobody would tidy up after us any more."""
+        if self.process.poll() is not None:
+            raise PartDied("guardian", last_lines(self.log))
+
+
+@contextmanager
+def guarded(python: str, environment: Mapping[str, str], log: Path) -> Iterator[Guardian]:
+    """A folder whose processes, and itself, are gone when this ends, however it ends.
+
+    The normal end takes the same way as the worst: the pipe closes, the guardian sweeps. Only when
+    the guardian itself was killed, the lab sweeps instead.
+    """
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [python, "-m", "chaos.runtimes.guardian"],
+            cwd="/",
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if not (line := process.stdout.readline().strip()):
+            raise StackError("\n".join(["the guardian did not start:", *last_lines(log)]))
+        try:
+            yield Guardian(process, Path(line), log)
+        finally:
+            process.stdin.close()
+            _wait_until_swept(process, Path(line))
+
+
+def _wait_until_swept(process: subprocess.Popen[str], folder: Path) -> None:
+    try:
+        code = process.wait(SWEPT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        code = process.wait()
+    if code:
+        sweep(folder)

@@ -1,0 +1,64 @@
+"""What went wrong, in words that say what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from chaos.model import StackError
+
+TAIL_LINES = 12
+_NO_SPACE = os.strerror(errno.ENOSPC)
+
+
+def last_lines(log: Path, count: int = TAIL_LINES) -> list[str]:
+    """The end of a log; empty when there is none."""
+    if not log.exists():
+        return []
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 200 * count))
+        return file.read().decode(errors="replace").splitlines()[-count:]
+
+
+def part_trouble(part: str, what: str, log: Path, folder: Path) -> StackError:
+    """A part that would not start: what it did, and the end of its log, or the reason itself."""
+    lines = last_lines(log)
+    if any(_NO_SPACE in line for line in lines):
+        return StackError(_disk_full(part, folder))
+    return StackError("\n".join([f"{part} {what}", *_quoted(lines, log)]))
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Turn an operating system's refusal into a `StackError`."""
+    try:
+        yield
+    except OSError as error:
+        raise StackError(_explained(error, folder)) from error
+
+
+def _explained(error: OSError, folder: Path) -> str:
+    name = error.filename or "a file"
+    match error.errno:
+        case errno.ENOSPC:
+            return _disk_full("the lab", folder)
+        case errno.EACCES | errno.EPERM:
+            return f"no permission for {name}: {error.strerror}"
+        case errno.ENOEXEC:
+            return f"{name} is not made for this machine: reinstall the package it belongs to"
+        case _:
+            return str(error)
+
+
+def _disk_full(part: str, folder: Path) -> str:
+    return (
+        f"{part} found no space left on the disk of {folder}: "
+        "free some (a lab needs about 300 MB), or set TMPDIR to a folder on another disk"
+    )
+
+
+def _quoted(lines: Sequence[str], log: Path) -> list[str]:
+    return [f"its log {log} ends:", *(f"  {line}" for line in lines)] if lines else []
