@@ -1,1 +1,302 @@
-def main() -> None: ...
+"""The command line: results to stdout, progress to stderr, and an exit code that says which."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from chaos import experiments
+from chaos.model import Arm, Experiment, StackError, Verdict
+from chaos.record import Damaged, read_evidence, read_json, write_result
+from chaos.results import as_json
+from chaos.run import Lab, Order
+from chaos.run import run as run_experiment
+from chaos.verdict import judge as judge_evidence
+
+ROOT = Path(__file__).parent.parent
+RUNS = ROOT / "reports" / "runs"
+EXIT_OF = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INVALID: 3}
+USAGE, INVALID, INTERRUPTED = 2, 3, 130
+
+app = typer.Typer(
+    help="Load-test a reference stack, break it, and prove from ground truth what happened.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+errors = Console(stderr=True, soft_wrap=True)
+
+
+class Format(StrEnum):
+    """What stdout holds."""
+
+    TABLE = "table"
+    JSON = "json"
+    JUNIT = "junit"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="What to print on stdout.")]
+RunArgument = Annotated[
+    Path | None, typer.Argument(metavar="[RUN]", help="A run directory; the newest by default.")
+]
+
+
+def main() -> None:
+    """Entry point of `linkstorm`."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except KeyboardInterrupt:
+        errors.print("interrupted: everything was healed and stopped")
+        sys.exit(INTERRUPTED)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    errors.print(f"linkstorm: {message}", style="bold red", highlight=False, markup=False)
+    raise typer.Exit(code)
+
+
+@app.command("list")
+def list_experiments() -> None:
+    """List the experiments, each with its question and its arms."""
+    out = Console(highlight=False, soft_wrap=True)
+    for name in experiments.names():
+        experiment = experiments.load(name)
+        out.print(f"[bold]{name}[/]\n  {experiment.question}")
+        out.print(f"  arms: {', '.join(arm.name for arm in experiment.arms)}")
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="See `linkstorm list`.")],
+    full: Annotated[bool, typer.Option("--full", help="For numbers that are quoted.")] = False,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this arm, and the naive one to compare it with; repeatable."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the stack, for every arm."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Arrivals and order of arms follow from it.")] = 7,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Run an experiment: every arm in turn, judged, with a report."""
+    order = _order(name, full, arm or [], setting or [], seed)
+    directory = _new_run_dir(order.experiment.name)
+    with _progress() as progress:
+        run_experiment(order, _embedded_lab(), directory, progress)
+    raise typer.Exit(_judged(directory, output, report=True))
+
+
+@app.command()
+def judge(run_dir: RunArgument = None, output: FormatOption = Format.TABLE) -> None:
+    """Judge a run again, from its files alone."""
+    raise typer.Exit(_judged(run_dir or _newest_run(), output, report=False))
+
+
+@app.command()
+def report(
+    run_dir: RunArgument = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Write the picture alone as SVG to this file, too.")
+    ] = None,
+) -> None:
+    """Write the report of a run again, and say where it is."""
+    from reports.page import write_report
+    from reports.picture import picture as draw
+
+    directory = run_dir or _newest_run()
+    try:
+        result = read_json(directory / "verdict.json")
+        page = write_report(directory)
+    except Damaged as damaged:
+        _fail(str(damaged), USAGE)
+    if picture is not None:
+        picture.write_text(draw(result), encoding="utf-8")
+    typer.echo(_shown(page))
+
+
+@app.command()
+def up(
+    port: Annotated[
+        int | None, typer.Option(help="The shortener's port; a free one if not given.")
+    ] = None,
+    locust_port: Annotated[int, typer.Option(help="The port of the Locust web UI.")] = 8089,
+) -> None:
+    """Bring the stack up with the Locust web UI beside it, until Ctrl-C."""
+    from chaos.playground import playground
+
+    try:
+        playground(RUNS / "playground", port, locust_port, typer.echo)
+    except StackError as error:
+        _fail(str(error), INVALID)
+
+
+# --- what to run -------------------------------------------------------------------------------
+
+
+def _order(name: str, full: bool, arms: list[str], settings: list[str], seed: int) -> Order:
+    try:
+        experiment = experiments.load(name)
+        chosen = _chosen_arms(experiment, arms)
+        overrides = _overrides(settings)
+    except experiments.Unknown as unknown:
+        _fail(str(unknown), USAGE)
+    return Order(experiment, experiment.mode(full=full), chosen, overrides, seed, _command(seed))
+
+
+def _chosen_arms(experiment: Experiment, names: list[str]) -> Sequence[Arm]:
+    """The arms asked for and the naive one; all of them if none was asked for."""
+    known = [arm.name for arm in experiment.arms]
+    for name in names:
+        if name not in known:
+            raise experiments.Unknown(f"arm of {experiment.name}", name, known)
+    return [arm for arm in experiment.arms if not names or arm.naive or arm.name in names]
+
+
+def _overrides(settings: list[str]) -> dict[str, str]:
+    if not settings:
+        return {}
+    known = _known_settings()
+    overrides = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            _fail(f"--set takes NAME=VALUE, not {setting!r}", USAGE)
+        if name not in known:
+            raise experiments.Unknown("setting", name, known)
+        overrides[name] = value
+    return overrides
+
+
+def _known_settings() -> list[str]:
+    """The settings of the stack, as the stack itself tells them."""
+    told = subprocess.run(
+        [sys.executable, "-m", "stack.shortener", "settings"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return sorted(json.loads(told.stdout))
+
+
+def _command(seed: int) -> str:
+    """What to type for the same run, with the seed spelled out."""
+    given = sys.argv[1:]
+    seeded = (
+        given if any(word.startswith("--seed") for word in given) else [*given, "--seed", str(seed)]
+    )
+    return shlex.join(["linkstorm", *seeded])
+
+
+def _embedded_lab() -> Lab:
+    from chaos.load import locust
+    from chaos.observe import eyes
+    from chaos.runtimes.embedded import Embedded
+
+    return Lab(Embedded(), locust, eyes)
+
+
+# --- run directories ---------------------------------------------------------------------------
+
+
+def _new_run_dir(name: str) -> Path:
+    return RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+
+
+def _newest_run() -> Path:
+    runs = sorted(path.parent for path in RUNS.glob("*/plan.json"))
+    if not runs:
+        _fail(f"there is no run in {_shown(RUNS)} yet; `linkstorm run EXPERIMENT` makes one", USAGE)
+    return runs[-1]
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be typed from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+# --- what comes out ----------------------------------------------------------------------------
+
+
+def _judged(directory: Path, output: Format, *, report: bool) -> int:
+    """Judge a run directory, write the verdict into it, print it; the exit code."""
+    try:
+        result = _result(directory)
+        write_result(directory, result)
+        if report:
+            _write_report(directory)
+    except Damaged as damaged:
+        _fail(str(damaged), USAGE)
+    _print(result, output)
+    return EXIT_OF[Verdict(result["verdict"])]
+
+
+def _result(directory: Path) -> dict[str, Any]:
+    evidence = read_evidence(directory)
+    try:
+        experiment = experiments.load(str(evidence.plan["experiment"]))
+    except experiments.Unknown as unknown:
+        raise Damaged(directory / "plan.json", str(unknown)) from None
+    result = judge_evidence(experiment, evidence)
+    return as_json(result, experiment, evidence, Path(_shown(directory)))
+
+
+def _write_report(directory: Path) -> None:
+    from reports.page import write_report
+
+    write_report(directory)
+
+
+def _print(result: dict[str, Any], output: Format) -> None:
+    from reports.junit import junit
+    from reports.table import table
+
+    if output is Format.JSON:
+        typer.echo(json.dumps(result, indent=2, allow_nan=False))
+    elif output is Format.JUNIT:
+        typer.echo(junit(result))
+    else:
+        Console(highlight=False).print(table(result))
+
+
+@dataclass
+class _Bar:
+    """A progress bar; without a terminal it is one line at the start."""
+
+    bar: Progress
+    task: Any = None
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        if self.task is None:
+            self.task = self.bar.add_task(what, total=total)
+        self.bar.update(self.task, completed=done, description=what)
+
+
+@contextmanager
+def _progress() -> Iterator[_Bar]:
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        yield _Bar(bar)

@@ -356,8 +356,10 @@ def lab(world: World) -> Lab:
     @contextmanager
     def load(_: Stack, directory: Path) -> Iterator[FakeLoad]:
         fake = FakeLoad(world, directory)
-        yield fake
-        fake.shard.close()
+        try:
+            yield fake
+        finally:
+            fake.shard.close()
 
     @contextmanager
     def observe(_: Stack, writer: Writer) -> Iterator[FakeObserver]:

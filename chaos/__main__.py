@@ -1,0 +1,5 @@
+"""`python -m chaos` is `linkstorm`."""
+
+from chaos.cli import main
+
+main()

@@ -1,0 +1,142 @@
+"""The load generator as a subprocess: Locust, told what to do by JSON lines, segment by segment."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from chaos.model import Generator, PartDied, Stack, StackError, Traffic
+from chaos.runtimes.ports import reserved
+
+LOCUSTFILE = Path(__file__).parent.parent / "scenarios" / "locustfile.py"
+START_TIMEOUT_S = 30.0
+PREPARE_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 3.0
+LAST_LINES = 8
+
+Answer = Mapping[str, Any]
+
+
+@contextmanager
+def locust(stack: Stack, directory: Path) -> Iterator[Locust]:
+    """Locust against a stack, writing its shards of the history into a run directory."""
+    log = directory / "logs" / "load.log"
+    with log.open("ab") as stderr, reserved(["load"]) as ports:
+        process = subprocess.Popen(
+            _command(stack.endpoints.url),
+            cwd=stack.workdir("load"),
+            env={**os.environ, **_environment(directory, ports["load"])},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
+        )
+    try:
+        yield Locust(process, log)
+    finally:
+        _stop(process)
+
+
+def _command(url: str) -> list[str]:
+    locust = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "-u", "1"]
+    return [*locust, "--host", url]
+
+
+def _environment(directory: Path, metrics_port: int) -> dict[str, str]:
+    return {
+        "LINKSTORM_CONTROL": "1",
+        "LINKSTORM_RECORD": str(directory.resolve()),
+        "LINKSTORM_METRICS_PORT": str(metrics_port),
+    }
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Hang up, which ends it; kill it if it does not end by itself."""
+    assert process.stdin is not None
+    try:
+        process.stdin.close()
+        process.wait(STOP_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired):
+        process.kill()
+        process.wait()
+
+
+class Locust:
+    """`chaos.model.Load` over a Locust process."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+        self._process = process
+        self._log = log
+        self._answers: queue.Queue[Answer | None] = queue.Queue()
+        threading.Thread(target=self._listen, name="locust-answers", daemon=True).start()
+
+    def prepare(self, traffic: Traffic) -> Sequence[str]:
+        """Have the links created and followed; their codes by rank."""
+        self._say({"do": "prepare", "traffic": asdict(traffic)})
+        answer = self._expect("prepared", START_TIMEOUT_S + PREPARE_TIMEOUT_S)
+        return [str(code) for code in answer["codes"]]
+
+    def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
+        """Start a segment; its first moment on the monotonic clock."""
+        order = {"do": "start", "segment": segment, "traffic": asdict(traffic)}
+        self._say({**order, "duration_s": duration_s, "seed": seed})
+        return float(self._expect("started", PREPARE_TIMEOUT_S)["t_s"])
+
+    def finished(self) -> Generator | None:
+        """The generator's account of the segment once every answer is in."""
+        try:
+            answer = self._answers.get_nowait()
+        except queue.Empty:
+            return None
+        self._check(answer, "finished")
+        assert answer is not None
+        return Generator(**{name: answer[name] for name in Generator.__dataclass_fields__})
+
+    def _say(self, order: Mapping[str, object]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._died() from None
+
+    def _expect(self, event: str, timeout_s: float) -> Answer:
+        try:
+            answer = self._answers.get(timeout=timeout_s)
+        except queue.Empty:
+            raise StackError(
+                f"the load generator did not answer within {timeout_s:g} s; see {self._log}"
+            ) from None
+        self._check(answer, event)
+        assert answer is not None
+        return answer
+
+    def _check(self, answer: Answer | None, event: str) -> None:
+        if answer is None:
+            raise self._died()
+        if answer["event"] == "error":
+            raise StackError(f"the load generator: {answer['message']}")
+        if answer["event"] != event:
+            raise StackError(f"the load generator said {answer['event']!r}, not {event!r}")
+
+    def _died(self) -> PartDied:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return PartDied("load", lines[-LAST_LINES:])
+
+    def _listen(self) -> None:
+        """Pass each line on; None at the end, so that a waiting reader learns of the death."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._answers.put(json.loads(line))
+        self._answers.put(None)

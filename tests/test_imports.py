@@ -1,0 +1,107 @@
+"""Arrows point one way: the imports of every module are walked."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OURS = ("chaos", "dashboards", "reports", "scenarios", "stack", "tests")
+
+# What a module may import of ours; the first prefix that fits decides.
+MAY_IMPORT = {
+    "chaos.model": (),
+    "chaos.measures": ("chaos.model",),
+    "chaos.predictions": ("chaos.model",),
+    "chaos.faults": ("chaos.model",),
+    "chaos.checks": ("chaos.model", "chaos.measures"),
+    "chaos.experiments": (
+        "chaos.model", "chaos.faults", "chaos.checks", "chaos.measures", "chaos.predictions",
+    ),
+    "chaos.record": ("chaos.model",),
+    "chaos.results": ("chaos.model",),
+    "chaos.verdict": ("chaos.model", "chaos.checks", "chaos.predictions"),
+    "chaos.toxics": ("chaos.model",),
+    "chaos.runtimes": ("chaos.model", "chaos.toxics", "chaos.runtimes"),
+    "chaos.load": ("chaos.model", "chaos.runtimes.ports"),
+    "chaos.observe": ("chaos.model", "chaos.record"),
+    "chaos.run": ("chaos.model", "chaos.record"),
+    "chaos": ("chaos", "reports"),
+    "reports": ("chaos.model", "chaos.record", "reports"),
+    "scenarios": ("chaos.model", "scenarios"),
+    "stack": ("stack",),
+}  # fmt: skip
+
+# Libraries that stay behind one place.
+ONLY_IN = {
+    "locust": "scenarios",
+    "toxiproxy": "chaos.toxics",
+    "uvicorn": ("stack", "chaos.runtimes.toxiproxy"),
+}
+
+
+def modules() -> list[Path]:
+    return [
+        path
+        for package in ("chaos", "reports", "scenarios", "stack")
+        for path in sorted((ROOT / package).rglob("*.py"))
+    ]
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, prefixes: tuple[str, ...]) -> bool:
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+def allowed(module: str) -> tuple[str, ...]:
+    return next(may for prefix, may in MAY_IMPORT.items() if within(module, (prefix,)))
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_a_module_imports_only_what_its_place_allows(path: Path) -> None:
+    ours = [name for name in imports_of(path) if within(name, OURS)]
+    wrong = [name for name in ours if not within(name, allowed(name_of(path)))]
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_a_library_stays_behind_its_one_module(path: Path) -> None:
+    for library, place in ONLY_IN.items():
+        places = (place,) if isinstance(place, str) else place
+        if any(within(name, (library,)) for name in imports_of(path)):
+            assert within(name_of(path), places), f"{library} belongs in {place}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_a_module_says_in_its_first_line_what_it_is_for(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert (ast.get_docstring(tree) or "").strip() or not tree.body
+
+
+def test_the_system_under_test_never_mentions_the_lab() -> None:
+    for path in sorted((ROOT / "stack").rglob("*")):
+        if path.is_file() and path.suffix in {".py", ".sql", ".conf", ".json"}:
+            text = path.read_text(encoding="utf-8").lower()
+            assert "linkstorm_" not in text, path
+            assert "chaos" not in text, path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "chaos" / "experiments").glob("[a-z]*.py")))
+def test_an_experiment_is_one_short_file(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 60

@@ -1,0 +1,101 @@
+"""A run heals and stops whatever happens, and its record can be trusted or is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chaos.model import Verdict
+from chaos.record import Damaged, read_events, read_evidence
+from chaos.run import run
+from chaos.verdict import judge
+from tests.fake import World, herd_order, lab
+
+
+def carried_out(directory: Path, *flaws: str) -> World:
+    world = World(frozenset(flaws))
+    run(herd_order(world), lab(world), directory / "run", lambda *_: None)
+    return world
+
+
+def test_arms_are_interleaved_in_an_order_that_follows_from_the_seed(tmp_path: Path) -> None:
+    carried_out(tmp_path)
+    segments = [e for e in read_events(tmp_path / "run") if e["kind"] == "segment"]
+    rounds = [[s["arm"] for s in segments if s["round"] == number] for number in (0, 1)]
+    assert segments[0]["arm"] == "control"
+    assert len(set(rounds[0])) == len(set(rounds[1])) == 6
+    assert rounds[0] != rounds[1]
+
+
+def test_every_fault_is_probed_before_during_and_after(tmp_path: Path) -> None:
+    carried_out(tmp_path)
+    faults = [e for e in read_events(tmp_path / "run") if e["kind"] == "fault"]
+    assert len(faults) == 12
+    for fault in faults:
+        assert fault["during"]["value"] - fault["before"]["value"] == 120
+        assert fault["after"]["value"] == fault["before"]["value"]
+
+
+@pytest.mark.parametrize("flaw", ["part dies", "interrupted"])
+def test_a_run_that_stops_early_is_healed_and_down(tmp_path: Path, flaw: str) -> None:
+    world = World(frozenset([flaw]))
+    order = herd_order(world)
+    try:
+        run(order, lab(world), tmp_path / "run", lambda *_: None)
+        assert flaw == "part dies"
+    except KeyboardInterrupt:
+        assert flaw == "interrupted"
+    assert world.toxics == []
+    assert not world.running
+    result = judge(order.experiment, read_evidence(tmp_path / "run"))
+    assert result.verdict is Verdict.INVALID
+
+
+def test_a_part_that_died_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
+    carried_out(tmp_path, "part dies")
+    trouble = read_evidence(tmp_path / "run").trouble
+    assert trouble is not None
+    assert "web-1 died" in trouble
+    assert "MemoryError" in trouble
+
+
+def test_a_run_whose_process_was_killed_is_invalid(tmp_path: Path) -> None:
+    carried_out(tmp_path)
+    events = tmp_path / "run" / "events.jsonl"
+    lines = events.read_text().splitlines()
+    events.write_text("\n".join(lines[:-1]) + "\n")
+    assert read_evidence(tmp_path / "run").trouble == "the run did not finish"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("plan.json", "events.jsonl", "requests.parquet", "samples.parquet"),
+        *("origin_queries.parquet", "clicks.parquet", "totals.parquet"),
+    ],
+)
+@pytest.mark.parametrize("damage", ["missing", "truncated", "garbage"])
+def test_a_damaged_run_directory_is_refused_by_the_name_of_the_file(
+    tmp_path: Path, file: str, damage: str
+) -> None:
+    carried_out(tmp_path)
+    path = tmp_path / "run" / file
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"\xff\x00{")
+    with pytest.raises(Damaged, match=file):
+        read_evidence(tmp_path / "run")
+
+
+def test_a_plan_without_its_mode_is_refused(tmp_path: Path) -> None:
+    carried_out(tmp_path)
+    path = tmp_path / "run" / "plan.json"
+    plan = json.loads(path.read_text())
+    del plan["mode"]
+    path.write_text(json.dumps(plan))
+    with pytest.raises(Damaged, match="mode"):
+        read_evidence(tmp_path / "run")
