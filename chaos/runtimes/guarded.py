@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.model import PartDied, StackError
+from chaos.model import PartDied
 from chaos.runtimes.guardian import sweep
-from chaos.runtimes.trouble import last_lines
+from chaos.runtimes.trouble import last_lines, part_trouble
 
 SWEPT_S = 10.0
 
@@ -51,7 +52,7 @@ def guarded(python: str, environment: Mapping[str, str], log: Path) -> Iterator[
         assert process.stdin is not None
         assert process.stdout is not None
         if not (line := process.stdout.readline().strip()):
-            raise StackError("\n".join(["the guardian did not start:", *last_lines(log)]))
+            raise part_trouble("guardian", "did not start", log, Path(tempfile.gettempdir()))
         try:
             yield Guardian(process, Path(line), log)
         finally:

@@ -7,12 +7,14 @@ holds the other end, so that moment comes when the lab is done, and also when it
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -20,6 +22,7 @@ import psutil
 from chaos.runtimes.members import members
 
 GRACE_S = 1.0  # between the request to end and SIGKILL
+GIVE_UP_S = 6.0
 POLL_S = 0.01
 
 
@@ -29,8 +32,9 @@ def main() -> None:
         signal.signal(ignored, signal.SIG_IGN)
     folder = Path(tempfile.mkdtemp(prefix="linkstorm-")).resolve()
     try:
-        print(folder, flush=True)  # noqa: T201
-        sys.stdin.read()
+        with suppress(BrokenPipeError):  # the lab is gone already
+            os.write(sys.stdout.fileno(), f"{folder}\n".encode())
+            sys.stdin.read()
     finally:
         sweep(folder)
 
@@ -55,11 +59,13 @@ def sweep(folder: Path) -> None:
 def end_members(folder: Path) -> None:
     """Ask every member to end, and kill those that are still there after `GRACE_S`."""
     asked: set[int] = set()
-    deadline = time.monotonic() + GRACE_S
+    started = time.monotonic()
     while found := members(folder):
-        late = time.monotonic() > deadline
+        waited_s = time.monotonic() - started
+        if waited_s > GIVE_UP_S:
+            raise TimeoutError(f"SIGKILL did not end {', '.join(map(str, found))}")
         for process in found:
-            if late:
+            if waited_s > GRACE_S:
                 _send(process, signal.SIGKILL)
             elif process.pid not in asked:
                 asked.add(process.pid)

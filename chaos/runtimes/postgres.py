@@ -22,6 +22,17 @@ PREPARE = (
     f"SELECT pg_create_physical_replication_slot('{SLOT}', true)",
 )
 
+INITDB = (
+    f"--username={SUPERUSER}",
+    "--auth=trust",
+    "--encoding=UTF8",
+    "--no-locale",
+    "--no-sync",
+    "--no-clean",
+    "--no-instructions",
+    "--set=dynamic_shared_memory_type=mmap",
+)
+
 
 def dsn(port: int, user: str = NAME, database: str = NAME) -> str:
     """The address of a Postgres on this port, or of a link to one."""
@@ -29,10 +40,12 @@ def dsn(port: int, user: str = NAME, database: str = NAME) -> str:
 
 
 def create(install: Path, primary: Part) -> None:
-    """Make a cluster in the primary's folder; it need not survive a power cut before it starts."""
-    options = ["--no-sync", "--no-locale", "--encoding=UTF8", "--auth=trust", "--no-instructions"]
-    whose = [f"--username={SUPERUSER}", f"--pgdata={primary.folder}"]
-    primary.run([install / "bin" / "initdb", *options, *whose])
+    """Make a cluster in the primary's folder; it need not survive a power cut before it starts.
+
+    If initdb is killed it must not tidy up: the pid file names the shared memory to remove, and
+    the rest is kept in files.
+    """
+    primary.run([install / "bin" / "initdb", f"--pgdata={primary.folder}", *INITDB])
 
 
 def copy(primary: Part, replica: Part) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+import redis
+
 from chaos.model import StackError
 
 TAIL_LINES = 12
@@ -33,24 +36,22 @@ def part_trouble(part: str, what: str, log: Path, folder: Path) -> StackError:
 
 @contextmanager
 def readable(folder: Path) -> Iterator[None]:
-    """Turn an operating system's refusal into a `StackError`."""
+    """Turn what the operating system or a server refused into a `StackError`."""
     try:
         yield
-    except OSError as error:
+    except (OSError, psycopg.Error, redis.RedisError) as error:
         raise StackError(_explained(error, folder)) from error
 
 
-def _explained(error: OSError, folder: Path) -> str:
-    name = error.filename or "a file"
-    match error.errno:
-        case errno.ENOSPC:
-            return _disk_full("the lab", folder)
-        case errno.EACCES | errno.EPERM:
-            return f"no permission for {name}: {error.strerror}"
-        case errno.ENOEXEC:
-            return f"{name} is not made for this machine: reinstall the package it belongs to"
-        case _:
-            return str(error)
+def _explained(error: Exception, folder: Path) -> str:
+    number, name = getattr(error, "errno", None), getattr(error, "filename", None)
+    if number == errno.ENOSPC or _NO_SPACE in str(error):
+        return _disk_full("the lab", folder)
+    if number == errno.ENOEXEC:
+        return f"{name} is not made for this machine: reinstall the package it belongs to"
+    if number in (errno.EACCES, errno.EPERM):
+        return f"no permission for {name}: {os.strerror(number)}"
+    return f"the stack could not be started: {str(error).strip()}"
 
 
 def _disk_full(part: str, folder: Path) -> str:
