@@ -76,10 +76,15 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 @app.command("list")
-def list_experiments() -> None:
+def list_experiments(
+    names: Annotated[bool, typer.Option("--names", help="Only the names.")] = False,
+) -> None:
     """List the experiments, each with its question and its arms."""
     out = Console(highlight=False, soft_wrap=True)
     for name in experiments.names():
+        if names:
+            out.print(name)
+            continue
         experiment = experiments.load(name)
         out.print(f"[bold]{name}[/]\n  {experiment.question}")
         out.print(f"  arms: {', '.join(arm.name for arm in experiment.arms)}")

@@ -1,0 +1,67 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LINKSTORM := $(BIN)/linkstorm
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check chaos-all locust report list lock clean
+
+help: ## this help
+	@echo "linkstorm: what a failure does, and what each fix for it costs"
+	@echo
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@echo
+	@echo "  FULL=1 gives the long mode, for numbers that are quoted: make chaos-thundering-herd FULL=1"
+
+setup: $(VENV)/.installed ## install everything into .venv (done by the other targets, too)
+
+demo: chaos-thundering-herd ## from nothing to the first table and report: a thundering herd and six ways to meet it
+
+test: $(VENV)/.installed-dev ## all tests, on a fake stack and on the real one (under 8 minutes)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+chaos-%: $(VENV)/.installed ## run one experiment by its name; `make list` knows them
+	@$(LINKSTORM) run $* $(if $(FULL),--full) $(ARGS)
+
+chaos-all: $(VENV)/.installed ## run every experiment
+	@$(LINKSTORM) list --names | while read -r name; do $(LINKSTORM) run "$$name" $(if $(FULL),--full) || exit; done
+
+locust: $(VENV)/.installed ## the stack with the Locust web UI, until Ctrl-C
+	@$(LINKSTORM) up $(ARGS)
+
+report: $(VENV)/.installed ## write the newest run's report again, and say where it is
+	@$(LINKSTORM) report $(RUN)
+
+list: $(VENV)/.installed ## the experiments
+	@$(LINKSTORM) list
+
+lock: $(VENV)/.installed-dev ## pin all dependencies again, with hashes
+	$(PIP) uv
+	$(BIN)/uv pip compile pyproject.toml --group build --universal --generate-hashes --no-emit-index-url --no-header -q -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --group build --group dev --universal --generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.txt -c requirements.txt
+
+clean: ## remove what was installed and built; runs stay
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "linkstorm needs Python 3.11 or newer; say which: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 2; }
+
+$(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
+	@echo "installing linkstorm into $(VENV) (once, about half a minute)" >&2
+	@$(PIP) --require-hashes -r requirements.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@echo "installing what the tests need" >&2
+	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@
