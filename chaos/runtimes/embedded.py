@@ -9,8 +9,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-import requests
-
 from chaos.model import Endpoints, Link, Settings, Stack, StackError, Undo
 from chaos.runtimes import postgres, probes
 from chaos.runtimes.account import open_to, postgres_account, usable_install
@@ -31,6 +29,7 @@ from chaos.runtimes.topology import (
     proxies,
 )
 from chaos.runtimes.trouble import readable
+from chaos.toxics import Toxics
 
 NO_SUCH_PAGE = "/no/such/page"  # answered by a web process alone: two segments are no code
 WEB_ONLY = (
@@ -98,6 +97,7 @@ class EmbeddedStack:
         self._parts = {name: workshop.part(name, settings) for name in PARTS}
         self.endpoints: Endpoints = endpoints(self._ports)
         self.versions: Mapping[str, str] = {}
+        self._toxics = Toxics(self.endpoints.toxiproxy)
 
     def bring_up(self) -> None:
         """Start everything, and return when a request finds its way through."""
@@ -139,11 +139,7 @@ class EmbeddedStack:
 
     def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
         """Put a toxic on a link; the toxic is there when this returns."""
-        name = f"{kind}-{stream}"
-        url = f"{self.endpoints.toxiproxy}/proxies/{link}/toxics"
-        toxic = {"name": name, "type": kind, "stream": stream, "attributes": attributes}
-        requests.post(url, json=toxic, timeout=5).raise_for_status()
-        return lambda: requests.delete(f"{url}/{name}", timeout=5).raise_for_status()
+        return self._toxics.add(link, kind, stream, attributes)
 
     def check(self) -> None:
         """Raise `PartDied` if a part ended that nobody killed, or the guardian did."""
@@ -168,13 +164,7 @@ class EmbeddedStack:
         return self._parts[name]
 
     def _populate(self) -> None:
-        body = [
-            {"name": link, "listen": listen, "upstream": upstream, "enabled": True}
-            for link, (listen, upstream) in proxies(self._ports).items()
-        ]
-        requests.post(
-            f"{self.endpoints.toxiproxy}/populate", json=body, timeout=5
-        ).raise_for_status()
+        self._toxics.populate(proxies(self._ports))
 
     def _wait_for_nginx(self) -> None:
         answered = partial(probes.http_status, self._ports["nginx"], NO_SUCH_PAGE)
