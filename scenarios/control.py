@@ -42,7 +42,7 @@ def stdin_lines() -> BinaryIO:
 class Control:
     """Obeys one command at a time; a wrong one is answered by an error event, never by an end."""
 
-    def __init__(self, crowd: Crowd, commands: BinaryIO, events: TextIO) -> None:
+    def __init__(self, crowd: Callable[[], Crowd], commands: BinaryIO, events: TextIO) -> None:
         self._crowd = crowd
         self._commands = commands
         self._events = events
@@ -73,7 +73,7 @@ class Control:
         traffic = from_fields(command["traffic"])
 
         def work() -> None:
-            self._tell(event="prepared", codes=self._crowd.links.prepare(traffic.keys))
+            self._tell(event="prepared", codes=self._crowd().links.prepare(traffic.keys))
 
         return work
 
@@ -89,7 +89,7 @@ class Control:
             self._tell(event="started", segment=segment.number, t_s=t_s)
 
         def work() -> None:
-            did = self._crowd.run(segment, started)
+            did = self._crowd().run(segment, started)
             self._tell(event="finished", segment=segment.number, **asdict(did))
 
         return work
@@ -97,7 +97,7 @@ class Control:
     def _work(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except PrepareError as problem:
+        except (OSError, ValueError, PrepareError) as problem:
             self._error(str(problem))
         except Exception as problem:
             log.exception("command failed")

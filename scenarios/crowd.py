@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -10,7 +11,7 @@ import gevent  # type: ignore[import-untyped]
 
 from chaos.model import Generator, Traffic
 from scenarios.arrivals import arrivals
-from scenarios.dispatcher import Dispatcher, Exchange, NoCollections, Tally
+from scenarios.dispatcher import Dispatcher, Exchange
 from scenarios.history import History
 from scenarios.links import Links, PrepareError
 from scenarios.live import Live
@@ -18,6 +19,7 @@ from scenarios.wire import Wire
 
 LEAD_S = 0.02
 UPKEEP_S = 1.0
+QUIET = 500
 
 
 @dataclass(frozen=True)
@@ -49,33 +51,33 @@ class Crowd:
         self._history = history
         self._max_in_flight = max_in_flight
         self._report = report
+        gevent.spawn(self._upkeep)
 
-    def run(self, segment: Segment, started: Callable[[float], None]) -> Generator:
+    def run(self, segment: Segment, started: Callable[[float], None] = lambda _: None) -> Generator:
         """Send all of a segment, wait for all answers, and say how the generator did.
 
-        `started` is told the first moment; `PrepareError` if there are too few links.
+        `started` is told the first moment; `PrepareError` if there are too few links. Killed, it
+        stops sending and still waits for the answers.
         """
-        traffic = segment.traffic
-        if traffic.keys > len(self.links.codes):
-            raise PrepareError(f"{traffic.keys} keys, {len(self.links.codes)} links: prepare first")
+        keys, links = segment.traffic.keys, len(self.links.codes)
+        if keys > links:
+            raise PrepareError(f"{keys} keys but {links} links: prepare first")
         dispatcher = self._dispatcher(segment)
         batches = arrivals(
-            traffic,
+            segment.traffic,
             segment.duration_s,
             segment.seed,
             stream=segment.stream,
             streams=segment.streams,
         )
-        upkeep = gevent.spawn(self._upkeep, dispatcher.tally)
+        _no_collections()
+        started_s = monotonic() + LEAD_S
+        started(started_s)
         try:
-            with NoCollections():
-                started_s = monotonic() + LEAD_S
-                started(started_s)
-                dispatcher.run(batches, started_s)
-                gevent.sleep(max(0.0, started_s + segment.duration_s - monotonic()))
-                dispatcher.drain()
+            dispatcher.run(batches, started_s)
+            gevent.sleep(max(0.0, started_s + segment.duration_s - monotonic()))
         finally:
-            upkeep.kill()
+            dispatcher.drain()
             self._flush()
         return dispatcher.tally.summary()
 
@@ -93,12 +95,23 @@ class Crowd:
         self._live.follow(dispatcher.tally)
         return dispatcher
 
-    def _upkeep(self, tally: Tally) -> None:
+    def _upkeep(self) -> None:
         while True:
             gevent.sleep(UPKEEP_S)
             self._flush()
-            NoCollections.sweep(tally.in_flight)
+            if not gc.isenabled() and self._live.in_flight < QUIET:
+                gc.collect(1)
 
     def _flush(self) -> None:
         if self._history is not None:
             self._history.flush()
+
+
+def _no_collections() -> None:
+    """Keep the garbage collector out of the way: a full pass would stall every request.
+
+    Reference counts free nearly everything; `_upkeep` picks up the rest while few are in flight.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()

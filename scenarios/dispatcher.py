@@ -7,7 +7,6 @@ itself failed to do is counted: `late` and `unsent`.
 
 from __future__ import annotations
 
-import gc
 import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +22,6 @@ from scenarios.wire import Answer, Wire
 LATE_S = 0.010
 BURST = 64
 DRAIN_POLL_S = 0.005
-QUIET = 500
 
 _PER_LOG = 50.0  # buckets of 2 %
 _LAG_BUCKETS = 1200  # up to 26,000 s
@@ -122,26 +120,3 @@ class Dispatcher:
                 observe(seen)
         finally:
             tally.in_flight -= 1
-
-
-class NoCollections:
-    """Keeps the garbage collector out of a segment: a full pass would stall every request.
-
-    Reference counting frees nearly everything; `sweep` picks up the few cycles of failed requests.
-    """
-
-    def __enter__(self) -> NoCollections:
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        gc.enable()
-        gc.unfreeze()
-
-    @staticmethod
-    def sweep(in_flight: int) -> None:
-        """Collect the young while few requests are in flight, when that takes microseconds."""
-        if in_flight < QUIET:
-            gc.collect(0)

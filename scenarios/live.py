@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from scenarios.dispatcher import Exchange, Tally
+
+Snapshot = dict[str, list[float]]
+Bucket = tuple[str, float]
 
 OUTCOMES = ("ok", "fail", "unknown")
 LATENCY_S = (
@@ -38,17 +42,13 @@ class Histogram:
         self._counts[bisect_left(self._edges, value)] += 1
         self._sum += value
 
-    def cumulative(self) -> tuple[list[tuple[str, float]], float]:
-        """Buckets as Prometheus wants them, and the sum of all values."""
-        buckets, total = [], 0
-        for edge, count in zip((*map(str, self._edges), "+Inf"), self._counts, strict=True):
-            total += count
-            buckets.append((edge, float(total)))
-        return buckets, self._sum
+    def figures(self) -> list[float]:
+        """The counts, then the sum of all values."""
+        return [*self._counts, self._sum]
 
 
-class Live(Collector):
-    """A Prometheus collector over all segments of this process."""
+class Live:
+    """The counters of this process, over all its segments."""
 
     def __init__(self) -> None:
         self._past = dict.fromkeys(COUNTED, 0)
@@ -69,19 +69,56 @@ class Live(Collector):
         self._latency[seen.answer.outcome].add(seen.done_s - seen.intended_s)
         self._lag.add(seen.sent_s - seen.intended_s)
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for an answer now."""
+        return sum(tally.in_flight for tally in self._tallies)
+
+    def snapshot(self) -> Snapshot:
+        """Every figure by name, plain enough to travel to Locust's master."""
+        figures: Snapshot = {
+            name: [self._past[name] + sum(getattr(tally, name) for tally in self._tallies)]
+            for name in COUNTED
+        }
+        figures["in_flight"] = [self.in_flight]
+        figures["lag"] = self._lag.figures()
+        return figures | {name: each.figures() for name, each in self._latency.items()}
+
+
+class Exposition(Collector):
+    """The sum of some snapshots, in Prometheus's terms, each time it is scraped."""
+
+    def __init__(self, snapshots: Callable[[], Iterable[Snapshot]]) -> None:
+        self._snapshots = snapshots
+
     def collect(self) -> Iterator[Metric]:
         """Called for each scrape."""
+        total = _total(self._snapshots())
         for name, meaning in COUNTED.items():
-            total = self._past[name] + sum(getattr(tally, name) for tally in self._tallies)
-            yield CounterMetricFamily(f"linkstorm_requests_{name}", meaning, value=total)
-        in_flight = sum(tally.in_flight for tally in self._tallies)
-        yield GaugeMetricFamily("linkstorm_requests_in_flight", "Sent, no answer yet", in_flight)
+            yield CounterMetricFamily(f"linkstorm_requests_{name}", meaning, value=total[name][0])
+        waiting = total["in_flight"][0]
+        yield GaugeMetricFamily("linkstorm_requests_in_flight", "Sent, no answer yet", waiting)
         latency = HistogramMetricFamily(
             "linkstorm_request_seconds", "From the intended time to the answer", labels=["outcome"]
         )
-        for outcome, histogram in self._latency.items():
-            latency.add_metric([outcome], *histogram.cumulative())
+        for outcome in OUTCOMES:
+            latency.add_metric([outcome], *_buckets(LATENCY_S, total[outcome]))
         yield latency
         lag = HistogramMetricFamily("linkstorm_dispatch_lag_seconds", "Sent after intended")
-        lag.add_metric([], *self._lag.cumulative())
+        lag.add_metric([], *_buckets(LAG_S, total["lag"]))
         yield lag
+
+
+def _total(snapshots: Iterable[Snapshot]) -> Snapshot:
+    total = Live().snapshot()
+    for snapshot in snapshots:
+        for name, figures in snapshot.items():
+            total[name] = [a + b for a, b in zip(total[name], figures, strict=True)]
+    return total
+
+
+def _buckets(edges: Sequence[float], figures: Sequence[float]) -> tuple[list[Bucket], float]:
+    """Cumulative buckets, and the sum of all values."""
+    *counts, total = figures
+    names = [*map(str, edges), "+Inf"]
+    return list(zip(names, accumulate(counts), strict=True)), total

@@ -1,9 +1,8 @@
-"""What a user typed or the engine sent, checked and made into `Traffic`."""
+"""Traffic that somebody asked for, checked before anything is sent."""
 
 from __future__ import annotations
 
 import math
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_args
@@ -25,19 +24,6 @@ def from_fields(given: Mapping[str, Any]) -> Traffic:
     if "rate_per_s" not in given:
         raise ValueError("traffic needs rate_per_s")
     return checked(Traffic(**given))
-
-
-def from_options(options: Namespace) -> Traffic:
-    """Traffic from Locust's options: the start form of its web page, or the command line."""
-    return checked(
-        Traffic(
-            rate_per_s=options.rate,
-            curve=options.curve,
-            peak_per_s=options.peak,
-            keys=options.keys,
-            hot_share=options.hot_share,
-        )
-    )
 
 
 def checked(traffic: Traffic) -> Traffic:

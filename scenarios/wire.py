@@ -7,7 +7,7 @@ that never left. The history needs to know what happened to each single request.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import gevent  # type: ignore[import-untyped]
@@ -54,9 +54,11 @@ class Connection:
 
     def is_alive(self) -> bool:
         """Whether it is still open and silent, as an idle connection should be."""
+        self._socket.settimeout(0.0)
         try:
-            self._socket._sock.recv(1, socket.MSG_PEEK)
+            self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
+            self._socket.settimeout(None)
             return True
         except OSError:
             return False
@@ -92,8 +94,7 @@ class Wire:
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._name, self._host, self._path = parts.hostname, parts.netloc, parts.path.rstrip("/")
         port = parts.port or (443 if self._tls else 80)
-        with socket.create_connection((self._name, port), timeout=CONNECT_FIRST_S) as first:
-            self._family, self._address = first.family, first.getpeername()
+        self._family, self._address = _reach(self._name, port)
         self._idle: list[Connection] = []
 
     def request(self, method: str, path: str, json: str = "") -> bytes:
@@ -151,6 +152,15 @@ class Wire:
         outcome = "ok" if 200 <= status < 400 else "fail"
         error = "" if outcome == "ok" else f"status {status}"
         return Answer(outcome, status, connection.headers, connection.body, error)
+
+
+def _reach(name: str, port: int) -> tuple[int, tuple[Any, ...]]:
+    """The address family and address that answer under a name."""
+    try:
+        with socket.create_connection((name, port), timeout=CONNECT_FIRST_S) as first:
+            return first.family, first.getpeername()
+    except OSError as problem:
+        raise OSError(f"cannot reach {name}:{port}: {problem}") from problem
 
 
 def _lost(connection: Connection | None, error: str) -> Answer:

@@ -1,0 +1,87 @@
+"""Which part of the traffic is whose: Locust's master (or only process) makes the links and deals.
+
+All processes must follow the same links, or there would be one hot key for each of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from gevent.lock import BoundedSemaphore  # type: ignore[import-untyped]
+from gevent.queue import Queue  # type: ignore[import-untyped]
+from locust.env import Environment
+from locust.rpc import Message
+
+from scenarios.links import Links, PrepareError
+from scenarios.options import traffic_of
+from scenarios.wire import Wire
+
+ASK, DEAL = "linkstorm-ask", "linkstorm-deal"
+DEAL_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """Stream `stream` of `streams`, for how long, and the links they all follow, by rank."""
+
+    stream: int
+    streams: int
+    duration_s: float
+    codes: list[str]
+
+
+class Dealer:
+    """Answers whoever asks for a part; runs beside the web page, in the master if there is one."""
+
+    def __init__(self, environment: Environment) -> None:
+        assert environment.runner is not None
+        self._runner = environment.runner
+        self._environment = environment
+        self._links: dict[str, Links] = {}
+        self._dealt = 0
+        self._one_at_a_time = BoundedSemaphore()
+        environment.events.test_start.add_listener(self._begin)  # type: ignore[no-untyped-call]
+        self._runner.register_message(ASK, self._deal, concurrent=True)
+
+    def _begin(self, **_: Any) -> None:
+        self._dealt = 0
+
+    def _deal(self, msg: Message, **_: Any) -> None:
+        with self._one_at_a_time:
+            try:
+                answer = {"part": self._part()}
+            except (OSError, ValueError, PrepareError) as problem:
+                answer = {"error": [f"{self._environment.host}: {problem}"]}
+        self._runner.send_message(DEAL, answer, msg.node_id)
+
+    def _part(self) -> list[Any]:
+        host, options = self._environment.host or "", self._environment.parsed_options
+        assert options is not None
+        if host not in self._links:
+            self._links[host] = Links(Wire(host))
+        codes = self._links[host].prepare(traffic_of(options).keys)
+        stream, self._dealt = self._dealt, self._dealt + 1
+        return [stream, self._runner.target_user_count, options.run_time or math.inf, codes]
+
+
+class Hand:
+    """Asks for a part and waits for it."""
+
+    def __init__(self, environment: Environment) -> None:
+        assert environment.runner is not None
+        self._runner = environment.runner
+        self._dealt: Queue[dict[str, Any]] = Queue()
+        self._runner.register_message(DEAL, self._receive)
+
+    def ask(self) -> Part:
+        """A part of the running test; `PrepareError` says why there is none."""
+        self._runner.send_message(ASK)
+        answer = self._dealt.get(timeout=DEAL_TIMEOUT_S)
+        if "error" in answer:
+            raise PrepareError(answer["error"][0])
+        return Part(*answer["part"])
+
+    def _receive(self, msg: Message, **_: Any) -> None:
+        self._dealt.put(msg.data)

@@ -1,0 +1,157 @@
+"""The one Locust user of a process: a whole crowd, which Locust starts and stops.
+
+It follows the rate curve of Locust's form or command line; with LINKSTORM_CONTROL=1 it obeys the
+engine over stdin and stdout instead, segment by segment.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from argparse import Namespace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import gevent  # type: ignore[import-untyped]
+from locust import User, events, task
+from locust.env import Environment
+from locust.exception import StopUser
+from locust.runners import WorkerRunner
+from locust.web import WebUI
+
+from chaos.model import HOT_RANK, Traffic
+from scenarios.control import Control, claim_stdout, stdin_lines
+from scenarios.crowd import Crowd, Segment
+from scenarios.dispatcher import Exchange
+from scenarios.exporter import export
+from scenarios.history import History
+from scenarios.links import PrepareError
+from scenarios.live import Live
+from scenarios.options import traffic_of
+from scenarios.parts import Dealer, Hand
+from scenarios.shape import OneCrowdEach
+from scenarios.wire import Wire
+
+LOOK_AT_FORM_S = 0.5
+CONTROLLED = os.environ.get("LINKSTORM_CONTROL") == "1"
+EVENTS = claim_stdout() if CONTROLLED else None
+
+
+class NotOk(Exception):
+    """Why Locust shows a request as failed."""
+
+
+def report(seen: Exchange) -> None:
+    """Tell Locust of a request, with its latency from the intended time."""
+    answer = seen.answer
+    events.request.fire(  # type: ignore[no-untyped-call]
+        request_type="GET",
+        name="hot link" if seen.rank == HOT_RANK else "other links",
+        response_time=(seen.done_s - seen.intended_s) * 1000,
+        response_length=len(answer.body),
+        exception=NotOk(answer.error) if answer.error else None,
+        context={},
+    )
+
+
+class Process:
+    """What a process keeps from one test to the next."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.live = Live()
+        self.hand = Hand(environment)
+        self.segments = count(1)
+        self._environment = environment
+        self._history: History | None = None
+        self._crowds: dict[str, Crowd] = {}
+
+    @property
+    def options(self) -> Namespace:
+        """What the form or the command line says now."""
+        options: Namespace | None = self._environment.parsed_options
+        assert options is not None
+        return options
+
+    def crowd(self) -> Crowd:
+        """The crowd for the host that was asked for; `OSError` if it cannot be reached."""
+        host = self._environment.host or ""
+        if host not in self._crowds:
+            wire = Wire(host)
+            self._crowds[host] = Crowd(
+                wire, self.live, self._record(), self.options.max_in_flight, report
+            )
+        return self._crowds[host]
+
+    def _record(self) -> History | None:
+        directory = os.environ.get("LINKSTORM_RECORD")
+        if directory and self._history is None:
+            runner = self._environment.runner
+            shard = runner.worker_index if isinstance(runner, WorkerRunner) else 0
+            self._history = History(Path(directory), str(shard))
+        return self._history
+
+
+def set_up(environment: Environment, web_ui: WebUI | None, **_: Any) -> None:
+    """Called once by Locust when its parts exist."""
+    process = Process(environment)
+    Visitors.process = process
+    if not isinstance(environment.runner, WorkerRunner):
+        Dealer(environment)
+    export(environment, process.live, web_ui)
+    if web_ui is not None:
+        environment.shape_class = OneCrowdEach()
+        environment.shape_class.runner = environment.runner
+    if CONTROLLED:
+        environment.process_exit_code = 0  # a failed request is a finding, not an error
+
+
+class Visitors(User):
+    """An open crowd: its rate follows the curve, whatever the number of users."""
+
+    process: Process
+
+    @task
+    def visit(self) -> None:
+        """Until Locust stops it."""
+        try:
+            if EVENTS is not None:
+                self._obey_engine(Control(self.process.crowd, stdin_lines(), EVENTS))
+            else:
+                self._follow_form()
+        except (OSError, ValueError, PrepareError) as problem:
+            self.environment.events.user_error.fire(
+                user_instance=self, exception=problem, tb=problem.__traceback__
+            )
+            raise StopUser from problem
+
+    def _obey_engine(self, control: Control) -> None:
+        control.serve()
+        assert self.environment.runner is not None
+        gevent.spawn(self.environment.runner.quit)
+        gevent.sleep(math.inf)
+
+    def _follow_form(self) -> None:
+        while True:
+            traffic = traffic_of(self.process.options)
+            crowd = self.process.crowd()
+            part = self.process.hand.ask()
+            crowd.links.codes = part.codes
+            segment = Segment(
+                number=next(self.process.segments),
+                traffic=traffic,
+                duration_s=part.duration_s,
+                seed=self.process.options.seed,
+                stream=part.stream,
+                streams=part.streams,
+            )
+            running = gevent.spawn(crowd.run, segment)
+            try:
+                self._wait_for_edit(traffic)
+                gevent.spawn(running.kill)  # it waits for its answers, the new one need not
+            finally:
+                running.kill()
+
+    def _wait_for_edit(self, traffic: Traffic) -> None:
+        while traffic_of(self.process.options) == traffic:
+            gevent.sleep(LOOK_AT_FORM_S)
