@@ -159,52 +159,42 @@ def _failed(segment: Segment) -> Floats:
     return np.array([float((segment.requests.outcome != "ok").sum())])
 
 
-@dataclass(frozen=True)
-class _RedisUse:
-    """Commands that Redis ran and redirects that were answered between two samples."""
-
-    commands: float
-    redirects: int
-
-
-def _redis_use(segment: Segment, from_s: float, to_s: float) -> _RedisUse | None:
-    """Use between the outermost samples inside the span; None where there are not two."""
-    t_s, commands = (
-        segment.samples.t_s.get("redis_commands"),
-        segment.samples.series.get("redis_commands"),
-    )
-    if t_s is None or commands is None:
-        return None
+def _redis_use(segment: Segment, from_s: float, to_s: float) -> tuple[float, int] | None:
+    """Commands that Redis ran for web between the first and last sample within a span, and the
+    redirects answered meanwhile; None where there are not two samples."""
+    t_s, commands = segment.samples.of("redis_commands")
     inside = np.flatnonzero((t_s >= from_s) & (t_s <= to_s))
     if len(inside) < 2:
         return None
     first, last = inside[0], inside[-1]
     done = segment.requests.done_s
     redirects = int(((done > t_s[first]) & (done <= t_s[last])).sum())
-    return _RedisUse(float(commands[last] - commands[first]), redirects)
-
-
-def _calm_spans(segment: Segment) -> list[tuple[float, float]]:
-    """From one expiry's end to the next one's beginning: nothing but hits on the hot key."""
-    found = expiries(segment)
-    ends = [segment.started_s, *(expiry.settled_s for expiry in found)]
-    begins = [*(expiry.began_s for expiry in found), segment.ended_s]
-    return [(end, begin) for end, begin in zip(ends, begins, strict=True) if begin > end]
+    return float(commands[last] - commands[first]), redirects
 
 
 def _redis_commands_per_redirect(segment: Segment) -> Floats:
-    use = [_redis_use(segment, *span) for span in _calm_spans(segment)]
-    return np.array([u.commands / u.redirects for u in use if u is not None and u.redirects])
+    """In calm: from one expiry's end to the next one's beginning, nothing but hits on the key."""
+    found = expiries(segment)
+    ends = [segment.started_s, *(expiry.settled_s for expiry in found)]
+    begins = [*(expiry.began_s for expiry in found), segment.ended_s]
+    calm = [_redis_use(segment, *span) for span in zip(ends, begins, strict=True)]
+    return np.array([use[0] / use[1] for use in calm if use is not None and use[1]])
 
 
 def _redis_commands_per_expiry(segment: Segment) -> Floats:
-    """Commands of the whole segment beyond those of its calm spans' rate, for each expiry."""
-    count = len(expiries(segment))
-    per_redirect = _redis_commands_per_redirect(segment)
-    use = _redis_use(segment, segment.started_s, segment.ended_s)
-    if not count or not len(per_redirect) or use is None:
+    """Commands from the sample before an expiry to the one after it, beyond those of calm."""
+    in_calm = _redis_commands_per_redirect(segment)
+    t_s, _ = segment.samples.of("redis_commands")
+    if not len(in_calm):
         return np.array([])
-    return np.array([(use.commands - float(per_redirect.mean()) * use.redirects) / count])
+    extra = []
+    for expiry in expiries(segment):
+        before, after = t_s[t_s <= expiry.began_s], t_s[t_s >= expiry.settled_s]
+        if len(before) and len(after):
+            use = _redis_use(segment, before[-1], after[0])
+            if use is not None:
+                extra.append(use[0] - float(in_calm.mean()) * use[1])
+    return np.array(extra)
 
 
 origin_queries = Measure(

@@ -288,6 +288,11 @@ class Samples:
     t_s: Mapping[str, Floats]
     series: Mapping[str, Floats]
 
+    def of(self, name: str) -> tuple[Floats, Floats]:
+        """Times and values of one counter; empty if it was never read."""
+        nothing: Floats = np.array([])
+        return self.t_s.get(name, nothing), self.series.get(name, nothing)
+
 
 @dataclass(frozen=True)
 class Generator:
