@@ -1,0 +1,61 @@
+"""The little of ASGI that is needed beside Starlette: its types, and whole answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+from stack.shortener import problems
+from stack.shortener.log import log
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+async def answer(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:
+    """Send a whole answer."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def text(send: Send, status: int, body: bytes, media_type: bytes = b"text/plain") -> None:
+    """Send a whole answer of text."""
+    length = str(len(body)).encode()
+    await answer(send, status, [(b"content-type", media_type), (b"content-length", length)], body)
+
+
+async def problem(send: Send, trouble: problems.Problem, more: Headers = ()) -> None:
+    """Send a problem document, with `more` headers than those that belong to it."""
+    body = problems.document(trouble)
+    await answer(send, trouble.status, [*problems.headers(trouble, len(body)), *more], body)
+
+
+def guarded(app: App) -> App:
+    """An app whose mistakes become a bare 500, and a line in the log that tells all."""
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await app(scope, receive, watched)
+        except Exception as error:
+            log("error", path=scope.get("path"), error=repr(error), trace=_trace(error))
+            if not started:
+                await problem(send, problems.Problem(500, "this is our mistake, and it is logged"))
+
+    return guard
+
+
+def _trace(error: Exception) -> list[str]:
+    import traceback  # only ever needed here, and not for a quick start
+
+    return traceback.format_exception(error)

@@ -1,0 +1,140 @@
+"""The cache of links in Redis, in which a newer version is never overwritten by an older one.
+
+Three keys a code: the value, the lease or lock of whoever fills it, and for a while after a change
+the floor: the lowest version that may be stored. A change sets the floor and deletes the other two.
+So a fill that read the old row, from a lagging replica or just before the change, cannot put it
+back: the stale set of Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from stack.shortener.entry import ABSENT, Entry, unpack
+from stack.shortener.merged import MergedReads
+from stack.shortener.settings import WebSettings
+
+# The 1 is the version of the packed format: processes of two releases may share a cache.
+_VALUE, _FLOOR, _HOLD = "link:1:", "floor:1:", "hold:1:"
+
+_STORE = """
+-- value, floor, hold | packed value, time to live in ms, token or ''
+if ARGV[3] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[3] then return 'void' end
+local floor = tonumber(redis.call('GET', KEYS[2]) or 0)
+if struct.unpack('<i8', ARGV[1]) < floor then return 'behind' end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if ARGV[3] ~= '' then redis.call('DEL', KEYS[3]) end
+return 'stored'
+"""
+_FORGET = """
+-- value, floor, hold | version, life of the floor in ms
+if tonumber(ARGV[1]) >= tonumber(redis.call('GET', KEYS[2]) or 0) then
+  redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+end
+return redis.call('DEL', KEYS[1], KEYS[3])
+"""
+_LEASE = """
+-- value, hold | token, life of the lease in ms
+local value = redis.call('GET', KEYS[1])
+if value then return {0, value} end
+return {redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0, false}
+"""
+_GIVE_BACK = """
+-- hold | token
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+class CacheUnavailable(Exception):
+    """Redis did not answer in time, or not at all."""
+
+
+class Stored(Enum):
+    """What became of a value that was to be stored."""
+
+    STORED = "stored"
+    VOID = "void"  # the lease was voided by a change, or ran out
+    BEHIND = "behind"  # a newer version is known to exist
+
+
+@asynccontextmanager
+async def _reaching_redis() -> AsyncIterator[None]:
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise CacheUnavailable(str(error)) from error
+
+
+class Cache:
+    """Reads, stores and forgets links; everything raises `CacheUnavailable` and nothing else."""
+
+    def __init__(self, client: Redis, settings: WebSettings, stale_s: float) -> None:
+        self._client: Any = client  # the stubs of redis-py promise sync and async answers at once
+        self._settings = settings
+        self._stale_s = stale_s
+        self._hold_ms = round(settings.fill_hold_s * 1000)
+        self._reads = MergedReads(self._fetch)
+        self.get = self._reads.get
+        self._store = self._client.register_script(_STORE)
+        self._forget = self._client.register_script(_FORGET)
+        self._lease = self._client.register_script(_LEASE)
+        self._give_back = self._client.register_script(_GIVE_BACK)
+
+    async def _fetch(self, codes: Sequence[str]) -> Sequence[Any]:
+        async with _reaching_redis():
+            values: Sequence[Any] = await self._client.mget([_VALUE + code for code in codes])
+        return values
+
+    async def store(self, code: str, entry: Entry, token: str = "") -> Stored:
+        """Store a value just read; with a token only if the lease of that token still stands."""
+        fresh_s = self._fresh_s(entry)
+        keep_s = fresh_s if entry.state == ABSENT else fresh_s + self._stale_s
+        entry = entry._replace(fresh_until=time.time() + fresh_s)
+        keys = [_VALUE + code, _FLOOR + code, _HOLD + code]
+        async with _reaching_redis():
+            said = await self._store(keys=keys, args=[entry.pack(), round(keep_s * 1000), token])
+        return Stored(said.decode())
+
+    def _fresh_s(self, entry: Entry) -> float:
+        settings = self._settings
+        if entry.state == ABSENT:
+            return settings.negative_ttl_s
+        jitter = settings.cache_ttl_jitter
+        return settings.cache_ttl_s * random.uniform(1 - jitter, 1 + jitter)
+
+    async def forget(self, code: str, version: int) -> None:
+        """Drop what is cached of a link that has just become `version`, and keep older ones out."""
+        keys = [_VALUE + code, _FLOOR + code, _HOLD + code]
+        floor_ms = round(self._settings.version_floor_s * 1000)
+        async with _reaching_redis():
+            await self._forget(keys=keys, args=[version, floor_ms])
+
+    async def lease(self, code: str, token: str) -> tuple[bool, Entry | None]:
+        """Look once more, and if there is still nothing take the lease, all in one step."""
+        keys = [_VALUE + code, _HOLD + code]
+        async with _reaching_redis():
+            taken, value = await self._lease(keys=keys, args=[token, self._hold_ms])
+        return bool(taken), unpack(value) if value else None
+
+    async def lock(self, code: str, token: str) -> tuple[bool, Entry | None]:
+        """Try to take the lock, then look once more: both in one round trip, in this order."""
+        async with _reaching_redis():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.set(_HOLD + code, token, nx=True, px=self._hold_ms)
+            pipeline.get(_VALUE + code)
+            taken, value = await pipeline.execute()
+        return bool(taken), unpack(value) if value else None
+
+    async def give_back(self, code: str, token: str) -> None:
+        """End a lock or lease, unless it ran out and is somebody else's by now."""
+        async with _reaching_redis():
+            await self._give_back(keys=[_HOLD + code], args=[token])

@@ -1,0 +1,113 @@
+"""A pool of database connections with a deadline around every use.
+
+Statements are prepared when a connection opens, and giving it back sends nothing (asyncpg would
+otherwise reset the session): over a slow link each look-up costs exactly one round trip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+
+from stack.shortener.log import log
+
+_NEVER = 2**31 - 1
+_RETRY_S = 0.25
+# What a connection, server or standby in trouble raises; anything else is a mistake of ours.
+_OUTAGES = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class DatabaseUnavailable(Exception):
+    """The database did not answer in time, or cannot serve just now."""
+
+
+class Database:
+    """One database, by name `primary` or `replica`; every use takes `timeout_s` at most."""
+
+    def __init__(
+        self, name: str, url: str, size: int, timeout_s: float, statements: Sequence[str]
+    ) -> None:
+        self.name = name
+        self._url = url
+        self._size = size
+        self._timeout_s = timeout_s
+        self._statements = statements
+        self._pool: Any = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether all connections were opened and their statements prepared."""
+        return self._pool is not None
+
+    async def open(self) -> None:
+        """Open the pool, and keep trying for as long as the database is down."""
+        while self._pool is None:
+            try:
+                self._pool = await self._connect()
+            except (*_OUTAGES, asyncpg.PostgresError) as error:  # the schema may yet come
+                log("database_down", db=self.name, error=repr(error))
+                await asyncio.sleep(_RETRY_S)
+
+    async def _connect(self) -> Any:
+        return await asyncpg.create_pool(
+            self._url,
+            min_size=self._size,
+            max_size=self._size,
+            timeout=max(self._timeout_s, 1.0),
+            max_queries=_NEVER,
+            max_inactive_connection_lifetime=0,
+            max_cached_statement_lifetime=0,
+            init=self._prepare,
+            reset=_keep,
+            server_settings={"application_name": "shortener"},
+        )
+
+    async def _prepare(self, connection: Any) -> None:
+        for statement in self._statements:
+            await connection.executemany(statement, [])  # parses it, executes nothing
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """A connection for a moment; raises `DatabaseUnavailable` when the deadline passes."""
+        if self._pool is None:
+            raise DatabaseUnavailable(f"{self.name}: not connected yet")
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                connection = await self._pool.acquire()
+                try:
+                    yield connection
+                except (asyncio.CancelledError, OSError):
+                    connection.terminate()  # an answer may still be under way on it
+                    raise
+                finally:
+                    await self._pool.release(connection)
+        except _OUTAGES as error:
+            raise DatabaseUnavailable(f"{self.name}: {error!r}") from error
+
+    async def close(self) -> None:
+        """Close every connection, politely if that is quick."""
+        if self._pool is None:
+            return
+        try:
+            async with asyncio.timeout(0.3):
+                await self._pool.close()
+        except _OUTAGES:
+            self._pool.terminate()
+
+
+async def _keep(_connection: Any) -> None:
+    """Leave the session as it is; we never change its state."""

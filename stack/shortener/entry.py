@@ -1,0 +1,49 @@
+"""What the cache holds for a code: the link as a database told it, packed into bytes."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import NamedTuple
+
+_HEAD = struct.Struct("<qBdddd")
+ABSENT, LIVE, DISABLED = range(3)
+
+
+class Entry(NamedTuple):
+    """A link, or the fact that there is none (then `version` is 0, or that of its deletion).
+
+    Times are seconds since the epoch, since entries outlive processes and travel between hosts.
+    `read_at` is when the database was asked, so that an age never flatters; `recompute_s` is how
+    long the answer took.
+    """
+
+    version: int
+    state: int
+    link_expires_at: float
+    read_at: float
+    recompute_s: float
+    fresh_until: float
+    url: bytes
+
+    def pack(self) -> bytes:
+        """The bytes that the cache stores; the version comes first, where Lua reads it."""
+        return _HEAD.pack(*self[:-1]) + self.url
+
+    def status(self, now: float) -> int:
+        """The HTTP status of a redirect: 302, 404 for no such link, 410 for one that has ended."""
+        if self.state == LIVE and now < self.link_expires_at:
+            return 302
+        return 404 if self.state == ABSENT else 410
+
+
+def unpack(packed: bytes) -> Entry | None:
+    """The entry in the bytes, or `None` if they are none of ours."""
+    if len(packed) < _HEAD.size:
+        return None
+    return Entry._make((*_HEAD.unpack_from(packed), packed[_HEAD.size :]))
+
+
+def absent(read_at: float, recompute_s: float) -> Entry:
+    """The entry that says: there is no such link, and there never was."""
+    return Entry(0, ABSENT, math.inf, read_at, recompute_s, math.inf, b"")

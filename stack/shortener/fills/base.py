@@ -1,0 +1,59 @@
+"""What every way of filling a miss is given, and what it answers."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from stack.shortener.cache import Cache
+from stack.shortener.entry import Entry
+from stack.shortener.metrics import Metrics
+from stack.shortener.refill import Refill
+from stack.shortener.settings import WebSettings
+
+Served = Literal["hit", "stale", "early", "wait", "miss"]
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.04
+
+
+class Answer(NamedTuple):
+    """A link, and where it was served from."""
+
+    entry: Entry
+    served: Served
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a fill works with."""
+
+    cache: Cache
+    refill: Refill
+    metrics: Metrics
+    settings: WebSettings
+
+
+class Fill(Protocol):
+    """A way to answer a read from the cache, and to fill the cache when it has no answer."""
+
+    async def read(self, code: str) -> Answer:
+        """The link of a code; raises `CacheUnavailable` and `DatabaseUnavailable`."""
+
+    async def close(self) -> None:
+        """End what still runs in the background."""
+
+
+def pauses(longest_s: float) -> Iterator[float]:
+    """Seconds to sleep between looks at another's fill, until `longest_s` have passed.
+
+    They grow, so that a long wait costs few Redis commands, and vary, so that those who wait for
+    the same value do not all ask at the same moment.
+    """
+    deadline_s = time.monotonic() + longest_s
+    pause_s = _FIRST_PAUSE_S
+    while time.monotonic() < deadline_s:
+        yield pause_s * random.uniform(0.5, 1.0)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

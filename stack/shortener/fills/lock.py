@@ -1,0 +1,59 @@
+"""A lock in Redis: of all who miss in all processes, the one who takes it asks the database.
+
+Source: the single-instance lock of the Redis documentation (SET key token NX PX, released by a
+script that compares the token). Whoever takes it looks again first, as the value may have come
+between his miss and his turn; the others look again from time to time, and ask the database
+themselves once they have waited too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+
+from stack.shortener.cache import CacheUnavailable
+from stack.shortener.entry import Entry
+from stack.shortener.fills.base import Answer, Parts, pauses
+
+
+class Lock:
+    """All processes together ask once."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._cache = parts.cache
+        self._refill = parts.refill
+        self._wait_s = parts.settings.fill_wait_s
+
+    async def read(self, code: str) -> Answer:
+        """The cached link, or what the holder of the lock was told."""
+        entry, read_s = await self._cache.get(code)
+        if entry is not None:
+            return Answer(entry, "hit")
+        return await self.fill(code, read_s)
+
+    async def fill(self, code: str, read_s: float) -> Answer:
+        """Take the lock and ask, or wait for what its holder stores."""
+        token = secrets.token_hex(8)
+        for pause_s in pauses(self._wait_s):
+            taken, entry = await self._cache.lock(code, token)
+            if taken:
+                return await self._fill_locked(code, read_s, token, entry)
+            if entry is not None:
+                return Answer(entry, "wait")
+            await asyncio.sleep(pause_s)
+        return Answer(await self._refill(code, read_s), "miss")
+
+    async def _fill_locked(
+        self, code: str, read_s: float, token: str, entry: Entry | None
+    ) -> Answer:
+        try:
+            if entry is not None:
+                return Answer(entry, "wait")
+            return Answer(await self._refill(code, read_s), "miss")
+        finally:
+            with contextlib.suppress(CacheUnavailable):  # then it runs out by itself
+                await self._cache.give_back(code, token)
+
+    async def close(self) -> None:
+        """Nothing runs in the background."""

@@ -1,0 +1,115 @@
+"""Look-ups of a link in the databases: the replica first, the primary where it must be.
+
+The primary is asked when the replica cannot answer, when it has no such row (a fresh link may not
+have got there yet), and when its row is older than a change that is known.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stack.shortener.db import Database, DatabaseUnavailable
+from stack.shortener.entry import ABSENT, DISABLED, LIVE, Entry, absent
+from stack.shortener.log import log
+from stack.shortener.metrics import Metrics
+
+LOOK_UP = (
+    "SELECT /* origin */ url, version, expires_at, disabled, deleted FROM links WHERE code = $1"
+)
+
+
+@dataclass(slots=True)
+class LookUp:
+    """One query that reached a database: when it was asked and answered, in monotonic seconds."""
+
+    db: str
+    asked_s: float
+    answered_s: float | None = None
+    found: bool = False
+    error: str | None = None
+
+
+class Question:
+    """The question for one code, put to one database after the other until one knows."""
+
+    def __init__(self, origin: Origin, code: str, read_s: float) -> None:
+        self._origin = origin
+        self._code = code
+        self._read_s = read_s
+        self._look_ups: list[LookUp] = []
+
+    async def ask(self) -> Entry:
+        """What the replica says, or else the primary; raises `DatabaseUnavailable`."""
+        try:
+            entry = await self._ask(self._origin.replica)
+        except DatabaseUnavailable:
+            return await self.ask_primary()
+        return entry if entry.version else await self.ask_primary()
+
+    async def ask_primary(self) -> Entry:
+        """What the primary says, which is the truth."""
+        return await self._ask(self._origin.primary)
+
+    async def _ask(self, database: Database) -> Entry:
+        async with database.connection() as connection:
+            read_at = time.time()
+            look_up = LookUp(database.name, asked_s=time.monotonic())
+            self._look_ups.append(look_up)
+            with self._origin.metrics.asking(database.name):
+                row = await _answer(connection, self._code, look_up)
+        return _entry(row, read_at, recompute_s=time.time() - read_at)
+
+    def log(self, stored_s: float | None) -> None:
+        """A line for each look-up; only the last answer can have been stored, at `stored_s`."""
+        for look_up in self._look_ups:
+            last = look_up is self._look_ups[-1]
+            log(
+                "origin_query",
+                key=self._code,
+                read_s=self._read_s,
+                stored_s=stored_s if last else None,
+                **asdict(look_up),
+            )
+
+
+async def _answer(connection: Any, code: str, look_up: LookUp) -> Any:
+    try:
+        row = await connection.fetchrow(LOOK_UP, code)
+    except BaseException as error:
+        look_up.error = type(error).__name__
+        raise
+    finally:
+        look_up.answered_s = time.monotonic()
+    look_up.found = row is not None
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The two databases, and where their use is counted."""
+
+    replica: Database
+    primary: Database
+    metrics: Metrics
+
+    def question(self, code: str, read_s: float) -> Question:
+        """A question for a code that the cache, read at `read_s`, did not know."""
+        return Question(self, code, read_s)
+
+
+def _entry(row: Any, read_at: float, recompute_s: float) -> Entry:
+    if row is None:
+        return absent(read_at, recompute_s)
+    url, version, expires_at, disabled, deleted = row
+    return Entry(
+        version=version,
+        state=ABSENT if deleted else DISABLED if disabled else LIVE,
+        link_expires_at=expires_at.timestamp() if expires_at else math.inf,
+        read_at=read_at,
+        recompute_s=recompute_s,
+        fresh_until=math.inf,
+        url=url.encode(),
+    )

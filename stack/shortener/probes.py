@@ -1,0 +1,33 @@
+"""`/healthz`, `/readyz` and `/metrics`, the same for web and worker."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from stack.shortener import asgi
+from stack.shortener.problems import Problem
+
+PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+_PROMETHEUS = b"text/plain; version=1.0.0; charset=utf-8"
+
+
+class Probes:
+    """Answers whether the process lives and is ready, and what it has counted."""
+
+    def __init__(self, ready: Callable[[], bool], metrics: Callable[[], Awaitable[bytes]]) -> None:
+        self._ready = ready
+        self._metrics = metrics
+
+    async def __call__(self, scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> None:
+        """Live: 200; ready: 200, or 503 until every connection is open."""
+        path = scope["path"]
+        if path not in PATHS:
+            await asgi.problem(send, Problem(404, "there is nothing here"))
+        elif scope["method"] not in ("GET", "HEAD"):
+            await asgi.problem(send, Problem(405, "only GET", headers={"Allow": "GET, HEAD"}))
+        elif path == "/metrics":
+            await asgi.text(send, 200, await self._metrics(), _PROMETHEUS)
+        elif path == "/healthz" or self._ready():
+            await asgi.text(send, 200, b"ok\n")
+        else:
+            await asgi.problem(send, Problem(503, "still connecting"))

@@ -1,0 +1,207 @@
+"""Every setting of the shortener, read once from the environment, each with its reason."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "SHORTENER_"
+
+Listen = Annotated[str, StringConstraints(pattern=r"^[^\s:]+:\d{1,5}$")]
+PostgresUrl = Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://\S+$")]
+RedisUrl = Annotated[str, StringConstraints(pattern=r"^rediss?://\S+$")]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+FillName = Literal["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
+
+
+class _Settings(BaseSettings):
+    """What web and worker both need."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    listen: Listen = Field(
+        "127.0.0.1:8000", description="host:port to serve HTTP on; loopback, a balancer is in front"
+    )
+    name: str = Field(
+        "shortener",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="name of this process in logs, and of the worker in its consumer group",
+    )
+    primary_url: PostgresUrl = Field(description="postgresql:// URL of the database for writes")
+    queue_url: RedisUrl = Field(description="redis:// URL of the click stream")
+    primary_timeout_s: Seconds = Field(
+        2.0, description="longest wait for the primary; far above a healthy answer, below a user's"
+    )
+    queue_timeout_s: Seconds = Field(
+        1.0, description="longest wait for the click queue; nobody waits for it, so it is patient"
+    )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `listen`."""
+        host, _, port = self.listen.rpartition(":")
+        return host, int(port)
+
+
+class WebSettings(_Settings):
+    """Settings of a web process."""
+
+    replica_url: PostgresUrl = Field(description="postgresql:// URL of the database for redirects")
+    cache_url: RedisUrl = Field(description="redis:// URL of the cache")
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="what short links begin with; empty: the host that the request named",
+    )
+
+    cache_fill: FillName = Field(
+        "swr", description="how a cache miss is filled; swr, since with it no reader ever waits"
+    )
+    cache_ttl_s: Seconds = Field(
+        60.0, description="how long a cached link is fresh; changes invalidate it anyway"
+    )
+    cache_ttl_jitter: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share by which a TTL varies, so that keys do not expire together",
+    )
+    cache_stale_s: Seconds = Field(
+        60.0, description="swr: how long an expired link may still be served while it is refreshed"
+    )
+    negative_ttl_s: Seconds = Field(
+        2.0,
+        description="how long an unknown code is remembered; creating it purges it anyway",
+    )
+    version_floor_s: Seconds = Field(
+        60.0,
+        description="how long after a change older versions stay out of the cache; above any lag",
+    )
+    xfetch_beta: float = Field(
+        1.0,
+        gt=0,
+        le=10,
+        description="xfetch: above 1 refreshes earlier; 1 is what its authors recommend",
+    )
+    fill_hold_s: Seconds = Field(
+        5.0,
+        description="life of a fill's lock or lease; above the slowest look-up, else two run",
+    )
+    fill_wait_s: Seconds = Field(
+        3.0,
+        description="longest wait for another's fill before asking the database oneself",
+    )
+    cache_timeout_s: Seconds = Field(
+        0.25, description="longest wait for the cache; then the redirect goes on without it"
+    )
+    replica_timeout_s: Seconds = Field(
+        1.0, description="longest wait for the replica; then the primary is asked"
+    )
+    pool_size: int = Field(
+        20, ge=1, le=200, description="connections to the replica; look-ups in flight at most"
+    )
+    primary_pool_size: int = Field(
+        6, ge=1, le=200, description="connections to the primary; fewer, it serves writes only"
+    )
+
+    click_flush_s: float = Field(
+        0.01, gt=0, le=1, description="how long clicks are gathered before they are sent together"
+    )
+    click_batch: int = Field(
+        500, ge=1, le=10_000, description="most clicks in one stream entry; about 50 kB"
+    )
+    click_buffer: int = Field(
+        20_000, ge=1, le=10_000_000, description="clicks kept while the queue is down; then dropped"
+    )
+    click_attempts: int = Field(
+        8,
+        ge=1,
+        le=100,
+        description="times a batch of clicks is tried; in all about ten seconds",
+    )
+    shutdown_s: Seconds = Field(
+        2.0, description="longest wait at shutdown for requests to end and clicks to be sent"
+    )
+
+    @model_validator(mode="after")
+    def _holds_outlive_look_ups(self) -> Self:
+        slowest = self.cache_timeout_s + self.replica_timeout_s + self.primary_timeout_s
+        if self.fill_hold_s < slowest:
+            raise ValueError(
+                f"{PREFIX}FILL_HOLD_S ({self.fill_hold_s:g}) must be at least "
+                f"CACHE_TIMEOUT_S + REPLICA_TIMEOUT_S + PRIMARY_TIMEOUT_S ({slowest:g}), "
+                "or a second fill could start while the first one runs"
+            )
+        return self
+
+
+class WorkerSettings(_Settings):
+    """Settings of a worker process."""
+
+    worker_batch: int = Field(
+        64, ge=1, le=10_000, description="most stream entries stored in one transaction"
+    )
+    worker_block_s: float = Field(
+        1.0, gt=0, le=60, description="longest wait for new clicks in one read of the stream"
+    )
+    worker_claim_idle_s: Seconds = Field(
+        10.0,
+        description="idle time after which a dead worker's entries are taken over; above the "
+        "slowest batch, or live work would be done twice",
+    )
+    worker_backoff_s: Seconds = Field(
+        2.0, description="longest pause between attempts while a database or the queue is down"
+    )
+    idempotency_keep_s: float = Field(
+        86_400.0, gt=0, description="how long an Idempotency-Key is remembered; a day of retries"
+    )
+
+
+Chosen = TypeVar("Chosen", WebSettings, WorkerSettings)
+
+
+def read(kind: type[Chosen]) -> Chosen:
+    """The settings from the environment; if they are wrong, say how on stderr and exit with 2."""
+    problems = _unknown_variables()
+    from_environment: Callable[[], Chosen] = kind
+    try:
+        settings = from_environment()
+    except ValidationError as error:
+        problems += [_explain(kind, dict(detail)) for detail in error.errors()]
+    else:
+        if not problems:
+            return settings
+    sys.stderr.write("".join(f"invalid setting: {problem}\n" for problem in problems))
+    raise SystemExit(2)
+
+
+def _unknown_variables() -> list[str]:
+    """A misspelt setting must not pass for its default."""
+    known = [
+        PREFIX + name.upper() for name in WebSettings.model_fields | WorkerSettings.model_fields
+    ]
+    found = (name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    return [_unknown(name, known) for name in sorted(found)]
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _explain(kind: type[BaseSettings], detail: dict[str, object]) -> str:
+    location = detail["loc"]
+    if not isinstance(location, tuple) or not location:
+        return str(detail["msg"]).removeprefix("Value error, ")
+    field = str(location[0])
+    variable = PREFIX + field.upper()
+    about = kind.model_fields[field].description
+    if detail["type"] == "missing":
+        return f"{variable} is not set; it is needed: {about}"
+    return f"{variable}={os.environ.get(variable)!r}: {detail['msg']} ({about})"

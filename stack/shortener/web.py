@@ -1,0 +1,103 @@
+"""A web process: its parts put together, and run."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+from stack.shortener import asgi
+from stack.shortener.api import Api
+from stack.shortener.cache import Cache
+from stack.shortener.clicks import Clicks
+from stack.shortener.db import Database
+from stack.shortener.fills import Parts, by_name
+from stack.shortener.links import STATEMENTS, Links
+from stack.shortener.log import log
+from stack.shortener.metrics import Metrics, expose
+from stack.shortener.origin import LOOK_UP, Origin
+from stack.shortener.probes import PATHS, Probes
+from stack.shortener.redirect import Redirects
+from stack.shortener.redis_client import connect
+from stack.shortener.refill import Refill
+from stack.shortener.server import serve
+from stack.shortener.settings import WebSettings
+
+_CACHE_CONNECTIONS, _QUEUE_CONNECTIONS = 32, 2
+
+
+async def run(settings: WebSettings) -> None:
+    """Serve until told to stop, then send the clicks that are left."""
+    web = _Web(settings)
+    opening = asyncio.create_task(web.open())
+    try:
+        await serve(web, settings.address, settings.shutdown_s)
+    finally:
+        opening.cancel()
+        await web.close()
+        log("stopped", name=settings.name)
+
+
+class _Web:
+    """Everything a web process holds, and which part of it answers which path."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        self._name = settings.name
+        self._metrics = metrics = Metrics()
+        self._replica = Database(
+            "replica",
+            settings.replica_url,
+            settings.pool_size,
+            settings.replica_timeout_s,
+            [LOOK_UP],
+        )
+        self._primary = Database(
+            "primary",
+            settings.primary_url,
+            settings.primary_pool_size,
+            settings.primary_timeout_s,
+            [LOOK_UP, *STATEMENTS],
+        )
+        self._cache_client = connect(
+            settings.cache_url, settings.cache_timeout_s, _CACHE_CONNECTIONS
+        )
+        self._queue_client = connect(
+            settings.queue_url, settings.queue_timeout_s, _QUEUE_CONNECTIONS
+        )
+        stale_s = settings.cache_stale_s if settings.cache_fill == "swr" else 0.0
+        cache = Cache(self._cache_client, settings, stale_s)
+        refill = Refill(Origin(self._replica, self._primary, metrics), cache, metrics)
+        self._fill = by_name(settings.cache_fill, Parts(cache, refill, metrics, settings))
+        self._clicks = Clicks(self._queue_client, metrics, settings)
+        self._redirects = Redirects(self._fill, refill, self._clicks, metrics)
+        self._api = Api(Links(self._primary), cache, metrics, settings.public_url).app()
+        self._probes = Probes(self._ready, self._exposed)
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        """One segment is a short link; the rest is API or probe."""
+        path: str = scope["path"]
+        if path in PATHS:
+            await self._probes(scope, receive, send)
+        elif path.find("/", 1) < 0 and path != "/":
+            await self._redirects(scope, receive, send)
+        else:
+            await self._api(scope, receive, send)
+
+    async def open(self) -> None:
+        """Connect to both databases at once; until then `/readyz` says no."""
+        await asyncio.gather(self._replica.open(), self._primary.open())
+        gc.collect()
+        gc.freeze()  # what was made until now stays: the collector need not look at it again
+        log("ready", name=self._name)
+
+    async def close(self) -> None:
+        """Send the clicks that are left, and let go of everything."""
+        await self._fill.close()
+        await self._clicks.close()
+        await asyncio.gather(self._replica.close(), self._primary.close())
+        await asyncio.gather(self._cache_client.aclose(), self._queue_client.aclose())
+
+    def _ready(self) -> bool:
+        return self._replica.ready and self._primary.ready
+
+    async def _exposed(self) -> bytes:
+        return expose(self._metrics.families)

@@ -1,0 +1,182 @@
+"""A worker process: takes clicks off the stream and counts each of them once, whatever fails.
+
+Clicks are stored and counted in one transaction that ignores those it has seen; only then is their
+entry acknowledged. An entry that comes again, since a worker died between the two, counts nothing.
+An entry that cannot be read, or that the database refuses, is set aside and holds up no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from redis.exceptions import RedisError
+
+from stack.shortener.db import Database, DatabaseUnavailable
+from stack.shortener.log import log
+from stack.shortener.metrics import expose, total
+from stack.shortener.probes import Probes
+from stack.shortener.redis_client import connect
+from stack.shortener.server import serve
+from stack.shortener.settings import WorkerSettings
+from stack.shortener.stream import Delivery, Stream
+from stack.shortener.tally import STORE, Click, Refused, Tally, unpack
+
+_CONNECTIONS = 4
+_FIRST_PAUSE_S = 0.05
+_PRUNE_EVERY_S = 600.0
+_STOP_S = 3.0
+_OUTAGES = (DatabaseUnavailable, RedisError, OSError, TimeoutError)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a worker counts."""
+
+    counted: int = 0
+    duplicate: int = 0
+    set_aside: int = 0
+
+
+class Worker:
+    """Moves clicks from the stream to the database until it is told to stop."""
+
+    def __init__(self, stream: Stream, tally: Tally, settings: WorkerSettings) -> None:
+        self.counts = Counts()
+        self._stream = stream
+        self._tally = tally
+        self._settings = settings
+        self._claim_at_s = self._prune_at_s = 0.0
+        self._idle = asyncio.Lock()  # held while a batch is handled
+
+    async def run(self) -> None:
+        """Work for ever. After a failure begin with what was given to us and is unfinished."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                await self._stream.join()
+                while deliveries := await self._stream.unfinished():
+                    await self._handle(deliveries)
+                while True:
+                    await self._turn()
+                    pause_s = _FIRST_PAUSE_S
+            except _OUTAGES as error:
+                log("worker_held_up", error=repr(error), pause_s=pause_s)
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+                pause_s = min(2 * pause_s, self._settings.worker_backoff_s)
+
+    async def _turn(self) -> None:
+        await self._handle(await self._stream.new(self._settings.worker_block_s))
+        now_s = time.monotonic()
+        if now_s >= self._claim_at_s:
+            self._claim_at_s = now_s + self._settings.worker_claim_idle_s / 2
+            await self._handle(await self._stream.abandoned(self._settings.worker_claim_idle_s))
+        if now_s >= self._prune_at_s:
+            self._prune_at_s = now_s + _PRUNE_EVERY_S
+            await self._tally.forget_keys(self._settings.idempotency_keep_s)
+
+    async def _handle(self, deliveries: list[Delivery]) -> None:
+        async with self._idle:
+            await self._handle_all(deliveries)
+
+    async def stop(self, working: asyncio.Task[None]) -> None:
+        """Let the batch under way be finished, then end the work."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S), self._idle:
+                working.cancel()
+        working.cancel()
+        await asyncio.wait([working])
+
+    async def _handle_all(self, deliveries: list[Delivery]) -> None:
+        """Store all of them together; only if that is refused, one by one."""
+        readable, clicks = await self._unpack(deliveries)
+        if not readable:
+            return
+        try:
+            await self._count(clicks)
+        except Refused:
+            await self._handle_singly(readable)
+        else:
+            await self._stream.finish(readable)
+
+    async def _unpack(self, deliveries: list[Delivery]) -> tuple[list[Delivery], list[Click]]:
+        readable: list[Delivery] = []
+        clicks: list[Click] = []
+        for delivery in deliveries:
+            try:
+                clicks += unpack(delivery.fields)
+            except Refused as error:
+                await self._set_aside(delivery, error)
+            else:
+                readable.append(delivery)
+        return readable, clicks
+
+    async def _handle_singly(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            try:
+                await self._count(unpack(delivery.fields))
+            except Refused as error:
+                await self._set_aside(delivery, error)
+            else:
+                await self._stream.finish([delivery])
+
+    async def _count(self, clicks: list[Click]) -> None:
+        fresh = await self._tally.add(clicks)
+        self.counts.counted += fresh
+        self.counts.duplicate += len(clicks) - fresh
+
+    async def _set_aside(self, delivery: Delivery, error: Refused) -> None:
+        await self._stream.set_aside(delivery, str(error))
+        self.counts.set_aside += 1
+        log("clicks_set_aside", entry=delivery.entry_id.decode(), error=str(error))
+
+    async def metrics(self) -> bytes:
+        """The counts, and how many entries wait (NaN while the queue cannot be reached)."""
+        try:
+            waiting: float = await self._stream.length()
+        except _OUTAGES:
+            waiting = float("nan")
+        return expose(lambda: self._families(waiting))
+
+    def _families(self, waiting: float) -> Iterable[Metric]:
+        counts = self.counts
+        yield total("shortener_clicks_counted", "Clicks stored and counted", counts.counted)
+        yield total("shortener_clicks_duplicate", "Clicks that came again", counts.duplicate)
+        yield total("shortener_clicks_set_aside", "Entries set aside", counts.set_aside)
+        yield GaugeMetricFamily(
+            "shortener_stream_lag", "Entries of the stream that are not finished", value=waiting
+        )
+
+
+async def run(settings: WorkerSettings) -> None:
+    """Work until told to stop; a batch under way is finished first."""
+    client = connect(
+        settings.queue_url, settings.queue_timeout_s, _CONNECTIONS, settings.worker_block_s
+    )
+    primary = Database("primary", settings.primary_url, 1, settings.primary_timeout_s, [STORE])
+    worker = Worker(Stream(client, settings.name, settings.worker_batch), Tally(primary), settings)
+    working = asyncio.create_task(_work(primary, worker, settings.name))
+    probes = Probes(lambda: primary.ready, worker.metrics)
+    serving = asyncio.create_task(serve(probes, settings.address, _STOP_S))
+    try:
+        await asyncio.wait([serving, working], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():  # it has no end, so this is a mistake of ours: die, do not idle
+            working.result()
+    finally:
+        await worker.stop(working)
+        serving.cancel()
+        await primary.close()
+        await client.aclose()
+        log("stopped", name=settings.name)
+
+
+async def _work(primary: Database, worker: Worker, name: str) -> None:
+    await primary.open()
+    log("ready", name=name)
+    await worker.run()
