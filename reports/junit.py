@@ -1,0 +1,60 @@
+"""The result as JUnit XML, for tools that show tests: one case for each claim and each check.
+
+FAIL is a `failure`. INVALID is an `error`, JUnit's word for a test that could not be carried out:
+`skipped` would leave a pipeline green although nothing was proven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+from reports.reasons import MEANING
+from reports.words import Json, clean
+
+DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
+KINDS = {"FAIL": "failure", "INVALID": "error"}
+
+
+def junit(result: Mapping[str, Any]) -> str:
+    """An XML document; the suite's time is that of the run in seconds, its cases have none."""
+    suite = Xml.Element("testsuite", _summary(result))
+    _properties(suite, result)
+    for kind in ("claims", "checks"):
+        for finding in result[kind]:
+            _case(suite, clean(f"{result['experiment']}.{kind}"), finding)
+    if result["trouble"]:
+        Xml.SubElement(suite, "system-err").text = clean(result["trouble"])
+    suites = Xml.Element("testsuites", {"name": "linkstorm"})
+    suites.append(suite)
+    Xml.indent(suites)
+    return f"{DECLARATION}\n{Xml.tostring(suites, encoding='unicode')}\n"
+
+
+def _summary(result: Json) -> dict[str, str]:
+    verdicts = [finding["verdict"] for finding in [*result["claims"], *result["checks"]]]
+    return {
+        "name": clean(result["experiment"]),
+        "tests": str(len(verdicts)),
+        "failures": str(verdicts.count("FAIL")),
+        "errors": str(verdicts.count("INVALID")),
+        "skipped": "0",
+        "time": f"{result['duration_s'] or 0:.3f}",
+        "timestamp": clean(result["provenance"]["began"]),
+    }
+
+
+def _properties(suite: Xml.Element, result: Json) -> None:
+    properties = Xml.SubElement(suite, "properties")
+    for name in ("verdict", "question", "runtime", "mode", "seed", "command", "run_dir"):
+        Xml.SubElement(properties, "property", {"name": name, "value": clean(result[name])})
+
+
+def _case(suite: Xml.Element, classname: str, finding: Json) -> None:
+    name, observed = clean(finding["text"]), clean(finding["observed"])
+    case = Xml.SubElement(suite, "testcase", {"classname": classname, "name": name, "time": "0"})
+    if kind := KINDS.get(finding["verdict"]):
+        problem = Xml.SubElement(case, kind, {"type": finding["verdict"], "message": observed})
+        problem.text = f"{name}\n{observed}\n{MEANING[finding['verdict']]}"
+    Xml.SubElement(case, "system-out").text = observed

@@ -1,0 +1,66 @@
+"""The proof of each fault, merged over its injections: how many took effect, and what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from reports.words import NOTHING, Json, with_unit
+
+
+@dataclass(frozen=True)
+class Proof:
+    """All injections of one fault; readings are medians over them, `None` if there was none."""
+
+    fault: str
+    injections: int
+    proven: int
+    what: str
+    unit: str
+    before: float | None
+    during: float | None
+    after: float | None
+
+    @property
+    def words(self) -> str:
+        """`12 of 12 proven, SELECT 1: 0.90 ms before, 151 ms during, 0.90 ms after`."""
+        count = f"{self.proven} of {self.injections} proven"
+        if self.before is None and self.during is None:
+            return f"{count}; its probe never answered"
+        readings = {"before": self.before, "during": self.during, "after": self.after}
+        said = ", ".join(f"{self.text(value)} {when}" for when, value in readings.items())
+        return f"{count}, {self.what}: {said}"
+
+    def text(self, value: float | None) -> str:
+        """A reading with its unit."""
+        return NOTHING if value is None else with_unit(value, self.unit)
+
+
+def proofs(result: Json) -> list[Proof]:
+    """One proof a fault, in the order in which they first came."""
+    names = dict.fromkeys(fault["fault"] for fault in result["faults"])
+    return [
+        _merged(name, [fault for fault in result["faults"] if fault["fault"] == name])
+        for name in names
+    ]
+
+
+def _merged(name: str, injections: Sequence[Json]) -> Proof:
+    readings = [i[when] for i in injections for when in ("before", "during", "after") if i[when]]
+    first = readings[0] if readings else {"what": "", "unit": ""}
+    return Proof(
+        fault=name,
+        injections=len(injections),
+        proven=sum(bool(injection["proven"]) for injection in injections),
+        what=first["what"],
+        unit=first["unit"],
+        before=_median(injections, "before"),
+        during=_median(injections, "during"),
+        after=_median(injections, "after"),
+    )
+
+
+def _median(injections: Sequence[Json], when: str) -> float | None:
+    values = [i[when]["value"] for i in injections if i[when] and i[when]["value"] is not None]
+    return median(values) if values else None

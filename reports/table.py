@@ -1,0 +1,221 @@
+"""The table that a run prints: arms as rows; measures, theory, cost and verdict as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from reports import words
+from reports.proof import proofs
+from reports.reasons import MEANING, reasons, undecided
+from reports.words import Json
+
+STYLES = {"PASS": "bold green", "shown": "yellow", "FAIL": "bold red", "INVALID": "bold magenta"}
+PLAIN = {
+    **{"≤ ": "<=", "≥ ": ">=", "≤": "<=", "≥": ">=", "×": "x", "–": "-", "−": "-", "·": "|"},
+    **{"λδ": "lambda*delta", "λ": "lambda", "δ": "delta", "β": "beta", "…": "...", "→": "->"},
+}
+GAP = 2
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column, laid out: its heading's lines, and a cell for each arm."""
+
+    heading: str
+    cells: Sequence[str]
+    justify: Literal["left", "right"] = "right"
+
+    @property
+    def width(self) -> int:
+        """Characters that its widest line takes."""
+        texts = [self.heading, *self.cells]
+        return max(len(line) for text in texts for line in text.split("\n"))
+
+
+def table(result: Mapping[str, Any]) -> RenderableType:
+    """What a run came to, for a terminal of any width, encoding and palette."""
+    return _Report(result)
+
+
+@dataclass(frozen=True)
+class _Report:
+    result: Json
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for part in _parts(self.result, options.max_width):
+            for text, style, control in console.render(part, options):
+                yield Segment(_encodable(text, options.encoding), style, control)
+
+
+def _parts(result: Json, width: int) -> Iterator[RenderableType]:
+    yield from _heading(result)
+    yield Text()
+    columns, costs_below = _columns(result, width)
+    if result["arms"]:
+        yield Padding(_grid(columns), (0, 0, 1, 1))
+    for label, text in [*(_costs(result) if costs_below else []), *_evidence(result)]:
+        yield _line(label, text)
+    for reason in reasons(result):
+        yield _line(reason.verdict, f"{reason.sentence}\nsaw {reason.observed}")
+    yield from _end(result)
+
+
+# --- above the table ---------------------------------------------------------------------------
+
+
+def _heading(result: Json) -> Iterator[Text]:
+    yield Text.assemble((result["experiment"], "bold"), "   ", (words.scope(result), "dim"))
+    yield Text(words.clean(result["question"]))
+    if known := words.inputs(result):
+        yield Text(" · ".join(known), "dim")
+    if result["trouble"]:
+        first, *rest = words.clean(result["trouble"]).split("\n")
+        yield Text()
+        yield Text.assemble(("stopped early: ", "bold red"), (first, "bold"))
+        yield from (Text(line, overflow="fold") for line in rest)
+
+
+# --- the table ---------------------------------------------------------------------------------
+
+
+def _columns(result: Json, width: int) -> tuple[list[Column], bool]:
+    """The columns that fit, and whether the costs did not."""
+    first, last = _first_columns(result), _verdicts(result)
+    cost = Column("cost", ["\n".join(words.costs(arm)) for arm in result["arms"]], justify="left")
+    room = width - 1 - sum(column.width + GAP for column in [*first, last])
+    with_cost = room - cost.width - GAP >= 0
+    room -= (cost.width + GAP) * with_cost
+    chosen = []
+    for column in _further_columns(result):
+        if column.width + GAP <= room:
+            chosen.append(column)
+            room -= column.width + GAP
+    return [*first, *chosen, *([cost] if with_cost else []), last], not with_cost
+
+
+def _first_columns(result: Json) -> list[Column]:
+    arms, headline = result["arms"], result["headline"]
+    if not arms:
+        return []
+    measures = [arm["measures"][headline] for arm in arms]
+    name = max(len(arm["name"]) for arm in arms)
+    names = [f"{arm['name']:<{name}}{'  naive' if arm['naive'] else ''}" for arm in arms]
+    return [
+        Column("arm", names, justify="left"),
+        Column(_folded(measures[0]["title"], 18), _estimates(measures), justify="left"),
+        Column("theory", [words.theory(measure) for measure in measures]),
+    ]
+
+
+def _estimates(measures: Sequence[Json]) -> list[str]:
+    """Values with their intervals, each part under its like."""
+    decimals = max(1, words.decimals_for([measure["value"] for measure in measures]))
+    unit = measures[0]["unit"]
+    columns = [
+        [words.figure(measure[part], unit, decimals) for measure in measures]
+        for part in ("value", "low", "high")
+    ]
+    value, low, high = (max(map(len, column)) for column in columns)
+    return [
+        f"{v:>{value}}" + (f"  [{lo:>{low}}, {hi:>{high}}]" if measure["value"] is not None else "")
+        for measure, v, lo, hi in zip(measures, *columns, strict=True)
+    ]
+
+
+def _further_columns(result: Json) -> Iterator[Column]:
+    """The experiment's other measures in its own order, but for those all arms are alike in."""
+    arms = result["arms"]
+    for name in arms[0]["measures"] if arms else ():
+        if name == result["headline"]:
+            continue
+        measures = [arm["measures"][name] for arm in arms]
+        decimals = words.decimals_for([measure["value"] for measure in measures])
+        cells = [words.figure(m["value"], m["unit"], decimals) for m in measures]
+        if len(set(cells)) > 1:
+            yield Column(_folded(measures[0]["title"], 10), cells)
+
+
+def _verdicts(result: Json) -> Column:
+    return Column("verdict", [words.arm_verdict(arm) for arm in result["arms"]], justify="left")
+
+
+def _folded(title: str, width: int) -> str:
+    """A heading on as many lines as keep it about as wide as its figures."""
+    lines = [""]
+    for word in title.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines)
+
+
+def _grid(columns: Sequence[Column]) -> Table:
+    grid = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
+    for column in columns:
+        heading = Text(column.heading, justify=column.justify)
+        grid.add_column(heading, justify=column.justify, no_wrap=True, vertical="top")
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        grid.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in cells))
+    return grid
+
+
+# --- below the table ---------------------------------------------------------------------------
+
+
+def _costs(result: Json) -> Iterator[tuple[str, str]]:
+    for arm in result["arms"]:
+        if arm["cost"]:
+            yield "cost", f"{arm['name']}: {', '.join(words.costs(arm))}"
+
+
+def _evidence(result: Json) -> Iterator[tuple[str, str]]:
+    for proof in proofs(result):
+        yield "fault", f"{words.clean(proof.fault)}   {proof.words}"
+    yield "load", words.load(result["generator"])
+    yield "clicks", words.clicks(result)
+
+
+def _line(label: str, text: str) -> RenderableType:
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_column(width=7, style=STYLES.get(label, "dim"))
+    line.add_column(overflow="fold")
+    line.add_row(Text(label), Text(words.clean(text)))
+    return Padding(line, (0, 0, 0, 1))
+
+
+def _end(result: Json) -> Iterator[RenderableType]:
+    verdict = result["verdict"]
+    if result["trouble"]:
+        yield _line("", undecided(result))
+    if verdict != "PASS":
+        yield _line("", f"{verdict} means: {MEANING[verdict]}.")
+    seconds = result["duration_s"]
+    took = f" in {seconds:.0f} s" if seconds is not None else ""
+    report = Path(result["run_dir"]) / "report.html"
+    yield Text.assemble(
+        " ", (verdict, STYLES[verdict]), f"{took}   report {report}", overflow="fold"
+    )
+
+
+# --- terminals that cannot show everything -----------------------------------------------------
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """The same text in characters that the terminal has; a cell of the table keeps its width."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        for char, plain in PLAIN.items():
+            text = text.replace(char, plain)
+        return text.encode(encoding, "replace").decode(encoding)
+    return text
