@@ -73,9 +73,15 @@ def _arguments() -> argparse.Namespace:
         description="A TCP proxy that breaks links on demand, with Toxiproxy's HTTP API.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address of the API (%(default)s)")
-    parser.add_argument("--port", type=int, default=8474, help="port of the API (%(default)s)")
+    parser.add_argument("--port", type=_port, default=8474, help="port of the API (%(default)s)")
     parser.add_argument("--config", type=Path, help="JSON file with the proxies to begin with")
     return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= address.PORT_LIMIT:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is no port")
 
 
 def _configured(config: Path | None) -> list[Wanted]:

@@ -9,6 +9,7 @@ from chaos.runtimes.toxiproxy.errors import ListenError
 
 DEFAULT_HOST = "127.0.0.1"
 BACKLOG = 1024
+PORT_LIMIT = 65535
 
 
 def split(address: str) -> tuple[str, int]:
@@ -24,7 +25,7 @@ def split(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon:
         raise ListenError(f"address {address}: missing port in address")
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not port.isascii() or not port.isdigit() or int(port) > PORT_LIMIT:
         raise ListenError(f"address {port}: invalid port")
     return host.strip("[]") or DEFAULT_HOST, int(port)
 

@@ -1,0 +1,305 @@
+"""The HTTP API, as Toxiproxy 2.12 answers it."""
+
+from typing import Any
+
+import pytest
+import requests
+
+from tests.toxiproxy.servers import ORIGINAL, Server, Wire, crosses, free_port
+
+PROXY = {"name": "a", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:9"}
+LATENCY = {"type": "latency", "attributes": {"latency": 5}}
+
+
+def same(answer: requests.Response, status: int, error: str) -> None:
+    """The answer is this refusal; what follows a colon may be worded differently."""
+    body = answer.json()
+    assert (answer.status_code, body["status"]) == (status, status)
+    assert body["error"].startswith(error)
+
+
+def create(server: Server, **changes: Any) -> Any:
+    answer = server.call("POST", "/proxies", PROXY | changes)
+    assert answer.status_code == 201
+    return answer.json()
+
+
+def test_a_new_proxy_listens_and_is_listed(server: Server) -> None:
+    made = create(server)
+    assert made["listen"].startswith("127.0.0.1:")
+    assert made["listen"] != "127.0.0.1:0"
+    assert (made["name"], made["upstream"], made["enabled"]) == ("a", "127.0.0.1:9", True)
+    assert made["toxics"] == []
+    assert server.get("/proxies") == {"a": made}
+    assert server.get("/proxies/a") == made
+
+
+def test_a_deleted_proxy_is_gone(server: Server) -> None:
+    create(server)
+    answer = server.call("DELETE", "/proxies/a")
+    assert (answer.status_code, answer.content) == (204, b"")
+    same(server.call("GET", "/proxies/a"), 404, "proxy not found")
+
+
+def test_a_proxy_can_be_created_disabled_and_keeps_its_address_as_written(server: Server) -> None:
+    made = create(server, enabled=False, listen="localhost:12345")
+    assert (made["enabled"], made["listen"]) == (False, "localhost:12345")
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_proxy_can_be_updated(server: Server, method: str) -> None:
+    made = create(server)
+    server.call("POST", "/proxies/a/toxics", LATENCY)
+    answer = server.call(method, "/proxies/a", {"upstream": "127.0.0.1:10", "name": "ignored"})
+    assert answer.status_code == 200
+    after = answer.json()
+    assert after["upstream"] == "127.0.0.1:10"
+    assert (after["name"], after["listen"], after["enabled"]) == ("a", made["listen"], True)
+    assert [toxic["name"] for toxic in after["toxics"]] == ["latency_downstream"]
+
+
+def test_a_proxy_can_be_disabled_and_enabled(server: Server) -> None:
+    listen = create(server)["listen"]
+    for enabled in (False, False, True, True):
+        after = server.call("PATCH", "/proxies/a", {"enabled": enabled}).json()
+        assert (after["enabled"], after["listen"]) == (enabled, listen)
+
+
+def test_reset_enables_proxies_and_removes_toxics(server: Server) -> None:
+    create(server)
+    server.call("POST", "/proxies/a/toxics", LATENCY)
+    server.call("PATCH", "/proxies/a", {"enabled": False})
+    answer = server.call("POST", "/reset")
+    assert (answer.status_code, answer.content) == (204, b"")
+    after = server.get("/proxies/a")
+    assert (after["enabled"], after["toxics"]) == (True, [])
+
+
+def test_populate_leaves_a_proxy_with_the_same_addresses_alone(server: Server) -> None:
+    made = create(server)
+    server.call("POST", "/proxies/a/toxics", LATENCY)
+    wanted = [PROXY | {"listen": made["listen"]}, PROXY | {"name": "b", "enabled": False}]
+    answer = server.call("POST", "/populate", wanted)
+    assert answer.status_code == 201
+    first, second = answer.json()["proxies"]
+    assert [toxic["name"] for toxic in first["toxics"]] == ["latency_downstream"]
+    assert (second["name"], second["enabled"]) == ("b", False)
+
+
+def test_populate_replaces_a_proxy_with_another_upstream_without_its_toxics(server: Server) -> None:
+    made = create(server)
+    server.call("POST", "/proxies/a/toxics", LATENCY)
+    wanted = [PROXY | {"listen": made["listen"], "upstream": "127.0.0.1:10"}]
+    (after,) = server.call("POST", "/populate", wanted).json()["proxies"]
+    assert (after["upstream"], after["toxics"]) == ("127.0.0.1:10", [])
+
+
+def test_populate_tells_what_it_did_before_it_failed(server: Server) -> None:
+    taken = create(server)["listen"]
+    wanted = [PROXY | {"name": "b"}, PROXY | {"name": "c", "listen": taken}]
+    answer = server.call("POST", "/populate", wanted)
+    same(answer, 500, f"listen tcp {taken}: bind: address already in use")
+    assert [proxy["name"] for proxy in answer.json()["proxies"]] == ["b"]
+    assert set(server.get("/proxies")) == {"a", "b"}
+
+
+def test_populate_checks_every_proxy_before_it_makes_one(server: Server) -> None:
+    answer = server.call("POST", "/populate", [PROXY, {"name": "b"}])
+    same(answer, 400, "missing required field: upstream at proxy 2")
+    assert answer.json()["proxies"] is None
+    assert server.get("/proxies") == {}
+
+
+def test_a_new_toxic_has_a_default_name_stream_toxicity_and_attributes(server: Server) -> None:
+    create(server)
+    answer = server.call("POST", "/proxies/a/toxics", {"type": "latency"})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "name": "latency_downstream",
+        "type": "latency",
+        "stream": "downstream",
+        "toxicity": 1,
+        "attributes": {"latency": 0, "jitter": 0},
+    }
+    assert server.get("/proxies/a/toxics") == [answer.json()]
+    assert server.get("/proxies/a/toxics/latency_downstream") == answer.json()
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes"),
+    [
+        ("latency", {"latency": 7, "jitter": 3}),
+        ("bandwidth", {"rate": 10}),
+        ("timeout", {"timeout": 9}),
+        ("reset_peer", {"timeout": 4}),
+    ],
+)
+def test_every_kind_of_toxic_takes_its_attributes(
+    server: Server, kind: str, attributes: dict[str, int]
+) -> None:
+    create(server)
+    toxic = {"type": kind, "stream": "upstream", "attributes": attributes, "toxicity": 0.5}
+    made = server.call("POST", "/proxies/a/toxics", toxic).json()
+    assert made == toxic | {"name": f"{kind}_upstream"}
+
+
+def test_toxics_are_listed_upstream_first_in_the_order_they_came(server: Server) -> None:
+    create(server)
+    for name, stream in [("1", "downstream"), ("2", "upstream"), ("3", "downstream")]:
+        server.call("POST", "/proxies/a/toxics", LATENCY | {"name": name, "stream": stream})
+    assert [toxic["name"] for toxic in server.get("/proxies/a/toxics")] == ["2", "1", "3"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_an_update_changes_only_attributes_and_toxicity(server: Server, method: str) -> None:
+    create(server)
+    before = server.call("POST", "/proxies/a/toxics", LATENCY).json()
+    change = {"attributes": {"jitter": 3}, "toxicity": 0.5, "stream": "upstream", "name": "b"}
+    answer = server.call(method, "/proxies/a/toxics/latency_downstream", change)
+    expected = before | {"toxicity": 0.5, "attributes": {"latency": 5, "jitter": 3}}
+    assert (answer.status_code, answer.json()) == (200, expected)
+
+
+def test_a_removed_toxic_is_gone(server: Server) -> None:
+    create(server)
+    server.call("POST", "/proxies/a/toxics", LATENCY)
+    answer = server.call("DELETE", "/proxies/a/toxics/latency_downstream")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert server.get("/proxies/a/toxics") == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "error"),
+    [
+        ("POST", "/proxies", PROXY, 409, "proxy already exists"),
+        ("POST", "/proxies", {"upstream": "x:1"}, 400, "missing required field: name"),
+        ("POST", "/proxies", {"name": "b"}, 400, "missing required field: upstream"),
+        ("POST", "/proxies", PROXY | {"name": 1}, 400, "bad request body: "),
+        ("POST", "/proxies", [], 400, "bad request body: "),
+        ("POST", "/proxies", PROXY | {"name": "b", "listen": "nonsense"}, 500,
+         "listen tcp: address nonsense: missing port in address"),
+        ("POST", "/proxies", PROXY | {"name": "b", "listen": "127.0.0.1:65536"}, 500,
+         "listen tcp: address 65536: invalid port"),
+        ("GET", "/proxies/none", None, 404, "proxy not found"),
+        ("PATCH", "/proxies/none", {}, 404, "proxy not found"),
+        ("DELETE", "/proxies/none", None, 404, "proxy not found"),
+        ("PATCH", "/proxies/a", {"enabled": "yes"}, 400, "bad request body: "),
+        ("PATCH", "/proxies/a", {"listen": "nonsense"}, 500,
+         "address nonsense: missing port in address"),
+        ("POST", "/populate", {}, 400, "bad request body: "),
+        ("POST", "/populate", [{"upstream": "x:1"}], 400,
+         "missing required field: name at proxy 1"),
+        ("GET", "/proxies/none/toxics", None, 404, "proxy not found"),
+        ("POST", "/proxies/none/toxics", LATENCY, 404, "proxy not found"),
+        ("POST", "/proxies/a/toxics", {"type": "unknown"}, 400, "invalid toxic type"),
+        ("POST", "/proxies/a/toxics", {}, 400, "invalid toxic type"),
+        ("POST", "/proxies/a/toxics", {"type": "unknown", "stream": "sideways"}, 400,
+         "stream was invalid, can be either upstream or downstream"),
+        ("POST", "/proxies/a/toxics", LATENCY | {"attributes": {"latency": 5.0}}, 400,
+         "bad request body: "),
+        ("POST", "/proxies/a/toxics", LATENCY | {"attributes": {"latency": True}}, 400,
+         "bad request body: "),
+        ("POST", "/proxies/a/toxics", LATENCY | {"attributes": {"latency": 2**63}}, 400,
+         "bad request body: "),
+        ("POST", "/proxies/a/toxics", LATENCY | {"toxicity": "1"}, 400, "bad request body: "),
+        ("GET", "/proxies/a/toxics/none", None, 404, "toxic not found"),
+        ("PATCH", "/proxies/a/toxics/none", {}, 404, "toxic not found"),
+        ("DELETE", "/proxies/a/toxics/none", None, 404, "toxic not found"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_refused_and_changes_nothing(
+    server: Server, method: str, path: str, body: Any, status: int, error: str
+) -> None:
+    before = create(server)
+    same(server.call(method, path, body), status, error)
+    assert server.get("/proxies") == {"a": before}
+
+
+def test_a_second_toxic_of_the_same_name_is_refused(server: Server) -> None:
+    create(server)
+    server.call("POST", "/proxies/a/toxics", LATENCY)
+    same(server.call("POST", "/proxies/a/toxics", LATENCY), 409, "toxic already exists")
+
+
+def test_errors_are_json_labelled_as_plain_text(server: Server) -> None:
+    answer = server.call("GET", "/proxies/none")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text == '{"error":"proxy not found","status":404}\n'
+
+
+def test_a_taken_address_is_refused(server: Server) -> None:
+    taken = create(server)["listen"]
+    answer = server.call("POST", "/proxies", PROXY | {"name": "b", "listen": taken})
+    same(answer, 500, f"listen tcp {taken}: bind: address already in use")
+    assert set(server.get("/proxies")) == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("body", "error"), [("", "bad request body: EOF"), ("{", "bad request body: ")]
+)
+def test_a_body_that_is_no_json_is_refused(server: Server, body: str, error: str) -> None:
+    same(server.call("POST", "/proxies", data=body), 400, error)
+
+
+def test_fields_match_in_any_case_and_what_is_unknown_null_or_trailing_is_passed_over(
+    server: Server,
+) -> None:
+    create(server)
+    body = '{"TYPE": "latency", "name": null, "odd": 1, "attributes": {"Latency": 5}} trailing'
+    answer = server.call("POST", "/proxies/a/toxics", data=body)
+    assert answer.json()["name"] == "latency_downstream"
+    assert answer.json()["attributes"] == {"latency": 5, "jitter": 0}
+
+
+def test_browsers_are_refused(server: Server) -> None:
+    answer = server.call("GET", "/proxies", headers={"User-Agent": "Mozilla/5.0 (X11)"})
+    assert (answer.status_code, answer.text) == (403, "User agent not allowed\n")
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/proxies/", "/proxies/a/toxics/b/c"])
+def test_an_unknown_path_is_not_found(server: Server, path: str) -> None:
+    answer = server.call("GET", path)
+    assert (answer.status_code, answer.text) == (404, "404 page not found\n")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("DELETE", "/proxies"), ("PUT", "/proxies/a"), ("GET", "/reset"), ("HEAD", "/version")],
+)
+def test_a_wrong_method_is_refused(server: Server, method: str, path: str) -> None:
+    answer = server.call(method, path)
+    assert (answer.status_code, answer.content) == (405, b"")
+
+
+def test_the_version_is_told(server: Server) -> None:
+    answer = server.call("GET", "/version")
+    assert answer.headers["content-type"] == "application/json;charset=utf-8"
+    if server.kind == ORIGINAL:
+        return  # one that was built from source calls itself "git"
+    assert answer.text == '{"version": "2.12.0"}\n'
+
+
+def test_the_bytes_that_went_through_are_counted(server: Server, link: Wire) -> None:
+    client, peer = link.connect()
+    assert crosses(client, peer, b"question")
+    assert crosses(peer, client, b"the answer")
+    for each in (client, peer):
+        each.close()
+    proxy = server.get("/proxies/wire")
+    labels = f'listener="{proxy["listen"]}",proxy="wire",upstream="{proxy["upstream"]}"'
+    wanted = {
+        f'toxiproxy_proxy_{what}_bytes_total{{direction="{way}",{labels}}} {size}'
+        for what in ("received", "sent")
+        for way, size in (("upstream", 8), ("downstream", 10))
+    }
+    for _ in range(50):  # the original counts a connection when it ends
+        lines = server.call("GET", "/metrics").text.replace(".0\n", "\n").splitlines()
+        if wanted <= set(lines):
+            return
+    raise AssertionError(f"{wanted} not in {lines}")
+
+
+def test_no_address_means_a_free_port_of_the_loopback_interface(embedded: Server) -> None:
+    assert create(embedded, listen="")["listen"].startswith("127.0.0.1:")
+    port = free_port()
+    assert create(embedded, name="b", listen=f":{port}")["listen"] == f"127.0.0.1:{port}"

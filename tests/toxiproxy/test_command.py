@@ -1,0 +1,101 @@
+"""The server as a command: how it starts, complains and stops."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.toxiproxy.servers import EMBEDDED, WAIT_S, free_port, running
+
+COMMAND = [sys.executable, "-m", "chaos.runtimes.toxiproxy"]
+
+
+def complaint(*arguments: str) -> tuple[int, str]:
+    """Exit code and standard error of a server that cannot start."""
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=WAIT_S)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_soon_with_connections_open(number: signal.Signals) -> None:
+    with running(EMBEDDED) as server, socket.create_server(("127.0.0.1", 0)) as upstream:
+        body = {
+            "name": "a",
+            "listen": "127.0.0.1:0",
+            "upstream": f"127.0.0.1:{upstream.getsockname()[1]}",
+        }
+        host, port = server.call("POST", "/proxies", body).json()["listen"].split(":")
+        server.add("a", "latency", latency=30_000)
+        with socket.create_connection((host, int(port)), WAIT_S) as client:
+            peer, _ = upstream.accept()
+            with peer:
+                peer.sendall(b"never arrives")
+                begin_s = time.monotonic()
+                server.process.send_signal(number)
+                assert server.process.wait(WAIT_S) == 0
+                assert time.monotonic() - begin_s < 5
+                assert client.recv(1) == b""
+
+
+def test_it_begins_with_the_proxies_of_its_config(tmp_path: Path) -> None:
+    config, port = tmp_path / "proxies.json", free_port()
+    proxy = {"name": "a", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:9"}
+    config.write_text(json.dumps([proxy]))
+    with subprocess.Popen(
+        [*COMMAND, f"--port={port}", f"--config={config}"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+        finally:
+            process.terminate()
+    assert line == f"Toxiproxy 2.12.0 API on http://127.0.0.1:{port}, 1 proxies\n"
+
+
+def test_a_taken_port_is_named_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        expected = f"toxiproxy: listen tcp 127.0.0.1:{port}: bind: address already in use\n"
+        assert complaint(f"--port={port}") == (1, expected)
+
+
+def test_a_port_taken_from_a_proxy_of_the_config_is_named_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        config = tmp_path / "proxies.json"
+        config.write_text(json.dumps([{"name": "a", "listen": listen, "upstream": "x:1"}]))
+        code, line = complaint(f"--port={free_port()}", f"--config={config}")
+        assert (code, line) == (
+            1,
+            f"toxiproxy: listen tcp {listen}: bind: address already in use\n",
+        )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "cannot read {config}: No such file or directory"),
+        ("{}", "{config}: bad request body: cannot read it, it must be an array of proxies"),
+        ('[{"name": "a"}]', "{config}: missing required field: upstream at proxy 1"),
+    ],
+)
+def test_a_bad_config_is_explained_in_one_line(
+    tmp_path: Path, content: str | None, expected: str
+) -> None:
+    config = tmp_path / "proxies.json"
+    if content is not None:
+        config.write_text(content)
+    code, line = complaint(f"--config={config}")
+    assert (code, line) == (2, "toxiproxy: " + expected.format(config=config) + "\n")
+
+
+@pytest.mark.parametrize("arguments", [["--port=many"], ["--port=65536"], ["--odd"]])
+def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
+    code, complained = complaint(*arguments)
+    assert code == 2
+    assert arguments[0].lstrip("-").split("=")[0] in complained
