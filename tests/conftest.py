@@ -1,0 +1,24 @@
+"""What real tests share: one embedded stack for the whole session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaos.model import Stack
+from chaos.runtimes.embedded import Embedded
+
+
+@pytest.fixture(scope="session")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the parts of `stack` write their logs."""
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="session")
+def stack(logs: Path) -> Iterator[Stack]:
+    """The embedded stack with default settings; whoever breaks it mends it."""
+    with Embedded().up({}, logs) as stack:
+        yield stack

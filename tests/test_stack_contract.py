@@ -1,0 +1,221 @@
+"""What every runtime's stack must do; a runtime is added by the name of its fixture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import psycopg
+import pytest
+import redis
+import requests
+
+from chaos.model import Link, Stack, StackError
+
+pytestmark = pytest.mark.real
+
+STACKS = ["stack"]
+LINKS: list[Link] = ["cache", "primary", "replica", "queue", "worker-primary", "replication"]
+LATENCY_MS = 200
+
+
+@pytest.fixture(params=STACKS)
+def any_stack(request: pytest.FixtureRequest) -> Stack:
+    stack: Stack = request.getfixturevalue(request.param)
+    return stack
+
+
+def answers(stack: Stack, part: str, timeout_s: float = 2) -> bool:
+    """Whether the part itself answers, asked round the links."""
+    at = stack.endpoints
+    pages = {
+        "nginx": f"{at.url}/no/such/page",
+        "toxiproxy": f"{at.toxiproxy}/version",
+        "worker": f"{at.worker}/healthz",
+        **{name: f"{url}/healthz" for name, url in at.web.items()},
+    }
+    try:
+        match part:
+            case "primary" | "replica":
+                round_trip_s(getattr(at, part), timeout_s)
+            case "redis":
+                round_trip_s(at.redis, timeout_s)
+            case _:
+                requests.get(pages[part], timeout=timeout_s)
+    except (psycopg.OperationalError, redis.RedisError, requests.RequestException):
+        return False
+    return True
+
+
+def round_trip_s(url: str, timeout_s: float = 5) -> float:
+    """The fastest of three round trips on one connection to a database or Redis."""
+    if url.startswith("redis"):
+        with redis.Redis.from_url(url, socket_timeout=timeout_s, retry=None) as client:
+            return fastest_s(client.ping)
+    with psycopg.connect(url, autocommit=True, connect_timeout=max(2, int(timeout_s))) as database:
+        return fastest_s(lambda: database.execute("SELECT 1"))
+
+
+def fastest_s(ask: Callable[[], object]) -> float:
+    taken_s = []
+    for _ in range(3):
+        asked_s = time.monotonic()
+        ask()
+        taken_s.append(time.monotonic() - asked_s)
+    return min(taken_s)
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 10) -> bool:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def create_link(stack: Stack) -> str:
+    answer = requests.post(
+        f"{stack.endpoints.url}/api/links", json={"url": "https://example.org/"}, timeout=5
+    )
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["code"])
+
+
+def follow(stack: Stack, code: str) -> requests.Response:
+    return requests.get(f"{stack.endpoints.url}/{code}", allow_redirects=False, timeout=5)
+
+
+def test_a_link_can_be_created_and_followed_through_the_load_balancer(any_stack: Stack) -> None:
+    code = create_link(any_stack)
+    answer = follow(any_stack, code)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "https://example.org/")
+
+
+def test_requests_reach_both_web_processes(any_stack: Stack) -> None:
+    def served() -> dict[str, float]:
+        return {
+            name: sum(
+                float(line.split()[-1])
+                for line in requests.get(f"{url}/metrics", timeout=5).text.splitlines()
+                if line.startswith("shortener_redirects_total{")
+            )
+            for name, url in any_stack.endpoints.web.items()
+        }
+
+    code, before = create_link(any_stack), served()
+    for _ in range(10):
+        follow(any_stack, code)
+    assert {name: count - before[name] for name, count in served().items()} == {
+        name: 5 for name in before
+    }
+
+
+def test_it_says_what_it_is_made_of(any_stack: Stack) -> None:
+    assert {"postgres", "redis", "nginx", "toxiproxy", "python"} <= set(any_stack.versions)
+    assert any_stack.versions["postgres"].startswith("18")
+
+
+@pytest.mark.parametrize(
+    "part", ["primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker"]
+)
+def test_a_killed_part_is_down_until_it_is_started(any_stack: Stack, part: str) -> None:
+    assert answers(any_stack, part)
+    any_stack.kill(part)
+    try:
+        assert not answers(any_stack, part)
+        any_stack.check()  # it was us
+    finally:
+        any_stack.start(part)
+    assert answers(any_stack, part)
+    any_stack.check()
+
+
+@pytest.mark.parametrize("part", ["primary", "replica", "redis", "toxiproxy", "nginx", "web-2"])
+def test_a_paused_part_answers_again_once_resumed(any_stack: Stack, part: str) -> None:
+    any_stack.pause(part)
+    try:
+        assert not answers(any_stack, part, timeout_s=0.5)
+        any_stack.check()
+    finally:
+        any_stack.resume(part)
+    assert answers(any_stack, part, timeout_s=10)
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_latency_slows_its_link_and_no_other(any_stack: Stack, link: Link) -> None:
+    links = any_stack.endpoints.links
+    undo = any_stack.toxic(link, "latency", "downstream", latency=LATENCY_MS)
+    try:
+        slow = {name for name, url in links.items() if round_trip_s(url) >= LATENCY_MS / 1000}
+    finally:
+        undo()
+    undo()
+    assert slow == {link}
+    assert round_trip_s(links[link]) < LATENCY_MS / 1000
+
+
+def test_the_replica_is_fed_through_the_replication_link(any_stack: Stack) -> None:
+    at = any_stack.endpoints
+    with (
+        psycopg.connect(at.primary, autocommit=True) as primary,
+        psycopg.connect(at.replica, autocommit=True) as replica,
+    ):
+
+        def has_it(mark: str) -> bool:
+            query = "SELECT 1 FROM idempotency_keys WHERE key = %s"
+            return replica.execute(query, [mark]).fetchone() is not None
+
+        def write(mark: str) -> None:
+            primary.execute(
+                "INSERT INTO idempotency_keys (key, fingerprint) VALUES (%s, '')", [mark]
+            )
+
+        mark = f"at once {time.monotonic_ns()}"
+        write(mark)
+        assert eventually(lambda: has_it(mark))
+        undo = any_stack.toxic("replication", "latency", "downstream", latency=1000)
+        try:
+            mark = f"later {time.monotonic_ns()}"
+            write(mark)
+            written_s = time.monotonic()
+            assert eventually(lambda: has_it(mark))
+            assert time.monotonic() - written_s >= 0.9
+        finally:
+            undo()
+
+
+def source_after_expiry(stack: Stack, fill: str) -> str:
+    """Where an expired link is served from, when misses are filled like this."""
+    stack.configure({"CACHE_FILL": fill, "CACHE_TTL_S": "0.2", "CACHE_TTL_JITTER": "0"})
+    code = create_link(stack)
+    assert eventually(lambda: follow(stack, code).headers.get("X-Cache") == "hit")
+    time.sleep(0.3)
+    return follow(stack, code).headers["X-Cache"]
+
+
+def test_other_settings_show_in_what_the_stack_does(any_stack: Stack) -> None:
+    try:
+        assert source_after_expiry(any_stack, "swr") == "stale"
+        assert source_after_expiry(any_stack, "direct") == "miss"
+    finally:
+        any_stack.configure({})
+
+
+def test_no_request_fails_once_other_settings_are_in_force(any_stack: Stack) -> None:
+    any_stack.configure({})
+    page = f"{any_stack.endpoints.url}/no/such/page"
+    assert {requests.get(page, timeout=5).status_code for _ in range(20)} == {404}
+
+
+def test_a_wrong_setting_is_told_in_words(any_stack: Stack) -> None:
+    try:
+        with pytest.raises(StackError, match="CACHE_FILL"):
+            any_stack.configure({"CACHE_FILL": "by magic"})
+    finally:
+        any_stack.configure({})
+
+
+def test_a_part_that_does_not_exist_is_told_in_words(any_stack: Stack) -> None:
+    with pytest.raises(StackError, match="no part web-9"):
+        any_stack.kill("web-9")
