@@ -42,9 +42,9 @@ end
 return redis.call('DEL', KEYS[1], KEYS[3])
 """
 _LEASE = """
--- value, hold | token, life of the lease in ms
+-- value, hold | token, life of the lease in ms, oldest end of freshness that will do
 local value = redis.call('GET', KEYS[1])
-if value then return {0, value} end
+if value and struct.unpack('<d', value, 34) > tonumber(ARGV[3]) then return {0, value} end
 return {redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0, false}
 """
 _GIVE_BACK = """
@@ -82,7 +82,7 @@ class Cache:
         self._settings = settings
         self._stale_s = stale_s
         self._hold_ms = round(settings.fill_hold_s * 1000)
-        self._reads = MergedReads(self._fetch)
+        self._reads = MergedReads(self._fetch, self._usable)
         self.get = self._reads.get
         self._store = self._client.register_script(_STORE)
         self._forget = self._client.register_script(_FORGET)
@@ -93,6 +93,15 @@ class Cache:
         async with _reaching_redis():
             values: Sequence[Any] = await self._client.mget([_VALUE + code for code in codes])
         return values
+
+    def _usable(self, packed: bytes | None) -> Entry | None:
+        """The entry, unless there is none or it has ended: other settings may have kept it."""
+        entry = unpack(packed) if packed else None
+        return entry if entry and entry.fresh_until > self._oldest() else None
+
+    def _oldest(self) -> float:
+        """The oldest end of freshness with which an entry may still be served."""
+        return time.time() - self._stale_s
 
     async def store(self, code: str, entry: Entry, token: str = "") -> Stored:
         """Store a value just read; with a token only if the lease of that token still stands."""
@@ -122,8 +131,8 @@ class Cache:
         """Look once more, and if there is still nothing take the lease, all in one step."""
         keys = [_VALUE + code, _HOLD + code]
         async with _reaching_redis():
-            taken, value = await self._lease(keys=keys, args=[token, self._hold_ms])
-        return bool(taken), unpack(value) if value else None
+            taken, value = await self._lease(keys=keys, args=[token, self._hold_ms, self._oldest()])
+        return bool(taken), self._usable(value)
 
     async def lock(self, code: str, token: str) -> tuple[bool, Entry | None]:
         """Try to take the lock, then look once more: both in one round trip, in this order."""
@@ -132,7 +141,7 @@ class Cache:
             pipeline.set(_HOLD + code, token, nx=True, px=self._hold_ms)
             pipeline.get(_VALUE + code)
             taken, value = await pipeline.execute()
-        return bool(taken), unpack(value) if value else None
+        return bool(taken), self._usable(value)
 
     async def give_back(self, code: str, token: str) -> None:
         """End a lock or lease, unless it ran out and is somebody else's by now."""

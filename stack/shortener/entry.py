@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     url: bytes
 
     def pack(self) -> bytes:
-        """The bytes that the cache stores; the version comes first, where Lua reads it."""
+        """The bytes that the cache stores; Lua reads `version` at 1 and `fresh_until` at 34."""
         return _HEAD.pack(*self[:-1]) + self.url
 
     def status(self, now: float) -> int:

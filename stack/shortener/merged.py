@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from stack.shortener.entry import Entry, unpack
+from stack.shortener.entry import Entry
 
 
 class Read(NamedTuple):
@@ -21,14 +21,16 @@ class Read(NamedTuple):
     read_s: float
 
 
-Fetch = Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
+Fetch = Callable[[Sequence[str]], Awaitable[Sequence[bytes | None]]]
+Unpack = Callable[[bytes | None], Entry | None]
 
 
 class MergedReads:
     """Gathers the codes asked for in one turn, and fetches them together."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch, unpack: Unpack) -> None:
         self._fetch = fetch
+        self._unpack = unpack
         self._waiting: dict[str, asyncio.Future[Read]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
@@ -58,7 +60,7 @@ class MergedReads:
         else:
             for future, value in zip(waiting.values(), values, strict=True):
                 if not future.done():
-                    future.set_result(Read(None if value is None else unpack(value), read_s))
+                    future.set_result(Read(self._unpack(value), read_s))
 
 
 def _fail(future: asyncio.Future[Read], error: Exception) -> None:
