@@ -52,7 +52,7 @@ class Control:
         """Read commands until stdin ends, even in the middle of a segment."""
         while line := self._commands.readline():
             try:
-                self._obey(json.loads(line))
+                self._obey(_parsed(line))
             except ValueError as problem:
                 self._error(str(problem))
 
@@ -109,3 +109,10 @@ class Control:
     def _tell(self, **event: Any) -> None:
         self._events.write(json.dumps(event) + "\n")
         self._events.flush()
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as problem:
+        raise ValueError(f"not a line of JSON: {problem}") from problem

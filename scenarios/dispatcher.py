@@ -92,13 +92,13 @@ class Dispatcher:
         tally, spawn, burst = self.tally, gevent.spawn_raw, 0
         for times, ranks in batches:
             for intended_s, rank in zip((times + started_s).tolist(), ranks.tolist(), strict=True):
-                tally.offered += 1
                 wait_s = intended_s - monotonic()
                 if wait_s > 0:
                     gevent.sleep(wait_s)
                     burst = 0
                 elif (burst := burst + 1) % BURST == 0:
                     gevent.sleep(0)
+                tally.offered += 1
                 if tally.in_flight >= self._max_in_flight or -wait_s > self._timeout_s:
                     tally.unsent += 1
                     continue

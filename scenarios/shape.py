@@ -7,7 +7,7 @@ from argparse import Namespace
 from locust import LoadTestShape
 from locust.runners import MasterRunner
 
-SPAWN_PER_S = 100.0
+SPAWN_PER_S = 90.0
 
 
 class OneCrowdEach(LoadTestShape):
@@ -34,4 +34,4 @@ class OneCrowdEach(LoadTestShape):
             self._edits += 1
         self._options = now
         crowds = self.runner.worker_count if isinstance(self.runner, MasterRunner) else 1
-        return max(crowds, 1), SPAWN_PER_S + self._edits
+        return max(crowds, 1), SPAWN_PER_S + self._edits % 2
