@@ -106,9 +106,8 @@ def test_requests_reach_both_web_processes(any_stack: Stack) -> None:
     code, before = create_link(any_stack), served()
     for _ in range(10):
         follow(any_stack, code)
-    assert {name: count - before[name] for name, count in served().items()} == {
-        name: 5 for name in before
-    }
+    after = served()
+    assert all(after[name] > before[name] for name in before)
 
 
 def test_it_says_what_it_is_made_of(any_stack: Stack) -> None:
