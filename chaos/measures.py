@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import stats
@@ -51,7 +52,7 @@ def expiries(segment: Segment) -> list[Expiry]:
     origin = segment.origin.of_hot()
     starts = _first_of_each(origin.read_s, origin.stored_s)
     found = []
-    for first, last in zip(starts, [*starts[1:], len(origin)], strict=True):
+    for first, last in pairwise([*starts, len(origin)]):
         until_s = origin.read_s[last] if last < len(origin) else segment.ended_s
         part = slice(first, last)
         stored = origin.stored_s[part]

@@ -478,7 +478,7 @@ class Stack(Protocol):
         """The version of each part, for the record."""
 
     def configure(self, settings: Settings) -> None:
-        """Restart web and worker with these settings, and return when they are ready."""
+        """Restart web and worker with these settings, on an empty cache; ready on return."""
 
     def kill(self, part: str) -> None:
         """SIGKILL; the part stays down until `start`."""

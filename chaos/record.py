@@ -105,8 +105,8 @@ def _logged(logs: Path) -> Iterator[list[object]]:
 SCHEMAS = {
     "requests": {
         "segment": "INTEGER",
-        "op_id": "BIGINT",
-        "session": "BIGINT",
+        "op_id": "VARCHAR",
+        "session": "VARCHAR",
         "operation": "VARCHAR",
         "rank": "INTEGER",
         "key": "VARCHAR",

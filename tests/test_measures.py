@@ -94,6 +94,12 @@ def test_a_lookup_that_never_stored_belongs_to_the_expiry_it_began_in() -> None:
     assert m.origin_queries.of(partly).tolist() == [4]
 
 
+def test_without_lookups_there_is_no_expiry() -> None:
+    herd = segment([4])
+    nothing = replace(herd, origin=OriginQueries(*[np.array([], dtype=np.int64)] * 5))
+    assert m.origin_queries.of(nothing).tolist() == []
+
+
 def test_other_keys_do_not_count_as_the_herd() -> None:
     herd = segment([4])
     rank = herd.origin.rank.copy()

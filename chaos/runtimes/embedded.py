@@ -15,6 +15,7 @@ from chaos.runtimes.account import open_to, postgres_account, usable_install
 from chaos.runtimes.binaries import postgres_install
 from chaos.runtimes.bringup import bring_up
 from chaos.runtimes.guarded import Guardian, guarded
+from chaos.runtimes.emptied import empty_cache
 from chaos.runtimes.parts import Part, concurrently
 from chaos.runtimes.ports import is_free, reserved
 from chaos.runtimes.topology import (
@@ -106,7 +107,7 @@ class EmbeddedStack:
         self.versions = self._read_versions()
 
     def configure(self, settings: Settings) -> None:
-        """Restart the web processes, and the worker if this concerns it, with these settings."""
+        """Restart web, and the worker if this concerns it, with these settings on an empty cache."""
         changed = {key for key, _ in self._settings.items() ^ settings.items()}
         concerned = [
             self._parts[name]
@@ -116,7 +117,9 @@ class EmbeddedStack:
         self._settings = dict(settings)
         for part in concerned:
             part.environment = environment(part.name, self._ports, settings)
-        concurrently(*(part.restart for part in concerned))
+        concurrently(*(part.stop for part in concerned))
+        empty_cache(self.endpoints.redis)
+        concurrently(*(part.start for part in concerned))
         self._wait_for_nginx()
 
     def kill(self, part: str) -> None:
