@@ -102,11 +102,13 @@ class Fault(Protocol):
 
 @dataclass(frozen=True)
 class At:
-    """A fault on a segment's timeline; without `hold_s` it stays until the segment ends."""
+    """A fault on a segment's timeline, in force until the segment's last answer is in.
+
+    One at second 0 is there before the cache is warmed: such a segment knows no healthy time.
+    """
 
     second: float
     fault: Fault
-    hold_s: float | None = None
 
 
 @dataclass(frozen=True)

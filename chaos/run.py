@@ -11,14 +11,16 @@ import platform
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from chaos.injection import Injection
 from chaos.model import (
     CONTROL,
     Arm,
@@ -26,13 +28,11 @@ from chaos.model import (
     Clock,
     Counters,
     Experiment,
-    Fault,
     Generator,
     Load,
     Mode,
     Observer,
     PartDied,
-    Reading,
     Runtime,
     Settings,
     Stack,
@@ -155,11 +155,16 @@ class _Run:
         traffic = self.order.experiment.traffic
         self.progress(self.number, _steps(self.order), name or f"{arm.name} · round {number + 1}")
         self.stack.configure(settings)
-        self._prepare()
-        before, from_s = self.observer.counters(), self.clock.now_s()
-        seed = self.order.seed * 1000 + self.number
-        started_s = self.load.start(self.number, traffic, duration_s, seed)
-        with self._timeline(name or arm.name, faults, started_s, duration_s):
+        with ExitStack() as healing:
+            inject = partial(self._inject, name or arm.name, healing)
+            standing = [inject(at) for at in faults if at.second <= 0]
+            self._prepare()
+            before, from_s = self.observer.counters(), self.clock.now_s()
+            seed = self.order.seed * 1000 + self.number
+            started_s = self.load.start(self.number, traffic, duration_s, seed)
+            for injection in standing:
+                injection.probe()
+            self._timeline([at for at in faults if at.second > 0], started_s, inject)
             generator = self._answers(started_s + duration_s + traffic.timeout_s + DRAIN_GRACE_S)
         after = self.observer.counters()
         self.writer.event(
@@ -196,79 +201,25 @@ class _Run:
         self.stack.check()
         self.clock.sleep(POLL_S)
 
-    @contextmanager
+    def _inject(self, arm: str, healing: ExitStack, at: At) -> Injection:
+        injection = Injection(at.fault, arm, self.stack, self.writer, self.clock)
+        healing.callback(injection.heal)
+        return injection
+
     def _timeline(
-        self, arm: str, faults: Sequence[At], started_s: float, duration_s: float
-    ) -> Iterator[None]:
-        """Inject and heal each fault at its moment; whatever is left is healed on leaving."""
-        holds = {index: ExitStack() for index in range(len(faults))}
-        moments = [(at.second, index, True) for index, at in enumerate(faults)]
-        moments += [
-            (at.second + at.hold_s, index, False)
-            for index, at in enumerate(faults)
-            if at.hold_s is not None and at.second + at.hold_s < duration_s
-        ]
-        with ExitStack() as everything:
-            for hold in holds.values():
-                everything.enter_context(hold)
-            for second, index, inject in sorted(moments):
-                self._wait_until(started_s + second)
-                if inject:
-                    holds[index].enter_context(self._injected(arm, faults[index].fault))
-                else:
-                    holds[index].close()
-            yield
+        self,
+        faults: Sequence[At],
+        started_s: float,
+        inject: Callable[[At], Injection],
+    ) -> None:
+        """Inject each later fault at its moment."""
+        for at in sorted(faults, key=lambda at: at.second):
+            self._wait_until(started_s + at.second)
+            inject(at).probe()
 
     def _wait_until(self, moment_s: float) -> None:
         while self.clock.now_s() < moment_s:
             self._look()
-
-    @contextmanager
-    def _injected(self, arm: str, fault: Fault) -> Iterator[None]:
-        """A fault with its proof: probed before, during and after."""
-        if fault.needs not in self.stack.can:
-            raise StackError(f"{fault.name}: this stack cannot do {fault.needs!r}")
-        readings: dict[str, Reading | None] = {"before": _probe(fault, self.stack)}
-        injected_s, healed_s = self.clock.now_s(), None
-        undo = fault.inject(self.stack)
-        try:
-            readings["during"] = _probe(fault, self.stack)
-            yield
-        finally:
-            undo()
-            healed_s = self.clock.now_s()
-            readings["after"] = _probe(fault, self.stack)
-            self._prove(arm, fault, injected_s, healed_s, readings)
-
-    def _prove(
-        self,
-        arm: str,
-        fault: Fault,
-        injected_s: float,
-        healed_s: float,
-        readings: Mapping[str, Reading | None],
-    ) -> None:
-        before, during, after = (readings.get(when) for when in ("before", "during", "after"))
-        self.writer.event(
-            "fault",
-            fault=fault.name,
-            arm=arm,
-            injected_s=injected_s,
-            healed_s=healed_s,
-            before=before and asdict(before),
-            during=during and asdict(during),
-            after=after and asdict(after),
-            took_effect=bool(before and during and fault.took_effect(before, during)),
-            healed=bool(before and after and fault.healed(before, after)),
-        )
-
-
-def _probe(fault: Fault, stack: Stack) -> Reading | None:
-    """A reading, or None where the probe itself failed: then the fault is not proven."""
-    try:
-        return fault.probe(stack)
-    except Exception:
-        return None
 
 
 def _moved(before: Counters, after: Counters) -> Counters:
@@ -288,10 +239,7 @@ def _plan(order: Order, lab: Lab) -> dict[str, Any]:
         "seed": order.seed,
         "arms": {arm.name: dict(order.settings_of(arm)) for arm in order.arms},
         "traffic": asdict(experiment.traffic),
-        "faults": [
-            {"fault": at.fault.name, "second": at.second, "hold_s": at.hold_s}
-            for at in experiment.faults
-        ],
+        "faults": [{"fault": at.fault.name, "second": at.second} for at in experiment.faults],
         "command": order.command,
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
         "began_s": lab.clock.now_s(),

@@ -8,7 +8,7 @@ from gevent.pool import Pool  # type: ignore[import-untyped]
 
 from scenarios.wire import Answer, Wire
 
-AT_ONCE = 8
+AT_ONCE = 32
 TIMEOUT_S = 10.0
 TARGET = "https://example.com/page/{rank}"
 

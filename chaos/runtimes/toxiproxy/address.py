@@ -78,7 +78,7 @@ def _find(address: str) -> tuple[socket.AddressFamily, tuple[str, int]]:
     host, port = split(address)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
         raise ListenError(f"lookup {host}: no such host") from None
     family, _, _, _, target = min(found, key=lambda each: each[0] is not socket.AF_INET)
     return family, (str(target[0]), int(target[1]))

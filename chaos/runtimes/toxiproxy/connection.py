@@ -24,7 +24,6 @@ class Side(asyncio.Protocol):
         self.outlet: Outlet | None = None
         self.on_lost: Callable[[], None] | None = None
         self.lost = False
-        self._finished = False
         self._early: list[Item] = []
         self._receive: Callable[[Item], None] = self._early.append
 
@@ -46,11 +45,9 @@ class Side(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Hand the half-close to the link, and keep the socket open for writing.
 
-        Only once: uvloop reports the end anew each time that reading is resumed.
+        uvloop may report the end more than once; a half-close may be done more than once.
         """
-        if not self._finished:
-            self._finished = True
-            self._receive(End.FINISHED)
+        self._receive(End.FINISHED)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:

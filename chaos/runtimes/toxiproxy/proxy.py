@@ -155,7 +155,7 @@ class Proxy:
         loop = asyncio.get_running_loop()
         try:
             _, server_side = await loop.create_connection(Side, *address.split(self.upstream))
-        except (OSError, errors.ListenError, asyncio.CancelledError):
+        except (OSError, UnicodeError, errors.ListenError, asyncio.CancelledError):
             client.close()
             return
         try:
