@@ -83,6 +83,11 @@ class Process:
             )
         return self._crowds[host]
 
+    def finish(self, **_: Any) -> None:
+        """Called by Locust at the very end: leave the record on disk."""
+        if self._history is not None:
+            self._history.flush()
+
     def _record(self) -> History | None:
         directory = os.environ.get("LINKSTORM_RECORD")
         if directory and self._history is None:
@@ -102,6 +107,7 @@ def set_up(environment: Environment, web_ui: WebUI | None, **_: Any) -> None:
     if web_ui is not None:
         environment.shape_class = OneCrowdEach()
         environment.shape_class.runner = environment.runner
+    environment.events.quit.add_listener(process.finish)  # type: ignore[no-untyped-call]
     if CONTROLLED:
         environment.process_exit_code = 0  # a failed request is a finding, not an error
 

@@ -1,0 +1,147 @@
+"""A server and a Locust for the tests of scenarios, each a process, each ended by its pid."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+LOCUSTFILE = HERE.parent / "scenarios" / "locustfile.py"
+Event = dict[str, Any]
+
+
+class Server:
+    """`scenarios_server.py` in one of its modes."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self.url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+
+    def seen(self) -> dict[str, int]:
+        """How many connections, redirects and new links it saw."""
+        seen: dict[str, int] = json.loads(fetch(f"{self.url}/seen"))
+        return seen
+
+    def end(self) -> None:
+        """Stop it for good."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Locust:
+    """Locust in control mode."""
+
+    def __init__(self, process: subprocess.Popen[str], record: Path, log: Path) -> None:
+        self.process, self.record, self.log = process, record, log
+
+    def tell(self, command: Event | str) -> None:
+        """Send a command, or any line."""
+        assert self.process.stdin is not None
+        line = command if isinstance(command, str) else json.dumps(command)
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> Event:
+        """The next event."""
+        assert self.process.stdout is not None
+        event: Event = json.loads(self.process.stdout.readline())
+        return event
+
+    def ask(self, command: Event | str) -> Event:
+        """Send a command and hear the answer."""
+        self.tell(command)
+        return self.hear()
+
+    def prepare(self, **traffic: Any) -> Event:
+        """Have the links made."""
+        return self.ask({"do": "prepare", "traffic": traffic})
+
+    def start(self, duration_s: float, segment: int = 1, **traffic: Any) -> Event:
+        """Start a segment."""
+        order = {"do": "start", "segment": segment, "duration_s": duration_s, "seed": 5}
+        return self.ask({**order, "traffic": traffic})
+
+    def hang_up(self) -> int:
+        """Close stdin; the exit code."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return self.process.wait(10)
+
+    def rows(self) -> list[dict[str, str]]:
+        """The record so far."""
+        with (self.record / "requests-0.csv").open(newline="") as shard:
+            return list(csv.DictReader(shard))
+
+
+@contextmanager
+def server(mode: str = "ok") -> Iterator[Server]:
+    """A server for as long as the test needs it."""
+    command = [sys.executable, str(HERE / "scenarios_server.py"), mode]
+    with running(command, stdout=subprocess.PIPE) as process:
+        yield Server(process)
+
+
+@contextmanager
+def controlled(url: str, directory: Path, *options: str, **env: str) -> Iterator[Locust]:
+    """Locust in control mode, ended with the test."""
+    record, log = directory / "record", directory / "locust.log"
+    with (
+        log.open("w") as stderr,
+        running(
+            locust("--headless", "-u", "1", "--host", url, *options),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=directory,
+            env={**os.environ, "LINKSTORM_CONTROL": "1", "LINKSTORM_RECORD": str(record), **env},
+        ) as process,
+    ):
+        yield Locust(process, record, log)
+
+
+@contextmanager
+def running(command: Sequence[str], **how: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process, and no trace of it or its children afterwards."""
+    process = subprocess.Popen(command, text=True, start_new_session=True, **how)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def locust(*options: str) -> list[str]:
+    """The command line."""
+    return [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), *options]
+
+
+def fetch(url: str, **form: str) -> str:
+    """GET, or POST of a form."""
+    data = urllib.parse.urlencode(form).encode() if form else None
+    with urllib.request.urlopen(url, data, timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
