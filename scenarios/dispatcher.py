@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
 from typing import NamedTuple
 
@@ -25,6 +25,9 @@ DRAIN_POLL_S = 0.005
 
 _PER_LOG = 50.0  # buckets of 2 %
 _LAG_BUCKETS = 1200  # up to 26,000 s
+
+
+Arrival = tuple[int, float, int]  # number, intended_s, rank
 
 
 class Exchange(NamedTuple):
@@ -86,37 +89,66 @@ class Dispatcher:
         self._timeout_s = timeout_s
         self._max_in_flight = max_in_flight
         self._observers = observers
+        self._arrivals: Iterator[tuple[float, int]] = iter(())
+        self._next: tuple[float, int] | None = None
 
     def run(self, batches: Iterable[Batch], started_s: float) -> None:
         """Send each request at `started_s` plus its time, and return when the last has left."""
-        tally, spawn, burst = self.tally, gevent.spawn_raw, 0
-        for times, ranks in batches:
-            for intended_s, rank in zip((times + started_s).tolist(), ranks.tolist(), strict=True):
-                wait_s = intended_s - monotonic()
-                if wait_s > 0:
+        self._arrivals = _each(batches, started_s)
+        self._next = next(self._arrivals, None)
+        burst = 0
+        try:
+            while self._next is not None:
+                if (wait_s := self._next[0] - monotonic()) > 0:
                     gevent.sleep(wait_s)
-                    burst = 0
-                elif (burst := burst + 1) % BURST == 0:
-                    gevent.sleep(0)
-                tally.offered += 1
-                if tally.in_flight >= self._max_in_flight or -wait_s > self._timeout_s:
-                    tally.unsent += 1
-                    continue
-                tally.in_flight += 1
-                spawn(self._send, tally.offered, rank, intended_s)
+                elif (arrival := self._take()) is not None:
+                    gevent.spawn_raw(self._visit, arrival)
+                    if (burst := burst + 1) % BURST == 0:
+                        gevent.sleep(0)
+        finally:
+            self._next = None
 
     def drain(self) -> None:
         """Wait for every answer; each request has its own timeout, so this ends."""
         while self.tally.in_flight:
             gevent.sleep(DRAIN_POLL_S)
 
-    def _send(self, number: int, rank: int, intended_s: float) -> None:
-        tally, sent_s = self.tally, monotonic()
-        tally.note_sent(sent_s - intended_s)
-        try:
-            answer = self._wire.exchange(self._requests[rank], self._timeout_s)
-            seen = Exchange(number, rank, intended_s, sent_s, monotonic(), answer)
-            for observe in self._observers:
-                observe(seen)
-        finally:
-            tally.in_flight -= 1
+    def _take(self) -> Arrival | None:
+        """The next arrival if its time has come, past those that can no longer be sent."""
+        tally = self.tally
+        while self._next is not None and (late_s := monotonic() - self._next[0]) >= 0:
+            intended_s, rank = self._next
+            self._next = next(self._arrivals, None)
+            tally.offered += 1
+            if tally.in_flight < self._max_in_flight and late_s <= self._timeout_s:
+                tally.in_flight += 1
+                return tally.offered, intended_s, rank
+            tally.unsent += 1
+        return None
+
+    def _visit(self, arrival: Arrival | None) -> None:
+        """Send, and after the answer whatever is due by then.
+
+        When thousands of answers come at once, as they do after a freeze, `run` would have to wait
+        until all of them are dealt with.
+        """
+        while arrival is not None:
+            try:
+                self._send(*arrival)
+            finally:
+                self.tally.in_flight -= 1
+            arrival = self._take()
+
+    def _send(self, number: int, intended_s: float, rank: int) -> None:
+        sent_s = monotonic()
+        self.tally.note_sent(sent_s - intended_s)
+        answer = self._wire.exchange(self._requests[rank], self._timeout_s)
+        seen = Exchange(number, rank, intended_s, sent_s, monotonic(), answer)
+        for observe in self._observers:
+            observe(seen)
+
+
+def _each(batches: Iterable[Batch], started_s: float) -> Iterator[tuple[float, int]]:
+    """Intended time on the monotonic clock, and rank."""
+    for times, ranks in batches:
+        yield from zip((times + started_s).tolist(), ranks.tolist(), strict=True)
