@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from chaos import experiments
-from chaos.model import Arm, Experiment, StackError, Verdict
+from chaos.model import Arm, Experiment, PartDied, Stack, StackError, Verdict
 from chaos.record import Damaged, read_evidence, read_json, write_result
 from chaos.results import as_json
 from chaos.run import Lab, Order
@@ -31,6 +32,7 @@ from chaos.verdict import judge as judge_evidence
 ROOT = Path(__file__).parent.parent
 RUNS = ROOT / "reports" / "runs"
 EXIT_OF = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INVALID: 3}
+CHECK_PERIOD_S = 0.2
 USAGE, INVALID, INTERRUPTED = 2, 3, 130
 
 app = typer.Typer(
@@ -51,6 +53,10 @@ class Format(StrEnum):
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="What to print on stdout.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting of the stack; repeatable."),
+]
 RunArgument = Annotated[
     Path | None, typer.Argument(metavar="[RUN]", help="A run directory; the newest by default.")
 ]
@@ -98,10 +104,7 @@ def run(
         list[str] | None,
         typer.Option(help="Only this arm, and the naive one to compare it with; repeatable."),
     ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the stack, for every arm."),
-    ] = None,
+    setting: SetOption = None,
     seed: Annotated[int, typer.Option(help="Arrivals and order of arms follow from it.")] = 7,
     output: FormatOption = Format.TABLE,
 ) -> None:
@@ -128,6 +131,7 @@ def report(
 ) -> None:
     """Write the report of a run again, and say where it is."""
     from reports.page import write_report
+
     from reports.picture import picture as draw
 
     directory = run_dir or _newest_run()
@@ -147,14 +151,41 @@ def up(
         int | None, typer.Option(help="The shortener's port; a free one if not given.")
     ] = None,
     locust_port: Annotated[int, typer.Option(help="The port of the Locust web UI.")] = 8089,
+    setting: SetOption = None,
 ) -> None:
     """Bring the stack up with the Locust web UI beside it, until Ctrl-C."""
-    from chaos.playground import playground
+    from chaos.load import locust_web_ui
+    from chaos.runtimes.embedded import Embedded
 
+    directory = _new_run_dir("playground")
     try:
-        playground(RUNS / "playground", port, locust_port, typer.echo)
-    except StackError as error:
+        settings = _overrides(setting or [])
+        with (
+            Embedded(port=port).up(settings, directory / "logs") as stack,
+            locust_web_ui(stack, directory, locust_port) as locust,
+        ):
+            _say_what_is_up(stack, locust, directory)
+            while True:
+                stack.check()
+                time.sleep(CHECK_PERIOD_S)
+    except experiments.Unknown as unknown:
+        _fail(str(unknown), USAGE)
+    except (StackError, PartDied) as error:
         _fail(str(error), INVALID)
+    except KeyboardInterrupt:
+        errors.print("stopped; nothing is left running")
+
+
+def _say_what_is_up(stack: Stack, locust: str, directory: Path) -> None:
+    typer.echo(
+        f"shortener   {stack.endpoints.url}\n"
+        f"Locust      {locust}\n"
+        f"Toxiproxy   {stack.endpoints.toxiproxy}\n"
+        f"Postgres    {stack.endpoints.primary} (primary), {stack.endpoints.replica} (replica)\n"
+        f"Redis       {stack.endpoints.redis}\n"
+        f"logs        {_shown(directory / 'logs')}\n"
+        "Ctrl-C stops it all."
+    )
 
 
 # --- what to run -------------------------------------------------------------------------------

@@ -8,19 +8,23 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from chaos.model import Generator, PartDied, Stack, StackError, Traffic
-from chaos.runtimes.ports import reserved
+from chaos.runtimes.ports import is_free, reserved
 
 LOCUSTFILE = Path(__file__).parent.parent / "scenarios" / "locustfile.py"
 START_TIMEOUT_S = 30.0
 PREPARE_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 3.0
+PAGE_TIMEOUT_S, PAGE_POLL_S = 2.0, 0.1
 LAST_LINES = 8
 
 Answer = Mapping[str, Any]
@@ -28,13 +32,47 @@ Answer = Mapping[str, Any]
 
 @contextmanager
 def locust(stack: Stack, directory: Path) -> Iterator[Locust]:
-    """Locust against a stack, writing its shards of the history into a run directory."""
+    """Locust against a stack, told what to do by us, with its live `/metrics` on a free port."""
     log = directory / "logs" / "load.log"
-    with log.open("ab") as stderr, reserved(["load"]) as ports:
-        process = subprocess.Popen(
-            _command(stack.endpoints.url),
+    with reserved(["load"]) as ports:
+        told = {"LINKSTORM_CONTROL": "1", "LINKSTORM_METRICS_PORT": str(ports["load"])}
+        process = _started(stack, directory, ["--headless", "-u", "1"], told)
+        try:
+            yield Locust(process, log)
+        finally:
+            _stop(process)
+
+
+@contextmanager
+def locust_web_ui(stack: Stack, directory: Path, port: int) -> Iterator[str]:
+    """Locust with its web page for a person to drive it; the address once the page is there.
+
+    Raises:
+        StackError: the port is taken.
+        PartDied: Locust ended instead of serving its page.
+    """
+    if not is_free(port):
+        raise StackError(f"port {port} is taken; choose another one with --locust-port")
+    url = f"http://127.0.0.1:{port}"
+    page = ["--web-host", "127.0.0.1", "--web-port", str(port)]
+    process = _started(stack, directory, page, {})
+    try:
+        _wait_for_page(process, url, directory / "logs" / "load.log")
+        yield url
+    finally:
+        process.terminate()
+        _stop(process)
+
+
+def _started(
+    stack: Stack, directory: Path, arguments: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), *arguments]
+    with (directory / "logs" / "load.log").open("ab") as stderr:
+        return subprocess.Popen(
+            [*command, "--host", stack.endpoints.url],
             cwd=stack.workdir("load"),
-            env={**os.environ, **_environment(directory, ports["load"])},
+            env={**os.environ, "LINKSTORM_RECORD": str(directory.resolve()), **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -42,23 +80,24 @@ def locust(stack: Stack, directory: Path) -> Iterator[Locust]:
             bufsize=1,
             start_new_session=True,
         )
-    try:
-        yield Locust(process, log)
-    finally:
-        _stop(process)
 
 
-def _command(url: str) -> list[str]:
-    locust = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "-u", "1"]
-    return [*locust, "--host", url]
+def _wait_for_page(process: subprocess.Popen[str], url: str, log: Path) -> None:
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        if process.poll() is not None:
+            raise PartDied("load", _last_lines(log))
+        try:
+            requests.get(url, timeout=PAGE_TIMEOUT_S)
+        except requests.RequestException:
+            time.sleep(PAGE_POLL_S)
+        else:
+            return
+    raise StackError(f"the Locust web UI did not answer within {START_TIMEOUT_S:g} s; see {log}")
 
 
-def _environment(directory: Path, metrics_port: int) -> dict[str, str]:
-    return {
-        "LINKSTORM_CONTROL": "1",
-        "LINKSTORM_RECORD": str(directory.resolve()),
-        "LINKSTORM_METRICS_PORT": str(metrics_port),
-    }
+def _last_lines(log: Path) -> Sequence[str]:
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
@@ -131,8 +170,7 @@ class Locust:
             raise StackError(f"the load generator said {answer['event']!r}, not {event!r}")
 
     def _died(self) -> PartDied:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return PartDied("load", lines[-LAST_LINES:])
+        return PartDied("load", _last_lines(self._log))
 
     def _listen(self) -> None:
         """Pass each line on; None at the end, so that a waiting reader learns of the death."""
