@@ -23,7 +23,10 @@ experiment = Experiment(
     lesson=__doc__,
     repetition="expiry",
     traffic=Traffic(rate_per_s=240, keys=20, hot_share=0.9),
-    settings={"CACHE_TTL_S": "0.8", "CACHE_TTL_JITTER": "0", "XFETCH_BETA": "1"},
+    settings={
+        **{"CACHE_TTL_S": "0.8", "CACHE_TTL_JITTER": "0", "XFETCH_BETA": "1"},
+        "POOL_SIZE": "40",  # the database is to meet the whole herd, not what a pool lets through
+    },
     faults=[At(0.0, Slow("replica", latency_ms=120))],
     arms=[
         _arm("direct", p.herd, naive=True),
