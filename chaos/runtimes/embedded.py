@@ -14,8 +14,8 @@ from chaos.runtimes import postgres, probes
 from chaos.runtimes.account import open_to, postgres_account, usable_install
 from chaos.runtimes.binaries import postgres_install
 from chaos.runtimes.bringup import bring_up
-from chaos.runtimes.guarded import Guardian, guarded
 from chaos.runtimes.emptied import empty_cache
+from chaos.runtimes.guarded import Guardian, guarded
 from chaos.runtimes.parts import Part, concurrently
 from chaos.runtimes.ports import is_free, reserved
 from chaos.runtimes.topology import (
@@ -107,7 +107,7 @@ class EmbeddedStack:
         self.versions = self._read_versions()
 
     def configure(self, settings: Settings) -> None:
-        """Restart web, and the worker if this concerns it, with these settings on an empty cache."""
+        """Restart web, and the worker if this concerns it, with these settings and no cache."""
         changed = {key for key, _ in self._settings.items() ^ settings.items()}
         concerned = [
             self._parts[name]

@@ -63,11 +63,6 @@ class Part:
         self.process = self._popen(self.command)
         self.wait_until(self.ready, "was ready")
 
-    def restart(self) -> None:
-        """Stop it, and start it again with the environment it has by now."""
-        self.stop()
-        self.start()
-
     def stop(self) -> None:
         """Ask it to end; kill what is left of it after a while."""
         self.wanted = False
@@ -139,14 +134,14 @@ class Part:
         return sorted(found, key=lambda process: process.pid != first)
 
 
-def concurrently(*calls: Callable[[], None]) -> None:
+def concurrently(*calls: Callable[[], object]) -> None:
     """Make all calls at once; return when all are done, or raise the first error at once.
 
     After an error the others go on unheard: sweeping the lab ends what they wait for.
     """
     outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
 
-    def outcome_of(call: Callable[[], None]) -> None:
+    def outcome_of(call: Callable[[], object]) -> None:
         try:
             call()
         except BaseException as error:
