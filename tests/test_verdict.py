@@ -101,6 +101,17 @@ def test_a_naive_arm_without_the_failure_makes_the_run_invalid(tmp_path: Path) -
     assert any("shows the failure" in text for text in findings(result, Verdict.INVALID))
 
 
+def test_a_herd_too_small_to_tell_is_invalid(tmp_path: Path) -> None:
+    world = World()
+    order = herd_order(world)
+    traffic = replace(order.experiment.traffic, rate_per_s=24)
+    order = replace(order, experiment=replace(order.experiment, traffic=traffic))
+    run(order, lab(world), tmp_path / "run", lambda *_: None)
+    result = judge(order.experiment, read_evidence(tmp_path / "run"))
+    assert result.verdict is Verdict.INVALID
+    assert "too small" in result.claims[0].observed
+
+
 def test_too_few_expiries_are_invalid(tmp_path: Path) -> None:
     world = World()
     order = herd_order(world)
