@@ -1,0 +1,87 @@
+"""What the numbers of a run cannot tell, as sentences; each follows from how the run was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reports import words
+from reports.words import Json
+
+FEW = 10
+
+
+def limits(result: Json, plan: Mapping[str, Any]) -> list[str]:
+    """The limits that hold for this run, the gravest first."""
+    return [
+        *_of_this_run(result),
+        *_of_the_machine(result),
+        *_of_the_faults(result),
+        *_of_the_statistics(result),
+        *_of_the_traffic(plan),
+    ]
+
+
+def _of_this_run(result: Json) -> Iterator[str]:
+    if result["verdict"] == "INVALID":
+        yield "Anything: the run is INVALID. Its figures are shown to find out why, not to be used."
+    if result["mode"] == "quick":
+        yield (
+            "How large the effect is to a few per cent: a quick run shows that it is there. Numbers"
+            " that are quoted should come from the full mode."
+        )
+
+
+def _of_the_machine(result: Json) -> Iterator[str]:
+    cores = result["provenance"]["machine"].get("cores")
+    where = (
+        "containers on one host" if result["runtime"] == "compose" else "processes of one machine"
+    )
+    shared = f"its {cores} cores" if cores else "its cores"
+    yield (
+        f"How fast this would be elsewhere: load generator, web, databases and proxy were {where}"
+        f" and shared {shared}. Arms can be compared with each other, for they ran by turns;"
+        " absolute rates and latencies belong to this machine."
+    )
+    lag_ms = result["generator"]["lag_p99_ms"]
+    if lag_ms is not None:
+        yield (
+            f"Latencies finer than about {words.milliseconds(lag_ms)}: they run from the moment a"
+            " request was due, and so late could the generator be (its lag's 99th percentile)."
+        )
+
+
+def _of_the_faults(result: Json) -> Iterator[str]:
+    if result["faults"]:
+        yield (
+            "What else fails with the real cause: the fault was made at the proxy between two"
+            " parts. A database that is slow because it is busy also loses throughput, memory and"
+            " connections; this one was idle behind its link."
+        )
+
+
+def _of_the_statistics(result: Json) -> Iterator[str]:
+    noun = words.plural(result["repetition"])
+    if not result["arms"]:
+        return
+    few = min(arm["measures"][result["headline"]]["samples"] for arm in result["arms"])
+    small = f" With {few} in the smallest arm they are wide, and lean on it." if few < FEW else ""
+    yield (
+        f"Whether {noun} differ in kind: 95 % intervals (Student's t) take an arm's {noun} as alike"
+        f" and independent, though neighbours share processes and caches.{small}"
+    )
+    yield (
+        "The far tail: the 99th percentile after one repetition rests on its two or three slowest"
+        " requests."
+    )
+
+
+def _of_the_traffic(plan: Mapping[str, Any]) -> Iterator[str]:
+    traffic = plan.get("traffic") or {}
+    if traffic:
+        yield (
+            f"Other traffic: arrivals were Poisson, {traffic['curve']}, from"
+            f" {traffic['rate_per_s']:g}/s, {traffic['hot_share']:.0%} for one key of"
+            f" {traffic['keys']}, over loopback: no packet was lost, no client was far away, and"
+            " none gave up and tried again."
+        )

@@ -1,0 +1,195 @@
+"""report.html: one file that works offline and is read from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from chaos.record import Damaged, read_events, read_json
+from reports import plots, words
+from reports.history import History, Thinning, read_history
+from reports.limits import limits
+from reports.palette import DARK, LIGHT, properties
+from reports.picture import picture
+from reports.proof import proofs
+from reports.reasons import MEANING, reasons, undecided
+from reports.words import Json
+
+NARROW_PX = 350
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write a run's report beside its record; what the record lacks, the page says.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    result, problems = _result(run_dir)
+    plan = _plan(run_dir)
+    arms = [arm["name"] for arm in result["arms"]] or list(plan.get("arms", {}))
+    history = read_history(run_dir, arms)
+    page = _render(result, plan, history, problems, _versions(run_dir))
+    path = run_dir / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def _result(run_dir: Path) -> tuple[Json, list[str]]:
+    """The verdict; in place of one that is missing, a result that says nothing."""
+    try:
+        return read_json(run_dir / "verdict.json"), []
+    except Damaged as error:
+        return _unjudged(run_dir), [f"The run has not been judged: {error}"]
+
+
+def _plan(run_dir: Path) -> Mapping[str, Any]:
+    try:
+        return read_json(run_dir / "plan.json")
+    except Damaged:
+        return {}
+
+
+def _versions(run_dir: Path) -> Mapping[str, str]:
+    """The versions of the stack's parts, as they came up."""
+    try:
+        events = read_events(run_dir)
+    except Damaged:
+        return {}
+    return next((event["versions"] for event in events if event["kind"] == "up"), {})
+
+
+def _unjudged(run_dir: Path) -> Json:
+    plan = _plan(run_dir)
+    unknown = ("offered", "sent", "late", "unsent")
+    return {
+        "experiment": plan.get("experiment", run_dir.name),
+        "question": plan.get("question", ""),
+        "verdict": "INVALID",
+        "trouble": None,
+        "runtime": plan.get("runtime", words.NOTHING),
+        "mode": plan.get("mode", {}).get("name", words.NOTHING),
+        "seed": plan.get("seed", words.NOTHING),
+        "repetition": "repetition",
+        "headline": "",
+        "generator": {**dict.fromkeys(unknown, 0), "lag_p50_ms": None, "lag_p99_ms": None},
+        "command": plan.get("command", ""),
+        "run_dir": str(run_dir),
+        "provenance": {name: plan.get(name) for name in ("began", "commit", "linkstorm")}
+        | {"machine": plan.get("machine", {})},
+        **{name: [] for name in ("arms", "claims", "checks", "faults")},
+        **dict.fromkeys(("clicks", "duration_s")),
+        "inputs": {},
+    }
+
+
+# --- rendering ---------------------------------------------------------------------------------
+
+
+def _render(
+    result: Json,
+    plan: Mapping[str, Any],
+    history: History,
+    problems: Sequence[str],
+    versions: Mapping[str, str],
+) -> str:
+    naive = next((arm["name"] for arm in result["arms"] if arm["naive"]), None)
+    lines = plots.timelines(history, naive)
+    environment = Environment(
+        loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.globals.update(words=words, clean=words.clean)
+    return environment.get_template("page.html").render(
+        result=result,
+        plan=plan,
+        versions=versions,
+        light=properties(LIGHT),
+        dark=properties(DARK),
+        meaning=MEANING[result["verdict"]],
+        answer=_answer(result),
+        problems=[*problems, *(f"The record lacks {name}." for name in history.missing)],
+        reasons=reasons(result),
+        undecided=undecided(result),
+        wide=_svg(result),
+        narrow=_svg(result, NARROW_PX),
+        titles=_titles(result),
+        decimals=_decimals(result),
+        proofs=proofs(result),
+        limits=limits(result, plan),
+        lines=lines,
+        naive=naive,
+        thinning=_thinning(history.thinning),
+        script=Markup(lines.script) if lines else "",
+        library=Markup(plots.library()) if lines else "",
+        settings=_settings(result),
+    )
+
+
+def _svg(result: Json, *width: int) -> Markup:
+    """The picture, whose own texts are escaped; nothing where there is no arm."""
+    return Markup(picture(result, *width, titled=False)) if result["arms"] else Markup("")
+
+
+def _answer(result: Json) -> str:
+    """The headline in a sentence: what the naive arm does, and what the others do."""
+    measures = [(arm, arm["measures"][result["headline"]]) for arm in result["arms"]]
+    known = [(arm, measure) for arm, measure in measures if measure["value"] is not None]
+    naive = [measure for arm, measure in known if arm["naive"]]
+    others = [measure["value"] for arm, measure in known if not arm["naive"]]
+    if not naive or not others:
+        return ""
+    unit, title = naive[0]["unit"], naive[0]["title"]
+    low, high = (words.figure(edge(others), unit, 1) for edge in (min, max))
+    fixed = low if low == high else f"{low} to {high}"
+    count = f"{words.figure(naive[0]['value'], unit, 1)} {title}"
+    return f"{count} without a fix, {fixed} with one."
+
+
+def _titles(result: Json) -> list[tuple[str, str, str]]:
+    """Name, title and unit of each measure, the headline first."""
+    if not result["arms"]:
+        return []
+    measures = result["arms"][0]["measures"]
+    names = sorted(measures, key=lambda name: name != result["headline"])
+    return [(name, measures[name]["title"], measures[name]["unit"]) for name in names]
+
+
+def _decimals(result: Json) -> dict[str, int]:
+    """How many decimals each measure's column has."""
+    return {
+        name: words.decimals_for([arm["measures"][name]["value"] for arm in result["arms"]])
+        for name, _, _ in _titles(result)
+    }
+
+
+def _thinning(thinning: Thinning) -> str:
+    """What is drawn of the hot key's requests, for the caption."""
+    if thinning.every == 1:
+        return f"All {thinning.requests:,} requests for the hot key are drawn."
+    return (
+        f"Of {thinning.requests:,} requests for the hot key {thinning.drawn:,} are drawn: the"
+        f" {thinning.slow:,} that failed or were slowest, and every {thinning.every}th of the"
+        " others. Rates, percentiles and origin queries count all of them."
+    )
+
+
+def _settings(result: Json) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Settings that all arms share, and for each arm those that differ."""
+    every = [arm["settings"] for arm in result["arms"]]
+    shared = {
+        name: value
+        for name, value in (every[0] if every else {}).items()
+        if all(settings.get(name) == value for settings in every)
+    }
+    own = {
+        arm["name"]: {n: v for n, v in arm["settings"].items() if n not in shared}
+        for arm in result["arms"]
+    }
+    return shared, own

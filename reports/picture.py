@@ -1,0 +1,232 @@
+"""The picture that answers the question: each arm a dot with its interval, theory a tick beside it.
+
+An SVG by hand, for a README as well as for the report: it brings its own light and dark colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from textwrap import wrap
+from typing import Any
+
+from reports import words
+from reports.palette import DARK, LIGHT, properties
+from reports.scale import LogScale, around
+from reports.words import Json, clean
+
+WIDTH = 760
+NARROW = 560
+TOP, AXIS, BOTTOM = 26, 30, 14
+STYLE = f"""
+.linkstorm {{ {properties(LIGHT)} font: 13px system-ui, -apple-system, "Segoe UI", sans-serif;
+  font-variant-numeric: tabular-nums; }}
+@media (prefers-color-scheme: dark) {{ .linkstorm {{ {properties(DARK)} }} }}
+@media print {{ .linkstorm {{ {properties(LIGHT)} }} }}
+.linkstorm text {{ fill: var(--ink); }}
+.linkstorm .soft {{ fill: var(--soft); font-size: 12px; }}
+.linkstorm .title {{ font-size: 14px; font-weight: 600; }}
+.linkstorm .end {{ text-anchor: end; }} .linkstorm .middle {{ text-anchor: middle; }}
+.linkstorm .grid {{ stroke: var(--line); }}
+.linkstorm .theory {{ stroke: var(--ink); stroke-width: 2; fill: none; }}
+.linkstorm .flag {{ fill: var(--ink); }}
+.linkstorm .naive {{ stroke: var(--naive); fill: var(--naive); }}
+.linkstorm .fixed {{ stroke: var(--fixed); fill: var(--fixed); }}
+.linkstorm tspan.soft {{ font-weight: 400; }}
+.linkstorm text.naive {{ stroke: none; fill: var(--naive); font-weight: 600; }}
+.linkstorm text.fixed {{ stroke: none; fill: var(--fixed); font-weight: 600; }}
+"""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where things stand: beside the plot if it is wide, above it if it is narrow."""
+
+    width: int
+    top: int
+    left: int
+    right: int
+    row: int
+
+    @property
+    def wide(self) -> bool:
+        return self.width >= NARROW
+
+    def line_y(self, index: int) -> float:
+        """Where the dot of a row lies."""
+        return self.top + TOP + self.row * (index + (0.5 if self.wide else 0.75))
+
+    def text_y(self, index: int) -> float:
+        """Where the text of a row stands."""
+        return self.line_y(index) + 4.5 if self.wide else self.line_y(index) - 14
+
+
+def picture(result: Mapping[str, Any], width: int = WIDTH, *, titled: bool = True) -> str:
+    """An SVG of the headline measure of every arm, `width` CSS pixels wide.
+
+    Untitled it lacks the question and what theory starts from, for a page that says both.
+    """
+    heading = _heading(result, width) if titled else []
+    frame = _frame(result, width, sum(line.height for line in heading))
+    scale = around(_figures(result), frame.left, frame.right)
+    parts = [
+        *_title(heading),
+        *_axis(result, frame, scale),
+        *(
+            part
+            for i, arm in enumerate(result["arms"])
+            for part in _row(result, arm, i, frame, scale)
+        ),
+    ]
+    height = frame.top + TOP + frame.row * len(result["arms"]) + AXIS + BOTTOM
+    return _document(result, width, height, parts)
+
+
+def _frame(result: Json, width: int, top: int) -> _Frame:
+    if width < NARROW:
+        return _Frame(width, top + 26, 20, width - 20, 46)
+    longest = max((len(arm["name"]) for arm in result["arms"]), default=0)
+    return _Frame(width, top + 26, 20 + max(112, round(7.8 * longest) + 16), width - 240, 32)
+
+
+def _measures(result: Json) -> list[Json]:
+    return [arm["measures"][result["headline"]] for arm in result["arms"]]
+
+
+def _figures(result: Json) -> Iterator[float]:
+    for measure in _measures(result):
+        prediction = measure["prediction"] or {"value": None}
+        shown = (measure["value"], measure["low"], measure["high"], prediction["value"])
+        yield from (value for value in shown if value is not None)
+
+
+# --- its parts ---------------------------------------------------------------------------------
+
+
+def _text(x: float, y: float, text: str, style: str = "", more: str = "") -> str:
+    return f'<text x="{x:g}" y="{y:g}" class="{style}">{escape(text)}{more}</text>'
+
+
+@dataclass(frozen=True)
+class _Line:
+    text: str
+    style: str
+    height: int
+
+
+def _heading(result: Json, width: int) -> list[_Line]:
+    """The question and what theory starts from, on as many lines as the width asks for."""
+    said = [] if result["verdict"] == "PASS" else [result["verdict"]]
+    inputs = " · ".join([*said, *words.inputs(result)])
+    room = width - 40
+    return [
+        *(_Line(line, "title", 20) for line in wrap(clean(result["question"]), int(room / 8.3))),
+        *(_Line(line, "soft", 17) for line in wrap(inputs, int(room / 6.6))),
+    ]
+
+
+def _title(heading: Sequence[_Line]) -> Iterator[str]:
+    y = 12
+    for line in heading:
+        y += line.height
+        yield _text(20, y, line.text, line.style)
+
+
+def _axis(result: Json, frame: _Frame, scale: LogScale) -> Iterator[str]:
+    bottom = frame.top + TOP + frame.row * len(result["arms"]) + 4
+    unit = _measures(result)[0]["unit"] if result["arms"] else ""
+    for value in scale.ticks():
+        x = scale.place(value)
+        yield f'<path class="grid" d="M{x:.1f} {frame.top + TOP - 4}V{bottom}"/>'
+        yield _text(round(x, 1), bottom + 16, _short(value, unit), "soft middle")
+    if result["arms"]:
+        yield from _headings(result, frame)
+
+
+def _headings(result: Json, frame: _Frame) -> Iterator[str]:
+    measure = _measures(result)[0]
+    yield _text(frame.left, frame.top + 8, f"{clean(measure['title'])}, log scale", "soft")
+    if frame.wide:
+        spread = "95 % interval" if measure["interval"] == "t95" else "range"
+        yield _text(frame.width - 156, frame.top + 8, spread, "soft")
+        yield _text(frame.width - 20, frame.top + 8, "theory", "soft end")
+
+
+def _short(value: float, unit: str) -> str:
+    return words.milliseconds(value) if unit == "ms" else f"{value:g}"
+
+
+def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: LogScale) -> Iterator[str]:
+    measure = arm["measures"][result["headline"]]
+    style = "naive" if arm["naive"] else "fixed"
+    y = frame.line_y(index)
+    yield from _labels(arm, measure, style, index, frame)
+    yield f'<path class="grid" d="M{frame.left} {y:g}H{frame.right}" stroke-dasharray="1 4"/>'
+    yield from _mark_theory(measure, y, scale)
+    if measure["value"] is None:
+        return
+    low, high = (measure[end] for end in ("low", "high"))
+    if low is not None and high is not None:
+        d = f"M{scale.place(low):.1f} {y:g}H{scale.place(high):.1f}"
+        yield f'<path class="{style}" d="{d}" stroke-width="3" stroke-linecap="round"/>'
+    x = scale.place(measure["value"])
+    yield f'<circle class="{style}" cx="{x:.1f}" cy="{y:g}" r="5.5"/>'
+
+
+def _labels(arm: Json, measure: Json, style: str, index: int, frame: _Frame) -> Iterator[str]:
+    y = frame.text_y(index)
+    decimals = 1 if measure["unit"] != "ms" else None
+    value = words.figure(measure["value"], measure["unit"], decimals)
+    spread, theory = words.interval(measure, decimals), words.theory(measure)
+    naive = '<tspan class="soft" dx="8">naive</tspan>' if arm["naive"] else ""
+    yield _text(20, y, clean(arm["name"]), style, naive)
+    if frame.wide:
+        yield _text(frame.width - 166, y, value, "end")
+        yield _text(frame.width - 156, y, spread, "soft")
+        yield _text(frame.width - 20, y, theory, "end")
+    else:
+        yield _text(frame.width - 20, y, f"{value}  {spread}  theory {theory}", "soft end")
+
+
+def _mark_theory(measure: Json, y: float, scale: LogScale) -> Iterator[str]:
+    """A tick; with a flag to the left of it where theory only says `at most`."""
+    prediction = measure["prediction"]
+    if not prediction or prediction["value"] is None:
+        return
+    x = scale.place(prediction["value"])
+    yield f'<path class="theory" d="M{x:.1f} {y - 10:g}v20"/>'
+    if prediction["bound"]:
+        yield f'<path class="flag" d="M{x:.1f} {y - 11:g}l-9 4l9 4z"/>'
+
+
+# --- the whole ---------------------------------------------------------------------------------
+
+
+def _document(result: Json, width: int, height: float, parts: Sequence[str]) -> str:
+    name = f"{clean(result['experiment'])}: {clean(result['question'])}"
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="linkstorm" role="img"'
+            f' viewBox="0 0 {width} {height:g}" width="{width}" height="{height:g}">',
+            f"<title>{escape(name)}</title>",
+            f"<desc>{escape(_description(result))}</desc>",
+            f"<style>{STYLE}</style>",
+            '<rect width="100%" height="100%" rx="6" fill="var(--paper)"/>',
+            *parts,
+            "</svg>\n",
+        ]
+    )
+
+
+def _description(result: Json) -> str:
+    """The picture in words, for those who cannot see it."""
+    said = [f"Verdict {result['verdict']}."]
+    for arm, measure in zip(result["arms"], _measures(result), strict=True):
+        value = words.with_unit(measure["value"], measure["unit"])
+        kind = " (naive)" if arm["naive"] else ""
+        said.append(
+            f"{clean(arm['name'])}{kind}: {value} {words.interval(measure)},"
+            f" theory {words.theory(measure)}."
+        )
+    return " ".join(said)

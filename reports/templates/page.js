@@ -1,0 +1,49 @@
+// Paints the figures with the page's own colours, and links buttons and double-clicks to the time axis.
+(() => {
+  "use strict";
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const buttons = [...document.querySelectorAll("button[data-from]")];
+
+  function paint() {
+    const style = getComputedStyle(document.documentElement);
+    for (const shown of Bokeh.documents) {
+      for (const model of shown.all_models) {
+        for (const roles of model.tags) {
+          const colours = Object.entries(roles).map(([property, role]) =>
+            [property, style.getPropertyValue("--" + role).trim()]);
+          model.setv(Object.fromEntries(colours));
+        }
+      }
+    }
+  }
+
+  function show(button) {
+    const time = Bokeh.documents[0].get_model_by_name("time");
+    time.setv({ start: Number(button.dataset.from), end: Number(button.dataset.to) });
+    for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
+  }
+
+  function start() {
+    if (!window.Bokeh || !Bokeh.documents.length) return requestAnimationFrame(start);
+    paint();
+    dark.addEventListener("change", paint);
+    addEventListener("beforeprint", paint);
+    addEventListener("afterprint", paint);
+    for (const button of buttons) button.addEventListener("click", () => show(button));
+    document.querySelector(".panels").addEventListener("dblclick", () =>
+      show(buttons.find((button) => button.getAttribute("aria-pressed") === "true")));
+  }
+  if (buttons.length) start();
+
+  for (const button of document.querySelectorAll("button[data-copy]")) {
+    button.addEventListener("click", async () => {
+      const code = button.previousElementSibling;
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        button.textContent = "copied";
+      } catch {
+        getSelection().selectAllChildren(code);
+      }
+    });
+  }
+})();
