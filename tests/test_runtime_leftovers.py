@@ -65,7 +65,7 @@ def test_an_error_in_a_lab_ends_it_too(tmp_path: Path, monkeypatch: pytest.Monke
         assert not list(home.iterdir())
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("after_s", [0.05, 0.3, 0.8, 1.3])
 def test_a_lab_that_is_ended_while_it_starts_leaves_nothing(
     number: signal.Signals, after_s: float

@@ -13,7 +13,7 @@ from chaos.model import PartDied
 from chaos.runtimes.guardian import sweep
 from chaos.runtimes.trouble import last_lines, part_trouble
 
-SWEPT_S = 10.0
+SWEPT_S = 30.0  # processes are gone within 2 s, but a busy disk removes files slowly
 
 
 @dataclass(frozen=True)

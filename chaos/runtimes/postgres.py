@@ -51,7 +51,7 @@ def create(install: Path, primary: Part) -> None:
 def copy(primary: Part, replica: Part) -> None:
     """Make the replica from the primary, which must not have run yet.
 
-    A copy of a cluster at rest is a base backup, in a third of the time pg_basebackup takes.
+    A copy of a cluster at rest is a base backup, without pg_basebackup's connection and checkpoint.
     """
     replica.run(["cp", "-a", f"{primary.folder}/.", replica.folder])
     replica.run(["touch", "standby.signal"])
