@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -16,6 +17,8 @@ from scenarios.history import History
 from scenarios.links import Links, PrepareError
 from scenarios.live import Live
 from scenarios.wire import Wire
+
+log = logging.getLogger(__name__)
 
 LEAD_S = 0.02
 UPKEEP_S = 1.0
@@ -79,6 +82,7 @@ class Crowd:
         finally:
             dispatcher.drain()
             self._flush()
+            log.info("segment %d: %s", segment.number, dispatcher.tally.summary())
         return dispatcher.tally.summary()
 
     def _dispatcher(self, segment: Segment) -> Dispatcher:

@@ -154,9 +154,10 @@ class Visitors(User):
             running = gevent.spawn(crowd.run, segment)
             try:
                 self._wait_for_edit(traffic)
-                gevent.spawn(running.kill)  # it waits for its answers, the new one need not
-            finally:
+            except BaseException:
                 running.kill()
+                raise
+            running.kill(block=False)  # it waits for its answers; the next need not wait for it
 
     def _wait_for_edit(self, traffic: Traffic) -> None:
         while traffic_of(self.process.options) == traffic:
