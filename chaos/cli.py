@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -131,7 +132,6 @@ def report(
 ) -> None:
     """Write the report of a run again, and say where it is."""
     from reports.page import write_report
-
     from reports.picture import picture as draw
 
     directory = run_dir or _newest_run()
@@ -211,30 +211,35 @@ def _chosen_arms(experiment: Experiment, names: list[str]) -> Sequence[Arm]:
 
 
 def _overrides(settings: list[str]) -> dict[str, str]:
+    """Settings of the stack asked for on the command line, checked before anything starts."""
     if not settings:
         return {}
-    known = _known_settings()
-    overrides = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            _fail(f"--set takes NAME=VALUE, not {setting!r}", USAGE)
+    pairs = [setting.partition("=") for setting in settings]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            _fail(f"--set takes NAME=VALUE, not {name!r}", USAGE)
+    known = json.loads(_stack_settings({}))
+    for name, _, _ in pairs:
         if name not in known:
-            raise experiments.Unknown("setting", name, known)
-        overrides[name] = value
+            raise experiments.Unknown("setting", name, sorted(known))
+    overrides = {name: value for name, _, value in pairs}
+    _stack_settings(overrides)
     return overrides
 
 
-def _known_settings() -> list[str]:
-    """The settings of the stack, as the stack itself tells them."""
+def _stack_settings(overrides: dict[str, str]) -> str:
+    """What the stack itself says can be set; it refuses values that it would not start with."""
     told = subprocess.run(
         [sys.executable, "-m", "stack.shortener", "settings"],
         cwd=ROOT,
+        env={**os.environ, **{f"SHORTENER_{name}": value for name, value in overrides.items()}},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    return sorted(json.loads(told.stdout))
+    if told.returncode:
+        _fail(told.stderr.strip(), USAGE)
+    return told.stdout
 
 
 def _command(seed: int) -> str:

@@ -35,8 +35,8 @@ experiment = Experiment(
         _arm("swr", p.one),
     ],
     measures=[
-        *(HERD, m.peak_origin_queries, m.latency_p50, m.latency_p99, m.latency_max),
-        *(m.oldest_age, m.waited, m.failed),
+        *(HERD, m.peak_origin_queries, m.latency_p99, m.oldest_age),
+        *(m.latency_p50, m.latency_max, m.waited, m.failed),
         *(m.redis_commands_per_redirect, m.redis_commands_per_expiry),
     ],
     claims=[

@@ -1,8 +1,10 @@
-"""`python -m stack.shortener web` or `worker`: settings come from the environment."""
+"""`python -m stack.shortener web` or `worker`, which read their settings from the environment;
+`settings` lists those."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 
 import uvloop
@@ -21,8 +23,11 @@ def main(arguments: list[str]) -> int:
             from stack.shortener import worker
 
             work = worker.run(settings.read(settings.WorkerSettings))
+        case ["settings"]:
+            sys.stdout.write(json.dumps(settings.catalogue(), indent=2) + "\n")
+            return 0
         case _:
-            sys.stderr.write("usage: python -m stack.shortener web|worker\n")
+            sys.stderr.write("usage: python -m stack.shortener web|worker|settings\n")
             return 2
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)

@@ -163,15 +163,37 @@ class WorkerSettings(_Settings):
     )
 
 
+_ANY_ADDRESS = {
+    "primary_url": "postgresql://any",
+    "replica_url": "postgresql://any",
+    "cache_url": "redis://any",
+    "queue_url": "redis://any",
+}
+
 Chosen = TypeVar("Chosen", WebSettings, WorkerSettings)
 
 
-def read(kind: type[Chosen]) -> Chosen:
+def catalogue() -> dict[str, dict[str, object]]:
+    """Every setting but the addresses: its default and its reason.
+
+    The environment is read on the way, so that wrong values are told before anything starts.
+    """
+    read(WebSettings, **_ANY_ADDRESS)
+    read(WorkerSettings, **_ANY_ADDRESS)
+    fields = WebSettings.model_fields | WorkerSettings.model_fields
+    return {
+        name.upper(): {"default": field.default, "about": field.description}
+        for name, field in fields.items()
+        if name not in (*_ANY_ADDRESS, "listen", "name", "public_url")
+    }
+
+
+def read(kind: type[Chosen], **given: str) -> Chosen:
     """The settings from the environment; if they are wrong, say how on stderr and exit with 2."""
     problems = _unknown_variables()
-    from_environment: Callable[[], Chosen] = kind
+    from_environment: Callable[..., Chosen] = kind
     try:
-        settings = from_environment()
+        settings = from_environment(**given)
     except ValidationError as error:
         problems += [_explain(kind, dict(detail)) for detail in error.errors()]
     else:

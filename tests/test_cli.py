@@ -1,0 +1,124 @@
+"""The command line: what it prints where, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from chaos.run import run
+from tests.fake import World, herd_order, lab
+
+ROOT = Path(__file__).parent.parent
+
+
+def linkstorm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "chaos", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run directory a flaw, made on the fake stack."""
+    directory = tmp_path_factory.mktemp("runs")
+    for flaw in ("", "click lost", "generator late", "part dies"):
+        world = World(frozenset([flaw] if flaw else []))
+        run(herd_order(world), lab(world), directory / (flaw or "sound"), lambda *_: None)
+    return directory
+
+
+def test_list_tells_each_experiment_with_its_question_and_arms() -> None:
+    told = linkstorm("list")
+    assert told.returncode == 0
+    assert "thundering-herd" in told.stdout
+    assert "How many requests reach the database?" in told.stdout
+    assert "singleflight" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lists"),
+    [
+        (["run", "thunder"], "thundering-herd"),
+        (["run", "thundering-herd", "--arm", "magic"], "singleflight"),
+        (["run", "thundering-herd", "--set", "CACHE_TTL=1"], "CACHE_TTL_S"),
+        (["run", "thundering-herd", "--set", "CACHE_TTL_S"], "NAME=VALUE"),
+        (["run", "thundering-herd", "--set", "CACHE_TTL_S=soon"], "CACHE_TTL_S"),
+        (["run", "thundering-herd", "--format", "yaml"], "junit"),
+        (["run", "thundering-herd", "--seed", "x"], "seed"),
+        (["judge", "no/such/run"], "no/such/run"),
+        (["report", "no/such/run"], "no/such/run"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_bad_input_is_refused_with_what_exists_and_exit_code_2(
+    arguments: list[str], lists: str
+) -> None:
+    refused = linkstorm(*arguments)
+    assert refused.returncode == 2
+    assert lists in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert refused.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "code"),
+    [
+        ("sound", "PASS", 0),
+        ("click lost", "FAIL", 1),
+        ("generator late", "INVALID", 3),
+        ("part dies", "INVALID", 3),
+    ],
+)
+def test_the_exit_code_tells_the_verdict_and_stdout_is_json_alone(
+    runs: Path, name: str, verdict: str, code: int
+) -> None:
+    judged = linkstorm("judge", runs / name, "--format", "json")
+    result = json.loads(judged.stdout)
+    assert (result["verdict"], judged.returncode) == (verdict, code)
+    assert judged.stderr == ""
+
+
+def test_judging_again_gives_the_same_result_from_the_files_alone(runs: Path) -> None:
+    first, again = (linkstorm("judge", runs / "sound", "--format", "json") for _ in range(2))
+    assert first.stdout == again.stdout
+    assert json.loads((runs / "sound" / "verdict.json").read_text()) == json.loads(first.stdout)
+
+
+def test_the_table_names_every_arm_and_the_end_of_a_dead_parts_log(runs: Path) -> None:
+    table = linkstorm("judge", runs / "sound").stdout
+    assert all(arm in table for arm in ("direct", "lock", "lease", "xfetch", "swr"))
+    assert "MemoryError" in linkstorm("judge", runs / "part dies").stdout
+
+
+def test_junit_is_xml_with_a_case_for_each_claim(runs: Path) -> None:
+    judged = linkstorm("judge", runs / "click lost", "--format", "junit")
+    cases = ElementTree.fromstring(judged.stdout).iter("testcase")
+    assert sum(case.find("failure") is not None for case in cases) == 1
+
+
+def test_a_report_is_written_from_the_files_alone(runs: Path, tmp_path: Path) -> None:
+    linkstorm("judge", runs / "sound")
+    svg = tmp_path / "picture.svg"
+    told = linkstorm("report", runs / "sound", "--picture", svg)
+    assert told.returncode == 0
+    assert Path(told.stdout.strip()).read_text(encoding="utf-8").startswith("<!doctype html>")
+    ElementTree.fromstring(svg.read_text(encoding="utf-8"))
+
+
+def test_a_damaged_run_directory_is_named_by_its_file(tmp_path: Path) -> None:
+    world = World()
+    run(herd_order(world), lab(world), tmp_path / "run", lambda *_: None)
+    (tmp_path / "run" / "requests.parquet").write_bytes(b"PAR1")
+    refused = linkstorm("judge", tmp_path / "run")
+    assert refused.returncode == 2
+    assert "requests.parquet" in refused.stderr
