@@ -36,7 +36,7 @@ def locust(stack: Stack, directory: Path) -> Iterator[Locust]:
     log = directory / "logs" / "load.log"
     with reserved(["load"]) as ports:
         told = {"LINKSTORM_CONTROL": "1", "LINKSTORM_METRICS_PORT": str(ports["load"])}
-        process = _started(stack, directory, ["--headless", "-u", "1"], told)
+        process = _started(stack, directory, ["--headless", "-u", "1", "--only-summary"], told)
         try:
             yield Locust(process, log)
         finally:
