@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import threading
 from pathlib import Path
@@ -15,7 +16,7 @@ import redis
 from chaos.model import StackError
 from chaos.runtimes.account import Account
 from chaos.runtimes.guardian import free_shared_memory
-from chaos.runtimes.parts import concurrently
+from chaos.runtimes.parts import Part, concurrently
 from chaos.runtimes.ports import HOST, is_free, reserved
 from chaos.runtimes.topology import LINKS, PARTS, clean_environment, port_names, proxies
 from chaos.runtimes.trouble import last_lines, part_trouble, readable
@@ -77,6 +78,38 @@ def test_concurrent_calls_run_at_the_same_time() -> None:
 def test_what_was_refused_is_told_in_words(error: Exception, said: str) -> None:
     with pytest.raises(StackError, match=said), readable(Path("/lab")):
         raise error
+
+
+def part(folder: Path, script: str) -> Part:
+    """A part that is a shell script, and never gets ready."""
+    return Part(
+        "nginx", folder, folder / "nginx.log", ["sh", "-c", script], lambda: False, dict(os.environ)
+    )
+
+
+def test_a_part_that_ends_before_it_is_ready_shows_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"nginx ended with 3 before it was ready(.|\n)*  oh no"):
+        part(tmp_path, "echo oh no; exit 3").start()
+
+
+def test_a_part_that_does_not_get_ready_is_not_waited_for_longer_than_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chaos.runtimes.parts.READY_S", 0.1)
+    slow = part(tmp_path, "exec sleep 60")
+    with pytest.raises(StackError, match=r"nginx took more than 0.1 s until it was ready"):
+        slow.start()
+    slow.kill()
+
+
+def test_a_preparation_that_fails_or_hangs_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chaos.runtimes.parts.RUN_S", 0.5)
+    with pytest.raises(StackError, match=r"nginx failed: sh ended with 4"):
+        part(tmp_path, "").run(["sh", "-c", "exit 4"])
+    with pytest.raises(StackError, match=r"nginx failed: sleep took more than 0.5 s"):
+        part(tmp_path, "").run(["sleep", "60"])
 
 
 def test_trouble_with_a_part_shows_the_end_of_its_log(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -20,6 +20,7 @@ from chaos.runtimes.trouble import last_lines, part_trouble
 
 POLL_S = 0.01
 READY_S = 20.0  # generous: a busy machine is slow, a broken part ends by itself
+RUN_S = 60.0  # a busy disk can make initdb slow
 GONE_S = 5.0
 
 
@@ -38,14 +39,19 @@ class Part:
     environment: Mapping[str, str]
     account: Account | None = None
     process: subprocess.Popen[bytes] | None = None
-    wanted: bool = field(default=False)
+    wanted: bool = False
 
     def run(self, command: Sequence[str | Path]) -> None:
         """Run a program that prepares this part, to its end."""
+        program = Path(command[0]).name
         with self._popen(command) as process:
-            code = process.wait()
+            try:
+                code = process.wait(RUN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise self._trouble(f"failed: {program} took more than {RUN_S:g} s") from None
         if code:
-            raise self._trouble(f"failed: {Path(command[0]).name} ended with {code}")
+            raise self._trouble(f"failed: {program} ended with {code}")
 
     def wait_until(self, reached: Callable[[], bool], what: str) -> None:
         """Return when it is so; raise `StackError` when the part ended, or it takes too long."""
@@ -54,7 +60,7 @@ class Part:
         while not reached():
             if (code := self.process.poll()) is not None:
                 raise self._trouble(f"ended with {code} before it {what}")
-            self._not_later_than(deadline, f"has not {what} within {READY_S:g} s")
+            self._not_later_than(deadline, f"took more than {READY_S:g} s until it {what}")
             time.sleep(POLL_S)
 
     def start(self) -> None:
@@ -83,8 +89,8 @@ class Part:
         deadline = time.monotonic() + GONE_S
         while found := members(self.folder):
             _signal(self._first_first(found), signal.SIGKILL)
-            self.reap()
             self._not_later_than(deadline, "outlived SIGKILL")
+            time.sleep(POLL_S)
         self.reap()
 
     def pause(self) -> None:
