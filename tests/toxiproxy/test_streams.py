@@ -156,6 +156,20 @@ def test_a_jammed_outlet_pauses_the_source_at_once_without_toxics() -> None:
     asyncio.run(jam())
 
 
+def test_a_great_many_chunks_can_leave_at_once() -> None:
+    async def burst() -> None:
+        chain, chunk, chunks = Chain(), bytes(Toxic.room_bytes), 1100
+        chain.link.add(dose("a", "latency", latency=30_000))
+        chain.link.add(dose("b", "noop"))
+        for _ in range(chunks):
+            chain.link.receive(chunk)
+        chain.link.update(dose("a", "latency", latency=0))
+        assert len(chain.sink.got) == chunks * len(chunk)
+        assert chain.source.reading
+
+    asyncio.run(burst())
+
+
 def test_a_stage_that_was_stopped_sets_no_timer() -> None:
     async def stop() -> None:
         chain = Chain()
