@@ -66,11 +66,7 @@ RunArgument = Annotated[
 def main() -> None:
     """Entry point of `linkstorm`."""
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        app()
-    except KeyboardInterrupt:
-        errors.print("interrupted: everything was healed and stopped")
-        sys.exit(INTERRUPTED)
+    app()
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -107,13 +103,18 @@ def run(
     ] = None,
     setting: SetOption = None,
     seed: Annotated[int, typer.Option(help="Arrivals and order of arms follow from it.")] = 7,
+    runs: Annotated[Path, typer.Option(help="Where run directories go.")] = RUNS,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Run an experiment: every arm in turn, judged, with a report."""
     order = _order(name, full, arm or [], setting or [], seed)
-    directory = _new_run_dir(order.experiment.name)
-    with _progress() as progress:
-        run_experiment(order, _embedded_lab(), directory, progress)
+    directory = _new_run_dir(order.experiment.name, runs)
+    try:
+        with _progress() as progress:
+            run_experiment(order, _embedded_lab(), directory, progress)
+    except KeyboardInterrupt:
+        errors.print(f"interrupted: healed and stopped; what there is of the run: {directory}")
+        raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(_judged(directory, output, report=True))
 
 
@@ -262,8 +263,8 @@ def _embedded_lab() -> Lab:
 # --- run directories ---------------------------------------------------------------------------
 
 
-def _new_run_dir(name: str) -> Path:
-    return RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+def _new_run_dir(name: str, runs: Path = RUNS) -> Path:
+    return runs / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
 
 
 def _newest_run() -> Path:
