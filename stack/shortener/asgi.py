@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -38,21 +39,19 @@ def guarded(app: App) -> App:
     """An app whose mistakes become a bare 500, and a line in the log that tells all."""
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await app(scope, receive, watched)
+            await app(scope, receive, send)
         except Exception as error:
-            log("error", path=scope.get("path"), error=repr(error), trace=_trace(error))
-            if not started:
-                await problem(send, problems.Problem(500, "this is our mistake, and it is logged"))
+            await mistake(scope, send, error)
 
     return guard
+
+
+async def mistake(scope: Scope, send: Send, error: Exception) -> None:
+    """Log an error that nobody foresaw, and answer that there was one."""
+    log("error", path=scope["path"], error=repr(error), trace=_trace(error))
+    with contextlib.suppress(RuntimeError):  # the answer has begun; uvicorn takes no other
+        await problem(send, problems.Problem(500, "this is our mistake, and it is logged"))
 
 
 def _trace(error: Exception) -> list[str]:

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from stack.shortener.entry import ABSENT, Entry, unpack
 from stack.shortener.merged import MergedReads
+from stack.shortener.reading import Reader
 from stack.shortener.settings import WebSettings
 
 # The 1 is the version of the packed format: processes of two releases may share a cache.
@@ -79,6 +80,7 @@ class Cache:
 
     def __init__(self, client: Redis, settings: WebSettings, stale_s: float) -> None:
         self._client: Any = client  # the stubs of redis-py promise sync and async answers at once
+        self._reader = Reader(client.connection_pool)
         self._settings = settings
         self._stale_s = stale_s
         self._hold_ms = round(settings.fill_hold_s * 1000)
@@ -89,10 +91,9 @@ class Cache:
         self._lease = self._client.register_script(_LEASE)
         self._give_back = self._client.register_script(_GIVE_BACK)
 
-    async def _fetch(self, codes: Sequence[str]) -> Sequence[Any]:
+    async def _fetch(self, codes: Sequence[str]) -> Sequence[bytes | None]:
         async with _reaching_redis():
-            values: Sequence[Any] = await self._client.mget([_VALUE + code for code in codes])
-        return values
+            return await self._reader.mget([_VALUE + code for code in codes])
 
     def _usable(self, packed: bytes | None) -> Entry | None:
         """The entry, unless there is none or it has ended: other settings may have kept it."""
@@ -147,3 +148,8 @@ class Cache:
         """End a lock or lease, unless it ran out and is somebody else's by now."""
         async with _reaching_redis():
             await self._give_back(keys=[_HOLD + code], args=[token])
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._reader.close()
+        await self._client.aclose()

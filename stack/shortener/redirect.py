@@ -39,6 +39,8 @@ class Redirects:
             outcome = await self._redirect(scope, send)
         except Problem as problem:
             await asgi.problem(send, problem)
+        except Exception as error:
+            await asgi.mistake(scope, send, error)
         finally:
             self._metrics.redirects[outcome] += 1
             self._metrics.redirect_seconds.observe(time.perf_counter() - started_s)
@@ -51,7 +53,10 @@ class Redirects:
         if CODE.fullmatch(code) is None:
             await asgi.problem(send, Problem(404, "there is no such link"))
             return "unknown"
-        entry, served = await self._read(code)
+        try:
+            entry, served = await self._fill.read(code)
+        except (CacheUnavailable, DatabaseUnavailable) as error:
+            entry, served = await self._read_uncached(code, error)
         self._metrics.served[served] += 1
         now = time.time()
         status = entry.status(now)
@@ -71,26 +76,20 @@ class Redirects:
             await asgi.problem(send, _missing(status), headers)
         return _OUTCOME[status]
 
-    async def _read(self, code: str) -> Answer:
-        try:
-            return await self._fill.read(code)
-        except CacheUnavailable:
-            self._metrics.cache_failures += 1
-        except DatabaseUnavailable as error:
-            raise unavailable() from error
-        try:
-            return await self._read_uncached(code)
-        except DatabaseUnavailable as error:
-            raise unavailable() from error
-
-    async def _read_uncached(self, code: str) -> Answer:
+    async def _read_uncached(self, code: str, trouble: Exception) -> Answer:
         """Go on without the cache; one query a process at a time guards the database."""
+        if isinstance(trouble, DatabaseUnavailable):
+            raise unavailable() from trouble
+        self._metrics.cache_failures += 1
         read_s = time.monotonic()
 
         async def ask() -> Answer:
             return Answer(await self._refill.uncached(code, read_s), "miss")
 
-        return await self._flights.share(code, read_s, ask)
+        try:
+            return await self._flights.share(code, read_s, ask)
+        except DatabaseUnavailable as error:
+            raise unavailable() from error
 
     def _click(self, code: str, headers: asgi.Headers) -> bytes:
         referer = user_agent = b""

@@ -26,4 +26,4 @@ def connect(url: str, timeout_s: float, connections: int, block_s: float = 0.0) 
         driver_info=None,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)

@@ -28,7 +28,7 @@ async def serve(app: asgi.App, address: tuple[str, int], shutdown_s: float) -> N
     """Serve until told to stop, then let requests end within `shutdown_s`."""
     host, port = address
     config = uvicorn.Config(
-        asgi.guarded(app),
+        app,
         host=host,
         port=port,
         loop="none",
@@ -39,6 +39,7 @@ async def serve(app: asgi.App, address: tuple[str, int], shutdown_s: float) -> N
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(shutdown_s)),
         backlog=2048,

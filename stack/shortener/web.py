@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Awaitable
 
 from stack.shortener import asgi
 from stack.shortener.api import Api
@@ -57,30 +58,30 @@ class _Web:
             settings.primary_timeout_s,
             [LOOK_UP, *STATEMENTS],
         )
-        self._cache_client = connect(
-            settings.cache_url, settings.cache_timeout_s, _CACHE_CONNECTIONS
-        )
+        cache_client = connect(settings.cache_url, settings.cache_timeout_s, _CACHE_CONNECTIONS)
         self._queue_client = connect(
             settings.queue_url, settings.queue_timeout_s, _QUEUE_CONNECTIONS
         )
         stale_s = settings.cache_stale_s if settings.cache_fill == "swr" else 0.0
-        cache = Cache(self._cache_client, settings, stale_s)
+        self._cache = cache = Cache(cache_client, settings, stale_s)
         refill = Refill(Origin(self._replica, self._primary, metrics), cache, metrics)
         self._fill = by_name(settings.cache_fill, Parts(cache, refill, metrics, settings))
         self._clicks = Clicks(self._queue_client, metrics, settings)
+        api = Api(Links(self._primary), cache, metrics, settings.public_url)
         self._redirects = Redirects(self._fill, refill, self._clicks, metrics)
-        self._api = Api(Links(self._primary), cache, metrics, settings.public_url).app()
-        self._probes = Probes(self._ready, self._exposed)
+        self._api = asgi.guarded(api.app())
+        self._probes = asgi.guarded(Probes(self._ready, self._exposed))
 
-    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    def __call__(
+        self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
+    ) -> Awaitable[None]:
         """One segment is a short link; the rest is API or probe."""
         path: str = scope["path"]
         if path in PATHS:
-            await self._probes(scope, receive, send)
-        elif path.find("/", 1) < 0 and path != "/":
-            await self._redirects(scope, receive, send)
-        else:
-            await self._api(scope, receive, send)
+            return self._probes(scope, receive, send)
+        if path.find("/", 1) < 0 and path != "/":
+            return self._redirects(scope, receive, send)
+        return self._api(scope, receive, send)
 
     async def open(self) -> None:
         """Connect to both databases at once; until then `/readyz` says no."""
@@ -94,7 +95,7 @@ class _Web:
         await self._fill.close()
         await self._clicks.close()
         await asyncio.gather(self._replica.close(), self._primary.close())
-        await asyncio.gather(self._cache_client.aclose(), self._queue_client.aclose())
+        await asyncio.gather(self._cache.close(), self._queue_client.aclose())
 
     def _ready(self) -> bool:
         return self._replica.ready and self._primary.ready

@@ -18,6 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from redis.exceptions import RedisError
 
+from stack.shortener import asgi
 from stack.shortener.db import Database, DatabaseUnavailable
 from stack.shortener.log import log
 from stack.shortener.metrics import expose, total
@@ -30,6 +31,7 @@ from stack.shortener.tally import STORE, Click, Refused, Tally, unpack
 
 _CONNECTIONS = 4
 _FIRST_PAUSE_S = 0.05
+_MOST_CLICKS = 5_000  # in one transaction, so that none comes near its time limit
 _PRUNE_EVERY_S = 600.0
 _STOP_S = 3.0
 _OUTAGES = (DatabaseUnavailable, RedisError, OSError, TimeoutError)
@@ -53,23 +55,33 @@ class Worker:
         self._tally = tally
         self._settings = settings
         self._claim_at_s = self._prune_at_s = 0.0
-        self._idle = asyncio.Lock()  # held while a batch is handled
+        self._handling = asyncio.Lock()
+        self._stopping = False
 
     async def run(self) -> None:
-        """Work for ever. After a failure begin with what was given to us and is unfinished."""
+        """Work until stopped. After a failure begin with what was given to us and is unfinished."""
         pause_s = _FIRST_PAUSE_S
-        while True:
+        while not self._stopping:
             try:
                 await self._stream.join()
                 while deliveries := await self._stream.unfinished():
                     await self._handle(deliveries)
-                while True:
+                while not self._stopping:
                     await self._turn()
                     pause_s = _FIRST_PAUSE_S
             except _OUTAGES as error:
                 log("worker_held_up", error=repr(error), pause_s=pause_s)
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
                 pause_s = min(2 * pause_s, self._settings.worker_backoff_s)
+
+    async def stop(self, working: asyncio.Task[None]) -> None:
+        """Let the batch under way be finished, then end the work."""
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await self._handling.acquire()  # and keep it: no batch begins any more
+        working.cancel()
+        await asyncio.wait([working], timeout=_STOP_S)
 
     async def _turn(self) -> None:
         await self._handle(await self._stream.new(self._settings.worker_block_s))
@@ -82,49 +94,36 @@ class Worker:
             await self._tally.forget_keys(self._settings.idempotency_keep_s)
 
     async def _handle(self, deliveries: list[Delivery]) -> None:
-        async with self._idle:
-            await self._handle_all(deliveries)
+        async with self._handling:
+            batch: list[Delivery] = []
+            clicks: list[Click] = []
+            for delivery in deliveries:
+                try:
+                    found = unpack(delivery.fields)
+                except Refused as error:
+                    await self._set_aside(delivery, error)
+                    continue
+                if len(clicks) + len(found) > _MOST_CLICKS:
+                    await self._store(batch, clicks)
+                    batch, clicks = [], []
+                batch.append(delivery)
+                clicks += found
+            await self._store(batch, clicks)
 
-    async def stop(self, working: asyncio.Task[None]) -> None:
-        """Let the batch under way be finished, then end the work."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_S), self._idle:
-                working.cancel()
-        working.cancel()
-        await asyncio.wait([working])
-
-    async def _handle_all(self, deliveries: list[Delivery]) -> None:
-        """Store all of them together; only if that is refused, one by one."""
-        readable, clicks = await self._unpack(deliveries)
-        if not readable:
+    async def _store(self, batch: list[Delivery], clicks: list[Click]) -> None:
+        """Store all of them together; if that is refused, one by one, to find who is to blame."""
+        if not batch:
             return
         try:
             await self._count(clicks)
-        except Refused:
-            await self._handle_singly(readable)
+        except Refused as error:
+            if len(batch) == 1:
+                await self._set_aside(batch[0], error)
+                return
+            for delivery in batch:
+                await self._store([delivery], unpack(delivery.fields))
         else:
-            await self._stream.finish(readable)
-
-    async def _unpack(self, deliveries: list[Delivery]) -> tuple[list[Delivery], list[Click]]:
-        readable: list[Delivery] = []
-        clicks: list[Click] = []
-        for delivery in deliveries:
-            try:
-                clicks += unpack(delivery.fields)
-            except Refused as error:
-                await self._set_aside(delivery, error)
-            else:
-                readable.append(delivery)
-        return readable, clicks
-
-    async def _handle_singly(self, deliveries: list[Delivery]) -> None:
-        for delivery in deliveries:
-            try:
-                await self._count(unpack(delivery.fields))
-            except Refused as error:
-                await self._set_aside(delivery, error)
-            else:
-                await self._stream.finish([delivery])
+            await self._stream.finish(batch)
 
     async def _count(self, clicks: list[Click]) -> None:
         fresh = await self._tally.add(clicks)
@@ -162,7 +161,7 @@ async def run(settings: WorkerSettings) -> None:
     primary = Database("primary", settings.primary_url, 1, settings.primary_timeout_s, [STORE])
     worker = Worker(Stream(client, settings.name, settings.worker_batch), Tally(primary), settings)
     working = asyncio.create_task(_work(primary, worker, settings.name))
-    probes = Probes(lambda: primary.ready, worker.metrics)
+    probes = asgi.guarded(Probes(lambda: primary.ready, worker.metrics))
     serving = asyncio.create_task(serve(probes, settings.address, _STOP_S))
     try:
         await asyncio.wait([serving, working], return_when=asyncio.FIRST_COMPLETED)
