@@ -23,8 +23,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from chaos import experiments
+from chaos.evidence import Damaged, read_evidence, read_json
 from chaos.model import Arm, Experiment, PartDied, Stack, StackError, Verdict
-from chaos.record import Damaged, read_evidence, read_json, write_result
+from chaos.record import write_result
 from chaos.results import as_json
 from chaos.run import Lab, Order
 from chaos.run import run as run_experiment

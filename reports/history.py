@@ -15,8 +15,8 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from chaos.evidence import Damaged, Event, read_events
 from chaos.model import HOT_RANK
-from chaos.record import Damaged, Event, read_events
 
 RATE_BIN_S = 0.1
 ORIGIN_BIN_S = 0.05
@@ -69,15 +69,20 @@ class History:
 
 
 def read_history(run_dir: Path, arms: Sequence[str], points_max: int = POINTS_MAX) -> History:
-    """Everything that the timelines draw; a file that is missing leaves its lines empty."""
+    """Everything that the timelines draw; what is missing leaves its lines empty and is named."""
     try:
         events = read_events(run_dir)
-    except Damaged as error:
-        return History({}, Thinning(0, 0), [str(error)])
+        return _history(run_dir, arms, events, points_max)
+    except (Damaged, KeyError, TypeError, duckdb.Error) as error:
+        return History({}, Thinning(0, 0), [f"what the timelines need: {error}"])
+
+
+def _history(
+    run_dir: Path, arms: Sequence[str], events: Sequence[Event], points_max: int
+) -> History:
     segments = [e for e in events if e["kind"] == "segment" and e["arm"] in arms]
-    missing = [
-        f"{name}.parquet" for name in ("requests", "origin_queries") if not _whole(run_dir, name)
-    ]
+    names = ("requests", "origin_queries")
+    missing = [f"{name}.parquet" for name in names if not _whole(run_dir, name)]
     with duckdb.connect() as db:
         _create_segments(db, segments)
         _create_views(db, run_dir, missing, events)

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from chaos.record import Damaged, read_events, read_json
+from chaos.evidence import Damaged, read_events, read_json
 from reports import plots, words
 from reports.history import History, Thinning, read_history
 from reports.limits import limits

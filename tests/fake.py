@@ -13,11 +13,12 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chaos.experiments import load as load_experiment
 from chaos.model import (
+    At,
     Counters,
     Endpoints,
     Fault,
@@ -186,9 +187,8 @@ class HotKey:
 
     def follow(self, t_s: float, process: int) -> Answer:
         while self.landing and self.landing[0][0] <= t_s:
-            self.expiry_s, self.read_s = (lambda s, r: (s + self.ttl_s, r))(
-                *heapq.heappop(self.landing)
-            )
+            stored_s, self.read_s = heapq.heappop(self.landing)
+            self.expiry_s = stored_s + self.ttl_s
         fresh = t_s < self.expiry_s
         rule: Callable[[float, int, bool], Answer] = getattr(self, f"_{self.fill}")
         return rule(t_s, process, fresh)
@@ -368,12 +368,10 @@ def lab(world: World) -> Lab:
     return Lab(FakeRuntime(world), load, observe, world.clock)
 
 
-def herd_order(world: World, *, full: bool = False, seed: int = 7, fault: Fault | None = None):  # type: ignore[no-untyped-def]
+def herd_order(
+    world: World, *, full: bool = False, seed: int = 7, fault: Fault | None = None
+) -> Order:
     """The thundering-herd experiment, with its fault probing the fake."""
-    from dataclasses import replace
-
-    from chaos.model import At
-
     experiment = load_experiment("thundering-herd")
     experiment = replace(experiment, faults=[At(0.0, fault or FakeSlow(world, 120))])
     return Order(

@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from chaos.record import read_evidence, write_result
+from chaos.evidence import read_evidence
+from chaos.record import write_result
 from chaos.results import as_json
 from chaos.run import run
 from chaos.verdict import judge

@@ -22,6 +22,7 @@ MAY_IMPORT = {
         "chaos.model", "chaos.faults", "chaos.checks", "chaos.measures", "chaos.predictions",
     ),
     "chaos.record": ("chaos.model",),
+    "chaos.evidence": ("chaos.model",),
     "chaos.results": ("chaos.model",),
     "chaos.verdict": ("chaos.model", "chaos.checks", "chaos.predictions"),
     "chaos.toxics": ("chaos.model",),
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "chaos.injection": ("chaos.model", "chaos.record"),
     "chaos.run": ("chaos.model", "chaos.record", "chaos.injection"),
     "chaos": ("chaos", "reports"),
-    "reports": ("chaos.model", "chaos.record", "reports"),
+    "reports": ("chaos.model", "chaos.evidence", "reports"),
     "scenarios": ("chaos.model", "scenarios"),
     "stack": ("stack",),
 }  # fmt: skip

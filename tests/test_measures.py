@@ -96,7 +96,9 @@ def test_a_lookup_that_never_stored_belongs_to_the_expiry_it_began_in() -> None:
 
 def test_without_lookups_there_is_no_expiry() -> None:
     herd = segment([4])
-    nothing = replace(herd, origin=OriginQueries(*[np.array([], dtype=np.int64)] * 5))
+    no_times = np.array([], dtype=np.float64)
+    none = OriginQueries(np.array([], dtype=np.int64), no_times, no_times, no_times, no_times)
+    nothing = replace(herd, origin=none)
     assert m.origin_queries.of(nothing).tolist() == []
 
 

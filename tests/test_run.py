@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from chaos.evidence import Damaged, read_events, read_evidence
 from chaos.model import Verdict
-from chaos.record import Damaged, read_events, read_evidence
 from chaos.run import run
 from chaos.verdict import judge
 from tests.fake import World, herd_order, lab

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from chaos.evidence import read_evidence
 from chaos.model import Arm, Result, Verdict
-from chaos.record import read_evidence
 from chaos.run import Order, run
 from chaos.verdict import judge
 from tests.fake import World, herd_order, lab
