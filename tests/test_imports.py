@@ -38,7 +38,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 
 # Libraries that stay behind one place.
-ONLY_IN = {
+ONLY_IN: dict[str, str | tuple[str, ...]] = {
     "locust": "scenarios",
     "toxiproxy": "chaos.toxics",
     "uvicorn": ("stack", "chaos.runtimes.toxiproxy"),
@@ -85,7 +85,7 @@ def test_a_module_imports_only_what_its_place_allows(path: Path) -> None:
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_a_library_stays_behind_its_one_module(path: Path) -> None:
     for library, place in ONLY_IN.items():
-        places = (place,) if isinstance(place, str) else place
+        places: tuple[str, ...] = (place,) if isinstance(place, str) else place
         if any(within(name, (library,)) for name in imports_of(path)):
             assert within(name_of(path), places), f"{library} belongs in {place}"
 
