@@ -1,0 +1,102 @@
+"""Entries and merged reads, with a client that stands in for Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import struct
+from collections.abc import Sequence
+
+import pytest
+
+from stack.shortener.entry import ABSENT, DISABLED, LIVE, Entry, absent, unpack
+from stack.shortener.merged import MergedReads, Read
+
+ENTRY = Entry(7, LIVE, 2000.0, 1000.0, 0.125, 1060.0, "https://example.org/ü".encode())
+
+
+class Store:
+    """Counts the reads it gets; fails if told so."""
+
+    def __init__(self, values: dict[str, bytes], error: Exception | None = None) -> None:
+        self.values = values
+        self.error = error
+        self.asked: list[list[str]] = []
+
+    async def fetch(self, codes: Sequence[str]) -> Sequence[bytes | None]:
+        self.asked.append(list(codes))
+        await asyncio.sleep(0)
+        if self.error:
+            raise self.error
+        return [self.values.get(code) for code in codes]
+
+
+def merged(store: Store) -> MergedReads:
+    return MergedReads(store.fetch, lambda packed: unpack(packed) if packed else None)
+
+
+def test_an_entry_comes_back_as_it_was_packed() -> None:
+    assert unpack(ENTRY.pack()) == ENTRY
+    assert unpack(absent(5.0, 0.1).pack()) == absent(5.0, 0.1)
+
+
+def test_lua_finds_version_and_freshness_where_it_looks() -> None:
+    packed = ENTRY.pack()
+    assert struct.unpack_from("<q", packed, 0) == (ENTRY.version,)
+    assert struct.unpack_from("<d", packed, 34 - 1) == (ENTRY.fresh_until,)
+
+
+@pytest.mark.parametrize("packed", [b"", b"x", b"short of a head"])
+def test_bytes_that_are_no_entry_count_as_nothing(packed: bytes) -> None:
+    assert unpack(packed) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "expires_at", "status"),
+    [
+        (LIVE, math.inf, 302),
+        (LIVE, 1000.0, 410),
+        (LIVE, 1000.1, 302),
+        (DISABLED, math.inf, 410),
+        (ABSENT, math.inf, 404),
+    ],
+)
+def test_the_status_follows_state_and_expiry(state: int, expires_at: float, status: int) -> None:
+    assert ENTRY._replace(state=state, link_expires_at=expires_at).status(1000.0) == status
+
+
+def test_reads_of_one_turn_become_one_command() -> None:
+    store = Store({"a": ENTRY.pack()})
+
+    async def read() -> list[Read]:
+        reads = merged(store)
+        return await asyncio.gather(*(reads.get(code) for code in "abaab"))
+
+    answers = asyncio.run(read())
+    assert store.asked == [["a", "b"]]
+    assert [read.entry for read in answers] == [ENTRY, None, ENTRY, ENTRY, None]
+    assert len({read.read_s for read in answers}) == 1
+
+
+def test_reads_of_a_later_turn_are_a_command_of_their_own() -> None:
+    store = Store({})
+
+    async def read() -> None:
+        reads = merged(store)
+        first = reads.get("a")
+        await asyncio.sleep(0)
+        await asyncio.gather(first, reads.get("a"))
+
+    asyncio.run(read())
+    assert store.asked == [["a"], ["a"]]
+
+
+def test_everybody_learns_that_a_read_failed() -> None:
+    store = Store({}, error=ConnectionError("gone"))
+
+    async def read() -> list[object]:
+        reads = merged(store)
+        waiting = [reads.get("a"), reads.get("b"), reads.get("a")]
+        return list(await asyncio.gather(*waiting, return_exceptions=True))
+
+    assert all(isinstance(answer, ConnectionError) for answer in asyncio.run(read()))
