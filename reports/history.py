@@ -7,7 +7,7 @@ columns that are drawn are read, and DuckDB does the counting, so a million requ
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from chaos.evidence import Damaged, Event, read_events
 from chaos.model import HOT_RANK
+from reports.arm_time import Span, expiries, fault_spans, pitch_s, round_span
 
 RATE_BIN_S = 0.1
 ORIGIN_BIN_S = 0.05
@@ -24,15 +25,6 @@ PERCENTILE_BIN_S = 0.25
 POINTS_MAX = 80_000
 
 Columns = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Span:
-    """A stretch of an arm's time, in seconds, with what it is called."""
-
-    name: str
-    from_s: float
-    to_s: float
 
 
 @dataclass(frozen=True)
@@ -107,13 +99,7 @@ def _quoted(run_dir: Path, name: str) -> str:
     return f"'{path}'"
 
 
-# --- an arm's own time -------------------------------------------------------------------------
-
-
-def pitch_s(segments: Sequence[Event]) -> float:
-    """How far apart rounds begin: the longest one and a gap, in whole half seconds."""
-    longest = max((s["ended_s"] - s["started_s"] for s in segments), default=0.0)
-    return math.ceil((longest + 0.2) * 2) / 2
+# --- tables in an arm's own time -------------------------------------------------------------------------
 
 
 def _create_segments(db: duckdb.DuckDBPyConnection, segments: Sequence[Event]) -> None:
@@ -210,7 +196,7 @@ QUERIES = """
     SELECT floor(x / $bin) * $bin AS x, count(*)::DOUBLE AS queries
     FROM origin WHERE arm = $arm GROUP BY 1 ORDER BY 1
 """
-READS = "SELECT read_s, stored_s, read_x FROM origin WHERE arm = $arm ORDER BY read_s"
+READS = "SELECT read_s, coalesce(stored_s, 'nan') AS stored_s, read_x FROM origin WHERE arm = $arm ORDER BY read_s"
 
 
 def _arm_history(
@@ -223,11 +209,11 @@ def _arm_history(
     achieved = RATE.format(when="done_x", which="outcome = 'ok'")
     apart_s = pitch_s(segments)
     own = [segment for segment in segments if segment["arm"] == arm]
-    rounds = [_round(segment, apart_s) for segment in own]
+    rounds = [round_span(segment, apart_s) for segment in own]
     return ArmHistory(
         rounds=rounds,
-        faults=list(_fault_spans(own, events, apart_s)),
-        expiries_s=list(_expiries(columns(READS))),
+        faults=list(fault_spans(own, events, apart_s)),
+        expiries_s=list(expiries(columns(READS))),
         points=_compact(columns(POINTS)),
         offered=_on_grid(columns(offered, bin=RATE_BIN_S), rounds, RATE_BIN_S, 0.0),
         achieved=_on_grid(columns(achieved, bin=RATE_BIN_S), rounds, RATE_BIN_S, 0.0),
@@ -262,41 +248,3 @@ def _on_grid(columns: Columns, rounds: Sequence[Span], bin_s: float, empty: floa
         rows.append((span.to_s, *(math.nan for _ in names)))
     table = np.array(rows, dtype=np.float32).reshape(len(rows), 1 + len(names))
     return {name: table[:, place] for place, name in enumerate(("x", *names))}
-
-
-def _round(segment: Event, apart_s: float) -> Span:
-    began_s = segment["round"] * apart_s
-    length_s = segment["ended_s"] - segment["started_s"]
-    return Span(f"round {segment['round'] + 1}", began_s, began_s + length_s)
-
-
-def _fault_spans(own: Sequence[Event], events: Sequence[Event], apart_s: float) -> Iterator[Span]:
-    """Each injection in the segment it fell into, no further than to the next round."""
-    for segment in own:
-        began_s = segment["round"] * apart_s
-        for event in events:
-            if event["kind"] != "fault" or event["arm"] != segment["arm"]:
-                continue
-            if segment["from_s"] <= event["injected_s"] <= segment["to_s"]:
-                healed_s = event["healed_s"] or segment["to_s"]
-                end_s = min(healed_s - segment["started_s"], apart_s)
-                yield Span(
-                    event["fault"],
-                    began_s + event["injected_s"] - segment["started_s"],
-                    began_s + end_s,
-                )
-
-
-def _expiries(reads: Columns) -> Iterator[float]:
-    """Where an expiry begins: a look-up read after the one before it had filled the cache again.
-
-    The rule by which `chaos.measures` counts expiries.
-    """
-    refilled_s = -math.inf
-    for read_s, stored_s, x in zip(
-        reads["read_s"], reads["stored_s"], reads["read_x"], strict=True
-    ):
-        if read_s >= refilled_s:
-            yield float(x)
-            refilled_s = math.inf
-        refilled_s = min(refilled_s, stored_s) if math.isfinite(stored_s) else refilled_s

@@ -176,9 +176,8 @@ def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: LogScale) ->
 
 def _labels(arm: Json, measure: Json, style: str, index: int, frame: _Frame) -> Iterator[str]:
     y = frame.text_y(index)
-    decimals = 1 if measure["unit"] != "ms" else None
-    value = words.figure(measure["value"], measure["unit"], decimals)
-    spread, theory = words.interval(measure, decimals), words.theory(measure)
+    value, spread = _said(measure)
+    theory = words.theory(measure)
     naive = '<tspan class="soft" dx="8">naive</tspan>' if arm["naive"] else ""
     yield _text(20, y, clean(arm["name"]), style, naive)
     if frame.wide:
@@ -189,15 +188,24 @@ def _labels(arm: Json, measure: Json, style: str, index: int, frame: _Frame) -> 
         yield _text(frame.width - 20, y, f"{value}  {spread}  theory {theory}", "soft end")
 
 
+def _said(measure: Json) -> tuple[str, str]:
+    """The figure and its interval, alike in all rows."""
+    decimals = None if measure["unit"] == "ms" else 1
+    return words.figure(measure["value"], measure["unit"], decimals), words.interval(
+        measure, decimals
+    )
+
+
 def _mark_theory(measure: Json, y: float, scale: LogScale) -> Iterator[str]:
     """A tick; with a flag to the left of it where theory only says `at most`."""
     prediction = measure["prediction"]
     if not prediction or prediction["value"] is None:
         return
     x = scale.place(prediction["value"])
-    yield f'<path class="theory" d="M{x:.1f} {y - 10:g}v20"/>'
+    top = 13 if prediction["bound"] else 10
+    yield f'<path class="theory" d="M{x:.1f} {y - top:g}v{top + 10}"/>'
     if prediction["bound"]:
-        yield f'<path class="flag" d="M{x:.1f} {y - 11:g}l-9 4l9 4z"/>'
+        yield f'<path class="flag" d="M{x:.1f} {y - 13:g}l-11 3.5l11 3.5z"/>'
 
 
 # --- the whole ---------------------------------------------------------------------------------
@@ -223,10 +231,9 @@ def _description(result: Json) -> str:
     """The picture in words, for those who cannot see it."""
     said = [f"Verdict {result['verdict']}."]
     for arm, measure in zip(result["arms"], _measures(result), strict=True):
-        value = words.with_unit(measure["value"], measure["unit"])
+        value, spread = _said(measure)
         kind = " (naive)" if arm["naive"] else ""
         said.append(
-            f"{clean(arm['name'])}{kind}: {value} {words.interval(measure)},"
-            f" theory {words.theory(measure)}."
+            f"{clean(arm['name'])}{kind}: {value} {spread}, theory {words.theory(measure)}."
         )
     return " ".join(said)

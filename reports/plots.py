@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bokeh.document import Document
 from bokeh.embed import components
 from bokeh.models import (
     BoxZoomTool,
@@ -26,7 +27,7 @@ from bokeh.resources import Resources
 from reports.history import History
 from reports.strips import Figure, Kind, Strip, all_kinds, sources_of
 
-STRIP_PX, AXIS_PX, FAULT_PX = 76, 24, 18
+STRIP_PX, AXIS_PX, FAULT_PX = 82, 22, 20
 LEFT_PX = 50
 
 
@@ -74,8 +75,18 @@ def timelines(history: History, naive: str | None) -> Timelines | None:
             colour = "naive" if arm == naive else "fixed"
             kind.draw(Strip(plot, own, sources[arm], colour, first=number == 0))
             figures[f"{kind.key}/arm/{arm}"] = plot
-    script, divs = components(figures)
+    script, divs = _embedded(figures)
     return Timelines([_panel(kind, divs) for kind in kinds], script, windows)
+
+
+def _embedded(figures: Mapping[str, Figure]) -> tuple[str, dict[str, str]]:
+    """Script and divs; figures join their document at once, for each joining visits all models."""
+    document = Document()
+    with document.models.freeze():
+        for plot in figures.values():
+            document.add_root(plot)
+    script, divs = components(dict(figures))
+    return script, divs
 
 
 def _panel(kind: Kind, divs: Mapping[str, str]) -> Panel:
@@ -117,8 +128,8 @@ def _figure(
         toolbar_location=None,
         min_border_left=LEFT_PX,
         min_border_right=10,
-        min_border_top=3,
-        min_border_bottom=3,
+        min_border_top=6,
+        min_border_bottom=6,
         outline_line_color=None,
         background_fill_color=None,
         border_fill_color=None,
@@ -133,7 +144,7 @@ def _strip_figure(kind: Kind, time: Range1d, pointer: Span, *, last: bool) -> Fi
     plot.yaxis.ticker = FixedTicker(ticks=list(kind.ticks))
     plot.ygrid.ticker = plot.yaxis.ticker
     plot.yaxis.formatter = PrintfTickFormatter(format=kind.tick_format)
-    plot.xaxis.formatter = PrintfTickFormatter(format="%g s")
+    plot.xaxis.formatter = PrintfTickFormatter(format="%.4g s")
     plot.xaxis.visible = last
     plot.ygrid.tags = [{"grid_line_color": "line"}]
     for axis in (*plot.xaxis, *plot.yaxis):

@@ -14,6 +14,7 @@ import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool, Range1d
 
 from reports.history import ORIGIN_BIN_S, ArmHistory, Columns
+from reports.scale import LogScale, around
 
 FONT = {"text_font": {"value": "system-ui, sans-serif"}, "text_font_size": "11px"}
 POINT_TIP = "@latency{0.0} ms · @served · @age{0.000} s old · due at @x{0.000} s"
@@ -78,17 +79,17 @@ def all_kinds(arms: Sequence[ArmHistory]) -> list[Kind]:
     rate = _top([own.offered["rate"] for own in arms] + [own.achieved["rate"] for own in arms])
     queries = _top([own.origin["queries"] for own in arms])
     age = _top([own.points["age"] for own in arms])
-    low, high = _decades([own.points["latency"] for own in arms])
-    latencies = Range1d(start=low * 0.7, end=high)
+    latencies = around([v for own in arms for v in _extremes(own.points["latency"])], 0, 1)
     return [
         Kind("rate", "Rate", "all requests, per 100 ms",
              Range1d(start=0, end=rate), "linear", _even(rate), "%d/s", _draw_rate),
         Kind("latency", "Latency", "every request for the hot key; log scale",
-             latencies, "log", _powers(low, high), "%g ms", _draw_latency),
+             Range1d(start=latencies.low * 0.4, end=latencies.high * 4), "log", _few(latencies),
+             "%.4g ms", _draw_latency),
         Kind("origin", "Origin queries", "look-ups of the hot key in a database, per 50 ms",
-             Range1d(start=0, end=queries), "linear", _even(queries), "%g", _draw_origin),
+             Range1d(start=0, end=queries), "linear", _even(queries), "%.4g", _draw_origin),
         Kind("age", "Age of what was served", "every answer for the hot key",
-             Range1d(start=0, end=age), "linear", _even(age), "%g s", _draw_age),
+             Range1d(start=0, end=age), "linear", _even(age), "%.4g s", _draw_age),
     ]  # fmt: skip
 
 
@@ -99,19 +100,17 @@ def _top(columns: Sequence[Any]) -> float:
     return 1.15 * float(values.max()) if len(values) and values.max() > 0 else 1.0
 
 
-def _decades(columns: Sequence[Any]) -> tuple[float, float]:
-    """Powers of ten around all values."""
-    values = np.concatenate(columns)
-    values = values[values > 0]
-    if not len(values):
-        return 1.0, 10.0
-    low = math.floor(math.log10(float(values.min())))
-    high = math.ceil(math.log10(float(values.max()) * 1.05))
-    return 10.0**low, 10.0 ** max(high, low + 1)
+def _extremes(values: Any) -> list[float]:
+    """Smallest and largest, as far as a logarithm goes."""
+    positive = values[values > 0]
+    return [float(positive.min()), float(positive.max())] if len(positive) else []
 
 
-def _powers(low: float, high: float) -> list[float]:
-    return [10.0**power for power in range(round(math.log10(low)), round(math.log10(high)) + 1)]
+def _few(scale: LogScale) -> list[float]:
+    """Powers of ten where there are two of them; else whatever the scale marks."""
+    ticks = scale.ticks()
+    powers = [tick for tick in ticks if math.log10(tick).is_integer()]
+    return powers if len(powers) > 1 else ticks
 
 
 def _even(top: float) -> list[float]:
@@ -131,45 +130,60 @@ def _backdrop(strip: Strip) -> None:
         x0=[span.from_s for span in own.faults],
         x1=[span.to_s for span in own.faults],
         line_color=None,
-        fill_alpha=0.07,
+        fill_alpha=0.06,
         level="underlay",
     )
     shade.glyph.tags = [{"fill_color": "shade"}]
-    marks = plot.vspan(x=list(own.expiries_s), line_dash=[1, 3], level="underlay")
+    marks = plot.vspan(x=list(own.expiries_s), line_dash=[1, 3], line_alpha=0.7, level="underlay")
     marks.glyph.tags = [{"line_color": "soft"}]
 
 
-def _line(strip: Strip, columns: Columns, name: str, colour: str, **look: Any) -> Figure:
+def _steps(strip: Strip, columns: Columns, name: str, colour: str, **look: Any) -> Figure:
+    """A level for each bin: nothing between two bins was counted."""
     source = ColumnDataSource({"x": columns["x"], name: columns[name]})
-    line = strip.plot.line("x", name, source=source, **look)
+    line = strip.plot.step("x", name, source=source, mode="center", **look)
     line.glyph.tags = [{"line_color": colour}]
     return line
 
 
-def _label(strip: Strip, columns: Columns, name: str, text: str, colour: str, offset: int) -> None:
-    """A word at the beginning of its line, in the first strip only."""
-    known = np.flatnonzero(np.isfinite(columns[name]))
-    if not strip.first or not len(known):
+@dataclass(frozen=True)
+class _Word:
+    """A label at one bin of a line, above or below it."""
+
+    text: str
+    colour: str
+    at: int
+    above: bool
+
+
+def _label(strip: Strip, columns: Columns, name: str, word: _Word) -> None:
+    """Labels stand in the first strip only; the others have the same lines."""
+    if not strip.first or not len(columns["x"]):
         return
-    at = known[:1]
     label = strip.plot.text(
-        x=columns["x"][at],
-        y=columns[name][at],
-        text=[text],
-        y_offset=offset,
-        text_baseline="middle",
+        x=columns["x"][word.at : word.at + 1],
+        y=columns[name][word.at : word.at + 1],
+        text=[word.text],
+        y_offset=-4 if word.above else 4,
+        text_baseline="bottom" if word.above else "top",
         **FONT,
     )
-    label.glyph.tags = [{"text_color": colour}]
+    label.glyph.tags = [{"text_color": word.colour}]
+
+
+def _highest(strip: Strip, columns: Columns, name: str) -> int:
+    """The bin of the first round in which a line is highest."""
+    values = columns[name][columns["x"] < strip.history.rounds[0].to_s]
+    return int(np.nanargmax(values)) if np.isfinite(values).any() else 0
 
 
 def _draw_rate(strip: Strip) -> None:
     _backdrop(strip)
     offered, achieved = strip.history.offered, strip.history.achieved
-    _line(strip, offered, "rate", "soft", line_width=4, line_alpha=0.4)
-    line = _line(strip, achieved, "rate", strip.colour, line_width=1.4)
-    _label(strip, offered, "rate", "offered", "soft", -12)
-    _label(strip, achieved, "rate", "achieved", strip.colour, 12)
+    _steps(strip, offered, "rate", "soft", line_width=4, line_alpha=0.4)
+    line = _steps(strip, achieved, "rate", strip.colour, line_width=1.4)
+    _label(strip, offered, "rate", _Word("offered", "soft", 0, above=True))
+    _label(strip, achieved, "rate", _Word("achieved", strip.colour, 0, above=False))
     tip = "@rate{0,0}/s achieved at @x{0.00} s"
     strip.plot.add_tools(HoverTool(renderers=[line], mode="vline", tooltips=tip))
 
@@ -177,10 +191,11 @@ def _draw_rate(strip: Strip) -> None:
 def _draw_latency(strip: Strip) -> None:
     _backdrop(strip)
     _draw_points(strip, "latency")
-    percentiles = strip.history.percentiles
+    lines = strip.history.percentiles
     for name in ("p99", "p50"):
-        _line(strip, percentiles, name, "ink", line_width=1.2, line_alpha=0.8)
-        _label(strip, percentiles, name, name, "ink", -9)
+        _steps(strip, lines, name, "ink", line_width=1.2, line_alpha=0.8)
+    _label(strip, lines, "p99", _Word("p99", "ink", _highest(strip, lines, "p99"), above=True))
+    _label(strip, lines, "p50", _Word("p50", "ink", 0, above=False))
 
 
 def _draw_age(strip: Strip) -> None:
@@ -191,7 +206,7 @@ def _draw_age(strip: Strip) -> None:
 def _draw_points(strip: Strip, name: str) -> None:
     """Every request a dot; a cross where it did not succeed."""
     dots = strip.plot.scatter(
-        "x", name, source=strip.points.ok, size=3.5, line_color=None, fill_alpha=0.55
+        "x", name, source=strip.points.ok, size=3.2, line_color=None, fill_alpha=0.55
     )
     dots.glyph.tags = [{"fill_color": strip.colour}]
     _tip(strip, dots, POINT_TIP)
@@ -211,8 +226,8 @@ def _draw_origin(strip: Strip) -> None:
     right = origin["x"] + np.float32(ORIGIN_BIN_S)
     source = ColumnDataSource({**origin, "right": right})
     bars = strip.plot.quad(
-        left="x", right="right", bottom=0, top="queries", source=source, line_color=None
+        left="x", right="right", bottom=0, top="queries", source=source, line_width=0.8
     )
-    bars.glyph.tags = [{"fill_color": strip.colour}]
+    bars.glyph.tags = [{"fill_color": strip.colour, "line_color": strip.colour}]
     tip = "@queries{0} queries in 50 ms from @x{0.00} s on"
     strip.plot.add_tools(HoverTool(renderers=[bars], mode="vline", tooltips=tip))

@@ -58,12 +58,15 @@ def with_unit(value: float | None, unit: str) -> str:
 
 
 def interval(measure: Json, decimals: int | None = None) -> str:
-    """`[28.9, 33.8]`; a dash for a bound that a single sample cannot give, nothing if unknown."""
-    low, high = measure["low"], measure["high"]
-    if measure["value"] is None or (low is None and high is None):
+    """`[28.9, 33.8]`, `[96, 118 ms]`: a dash for an end that is not known, nothing if exact."""
+    ends = [measure["low"], measure["high"]]
+    exact = measure["interval"] == "range" and ends[0] == ends[1]
+    if measure["value"] is None or ends == [None, None] or exact:
         return ""
-    unit = measure["unit"]
-    return f"[{figure(low, unit, decimals)}, {figure(high, unit, decimals)}]"
+    low, high = (figure(end, measure["unit"], decimals) for end in ends)
+    if low.split()[1:] == high.split()[1:]:
+        low = low.split()[0]
+    return f"[{low}, {high}]"
 
 
 def theory(measure: Json) -> str:

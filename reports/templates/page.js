@@ -15,6 +15,17 @@
         }
       }
     }
+    // Printing waits for no repainting, so the print style has to know which colours there are.
+    const root = document.documentElement;
+    requestAnimationFrame(() => root.classList.toggle("painted-dark", dark.matches));
+  }
+
+  // Bokeh takes every touch for itself; a finger that moves up or down means to scroll the page.
+  function letFingersScroll(root) {
+    for (const element of root.querySelectorAll("*")) {
+      if (element.classList.contains("bk-events")) element.style.touchAction = "pan-y";
+      if (element.shadowRoot) letFingersScroll(element.shadowRoot);
+    }
   }
 
   function show(button) {
@@ -26,9 +37,8 @@
   function start() {
     if (!window.Bokeh || !Bokeh.documents.length) return requestAnimationFrame(start);
     paint();
+    letFingersScroll(document.querySelector(".panels"));
     dark.addEventListener("change", paint);
-    addEventListener("beforeprint", paint);
-    addEventListener("afterprint", paint);
     for (const button of buttons) button.addEventListener("click", () => show(button));
     document.querySelector(".panels").addEventListener("dblclick", () =>
       show(buttons.find((button) => button.getAttribute("aria-pressed") === "true")));

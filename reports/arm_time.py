@@ -1,0 +1,64 @@
+"""An arm's own time: its rounds laid end to end, and what falls where on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chaos.evidence import Event
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of an arm's time, in seconds, with what it is called."""
+
+    name: str
+    from_s: float
+    to_s: float
+
+
+def pitch_s(segments: Sequence[Event]) -> float:
+    """How far apart rounds begin: the longest one and a gap, in whole half seconds."""
+    longest = max((s["ended_s"] - s["started_s"] for s in segments), default=0.0)
+    return math.ceil((longest + 0.2) * 2) / 2
+
+
+def round_span(segment: Event, apart_s: float) -> Span:
+    """From the segment's first arrival to its last."""
+    began_s = segment["round"] * apart_s
+    length_s = segment["ended_s"] - segment["started_s"]
+    return Span(f"round {segment['round'] + 1}", began_s, began_s + length_s)
+
+
+def fault_spans(own: Sequence[Event], events: Sequence[Event], apart_s: float) -> Iterator[Span]:
+    """Each injection in the segment it fell into, no further than to the next round."""
+    for segment in own:
+        began_s = segment["round"] * apart_s
+        for event in events:
+            if event["kind"] != "fault" or event["arm"] != segment["arm"]:
+                continue
+            if segment["from_s"] <= event["injected_s"] <= segment["to_s"]:
+                healed_s = event["healed_s"] or segment["to_s"]
+                end_s = min(healed_s - segment["started_s"], apart_s)
+                yield Span(
+                    event["fault"],
+                    began_s + event["injected_s"] - segment["started_s"],
+                    began_s + end_s,
+                )
+
+
+def expiries(reads: Mapping[str, Any]) -> Iterator[float]:
+    """Where an expiry begins: a look-up read after the one before it had filled the cache again.
+
+    The rule by which `chaos.measures` counts expiries.
+    """
+    refilled_s = -math.inf
+    for read_s, stored_s, x in zip(
+        reads["read_s"], reads["stored_s"], reads["read_x"], strict=True
+    ):
+        if read_s >= refilled_s:
+            yield float(x)
+            refilled_s = math.inf
+        refilled_s = min(refilled_s, stored_s) if math.isfinite(stored_s) else refilled_s

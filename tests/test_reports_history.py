@@ -1,0 +1,107 @@
+"""What the timelines are drawn from is what the record holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chaos.evidence import read_evidence
+from chaos.measures import expiries
+from reports.history import RATE_BIN_S, read_history
+from tests.results import judged_run
+
+ARMS = ["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("history") / "run"
+    judged_run(path)
+    return path
+
+
+def test_every_request_for_the_hot_key_is_a_point(run_dir: Path) -> None:
+    history = read_history(run_dir, ARMS)
+    segments = read_evidence(run_dir).segments
+
+    for arm in ARMS:
+        recorded = sum(int(s.requests.hot.sum()) for s in segments if s.arm == arm)
+        assert len(history.arms[arm].points["x"]) == recorded
+    assert history.thinning.every == 1
+
+
+def test_the_marked_expiries_are_those_that_the_verdict_counts(run_dir: Path) -> None:
+    history = read_history(run_dir, ARMS)
+
+    for segment in read_evidence(run_dir).segments:
+        own = history.arms[segment.arm]
+        began_s = own.rounds[segment.round].from_s - segment.started_s
+        counted = [began_s + expiry.began_s for expiry in expiries(segment)]
+        assert np.isclose(np.subtract.outer(counted, own.expiries_s), 0).any(axis=1).all()
+
+
+def test_the_offered_rate_adds_up_to_the_requests(run_dir: Path) -> None:
+    history = read_history(run_dir, ARMS)
+    segments = read_evidence(run_dir).segments
+
+    for arm in ARMS:
+        requests = sum(len(s.requests) for s in segments if s.arm == arm)
+        total = np.nansum(history.arms[arm].offered["rate"]) * RATE_BIN_S
+        assert round(float(total)) == requests
+
+
+def test_a_bin_without_requests_counts_as_zero(run_dir: Path) -> None:
+    """While the naive herd waits nothing is answered, and the line must fall to the ground."""
+    achieved = read_history(run_dir, ARMS).arms["direct"].achieved["rate"]
+
+    assert (achieved == 0).any()
+
+
+def test_origin_queries_add_up_to_those_logged(run_dir: Path) -> None:
+    history = read_history(run_dir, ARMS)
+    segments = read_evidence(run_dir).segments
+
+    for arm in ARMS:
+        logged = sum(len(s.origin.of_hot()) for s in segments if s.arm == arm)
+        assert history.arms[arm].origin["queries"].sum() == logged
+
+
+def test_rounds_follow_one_another_with_a_gap(run_dir: Path) -> None:
+    first, second = read_history(run_dir, ARMS).arms["lock"].rounds
+
+    assert first.from_s == 0
+    assert first.to_s < second.from_s
+
+
+def test_each_round_has_its_fault_window(run_dir: Path) -> None:
+    own = read_history(run_dir, ARMS).arms["lock"]
+
+    assert [span.name for span in own.faults] == ["replica link slow"] * 2
+    assert own.faults[1].from_s == pytest.approx(own.rounds[1].from_s)
+
+
+def test_where_there_are_too_many_points_all_slow_ones_stay(run_dir: Path) -> None:
+    whole, thin = read_history(run_dir, ARMS), read_history(run_dir, ARMS, points_max=1200)
+
+    assert thin.thinning.requests == whole.thinning.requests
+    assert thin.thinning.drawn <= 1200
+    slow = sorted((x for own in whole.arms.values() for x in own.points["latency"]), reverse=True)
+    kept = sorted((x for own in thin.arms.values() for x in own.points["latency"]), reverse=True)
+    assert kept[: thin.thinning.slow] == slow[: thin.thinning.slow]
+    for arm in ARMS:
+        np.testing.assert_array_equal(
+            thin.arms[arm].offered["rate"], whole.arms[arm].offered["rate"]
+        )
+
+
+def test_a_missing_file_leaves_the_rest(tmp_path: Path) -> None:
+    judged_run(tmp_path / "run")
+    (tmp_path / "run" / "origin_queries.parquet").unlink()
+
+    history = read_history(tmp_path / "run", ARMS)
+
+    assert history.missing == ["origin_queries.parquet"]
+    assert len(history.arms["direct"].origin["x"]) == 0
+    assert len(history.arms["direct"].points["x"]) > 0

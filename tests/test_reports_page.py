@@ -1,0 +1,175 @@
+"""report.html: complete, offline, and written whatever the run left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reports import plots
+from reports.history import History, Thinning, read_history
+from reports.page import write_report
+from tests.results import judged_run
+
+
+class Reader(HTMLParser):
+    """What a reader sees, and what a browser would fetch."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+        self.texts: list[str] = []
+        self._silent = 0
+        self.feed(page)
+        self.close()
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._silent += tag in ("script", "style")
+        self.fetched += [str(value) for name, value in attrs if name in ("src", "href", "action")]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.texts.append(data)
+
+
+def page_of(run_dir: Path) -> Reader:
+    return Reader(write_report(run_dir).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def passed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "run"
+    judged_run(path)
+    write_report(path)
+    return path / "report.html"
+
+
+def test_it_says_question_answer_verdict_limits_and_how_to_repeat_the_run(passed: Path) -> None:
+    text = Reader(passed.read_text(encoding="utf-8")).text
+
+    for said in (
+        "How many requests reach the database?",
+        "PASS 29.0 origin queries per expiry without a fix, 1.0 to 2.8 with one.",
+        "12 of 12",
+        "every acknowledged click is counted exactly once",
+        "What the numbers can't tell",
+        "All 8,996 requests for the hot key are drawn.",
+        "linkstorm run …",
+        "CACHE_FILL=singleflight",
+    ):
+        assert said in text
+
+
+def test_its_sections_stand_in_the_order_of_reading(passed: Path) -> None:
+    text = Reader(passed.read_text(encoding="utf-8")).text
+    headings = ["How many", "Arms", "What happened", "Did the faults", "Claims", "What the numbers",
+                "Where they come from"]  # fmt: skip
+
+    places = [text.index(heading) for heading in headings]
+    assert places == sorted(places)
+
+
+def test_it_fetches_nothing(passed: Path) -> None:
+    page = passed.read_text(encoding="utf-8")
+
+    assert Reader(page).fetched == []
+    assert "default-src 'none'" in page
+
+
+def test_it_is_small(passed: Path) -> None:
+    assert passed.stat().st_size < 4e6
+
+
+def test_there_is_a_strip_for_every_arm_and_kind(passed: Path) -> None:
+    assert passed.read_text(encoding="utf-8").count('<div class="strip">') == 4 * 6
+
+
+def test_a_run_that_stopped_shows_why_and_what_it_has(tmp_path: Path) -> None:
+    judged_run(tmp_path / "run", "part dies")
+    page = page_of(tmp_path / "run")
+
+    assert re.search(r"Stopped early; \d+ of \d+ claims and checks could not be judged.", page.text)
+    assert "MemoryError" in page.text
+
+
+def test_an_invalid_run_warns_of_its_own_numbers(tmp_path: Path) -> None:
+    result = judged_run(tmp_path / "run", "generator late")
+    (late,) = (check for check in result["checks"] if check["verdict"] == "INVALID")
+    text = page_of(tmp_path / "run").text
+
+    assert f"INVALID not shown: {late['text']} – saw {late['observed']}" in text
+    assert "Its figures are shown to find out why, not to be used." in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["requests.parquet", "origin_queries.parquet", "events.jsonl", "plan.json", "verdict.json"],
+)
+def test_a_file_that_is_missing_is_named_and_the_page_is_written(tmp_path: Path, name: str) -> None:
+    judged_run(tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+
+    text = page_of(tmp_path / "run").text
+
+    assert name == "plan.json" or name in text
+    assert "How many requests reach the database?" in text
+
+
+def test_an_empty_directory_gets_a_page_that_says_so(tmp_path: Path) -> None:
+    assert "The run has not been judged" in page_of(tmp_path).text
+
+
+@pytest.mark.parametrize("name", ["requests.parquet", "events.jsonl", "verdict.json"])
+def test_a_damaged_file_is_no_reason_for_no_page(tmp_path: Path, name: str) -> None:
+    judged_run(tmp_path / "run")
+    (tmp_path / "run" / name).write_bytes(b"PAR1 no \xff")
+
+    assert "h1" in page_of(tmp_path / "run").tags
+
+
+def test_hostile_text_is_only_text(tmp_path: Path) -> None:
+    result = judged_run(tmp_path / "run")
+    whole = json.dumps(result).replace("swr", "<img src=x>").replace("SELECT 1", "</table><b>")
+    (tmp_path / "run" / "verdict.json").write_text(whole)
+    events = (tmp_path / "run" / "events.jsonl").read_text().replace("swr", "<img src=x>")
+    (tmp_path / "run" / "events.jsonl").write_text(events)
+
+    page = page_of(tmp_path / "run")
+
+    assert "img" not in page.tags
+    assert "b" not in page.tags
+    assert "<img src=x>" in page.text
+
+
+def test_what_a_server_answered_cannot_end_the_script(tmp_path: Path) -> None:
+    judged_run(tmp_path / "run")
+    own = read_history(tmp_path / "run", ["lock"]).arms["lock"]
+    own.points["served"][0] = "</script><b>"
+
+    lines = plots.timelines(History({"lock": own}, Thinning(1, 1)), None)
+
+    assert lines is not None
+    assert Reader(lines.script).tags == ["script"]
+
+
+def test_an_arm_without_any_request_can_be_drawn(tmp_path: Path) -> None:
+    judged_run(tmp_path / "run")
+    own = read_history(tmp_path / "run", ["lock"]).arms["lock"]
+    for name, column in own.points.items():
+        own.points[name] = column[:0]
+    own.origin.update(x=np.zeros(0, np.float32), queries=np.zeros(0, np.float32))
+
+    assert plots.timelines(History({"lock": own}, Thinning(0, 0)), None) is not None
