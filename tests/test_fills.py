@@ -37,13 +37,13 @@ def test_an_expired_value_is_always_refreshed(draw: float) -> None:
 @pytest.mark.parametrize(("beta", "refreshes"), [(1.0, math.e), (2.0, math.exp(0.5))])
 def test_a_cycle_costs_e_to_the_one_over_beta_refreshes(beta: float, refreshes: float) -> None:
     generator = random.Random(11)
-    counts = [_refreshes_of_a_cycle(generator, beta) for _ in range(1500)]
-    assert sum(counts) / len(counts) == pytest.approx(refreshes, rel=0.08)
+    counts = [_refreshes_of_a_cycle(generator, beta) for _ in range(800)]
+    assert sum(counts) / len(counts) == pytest.approx(refreshes, rel=0.1)
 
 
-def _refreshes_of_a_cycle(generator: random.Random, beta: float, rate_per_s: float = 2000) -> int:
+def _refreshes_of_a_cycle(generator: random.Random, beta: float, rate_per_s: float = 1000) -> int:
     """Readers come at random until the first refresh is done; count those who refresh."""
-    now, done, count = FRESH_UNTIL - 3.0, math.inf, 0
+    now, done, count = FRESH_UNTIL - 2.0, math.inf, 0
     while now < done:
         if is_drawn(ENTRY, now, beta, 1.0 - generator.random()):
             count += 1
