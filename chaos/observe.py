@@ -25,7 +25,10 @@ HTTP_TIMEOUT_S = 5.0
 STREAM, GROUP = "clicks", "workers"
 
 # What connections say of themselves and what onlookers ask; the worker's commands begin with x.
-OVERHEAD = ("info", "ping", "hello", "client", "auth", "select", "command", "config")
+OVERHEAD = (
+    *("info", "ping", "hello", "client", "auth", "select", "command", "config"),
+    *("multi", "exec"),  # the worker's transactions
+)
 
 ORIGIN_CALLS = """
     SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements
