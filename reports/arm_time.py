@@ -33,20 +33,16 @@ def round_span(segment: Event, apart_s: float) -> Span:
 
 
 def fault_spans(own: Sequence[Event], events: Sequence[Event], apart_s: float) -> Iterator[Span]:
-    """Each injection in the segment it fell into, no further than to the next round."""
+    """Each injection in every round that it touches, no further than from its start to the next."""
+    faults = [event for event in events if event["kind"] == "fault"]
     for segment in own:
-        began_s = segment["round"] * apart_s
-        for event in events:
-            if event["kind"] != "fault" or event["arm"] != segment["arm"]:
-                continue
-            if segment["from_s"] <= event["injected_s"] <= segment["to_s"]:
-                healed_s = event["healed_s"] or segment["to_s"]
-                end_s = min(healed_s - segment["started_s"], apart_s)
-                yield Span(
-                    event["fault"],
-                    began_s + event["injected_s"] - segment["started_s"],
-                    began_s + end_s,
-                )
+        origin_s = segment["started_s"] - segment["round"] * apart_s
+        for fault in faults:
+            healed_s = segment["to_s"] if fault["healed_s"] is None else fault["healed_s"]
+            from_s = max(fault["injected_s"], segment["started_s"])
+            to_s = min(healed_s, segment["started_s"] + apart_s)
+            if fault["arm"] == segment["arm"] and from_s < to_s:
+                yield Span(fault["fault"], from_s - origin_s, to_s - origin_s)
 
 
 def expiries(reads: Mapping[str, Any]) -> Iterator[float]:

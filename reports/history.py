@@ -99,7 +99,7 @@ def _quoted(run_dir: Path, name: str) -> str:
     return f"'{path}'"
 
 
-# --- tables in an arm's own time -------------------------------------------------------------------------
+# --- tables in an arm's own time ----------------------------------------------------------------
 
 
 def _create_segments(db: duckdb.DuckDBPyConnection, segments: Sequence[Event]) -> None:
@@ -196,7 +196,10 @@ QUERIES = """
     SELECT floor(x / $bin) * $bin AS x, count(*)::DOUBLE AS queries
     FROM origin WHERE arm = $arm GROUP BY 1 ORDER BY 1
 """
-READS = "SELECT read_s, coalesce(stored_s, 'nan') AS stored_s, read_x FROM origin WHERE arm = $arm ORDER BY read_s"
+READS = """
+    SELECT read_s, coalesce(stored_s, 'nan') AS stored_s, read_x
+    FROM origin WHERE arm = $arm ORDER BY read_s
+"""
 
 
 def _arm_history(

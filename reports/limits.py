@@ -65,7 +65,9 @@ def _of_the_statistics(result: Json) -> Iterator[str]:
     if not result["arms"]:
         return
     few = min(arm["measures"][result["headline"]]["samples"] for arm in result["arms"])
-    small = f" With {few} in the smallest arm they are wide, and lean on it." if few < FEW else ""
+    small = (
+        f" With {few} in the smallest arm they are wide, and lean on it." if 0 < few < FEW else ""
+    )
     yield (
         f"Whether {noun} differ in kind: 95 % intervals (Student's t) take an arm's {noun} as alike"
         f" and independent, though neighbours share processes and caches.{small}"

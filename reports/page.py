@@ -138,12 +138,12 @@ def _svg(result: Json, *width: int) -> Markup:
 
 
 def _answer(result: Json) -> str:
-    """The headline in a sentence: what the naive arm does, and what the others do."""
+    """The headline in a sentence, unless the run is INVALID: then it has no answer."""
     measures = [(arm, arm["measures"][result["headline"]]) for arm in result["arms"]]
     known = [(arm, measure) for arm, measure in measures if measure["value"] is not None]
     naive = [measure for arm, measure in known if arm["naive"]]
     others = [measure["value"] for arm, measure in known if not arm["naive"]]
-    if not naive or not others:
+    if result["verdict"] == "INVALID" or not naive or not others:
         return ""
     unit, title = naive[0]["unit"], naive[0]["title"]
     low, high = (words.figure(edge(others), unit, 1) for edge in (min, max))
@@ -175,7 +175,7 @@ def _thinning(thinning: Thinning) -> str:
         return f"All {thinning.requests:,} requests for the hot key are drawn."
     return (
         f"Of {thinning.requests:,} requests for the hot key {thinning.drawn:,} are drawn: the"
-        f" {thinning.slow:,} that failed or were slowest, and every {thinning.every}th of the"
+        f" {thinning.slow:,} that failed or were slowest, and one in {thinning.every} of the"
         " others. Rates, percentiles and origin queries count all of them."
     )
 

@@ -83,12 +83,12 @@ def all_kinds(arms: Sequence[ArmHistory]) -> list[Kind]:
     return [
         Kind("rate", "Rate", "all requests, per 100 ms",
              Range1d(start=0, end=rate), "linear", _even(rate), "%d/s", _draw_rate),
-        Kind("latency", "Latency", "every request for the hot key; log scale",
-             Range1d(start=latencies.low * 0.4, end=latencies.high * 4), "log", _few(latencies),
+        Kind("latency", "Latency", "requests for the hot key, log scale",
+             Range1d(start=latencies.low * 0.25, end=latencies.high * 4), "log", _few(latencies),
              "%.4g ms", _draw_latency),
         Kind("origin", "Origin queries", "look-ups of the hot key in a database, per 50 ms",
              Range1d(start=0, end=queries), "linear", _even(queries), "%.4g", _draw_origin),
-        Kind("age", "Age of what was served", "every answer for the hot key",
+        Kind("age", "Age of what was served", "answers for the hot key",
              Range1d(start=0, end=age), "linear", _even(age), "%.4g s", _draw_age),
     ]  # fmt: skip
 

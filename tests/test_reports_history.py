@@ -9,6 +9,7 @@ import pytest
 
 from chaos.evidence import read_evidence
 from chaos.measures import expiries
+from reports.arm_time import fault_spans
 from reports.history import RATE_BIN_S, read_history
 from tests.results import judged_run
 
@@ -105,3 +106,33 @@ def test_a_missing_file_leaves_the_rest(tmp_path: Path) -> None:
     assert history.missing == ["origin_queries.parquet"]
     assert len(history.arms["direct"].origin["x"]) == 0
     assert len(history.arms["direct"].points["x"]) > 0
+
+
+SEGMENT = {
+    "kind": "segment",
+    "arm": "a",
+    "round": 1,
+    "started_s": 50.0,
+    "ended_s": 53.0,
+    "to_s": 54.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("injected_s", "healed_s", "window"),
+    [
+        (49.0, 53.5, (4.0, 7.5)),  # before the first arrival: from the start of the round
+        (51.0, 52.0, (5.0, 6.0)),
+        (51.0, 99.0, (5.0, 8.0)),  # never into the next round
+        (51.0, None, (5.0, 8.0)),
+        (40.0, 45.0, None),
+    ],
+)
+def test_a_fault_is_shown_where_it_touches_a_round(
+    injected_s: float, healed_s: float | None, window: tuple[float, float] | None
+) -> None:
+    fault = {"kind": "fault", "arm": "a", "fault": "f"}
+    times = {"injected_s": injected_s, "healed_s": healed_s}
+    spans = list(fault_spans([SEGMENT], [fault | times, fault | times | {"arm": "b"}], apart_s=4.0))
+
+    assert [(span.from_s, span.to_s) for span in spans] == ([window] if window else [])
