@@ -6,6 +6,7 @@ fails, the numbers prove nothing, and the run is INVALID rather than failed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from chaos.measures import expiries
@@ -17,6 +18,7 @@ from chaos.model import (
     Evidence,
     Finding,
     Measure,
+    Predicted,
     Segment,
     Verdict,
 )
@@ -39,13 +41,19 @@ def shows_failure(
     def check(arms: Arms) -> tuple[Verdict, str]:
         seen, predicted = arms[arm].measures[measure.name], arms[arm].predictions[measure.name]
         if not seen.known or not predicted.value >= prediction_at_least:
-            return Verdict.INVALID, f"theory expects {predicted.value:.1f}: too small to show"
+            return Verdict.INVALID, _too_small(seen, predicted)
         shown = seen.value >= share_of_prediction * predicted.value
         observed = f"{_figure(seen)} {measure.unit}, theory {predicted.value:.1f}"
         return (Verdict.PASS if shown else Verdict.INVALID), observed
 
     text = f"{arm} shows the failure: {measure.title} ≥ {share_of_prediction:g} × theory"
     return Claim(text, arm, check)
+
+
+def _too_small(seen: Estimate, predicted: Predicted) -> str:
+    if not seen.known or math.isnan(predicted.value):
+        return "no data"
+    return f"theory expects {predicted.value:.1f}: too small to show"
 
 
 def at_most(arm: str, measure: Measure, limit: float) -> Claim:
@@ -153,6 +161,10 @@ def generator_was_on_time(evidence: Evidence) -> Finding:
     on_time = bool(shares) and not late and unsent == 0
     observed = _listed(late) or f"at most {max(shares.values(), default=0):.2%} of an arm late"
     return _guard("the generator was on time", on_time, f"{observed}, {unsent} unsent")
+
+
+def _late(share: float) -> str:
+    return "sent nothing" if math.isnan(share) else f"{share:.2%} late"
 
 
 def _late_share(evidence: Evidence, arm: str) -> float:

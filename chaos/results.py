@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from chaos.measures import expiries
 from chaos.model import ArmResult, Estimate, Evidence, Experiment, Finding, Measure, Result
 
 SCHEMA_VERSION = 1
@@ -31,7 +32,7 @@ def as_json(
         "repetition": experiment.repetition,
         "headline": experiment.headline,
         "inputs": _inputs(naive, evidence),
-        "arms": [_arm(arm, experiment, plan, naive) for arm in result.arms],
+        "arms": [_arm(arm, experiment, evidence, naive) for arm in result.arms],
         "claims": [_finding(finding) for finding in result.claims],
         "checks": [_finding(finding) for finding in result.checks],
         "faults": [asdict(fault) | {"proven": fault.proven} for fault in result.faults],
@@ -51,16 +52,18 @@ def _inputs(naive: ArmResult | None, evidence: Evidence) -> dict[str, float]:
 
 
 def _arm(
-    arm: ArmResult, experiment: Experiment, plan: Mapping[str, Any], naive: ArmResult | None
+    arm: ArmResult, experiment: Experiment, evidence: Evidence, naive: ArmResult | None
 ) -> dict[str, Any]:
+    own = [segment for segment in evidence.segments if segment.arm == arm.name]
     return {
         "name": arm.name,
         "naive": arm.naive,
         "verdict": arm.verdict,
-        "settings": plan["arms"][arm.name],
+        "settings": evidence.plan["arms"][arm.name],
         "inputs": dict(arm.inputs),
         "measures": {m.name: _measure(m, arm) for m in experiment.measures},
         "cost": _cost(arm, naive, experiment),
+        "repetitions_s": [expiry.began_s for segment in own for expiry in expiries(segment)],
     }
 
 

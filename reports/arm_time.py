@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from chaos.evidence import Event
 
@@ -45,16 +44,11 @@ def fault_spans(own: Sequence[Event], events: Sequence[Event], apart_s: float) -
                 yield Span(fault["fault"], from_s - origin_s, to_s - origin_s)
 
 
-def expiries(reads: Mapping[str, Any]) -> Iterator[float]:
-    """Where an expiry begins: a look-up read after the one before it had filled the cache again.
-
-    The rule by which `chaos.measures` counts expiries.
-    """
-    refilled_s = -math.inf
-    for read_s, stored_s, x in zip(
-        reads["read_s"], reads["stored_s"], reads["read_x"], strict=True
-    ):
-        if read_s >= refilled_s:
-            yield float(x)
-            refilled_s = math.inf
-        refilled_s = min(refilled_s, stored_s) if math.isfinite(stored_s) else refilled_s
+def on_arm_time(
+    moments_s: Sequence[float], own: Sequence[Event], apart_s: float
+) -> Iterator[float]:
+    """Moments on the host's clock, each in the round that it falls into."""
+    for moment_s in moments_s:
+        for segment in own:
+            if segment["started_s"] <= moment_s < segment["ended_s"]:
+                yield moment_s - segment["started_s"] + segment["round"] * apart_s

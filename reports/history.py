@@ -17,7 +17,7 @@ import numpy as np
 
 from chaos.evidence import Damaged, Event, read_events
 from chaos.model import HOT_RANK
-from reports.arm_time import Span, expiries, fault_spans, pitch_s, round_span
+from reports.arm_time import Span, fault_spans, on_arm_time, pitch_s, round_span
 
 RATE_BIN_S = 0.1
 ORIGIN_BIN_S = 0.05
@@ -60,8 +60,13 @@ class History:
     missing: Sequence[str] = field(default_factory=list)
 
 
-def read_history(run_dir: Path, arms: Sequence[str], points_max: int = POINTS_MAX) -> History:
-    """Everything that the timelines draw; what is missing leaves its lines empty and is named."""
+def read_history(
+    run_dir: Path, arms: Mapping[str, Sequence[float]], points_max: int = POINTS_MAX
+) -> History:
+    """Everything that the timelines draw, for arms with the moments of their expiries.
+
+    What is missing leaves its lines empty and is named.
+    """
     try:
         events = read_events(run_dir)
         return _history(run_dir, arms, events, points_max)
@@ -70,7 +75,7 @@ def read_history(run_dir: Path, arms: Sequence[str], points_max: int = POINTS_MA
 
 
 def _history(
-    run_dir: Path, arms: Sequence[str], events: Sequence[Event], points_max: int
+    run_dir: Path, arms: Mapping[str, Sequence[float]], events: Sequence[Event], points_max: int
 ) -> History:
     segments = [e for e in events if e["kind"] == "segment" and e["arm"] in arms]
     names = ("requests", "origin_queries")
@@ -80,7 +85,7 @@ def _history(
         _create_views(db, run_dir, missing, events)
         thinning = _create_points(db, points_max)
         seen = [arm for arm in arms if any(segment["arm"] == arm for segment in segments)]
-        histories = {arm: _arm_history(db, arm, segments, events) for arm in seen}
+        histories = {arm: _arm_history(db, arm, arms[arm], segments, events) for arm in seen}
     return History(histories, thinning, missing)
 
 
@@ -134,8 +139,7 @@ def _create_views(
 EMPTY = {
     "requests": "(SELECT 0 AS segment, 0 AS rank, 0.0 AS intended_s, 0.0 AS done_s, 0.0 AS age_ms,"
     " '' AS outcome, 0 AS status, '' AS served_from WHERE false)",
-    "origin_queries": "(SELECT '' AS key, 0.0 AS read_s, 0.0 AS asked_s, 0.0 AS stored_s"
-    " WHERE false)",
+    "origin_queries": "(SELECT '' AS key, 0.0 AS read_s, 0.0 AS asked_s WHERE false)",
 }
 REQUESTS = """
     CREATE VIEW requests AS SELECT arm, rank, outcome, status, served_from, age_ms,
@@ -144,8 +148,7 @@ REQUESTS = """
     FROM {source} JOIN segments USING (segment)
 """
 ORIGIN = """
-    CREATE TABLE origin AS SELECT arm, read_s, stored_s, read_s - origin_s AS read_x,
-        asked_s - origin_s AS x
+    CREATE TABLE origin AS SELECT arm, asked_s - origin_s AS x
     FROM {source} AS queries JOIN segments ON read_s BETWEEN from_s AND ended_s
     WHERE key = (SELECT key FROM hot)
 """
@@ -196,14 +199,14 @@ QUERIES = """
     SELECT floor(x / $bin) * $bin AS x, count(*)::DOUBLE AS queries
     FROM origin WHERE arm = $arm GROUP BY 1 ORDER BY 1
 """
-READS = """
-    SELECT read_s, coalesce(stored_s, 'nan') AS stored_s, read_x
-    FROM origin WHERE arm = $arm ORDER BY read_s
-"""
 
 
 def _arm_history(
-    db: duckdb.DuckDBPyConnection, arm: str, segments: Sequence[Event], events: Sequence[Event]
+    db: duckdb.DuckDBPyConnection,
+    arm: str,
+    expiries_s: Sequence[float],
+    segments: Sequence[Event],
+    events: Sequence[Event],
 ) -> ArmHistory:
     def columns(sql: str, **values: float) -> Columns:
         return db.execute(sql, {"arm": arm, **values}).fetchnumpy()
@@ -216,7 +219,7 @@ def _arm_history(
     return ArmHistory(
         rounds=rounds,
         faults=list(fault_spans(own, events, apart_s)),
-        expiries_s=list(expiries(columns(READS))),
+        expiries_s=list(on_arm_time(expiries_s, own, apart_s)),
         points=_compact(columns(POINTS)),
         offered=_on_grid(columns(offered, bin=RATE_BIN_S), rounds, RATE_BIN_S, 0.0),
         achieved=_on_grid(columns(achieved, bin=RATE_BIN_S), rounds, RATE_BIN_S, 0.0),

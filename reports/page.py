@@ -30,7 +30,8 @@ def write_report(run_dir: Path) -> Path:
     """
     result, problems = _result(run_dir)
     plan = _plan(run_dir)
-    arms = [arm["name"] for arm in result["arms"]] or list(plan.get("arms", {}))
+    arms = dict.fromkeys(plan.get("arms", {}), ())
+    arms |= {arm["name"]: arm["repetitions_s"] for arm in result["arms"]}
     history = read_history(run_dir, arms)
     page = _render(result, plan, history, problems, _versions(run_dir))
     path = run_dir / "report.html"

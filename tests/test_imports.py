@@ -23,7 +23,7 @@ MAY_IMPORT = {
     ),
     "chaos.record": ("chaos.model",),
     "chaos.evidence": ("chaos.model",),
-    "chaos.results": ("chaos.model",),
+    "chaos.results": ("chaos.model", "chaos.measures"),
     "chaos.verdict": ("chaos.model", "chaos.checks", "chaos.predictions"),
     "chaos.toxics": ("chaos.model",),
     "chaos.runtimes": ("chaos.model", "chaos.toxics", "chaos.runtimes"),

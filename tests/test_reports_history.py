@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chaos.evidence import read_evidence
+from chaos.evidence import read_evidence, read_json
 from chaos.measures import expiries
 from reports.arm_time import fault_spans
 from reports.history import RATE_BIN_S, read_history
 from tests.results import judged_run
 
-ARMS = ["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
+ARMS: dict[str, list[float]] = {
+    name: [] for name in ("direct", "singleflight", "lock", "lease", "xfetch", "swr")
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,8 @@ def test_every_request_for_the_hot_key_is_a_point(run_dir: Path) -> None:
 
 
 def test_the_marked_expiries_are_those_that_the_verdict_counts(run_dir: Path) -> None:
-    history = read_history(run_dir, ARMS)
+    arms = read_json(run_dir / "verdict.json")["arms"]
+    history = read_history(run_dir, {arm["name"]: arm["repetitions_s"] for arm in arms})
 
     for segment in read_evidence(run_dir).segments:
         own = history.arms[segment.arm]

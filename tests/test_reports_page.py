@@ -156,7 +156,7 @@ def test_hostile_text_is_only_text(tmp_path: Path) -> None:
 
 def test_what_a_server_answered_cannot_end_the_script(tmp_path: Path) -> None:
     judged_run(tmp_path / "run")
-    own = read_history(tmp_path / "run", ["lock"]).arms["lock"]
+    own = read_history(tmp_path / "run", {"lock": []}).arms["lock"]
     own.points["served"][0] = "</script><b>"
 
     lines = plots.timelines(History({"lock": own}, Thinning(1, 1)), None)
@@ -167,7 +167,7 @@ def test_what_a_server_answered_cannot_end_the_script(tmp_path: Path) -> None:
 
 def test_an_arm_without_any_request_can_be_drawn(tmp_path: Path) -> None:
     judged_run(tmp_path / "run")
-    own = read_history(tmp_path / "run", ["lock"]).arms["lock"]
+    own = read_history(tmp_path / "run", {"lock": []}).arms["lock"]
     for name, column in own.points.items():
         own.points[name] = column[:0]
     own.origin.update(x=np.zeros(0, np.float32), queries=np.zeros(0, np.float32))
