@@ -228,7 +228,7 @@ redis_commands_per_redirect = Measure(
 redis_commands_per_expiry = Measure(
     "redis_commands_per_expiry",
     "commands",
-    "Redis commands per expiry",
+    "extra Redis commands per expiry",
     _redis_commands_per_expiry,
     mean,
 )
