@@ -105,13 +105,19 @@ def _trouble(events: Sequence[Event]) -> str | None:
 def _query(path: Path, sql: str, *parameters: object) -> dict[str, Any]:
     """Columns of a Parquet file by name, as numpy arrays with NaN for what is missing."""
     if not path.exists():
-        raise Damaged(path, "is missing")
+        raise Damaged(path, _why_missing(path))
     try:
         with duckdb.connect() as db:
             columns = db.execute(sql.format(f"'{path}'"), parameters).fetchnumpy()
     except duckdb.Error as error:
         raise Damaged(path, f"cannot be read: {str(error).splitlines()[0]}") from error
     return {name: _filled(column) for name, column in columns.items()}
+
+
+def _why_missing(path: Path) -> str:
+    if list(path.parent.glob(f"{path.stem}*.csv")):
+        return "was never completed: the run was killed"
+    return "is missing"
 
 
 def _filled(column: Any) -> Any:

@@ -52,7 +52,7 @@ class Traffic:
 
     `steady` holds `rate_per_s`; `ramp` climbs from it to `peak_per_s` over the duration; `step`
     jumps to the peak at `step_at_s`; `viral` climbs to the peak within `rise_s`, then decays as
-    (1 + t/tau_s)^-1.4 back to the base (Crane and Sornette 2008, research: docs/traffic.md).
+    (1 + t/tau_s)^-1.4 back to the base (Crane and Sornette 2008; docs/traffic.md).
     """
 
     rate_per_s: float

@@ -24,6 +24,7 @@ PLAIN = {
     **{"λδ": "lambda*delta", "λ": "lambda", "δ": "delta", "β": "beta", "…": "...", "→": "->"},
 }
 GAP = 2
+BEFORE_COST = 3  # further measures that a narrow terminal shows rather than the costs
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,12 @@ def _columns(result: Json, width: int) -> tuple[list[Column], bool]:
     """The columns that fit, and whether the costs did not."""
     first, last = _first_columns(result), _verdicts(result)
     cost = Column("cost", ["\n".join(words.costs(arm)) for arm in result["arms"]], justify="left")
+    further = list(_further_columns(result))
     room = width - 1 - sum(column.width + GAP for column in [*first, last])
-    with_cost = room - cost.width - GAP >= 0
+    with_cost = room >= sum(column.width + GAP for column in [*further[:BEFORE_COST], cost])
     room -= (cost.width + GAP) * with_cost
     chosen = []
-    for column in _further_columns(result):
+    for column in further:
         if column.width + GAP <= room:
             chosen.append(column)
             room -= column.width + GAP

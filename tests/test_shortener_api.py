@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import secrets
 import socket
 from collections.abc import Callable
@@ -160,6 +161,7 @@ BAD = [
     ("POST", "/api/links", JSON, b'{"url":"https://a.example/","alias":"a\\u0000b"}', 422),
     ("POST", "/api/links", JSON, b'{"url":"https://a.example/\\ud800"}', 422),
     ("POST", "/api/links", JSON, b"x" * 20_000, 413),
+    ("POST", "/api/links", JSON, b"x" * 70_000, 413),
     ("POST", "/api/links", {}, b"{}", 415),
     ("POST", "/api/links", {"content-type": "text/plain"}, b"{}", 415),
     ("POST", "/api/links", {**JSON, "idempotency-key": "with space"}, b"{}", 422),
@@ -191,9 +193,8 @@ def test_bad_input_gets_a_problem_that_tells_what_is_wrong(
     answered, kind, text = ask(entrance, method, path, headers, body)
     assert answered in (status, 400 if "%00" in path else status)  # nginx refuses a zero byte
     assert "Traceback" not in text
-    if "json" in kind:
-        assert kind == "application/problem+json"
-        assert f'"status": {status}' in text
+    assert kind == "application/problem+json"
+    assert json.loads(text)["status"] == answered
 
 
 def ask(
