@@ -197,6 +197,12 @@ def test_bad_input_gets_a_problem_that_tells_what_is_wrong(
     assert json.loads(text)["status"] == answered
 
 
+def test_what_nginx_refuses_by_itself_is_a_problem_too(stack: Stack) -> None:
+    answered, kind, text = ask(stack.endpoints.url, "GET", "/" + "a" * 20_000, {}, b"")
+    assert (answered, kind) == (414, "application/problem+json")
+    assert json.loads(text)["status"] == 414
+
+
 def ask(
     url: str, method: str, path: str, headers: dict[str, str], body: bytes
 ) -> tuple[int, str, str]:
