@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
@@ -114,8 +115,10 @@ def run(
         with _progress() as progress:
             run_experiment(order, _embedded_lab(), directory, progress)
     except KeyboardInterrupt:
-        errors.print(f"interrupted: healed and stopped; what there is of the run: {directory}")
+        errors.print(f"interrupted: healed and stopped; the record so far: {_shown(directory)}")
         raise typer.Exit(INTERRUPTED) from None
+    except OSError as error:
+        _fail(f"the record cannot be written: {error}", INVALID)
     raise typer.Exit(_judged(directory, output, report=True))
 
 
@@ -265,7 +268,10 @@ def _embedded_lab() -> Lab:
 
 
 def _new_run_dir(name: str, runs: Path = RUNS) -> Path:
-    return runs / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    """A directory that is not there yet, even if another lab started in the same second."""
+    first = runs / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    others = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([first], others) if not path.exists())
 
 
 def _newest_run() -> Path:
@@ -293,6 +299,8 @@ def _judged(directory: Path, output: Format, *, report: bool) -> int:
             _write_report(directory)
     except Damaged as damaged:
         _fail(str(damaged), USAGE)
+    except OSError as error:
+        _fail(f"the verdict cannot be written: {error}", INVALID)
     _print(result, output)
     return EXIT_OF[Verdict(result["verdict"])]
 

@@ -52,7 +52,11 @@ class Writer:
         self.event("read-back")
 
     def close(self) -> None:
-        """Turn what was written row by row into Parquet."""
+        """Turn what was written row by row into Parquet.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         self._events.close()
         self._samples_file.close()
         _write_rows(self.path / "origin_queries.csv", ORIGIN_COLUMNS, list(_logged(self.logs)))
@@ -112,17 +116,23 @@ SCHEMAS = {
 
 
 def _to_parquet(path: Path) -> None:
-    """Each kind of CSV becomes one Parquet file; the shards of a history become one history."""
+    """Each kind of CSV becomes one Parquet file; the shards of a history become one history.
+
+    A line cut short by the death of its writer is left out; the count of requests tells.
+    """
     with duckdb.connect() as db:
         for name, columns in SCHEMAS.items():
             shards = sorted(path.glob(f"{name}.csv")) + sorted(path.glob(f"{name}-*.csv"))
             if not shards:
                 continue
-            db.execute(
-                f"COPY (SELECT * FROM read_csv({[str(shard) for shard in shards]!r},"
-                f" header=true, columns={columns!r}))"
-                f" TO '{path / name}.parquet' (FORMAT parquet)"
+            lines = (
+                f"read_csv({[str(shard) for shard in shards]!r}, header=true,"
+                f" columns={columns!r}, ignore_errors=true)"
             )
+            try:
+                db.execute(f"COPY (FROM {lines}) TO '{path / name}.parquet' (FORMAT parquet)")
+            except duckdb.Error as error:
+                raise OSError(f"{path / name}.parquet: {error}") from error
             for shard in shards:
                 shard.unlink()
 

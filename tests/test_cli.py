@@ -122,3 +122,11 @@ def test_a_damaged_run_directory_is_named_by_its_file(tmp_path: Path) -> None:
     refused = linkstorm("judge", tmp_path / "run")
     assert refused.returncode == 2
     assert "requests.parquet" in refused.stderr
+
+
+def test_a_record_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file, where a folder should be")
+    refused = linkstorm("run", "thundering-herd", "--runs", tmp_path / "runs")
+    assert refused.returncode == 3
+    assert "the record cannot be written" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -99,3 +99,18 @@ def test_a_plan_without_its_mode_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(plan))
     with pytest.raises(Damaged, match="mode"):
         read_evidence(tmp_path / "run")
+
+
+def test_a_line_cut_short_by_the_death_of_its_writer_does_not_spoil_the_record(
+    tmp_path: Path,
+) -> None:
+    world = World()
+    order = herd_order(world)
+    run(order, lab(world), tmp_path / "run", lambda *_: None)
+    whole = len(read_evidence(tmp_path / "run").segments[0].requests)
+    assert whole > 0
+    cut = World(frozenset(["line cut short"]))
+    run(herd_order(cut), lab(cut), tmp_path / "cut", lambda *_: None)
+    result = judge(order.experiment, read_evidence(tmp_path / "cut"))
+    assert result.verdict is Verdict.INVALID
+    assert sum(len(s.requests) for s in read_evidence(tmp_path / "cut").segments) > whole
