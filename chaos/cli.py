@@ -67,7 +67,8 @@ RunArgument = Annotated[
 
 def main() -> None:
     """Entry point of `linkstorm`."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
+        signal.signal(number, _interrupt)
     app()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import pytest
 
 from chaos.model import Stack
 from chaos.runtimes.embedded import Embedded
+
+
+def pytest_configure() -> None:
+    """What a background job of a shell ignores, the labs that tests interrupt would ignore, too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
