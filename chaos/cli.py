@@ -336,7 +336,7 @@ def _print(result: dict[str, Any], output: Format) -> None:
 
 @dataclass
 class _Bar:
-    """A progress bar; without a terminal it is one line at the start."""
+    """A progress bar on a terminal, and nothing elsewhere."""
 
     bar: Progress
     task: Any = None

@@ -73,10 +73,13 @@ def _write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[objec
 
 
 def _logged(logs: Path) -> Iterator[list[object]]:
-    """Origin queries as the web processes logged them; their other lines are not for us."""
+    """Origin queries as the web processes logged them; their other lines are not for us.
+
+    A line cut short by the death of its process is left out: then the counters disagree.
+    """
     for log in sorted(logs.glob("web-*.log")):
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-            if '"origin_query"' in line:
+            if '"origin_query"' in line and line.endswith("}"):
                 query = json.loads(line) | {"part": log.stem}
                 yield [query[name] for name in ORIGIN_COLUMNS]
 

@@ -41,7 +41,7 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
     claims = [
         _claimed(claim, rows)
         for claim in experiment.claims
-        if (claim.arm is None or claim.arm in rows)
+        if (claim.arm in (None, experiment.naive.name) or claim.arm in rows)
         and (evidence.mode.name == "full" or not claim.full_only)
     ]
     checks = [_checked(check, evidence) for check in RUN_CHECKS]

@@ -140,3 +140,13 @@ def test_the_verdict_of_nothing_is_invalid() -> None:
     assert Verdict.worst([]) is Verdict.INVALID
     assert Verdict.worst([Verdict.PASS, Verdict.FAIL, Verdict.PASS]) is Verdict.FAIL
     assert Verdict.worst([Verdict.FAIL, Verdict.INVALID]) is Verdict.INVALID
+
+
+def test_a_run_without_the_naive_arm_is_invalid(tmp_path: Path) -> None:
+    order, _ = carried_out(tmp_path)
+    evidence = read_evidence(tmp_path / "run")
+    arms = {name: own for name, own in evidence.plan["arms"].items() if name != "direct"}
+    segments = [segment for segment in evidence.segments if segment.arm != "direct"]
+    without = replace(evidence, plan={**evidence.plan, "arms": arms}, segments=segments)
+    result = judge(order.experiment, without)
+    assert any("shows the failure" in text for text in findings(result, Verdict.INVALID))
