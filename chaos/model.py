@@ -439,6 +439,28 @@ class Endpoints:
     redis: str
     toxiproxy: str
     links: Mapping[str, str]  # link name -> URL through Toxiproxy
+    desk: str | None = None  # of a lab that outlives its runs
+    prometheus: str | None = None
+    grafana: str | None = None
+
+
+PartState = Literal["up", "paused", "down"]
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """Whether a link lets connections through, and the toxics on it, a text each."""
+
+    open: bool
+    toxics: Sequence[str]
+
+
+@dataclass(frozen=True)
+class State:
+    """How the parts and links of a stack are just now."""
+
+    parts: Mapping[str, PartState]
+    links: Mapping[str, LinkState]
 
 
 class PartDied(Exception):
@@ -499,6 +521,15 @@ class Stack(Protocol):
 
     def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
         """Put a toxic on a link; the toxic is there when this returns."""
+
+    def cut(self, link: Link) -> Undo:
+        """Close a link: connections break, new ones are refused."""
+
+    def state(self) -> State:
+        """Every part and link as it is now."""
+
+    def heal(self) -> None:
+        """Open every link, remove every toxic, resume what is paused, start what is down."""
 
     def check(self) -> None:
         """Raise `PartDied` if a part ended that nobody killed."""
