@@ -11,13 +11,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import requests
 from toxiproxy import Toxiproxy, api  # type: ignore[import-untyped]
 
-from chaos.model import StackError, Undo
+from chaos.model import LinkState, StackError, Undo
 
 TIMEOUT_S = 5.0
 NOT_FOUND = 404
@@ -43,6 +43,11 @@ class ActiveToxic:
     stream: str
     toxicity: float
     attributes: Mapping[str, int]
+
+    def __str__(self) -> str:
+        """`latency downstream latency=120`: what is zero goes without saying."""
+        given = [f"{name}={value}" for name, value in self.attributes.items() if value]
+        return " ".join([self.kind, self.stream, *given])
 
 
 class Toxics:
@@ -85,11 +90,26 @@ class Toxics:
         name = f"{kind}_{stream}"
         whole = {key: _whole(key, value) for key, value in attributes.items()}
         with self._library() as toxiproxy:
-            proxy = toxiproxy.get_proxy(link)
-            if proxy is None:
-                raise ToxicsError(f"{self._where} has no link {link!r}", NOT_FOUND)
+            proxy = self._proxy(toxiproxy, link)
             proxy.add_toxic(type=kind, stream=stream, name=name, attributes=whole)
         return lambda: self._remove(proxy, name)
+
+    def cut(self, link: str) -> Undo:
+        """Close a link: its connections are dropped, and new ones refused, when this returns.
+
+        Returns:
+            What opens it again, to be called as often as one likes.
+        """
+        self._switch(link, "disable")
+        return lambda: self._switch(link, "enable")
+
+    def links(self) -> dict[str, LinkState]:
+        """Every link as it is now."""
+        with self._library() as toxiproxy:
+            return {
+                link: LinkState(proxy.enabled, [str(each) for each in _toxics_on(link, proxy)])
+                for link, proxy in sorted(toxiproxy.proxies().items())
+            }
 
     def reset(self) -> None:
         """Open every link again, and remove every toxic."""
@@ -99,11 +119,18 @@ class Toxics:
     def active(self) -> list[ActiveToxic]:
         """Every toxic on every link."""
         with self._library() as toxiproxy:
-            return [
-                ActiveToxic(link, each.name, each.type, each.stream, each.toxicity, each.attributes)
-                for link, proxy in sorted(toxiproxy.proxies().items())
-                for each in proxy.toxics().values()
-            ]
+            proxies = sorted(toxiproxy.proxies().items())
+            return [toxic for link, proxy in proxies for toxic in _toxics_on(link, proxy)]
+
+    def _switch(self, link: str, which: Literal["enable", "disable"]) -> None:
+        with self._library() as toxiproxy:
+            getattr(self._proxy(toxiproxy, link), which)()
+
+    def _proxy(self, toxiproxy: Toxiproxy, link: str) -> Any:
+        proxy = toxiproxy.get_proxy(link)
+        if proxy is None:
+            raise ToxicsError(f"{self._where} has no link {link!r}", NOT_FOUND)
+        return proxy
 
     def _remove(self, proxy: Any, name: str) -> None:
         try:
@@ -159,6 +186,13 @@ class _CarefulSession(requests.Session):
         if not answer.ok:
             raise ToxicsError(f"{self._where}: {_message(answer)}", answer.status_code)
         return answer
+
+
+def _toxics_on(link: str, proxy: Any) -> list[ActiveToxic]:
+    return [
+        ActiveToxic(link, each.name, each.type, each.stream, each.toxicity, each.attributes)
+        for each in proxy.toxics().values()
+    ]
 
 
 def _message(answer: requests.Response) -> str:

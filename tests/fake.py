@@ -23,16 +23,27 @@ from chaos.model import (
     Endpoints,
     Fault,
     Generator,
+    Link,
+    LinkState,
     PartDied,
+    PartState,
     ReadBack,
     Reading,
     Settings,
     Stack,
+    StackError,
+    State,
     Traffic,
     Undo,
 )
 from chaos.record import SCHEMAS, Writer
 from chaos.run import Lab, Order
+
+PARTS = ("primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker")
+LINKS: Mapping[Link, str] = {
+    "cache": "redis", "queue": "redis", "primary": "primary", "replica": "replica",
+    "worker-primary": "primary", "replication": "primary",
+}  # fmt: skip
 
 HIT_S = 0.001
 STEP_S = 0.0004
@@ -52,6 +63,17 @@ class FakeClock:
         self.t_s += max(duration_s, 0.0)
 
 
+@dataclass(frozen=True)
+class FakeToxic:
+    link: Link
+    kind: str
+    stream: str
+    latency_ms: float
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.stream} latency={self.latency_ms:g}"
+
+
 @dataclass
 class World:
     """Everything the fake parts share; `flaws` is what a test wants to go wrong."""
@@ -59,8 +81,9 @@ class World:
     flaws: frozenset[str] = frozenset()
     clock: FakeClock = field(default_factory=FakeClock)
     settings: dict[str, str] = field(default_factory=dict)
-    latency_ms: float = 0.0
-    toxics: list[str] = field(default_factory=list)
+    parts: dict[str, PartState] = field(default_factory=lambda: dict.fromkeys(PARTS, "up"))
+    closed: set[Link] = field(default_factory=set)
+    toxics: list[FakeToxic] = field(default_factory=list)
     running: bool = False
     logs: Path = Path()
     origin_queries: int = 0
@@ -71,6 +94,9 @@ class World:
 
     def has(self, flaw: str) -> bool:
         return flaw in self.flaws
+
+    def latency_ms(self, link: Link) -> float:
+        return sum(toxic.latency_ms for toxic in self.toxics if toxic.link == link)
 
 
 class FakeRuntime:
@@ -90,7 +116,7 @@ class FakeRuntime:
 
 class FakeStack:
     versions: Mapping[str, str] = {"postgres": "fake"}
-    can = frozenset({"toxic"})
+    can = frozenset({"kill", "pause", "toxic"})
     endpoints = Endpoints(
         url="", web={"web-1": "", "web-2": ""}, worker="", primary="", replica="", redis="",
         toxiproxy="", links={"replica": ""},
@@ -103,24 +129,68 @@ class FakeStack:
         self.world.settings = dict(settings)
 
     def kill(self, part: str) -> None:
-        raise NotImplementedError
+        self._put(part, "down")
 
-    pause = resume = start = kill
+    def pause(self, part: str) -> None:
+        self._put(part, "paused")
+
+    def resume(self, part: str) -> None:
+        if self.world.parts[part] == "paused":
+            self._mend(part)
+
+    def start(self, part: str) -> None:
+        self._mend(part)
 
     def workdir(self, name: str) -> Path:
         return self.world.logs
 
-    def toxic(self, link: str, kind: str, stream: str, **attributes: float) -> Undo:
-        self.world.toxics.append(link)
+    def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
+        toxic = FakeToxic(link, kind, stream, attributes["latency"])
         if not self.world.has("fault does nothing"):
-            self.world.latency_ms += attributes["latency"]
+            self.world.toxics.append(toxic)
 
         def undo() -> None:
-            self.world.toxics.remove(link)
-            if not self.world.has("fault stays"):
-                self.world.latency_ms -= attributes["latency"]
+            if toxic in self.world.toxics and not self.world.has("fault stays"):
+                self.world.toxics.remove(toxic)
 
         return undo
+
+    def cut(self, link: Link) -> Undo:
+        if not self.world.has("fault does nothing"):
+            self.world.closed.add(link)
+
+        def undo() -> None:
+            if not self.world.has("fault stays"):
+                self.world.closed.discard(link)
+
+        return undo
+
+    def state(self) -> State:
+        world = self.world
+        through = world.parts["toxiproxy"] == "up"
+        links: dict[str, LinkState] = {
+            link: LinkState(
+                through and link not in world.closed,
+                [str(toxic) for toxic in world.toxics if through and toxic.link == link],
+            )
+            for link in LINKS
+        }
+        return State(dict(world.parts), links)
+
+    def heal(self) -> None:
+        self.world.parts.update(dict.fromkeys(PARTS, "up"))
+        self.world.closed.clear()
+        self.world.toxics.clear()
+
+    def _put(self, part: str, state: PartState) -> None:
+        if part not in self.world.parts:
+            raise StackError(f"there is no part {part}: {', '.join(PARTS)}")
+        if not self.world.has("fault does nothing"):
+            self.world.parts[part] = state
+
+    def _mend(self, part: str) -> None:
+        if not self.world.has("fault stays"):
+            self._put(part, "up")
 
     def check(self) -> None:
         if self.world.has("part dies") and self.world.segments >= 3:
@@ -144,7 +214,7 @@ class FakeSlow:
     def probe(self, stack: Stack) -> Reading:
         if self.world.has("probe fails"):
             raise ConnectionError("no answer")
-        return Reading("SELECT 1", self.world.latency_ms + 0.5, "ms")
+        return Reading("SELECT 1", self.world.latency_ms("replica") + 0.5, "ms")
 
     def took_effect(self, before: Reading, during: Reading) -> bool:
         return during.value - before.value >= 0.9 * self.latency_ms
@@ -268,7 +338,7 @@ class FakeLoad:
     ) -> Generator:
         world = self.world
         draw = random.Random(seed)
-        delta_s = ORIGIN_S + world.latency_ms / 1000
+        delta_s = ORIGIN_S + world.latency_ms("replica") / 1000
         key = HotKey(world.settings, delta_s, started_s, seed)
         answers, t_s = [], started_s
         while (t_s := t_s + draw.expovariate(traffic.rate_per_s * traffic.hot_share)) < (

@@ -47,6 +47,15 @@ def answers(stack: Stack, part: str, timeout_s: float = 2) -> bool:
     return True
 
 
+def gets_through(url: str) -> bool:
+    """Whether a database or Redis answers at this address."""
+    try:
+        round_trip_s(url)
+    except (psycopg.OperationalError, redis.RedisError):
+        return False
+    return True
+
+
 def round_trip_s(url: str, timeout_s: float = 5) -> float:
     """The fastest of three round trips on one connection to a database or Redis."""
     if url.startswith("redis"):
@@ -152,6 +161,55 @@ def test_latency_slows_its_link_and_no_other(any_stack: Stack, link: Link) -> No
     undo()
     assert slow == {link}
     assert round_trip_s(links[link]) < LATENCY_MS / 1000
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a_cut_link_lets_nothing_through_until_it_is_mended(any_stack: Stack, link: Link) -> None:
+    links = any_stack.endpoints.links
+    undo = any_stack.cut(link)
+    try:
+        assert {name for name, url in links.items() if not gets_through(url)} == {link}
+        state = any_stack.state()
+        assert {name for name, link in state.links.items() if not link.open} == {link}
+    finally:
+        undo()
+    undo()
+    assert eventually(lambda: gets_through(links[link]))
+    any_stack.check()
+
+
+def test_a_stack_tells_what_is_wrong_with_it_and_heals_it_all(any_stack: Stack) -> None:
+    assert set(any_stack.state().parts.values()) == {"up"}
+    any_stack.pause("replica")
+    any_stack.kill("redis")
+    any_stack.kill("web-1")
+    any_stack.toxic("cache", "latency", "downstream", latency=LATENCY_MS)
+    any_stack.cut("replica")
+    try:
+        state = any_stack.state()
+    finally:
+        any_stack.heal()
+    wrong = {name: state for name, state in state.parts.items() if state != "up"}
+    assert wrong == {"replica": "paused", "redis": "down", "web-1": "down"}
+    assert state.links["cache"].toxics == [f"latency downstream latency={LATENCY_MS}"]
+    assert [name for name, link in state.links.items() if not link.open] == ["replica"]
+    healed = any_stack.state()
+    assert set(healed.parts.values()) == {"up"}
+    assert all(link.open and not link.toxics for link in healed.links.values())
+    assert all(answers(any_stack, part) for part in healed.parts)
+    any_stack.check()
+
+
+@pytest.mark.parametrize(("fail", "state"), [("kill", "down"), ("pause", "paused")])
+def test_no_link_is_open_without_toxiproxy(any_stack: Stack, fail: str, state: str) -> None:
+    getattr(any_stack, fail)("toxiproxy")
+    try:
+        seen = any_stack.state()
+    finally:
+        any_stack.heal()
+    assert seen.parts["toxiproxy"] == state
+    assert not any(link.open for link in seen.links.values())
+    assert all(gets_through(url) for url in any_stack.endpoints.links.values())
 
 
 def test_the_replica_is_fed_through_the_replication_link(any_stack: Stack) -> None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from chaos.model import Endpoints, Link, Settings, Stack, StackError, Undo
+from chaos.model import Endpoints, Link, LinkState, Settings, Stack, StackError, State, Undo
 from chaos.runtimes import postgres, probes
 from chaos.runtimes.account import open_to, postgres_account, usable_install
 from chaos.runtimes.binaries import postgres_install
@@ -19,6 +19,7 @@ from chaos.runtimes.guarded import Guardian, guarded
 from chaos.runtimes.parts import Part, concurrently
 from chaos.runtimes.ports import is_free, reserved
 from chaos.runtimes.topology import (
+    LINKS,
     PARTS,
     SHORTENER,
     Ports,
@@ -30,7 +31,7 @@ from chaos.runtimes.topology import (
     proxies,
 )
 from chaos.runtimes.trouble import readable
-from chaos.toxics import Toxics
+from chaos.toxics import Toxics, ToxicsError
 
 NO_SUCH_PAGE = "/no/such/page"  # answered by a web process alone: two segments are no code
 WEB_ONLY = (
@@ -144,6 +145,28 @@ class EmbeddedStack:
         """Put a toxic on a link; the toxic is there when this returns."""
         return self._toxics.add(link, kind, stream, attributes)
 
+    def cut(self, link: Link) -> Undo:
+        """Close a link: connections break, new ones are refused."""
+        return self._toxics.cut(link)
+
+    def state(self) -> State:
+        """Every part and link as it is now; without Toxiproxy no link lets anything through."""
+        parts = {name: part.state() for name, part in self._parts.items()}
+        return State(parts, self._links() if parts["toxiproxy"] == "up" else _closed())
+
+    def heal(self) -> None:
+        """Open every link, remove every toxic, resume what is paused, start what is down.
+
+        Every part is ready when this returns.
+        """
+        down = [name for name, part in self._parts.items() if part.state() == "down"]
+        for part in self._parts.values():
+            part.resume()
+        concurrently(*(partial(self.start, name) for name in down if name not in SHORTENER))
+        self._toxics.reset()
+        concurrently(*(partial(self.start, name) for name in down if name in SHORTENER))
+        concurrently(*(part.wait_until_ready for part in self._parts.values()))
+
     def check(self) -> None:
         """Raise `PartDied` if a part ended that nobody killed, or the guardian did."""
         self._guardian.check()
@@ -166,6 +189,12 @@ class EmbeddedStack:
             raise StackError(f"there is no part {name}: {', '.join(self._parts)}")
         return self._parts[name]
 
+    def _links(self) -> Mapping[str, LinkState]:
+        try:
+            return self._toxics.links()
+        except ToxicsError:  # it was killed or paused just now
+            return _closed()
+
     def _populate(self) -> None:
         self._toxics.populate(proxies(self._ports))
 
@@ -181,6 +210,10 @@ class EmbeddedStack:
             "toxiproxy": probes.toxiproxy_version(self._ports["toxiproxy"]),
             "python": platform.python_version(),
         }
+
+
+def _closed() -> Mapping[str, LinkState]:
+    return {link: LinkState(open=False, toxics=()) for link in LINKS}
 
 
 def _asked_for(port: int) -> int:

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 import psutil
 
-from chaos.model import PartDied, StackError
+from chaos.model import PartDied, PartState, StackError
 from chaos.runtimes.account import Account
 from chaos.runtimes.members import members
 from chaos.runtimes.trouble import last_lines, part_trouble
@@ -63,11 +63,15 @@ class Part:
             self._not_later_than(deadline, f"took more than {READY_S:g} s until it {what}")
             time.sleep(POLL_S)
 
+    def wait_until_ready(self) -> None:
+        """Return when it serves."""
+        self.wait_until(self.ready, "was ready")
+
     def start(self) -> None:
         """Start it, its output added to its log, and return when it serves."""
         self.wanted = True
         self.process = self._popen(self.command)
-        self.wait_until(self.ready, "was ready")
+        self.wait_until_ready()
 
     def stop(self) -> None:
         """Ask it to end; kill what is left of it after a while."""
@@ -96,13 +100,19 @@ class Part:
     def pause(self) -> None:
         """SIGSTOP all of it, and return when it stands still."""
         deadline = time.monotonic() + GONE_S
-        while running := [p for p in members(self.folder) if _status(p) != psutil.STATUS_STOPPED]:
+        while running := self._running():
             _signal(self._first_first(running), signal.SIGSTOP)
             self._not_later_than(deadline, "could not be stopped")
 
     def resume(self) -> None:
         """SIGCONT all of it."""
         _signal(members(self.folder), signal.SIGCONT)
+
+    def state(self) -> PartState:
+        """`down` once its first process has ended, `paused` while all of it stands still."""
+        if self.process is None or self.process.poll() is not None:
+            return "down"
+        return "up" if self._running() else "paused"
 
     def check(self) -> None:
         """Raise `PartDied` if it ended, and nobody wanted that."""
@@ -113,6 +123,9 @@ class Part:
         """Take note of its end, once it has been killed."""
         if self.process is not None:
             self.process.wait(GONE_S)
+
+    def _running(self) -> list[psutil.Process]:
+        return [p for p in members(self.folder) if _status(p) != psutil.STATUS_STOPPED]
 
     def _popen(self, command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
         """In a session of its own, so that Ctrl-C at the terminal reaches the lab only."""

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from chaos import toxics
+from chaos.model import LinkState
 from chaos.toxics import ActiveToxic, Toxics, ToxicsError
 from tests.toxiproxy.servers import EMBEDDED, Server, free_port, running
 
@@ -69,6 +70,29 @@ def test_reset_opens_links_and_removes_toxics(server: Server, lab: Toxics) -> No
     lab.reset()
     assert lab.active() == []
     assert server.get("/proxies/queue")["enabled"]
+
+
+def test_a_cut_link_is_closed_when_cut_returns_and_open_when_it_is_undone(
+    server: Server, lab: Toxics
+) -> None:
+    undo = lab.cut("cache")
+    assert not server.get("/proxies/cache")["enabled"]
+    assert server.get("/proxies/queue")["enabled"]
+    undo()
+    assert server.get("/proxies/cache")["enabled"]
+    undo()
+    with pytest.raises(ToxicsError, match="has no link 'cash'"):
+        lab.cut("cash")
+
+
+def test_every_link_is_told_with_its_toxics_in_words(server: Server, lab: Toxics) -> None:
+    lab.add("cache", "latency", "downstream", {"latency": 120})
+    lab.add("cache", "timeout", "upstream", {"timeout": 0})
+    lab.cut("queue")
+    assert lab.links() == {
+        "cache": LinkState(True, ["timeout upstream", "latency downstream latency=120"]),
+        "queue": LinkState(False, []),
+    }
 
 
 def test_refusals_are_told(server: Server, lab: Toxics) -> None:
