@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import shlex
@@ -13,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -30,10 +28,9 @@ from chaos.record import write_result
 from chaos.results import as_json
 from chaos.run import Lab, Order
 from chaos.run import run as run_experiment
+from chaos.rundirs import ROOT, RUNS, new_run_dir, shown
 from chaos.verdict import judge as judge_evidence
 
-ROOT = Path(__file__).parent.parent
-RUNS = ROOT / "reports" / "runs"
 EXIT_OF = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INVALID: 3}
 CHECK_PERIOD_S = 0.2
 USAGE, INVALID, INTERRUPTED = 2, 3, 130
@@ -107,16 +104,19 @@ def run(
     setting: SetOption = None,
     seed: Annotated[int, typer.Option(help="Arrivals and order of arms follow from it.")] = 7,
     runs: Annotated[Path, typer.Option(help="Where run directories go.")] = RUNS,
+    into: Annotated[
+        Path | None, typer.Option(help="The new run directory itself, with a name of your own.")
+    ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Run an experiment: every arm in turn, judged, with a report."""
     order = _order(name, full, arm or [], setting or [], seed)
-    directory = _new_run_dir(order.experiment.name, runs)
+    directory = into or new_run_dir(order.experiment.name, runs)
     try:
         with _progress() as progress:
             run_experiment(order, _embedded_lab(), directory, progress)
     except KeyboardInterrupt:
-        errors.print(f"interrupted: healed and stopped; the record so far: {_shown(directory)}")
+        errors.print(f"interrupted: healed and stopped; the record so far: {shown(directory)}")
         raise typer.Exit(INTERRUPTED) from None
     except OSError as error:
         _fail(f"the record cannot be written: {error}", INVALID)
@@ -148,7 +148,7 @@ def report(
         _fail(str(damaged), USAGE)
     if picture is not None:
         picture.write_text(draw(result), encoding="utf-8")
-    typer.echo(_shown(page))
+    typer.echo(shown(page))
 
 
 @app.command()
@@ -163,7 +163,7 @@ def up(
     from chaos.load import locust_web_ui
     from chaos.runtimes.embedded import Embedded
 
-    directory = _new_run_dir("playground")
+    directory = new_run_dir("playground")
     try:
         settings = _overrides(setting or [])
         with (
@@ -189,7 +189,7 @@ def _say_what_is_up(stack: Stack, locust: str, directory: Path) -> None:
         f"Toxiproxy   {stack.endpoints.toxiproxy}\n"
         f"Postgres    {stack.endpoints.primary} (primary), {stack.endpoints.replica} (replica)\n"
         f"Redis       {stack.endpoints.redis}\n"
-        f"logs        {_shown(directory / 'logs')}\n"
+        f"logs        {shown(directory / 'logs')}\n"
         "Ctrl-C stops it all."
     )
 
@@ -249,8 +249,10 @@ def _stack_settings(overrides: dict[str, str]) -> str:
 
 
 def _command(seed: int) -> str:
-    """What to type for the same run, with the seed spelled out."""
-    given = sys.argv[1:]
+    """What to type for the same run in a directory of its own, with the seed spelled out."""
+    words = sys.argv[1:]
+    pairs = zip(words, ["", *words], strict=False)
+    given = [word for word, before in pairs if "--into" not in (word.partition("=")[0], before)]
     seeded = (
         given if any(word.startswith("--seed") for word in given) else [*given, "--seed", str(seed)]
     )
@@ -268,24 +270,11 @@ def _embedded_lab() -> Lab:
 # --- run directories ---------------------------------------------------------------------------
 
 
-def _new_run_dir(name: str, runs: Path = RUNS) -> Path:
-    """A directory that is not there yet, even if another lab started in the same second."""
-    first = runs / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
-    others = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
-    return next(path for path in itertools.chain([first], others) if not path.exists())
-
-
 def _newest_run() -> Path:
     runs = sorted(path.parent for path in RUNS.glob("*/plan.json"))
     if not runs:
-        _fail(f"there is no run in {_shown(RUNS)} yet; `linkstorm run EXPERIMENT` makes one", USAGE)
+        _fail(f"there is no run in {shown(RUNS)} yet; `linkstorm run EXPERIMENT` makes one", USAGE)
     return runs[-1]
-
-
-def _shown(path: Path) -> str:
-    """A path as short as it can be typed from here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 # --- what comes out ----------------------------------------------------------------------------
@@ -313,7 +302,7 @@ def _result(directory: Path) -> dict[str, Any]:
     except experiments.Unknown as unknown:
         raise Damaged(directory / "plan.json", str(unknown)) from None
     result = judge_evidence(experiment, evidence)
-    return as_json(result, experiment, evidence, Path(_shown(directory)))
+    return as_json(result, experiment, evidence, Path(shown(directory)))
 
 
 def _write_report(directory: Path) -> None:
