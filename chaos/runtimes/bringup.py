@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chaos.runtimes import postgres
 from chaos.runtimes.parts import Part, concurrently
+from chaos.runtimes.ports import HOST
 from chaos.runtimes.topology import DATABASES, SHORTENER, Ports, link_port, write_nginx_conf
 
 Parts = Mapping[str, Part]
@@ -40,14 +41,15 @@ def _databases(install: Path, parts: Parts, ports: Ports) -> None:
     for name in DATABASES:
         postgres.configure(parts[name], ports[name], ports[link_port("replication")])
     primary.start()
-    postgres.prepare(ports["primary"])
+    postgres.prepare((HOST, ports["primary"]))
     replica.start()
 
 
 def wait_for_replica(replica: Part, ports: Ports) -> None:
     """Return when the replica has all that the primary has by now."""
-    end = postgres.fetch(ports["primary"], "SELECT pg_current_wal_flush_lsn()")
+    end = postgres.fetch((HOST, ports["primary"]), "SELECT pg_current_wal_flush_lsn()")
+    follower = (HOST, ports["replica"])
     reached = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s, false)"
     replica.wait_until(
-        lambda: postgres.fetch(ports["replica"], reached, end) is True, "had the primary's schema"
+        lambda: postgres.fetch(follower, reached, end) is True, "had the primary's schema"
     )

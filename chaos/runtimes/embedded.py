@@ -17,7 +17,7 @@ from chaos.runtimes.bringup import bring_up
 from chaos.runtimes.emptied import empty_cache
 from chaos.runtimes.guarded import Guardian, guarded
 from chaos.runtimes.parts import Part, concurrently
-from chaos.runtimes.ports import is_free, reserved
+from chaos.runtimes.ports import HOST, is_free, reserved
 from chaos.runtimes.topology import (
     LINKS,
     PARTS,
@@ -25,6 +25,7 @@ from chaos.runtimes.topology import (
     Ports,
     Workshop,
     clean_environment,
+    concerned,
     endpoints,
     environment,
     port_names,
@@ -34,10 +35,6 @@ from chaos.runtimes.trouble import readable
 from chaos.toxics import Toxics, ToxicsError
 
 NO_SUCH_PAGE = "/no/such/page"  # answered by a web process alone: two segments are no code
-WEB_ONLY = (
-    "CACHE_", "CLICK_", "FILL_", "NEGATIVE_", "POOL_", "PRIMARY_POOL_", "PUBLIC_", "REPLICA_",
-    "VERSION_", "XFETCH_",
-)  # fmt: skip
 
 
 class Embedded:
@@ -109,18 +106,13 @@ class EmbeddedStack:
 
     def configure(self, settings: Settings) -> None:
         """Restart web, and the worker if this concerns it, with these settings and no cache."""
-        changed = {key for key, _ in self._settings.items() ^ settings.items()}
-        concerned = [
-            self._parts[name]
-            for name in SHORTENER
-            if name != "worker" or any(not key.startswith(WEB_ONLY) for key in changed)
-        ]
+        restarted = [self._parts[name] for name in concerned(self._settings, settings)]
         self._settings = dict(settings)
-        for part in concerned:
+        for part in restarted:
             part.environment = environment(part.name, self._ports, settings)
-        concurrently(*(part.stop for part in concerned))
+        concurrently(*(part.stop for part in restarted))
         empty_cache(self.endpoints.redis)
-        concurrently(*(part.start for part in concerned))
+        concurrently(*(part.start for part in restarted))
         self._wait_for_nginx()
 
     def kill(self, part: str) -> None:
@@ -199,15 +191,15 @@ class EmbeddedStack:
         self._toxics.populate(proxies(self._ports))
 
     def _wait_for_nginx(self) -> None:
-        answered = partial(probes.http_status, self._ports["nginx"], NO_SUCH_PAGE)
+        answered = partial(probes.http_status, (HOST, self._ports["nginx"]), NO_SUCH_PAGE)
         self._parts["nginx"].wait_until(lambda: answered() == 404, "passed on a request")
 
     def _read_versions(self) -> dict[str, str]:
         return {
-            "postgres": str(postgres.fetch(self._ports["primary"], "SHOW server_version")),
-            "redis": probes.redis_version(self._ports["redis"]),
+            "postgres": str(postgres.fetch((HOST, self._ports["primary"]), "SHOW server_version")),
+            "redis": probes.redis_version((HOST, self._ports["redis"])),
             "nginx": probes.nginx_version(self._parts["nginx"].command[0]),
-            "toxiproxy": probes.toxiproxy_version(self._ports["toxiproxy"]),
+            "toxiproxy": probes.toxiproxy_version((HOST, self._ports["toxiproxy"])),
             "python": platform.python_version(),
         }
 

@@ -9,18 +9,13 @@ import psycopg
 
 from chaos.runtimes.parts import Part
 from chaos.runtimes.ports import HOST
+from chaos.runtimes.probes import Address
 
 SUPERUSER = "postgres"
 NAME = "linkstorm"  # of the application's user and of its database, which that user owns
 SLOT = "replica"
 CONNECT_TIMEOUT_S = 2
 FILES = Path(__file__).parents[2] / "stack" / "postgres"
-
-PREPARE = (
-    f"CREATE ROLE {NAME} LOGIN",
-    f"CREATE DATABASE {NAME} OWNER {NAME}",
-    f"SELECT pg_create_physical_replication_slot('{SLOT}', true)",
-)
 
 INITDB = (
     f"--username={SUPERUSER}",
@@ -34,9 +29,10 @@ INITDB = (
 )
 
 
-def dsn(port: int, user: str = NAME, database: str = NAME) -> str:
-    """The address of a Postgres on this port, or of a link to one."""
-    return f"postgresql://{user}@{HOST}:{port}/{database}"
+def dsn(address: Address, user: str = NAME, database: str = NAME) -> str:
+    """The URL of a Postgres at this host and port, or of a link to one."""
+    host, port = address
+    return f"postgresql://{user}@{host}:{port}/{database}"
 
 
 def create(install: Path, primary: Part) -> None:
@@ -72,35 +68,35 @@ def configure(part: Part, port: int, upstream_port: int) -> None:
     (part.folder / "postgresql.conf").write_text("\n".join([common, *lines, ""]))
 
 
-def prepare(port: int) -> None:
+def prepare(address: Address) -> None:
     """Create the slot, the application's user and database, and the schema in it."""
-    with _connect(port, "postgres") as connection:
-        for statement in PREPARE:
-            connection.execute(statement)
-    with _connect(port, NAME) as connection:
+    with _connect(address, "postgres") as connection:
+        for statement in (FILES / "prepare.sql").read_text().split(";"):
+            connection.execute(statement.encode())
+    with _connect(address, NAME) as connection:
         connection.execute("CREATE EXTENSION pg_stat_statements")
         connection.execute(f"SET ROLE {NAME}")
         connection.execute((FILES / "schema.sql").read_bytes())
 
 
-def is_up(port: int) -> bool:
+def is_up(address: Address) -> bool:
     """Whether the server takes connections and queries."""
     try:
-        return fetch(port, "SELECT true") is True
+        return fetch(address, "SELECT true") is True
     except psycopg.OperationalError:
         return False
 
 
-def fetch(port: int, query: LiteralString, *values: object) -> object:
+def fetch(address: Address, query: LiteralString, *values: object) -> object:
     """The one value that a query gives."""
-    with _connect(port, "postgres") as connection:
+    with _connect(address, "postgres") as connection:
         row = connection.execute(query, values or None).fetchone()
     return row[0] if row else None
 
 
-def _connect(port: int, database: str) -> psycopg.Connection:
+def _connect(address: Address, database: str) -> psycopg.Connection:
     return psycopg.connect(
-        dsn(port, SUPERUSER, database),
+        dsn(address, SUPERUSER, database),
         autocommit=True,
         connect_timeout=CONNECT_TIMEOUT_S,
         sslmode="disable",

@@ -11,14 +11,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chaos.runtimes.ports import HOST
-
+Address = tuple[str, int]
 TIMEOUT_S = 2.0
 
 
-def http_status(port: int, path: str) -> int | None:
+def http_status(address: Address, path: str) -> int | None:
     """The status of a GET, `None` when there is no answer."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(*address, timeout=TIMEOUT_S)
     try:
         connection.request("GET", path)
         return connection.getresponse().status
@@ -28,27 +27,27 @@ def http_status(port: int, path: str) -> int | None:
         connection.close()
 
 
-def redis_answers(port: int) -> bool:
+def redis_answers(address: Address) -> bool:
     """Whether Redis serves; while it loads its file it refuses."""
-    with _redis(port) as client:
+    with _redis(address) as client:
         try:
             return bool(client.ping())
         except redis.RedisError:
             return False
 
 
-def redis_version(port: int) -> str:
+def redis_version(address: Address) -> str:
     """What the server says it is; Valkey gives both its own version and the Redis it speaks."""
-    with _redis(port) as client:
+    with _redis(address) as client:
         info = client.info("server")
     if "valkey_version" in info:
         return f"Valkey {info['valkey_version']} (as Redis {info['redis_version']})"
     return f"Redis {info['redis_version']}"
 
 
-def toxiproxy_version(port: int) -> str:
+def toxiproxy_version(address: Address) -> str:
     """What the server says it is."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(*address, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/version")
         return str(json.loads(connection.getresponse().read())["version"])
@@ -64,5 +63,5 @@ def nginx_version(program: str | Path) -> str:
     return said.stderr.strip().rpartition("/")[2]
 
 
-def _redis(port: int) -> redis.Redis:
-    return redis.Redis(HOST, port, socket_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0))
+def _redis(address: Address) -> redis.Redis:
+    return redis.Redis(*address, socket_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0))

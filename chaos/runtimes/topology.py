@@ -14,6 +14,7 @@ from chaos.runtimes import binaries, postgres, probes
 from chaos.runtimes.account import Account
 from chaos.runtimes.parts import Part
 from chaos.runtimes.ports import HOST
+from chaos.runtimes.probes import Address
 
 DATABASES = ("primary", "replica")
 WEB = ("web-1", "web-2")
@@ -29,6 +30,12 @@ LINKS = {
 }
 PREFIX = "SHORTENER_"
 ROOT = Path(__file__).parents[2]
+
+# Settings that the worker does not know, or that mean nothing to it.
+WEB_ONLY = (
+    "CACHE_", "CLICK_", "FILL_", "NEGATIVE_", "POOL_", "PRIMARY_POOL_", "PUBLIC_", "REPLICA_",
+    "VERSION_", "XFETCH_",
+)  # fmt: skip
 
 Ports = Mapping[str, int]
 
@@ -52,23 +59,33 @@ def proxies(ports: Ports) -> dict[str, tuple[str, str]]:
 
 
 def endpoints(ports: Ports) -> Endpoints:
-    """Where everything is."""
+    """Where everything is on this machine."""
+    return endpoints_at({name: (HOST, port) for name, port in ports.items()})
+
+
+def endpoints_at(addresses: Mapping[str, Address]) -> Endpoints:
+    """Where everything is, by the names of parts and of `link_port`s."""
     return Endpoints(
-        url=_http(ports["nginx"]),
-        web={name: _http(ports[name]) for name in WEB},
-        worker=_http(ports["worker"]),
-        primary=postgres.dsn(ports["primary"], postgres.SUPERUSER),
-        replica=postgres.dsn(ports["replica"], postgres.SUPERUSER),
-        redis=_redis(ports["redis"]),
-        toxiproxy=_http(ports["toxiproxy"]),
-        links={link: link_url(ports, link) for link in LINKS},
+        url=_http(addresses["nginx"]),
+        web={name: _http(addresses[name]) for name in WEB},
+        worker=_http(addresses["worker"]),
+        primary=postgres.dsn(addresses["primary"], postgres.SUPERUSER),
+        replica=postgres.dsn(addresses["replica"], postgres.SUPERUSER),
+        redis=_redis(addresses["redis"]),
+        toxiproxy=_http(addresses["toxiproxy"]),
+        links={link: _link_url(link, addresses[link_port(link)]) for link in LINKS},
     )
 
 
-def link_url(ports: Ports, link: str) -> str:
-    """The address of what a link leads to, through the link."""
-    port = ports[link_port(link)]
-    return _redis(port) if LINKS[link] == "redis" else postgres.dsn(port)
+def _link_url(link: str, address: Address) -> str:
+    return _redis(address) if LINKS[link] == "redis" else postgres.dsn(address)
+
+
+def concerned(before: Settings, after: Settings) -> Sequence[str]:
+    """Which of the shortener's processes must start again for other settings to hold."""
+    changed = {key for key, _ in {**before}.items() ^ {**after}.items()}
+    everyone = any(not key.startswith(WEB_ONLY) for key in changed)
+    return SHORTENER if everyone else WEB
 
 
 def clean_environment() -> dict[str, str]:
@@ -86,13 +103,14 @@ def environment(name: str, ports: Ports, settings: Settings) -> dict[str, str]:
     """A part's environment; the shortener's has the addresses, and what the arm asks for."""
     if name not in SHORTENER:
         return clean_environment()
+    links = endpoints(ports).links
     ours = {
         "NAME": name,
         "LISTEN": f"{HOST}:{ports[name]}",
-        "PRIMARY_URL": link_url(ports, "worker-primary" if name == "worker" else "primary"),
-        "REPLICA_URL": link_url(ports, "replica"),
-        "CACHE_URL": link_url(ports, "cache"),
-        "QUEUE_URL": link_url(ports, "queue"),
+        "PRIMARY_URL": links["worker-primary" if name == "worker" else "primary"],
+        "REPLICA_URL": links["replica"],
+        "CACHE_URL": links["cache"],
+        "QUEUE_URL": links["queue"],
     }
     return clean_environment() | {
         PREFIX + key: value for key, value in {**ours, **settings}.items()
@@ -122,7 +140,7 @@ class Workshop:
             folder=folder,
             log=self.logs / f"{name}.log",
             command=self._command(name, folder),
-            ready=partial(_is_ready, name, self.ports[name]),
+            ready=partial(is_ready, name, (HOST, self.ports[name])),
             environment=environment(name, self.ports, settings),
             account=account,
         )
@@ -132,7 +150,10 @@ class Workshop:
             case "primary" | "replica":
                 return [self.install / "bin" / "postgres", "-D", folder]
             case "redis":
-                return [binaries.valkey(), *_redis_options(self.ports[name])]
+                return [
+                    *(binaries.valkey(), ROOT / "stack" / "redis" / "redis.conf"),
+                    *("--bind", HOST, "--port", str(self.ports[name])),
+                ]
             case "toxiproxy":
                 return _toxiproxy(self.python, str(self.ports[name]))
             case "nginx":
@@ -153,31 +174,19 @@ def write_nginx_conf(nginx: Part, ports: Ports) -> None:
     (nginx.folder / "nginx.conf").write_text(template.safe_substitute(addresses))
 
 
-def _is_ready(name: str, port: int) -> bool:
+def is_ready(name: str, address: Address) -> bool:
+    """Whether a part answers as it does once it serves."""
     match name:
         case "primary" | "replica":
-            return postgres.is_up(port)
+            return postgres.is_up(address)
         case "redis":
-            return probes.redis_answers(port)
+            return probes.redis_answers(address)
         case "toxiproxy":
-            return probes.http_status(port, "/version") == 200
+            return probes.http_status(address, "/version") == 200
         case "nginx":
-            return probes.http_status(port, "/metrics") == 404  # its own answer, not the web's
+            return probes.http_status(address, "/metrics") == 404  # its own answer, not the web's
         case _:
-            return probes.http_status(port, "/readyz") == 200
-
-
-def _redis_options(port: int) -> list[str]:
-    """Cache entries have a TTL and may be evicted; the click stream has none and may not."""
-    return [
-        "--bind", HOST,
-        "--port", str(port),
-        "--maxmemory", "256mb",
-        "--maxmemory-policy", "volatile-lru",
-        "--appendonly", "yes",
-        "--appendfsync", "everysec",
-        "--save", "",
-    ]  # fmt: skip
+            return probes.http_status(address, "/readyz") == 200
 
 
 def _toxiproxy(python: str, port: str) -> list[str]:
@@ -191,9 +200,9 @@ def _nginx_globals() -> str:
     return "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
 
 
-def _http(port: int) -> str:
-    return f"http://{HOST}:{port}"
+def _http(address: Address) -> str:
+    return "http://{}:{}".format(*address)
 
 
-def _redis(port: int) -> str:
-    return f"redis://{HOST}:{port}/0"
+def _redis(address: Address) -> str:
+    return "redis://{}:{}/0".format(*address)
