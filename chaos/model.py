@@ -23,6 +23,9 @@ Strings = NDArray[np.str_]
 Undo = Callable[[], None]
 Settings = Mapping[str, str]
 Link = Literal["cache", "primary", "replica", "queue", "worker-primary", "replication"]
+PartName = Literal[
+    "primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker"
+]
 Curve = Literal["steady", "ramp", "step", "viral"]
 
 CONTROL = "control"
@@ -440,6 +443,7 @@ class Endpoints:
     toxiproxy: str
     links: Mapping[str, str]  # link name -> URL through Toxiproxy
     desk: str | None = None  # of a lab that outlives its runs
+    desk_token: str | None = field(default=None, repr=False)
     prometheus: str | None = None
     grafana: str | None = None
 

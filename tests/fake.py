@@ -11,10 +11,12 @@ import heapq
 import json
 import math
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from chaos.experiments import load as load_experiment
 from chaos.model import (
@@ -38,6 +40,7 @@ from chaos.model import (
 )
 from chaos.record import SCHEMAS, Writer
 from chaos.run import Lab, Order
+from tests.fake_parts import answering, not_while
 
 PARTS = ("primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker")
 LINKS: Mapping[Link, str] = {
@@ -95,6 +98,14 @@ class World:
     def has(self, flaw: str) -> bool:
         return flaw in self.flaws
 
+    def answers(self, kind: str, name: str) -> bool:
+        """Whether a part, or what a link leads to, answers now; a paused one takes its time."""
+        if kind == "part":
+            return not_while(lambda: self.parts[name] == "paused") and self.parts[name] == "up"
+        through = self.answers("part", "toxiproxy") and name not in self.closed
+        time.sleep(self.latency_ms(cast(Link, name)) / 1000)
+        return through and self.answers("part", LINKS[cast(Link, name)])
+
     def latency_ms(self, link: Link) -> float:
         return sum(toxic.latency_ms for toxic in self.toxics if toxic.link == link)
 
@@ -109,7 +120,8 @@ class FakeRuntime:
     def up(self, settings: Settings, logs: Path) -> Iterator[Stack]:
         self.world.logs, self.world.settings, self.world.running = logs, dict(settings), True
         try:
-            yield FakeStack(self.world)
+            with answering(self.world.answers) as url:
+                yield FakeStack(self.world, url)
         finally:
             self.world.running = False
 
@@ -117,13 +129,20 @@ class FakeRuntime:
 class FakeStack:
     versions: Mapping[str, str] = {"postgres": "fake"}
     can = frozenset({"kill", "pause", "toxic"})
-    endpoints = Endpoints(
-        url="", web={"web-1": "", "web-2": ""}, worker="", primary="", replica="", redis="",
-        toxiproxy="", links={"replica": ""},
-    )  # fmt: skip
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, url: str = "") -> None:
         self.world = world
+        part = {name: f"{url}/part/{name}" for name in PARTS}
+        self.endpoints = Endpoints(
+            url=part["nginx"],
+            web={name: part[name] for name in ("web-1", "web-2")},
+            worker=part["worker"],
+            primary=part["primary"],
+            replica=part["replica"],
+            redis=part["redis"],
+            toxiproxy=part["toxiproxy"],
+            links={link: f"{url}/link/{link}" for link in LINKS},
+        )
 
     def configure(self, settings: Settings) -> None:
         self.world.settings = dict(settings)

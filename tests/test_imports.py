@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "chaos.model": (),
     "chaos.measures": ("chaos.model",),
     "chaos.predictions": ("chaos.model",),
-    "chaos.faults": ("chaos.model",),
+    "chaos.probes": ("chaos.model",),
+    "chaos.faults": ("chaos.model", "chaos.probes"),
     "chaos.checks": ("chaos.model", "chaos.measures"),
     "chaos.experiments": (
         "chaos.model", "chaos.faults", "chaos.checks", "chaos.measures", "chaos.predictions",
