@@ -1,26 +1,53 @@
-"""What every runtime's stack must do; a runtime is added by the name of its fixture."""
+"""What every runtime's stack must do; a runtime is added by the name of its fixture.
+
+Tests of `any_stack` hold for the fake one, too: it has parts and links that break and answer.
+Those of `real_stack` ask for what only a shortener with its databases does.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import get_args
 
 import psycopg
 import pytest
 import redis
 import requests
 
-from chaos.model import Link, Stack, StackError
+from chaos.faults import Cut, Kill, Pause, Slow
+from chaos.model import Fault, Link, PartName, Stack, StackError
+from tests.fake import FakeRuntime, World
 
-pytestmark = pytest.mark.real
-
-STACKS = ["stack"]
-LINKS: list[Link] = ["cache", "primary", "replica", "queue", "worker-primary", "replication"]
+REAL = [pytest.param("stack", marks=pytest.mark.real)]
+STACKS = ["fake", *REAL]
+LINKS: tuple[Link, ...] = get_args(Link)
+PARTS: tuple[PartName, ...] = get_args(PartName)
 LATENCY_MS = 200
+FAULTS: list[Fault] = [
+    *(Slow(link, LATENCY_MS) for link in LINKS),
+    *(Cut(link) for link in LINKS),
+    *(Kill(part) for part in PARTS),
+    *(Pause(part) for part in PARTS),
+]
+
+
+@pytest.fixture
+def fake() -> Iterator[Stack]:
+    """Nothing but sockets that answer as long as nobody breaks them."""
+    with FakeRuntime(World()).up({}, Path()) as stack:
+        yield stack
 
 
 @pytest.fixture(params=STACKS)
 def any_stack(request: pytest.FixtureRequest) -> Stack:
+    stack: Stack = request.getfixturevalue(request.param)
+    return stack
+
+
+@pytest.fixture(params=REAL)
+def real_stack(request: pytest.FixtureRequest) -> Stack:
     stack: Stack = request.getfixturevalue(request.param)
     return stack
 
@@ -48,16 +75,18 @@ def answers(stack: Stack, part: str, timeout_s: float = 2) -> bool:
 
 
 def gets_through(url: str) -> bool:
-    """Whether a database or Redis answers at this address."""
+    """Whether something answers at this address."""
     try:
         round_trip_s(url)
-    except (psycopg.OperationalError, redis.RedisError):
+    except (psycopg.OperationalError, redis.RedisError, requests.RequestException):
         return False
     return True
 
 
 def round_trip_s(url: str, timeout_s: float = 5) -> float:
-    """The fastest of three round trips on one connection to a database or Redis."""
+    """The fastest of three round trips to a database or Redis, or to what a fake has for it."""
+    if url.startswith("http"):
+        return fastest_s(lambda: requests.get(url, timeout=timeout_s))
     if url.startswith("redis"):
         with redis.Redis.from_url(url, socket_timeout=timeout_s, retry=None) as client:
             return fastest_s(client.ping)
@@ -95,13 +124,13 @@ def follow(stack: Stack, code: str) -> requests.Response:
     return requests.get(f"{stack.endpoints.url}/{code}", allow_redirects=False, timeout=5)
 
 
-def test_a_link_can_be_created_and_followed_through_the_load_balancer(any_stack: Stack) -> None:
-    code = create_link(any_stack)
-    answer = follow(any_stack, code)
+def test_a_link_can_be_created_and_followed_through_the_load_balancer(real_stack: Stack) -> None:
+    code = create_link(real_stack)
+    answer = follow(real_stack, code)
     assert (answer.status_code, answer.headers["Location"]) == (302, "https://example.org/")
 
 
-def test_requests_reach_both_web_processes(any_stack: Stack) -> None:
+def test_requests_reach_both_web_processes(real_stack: Stack) -> None:
     def served() -> dict[str, float]:
         return {
             name: sum(
@@ -109,19 +138,19 @@ def test_requests_reach_both_web_processes(any_stack: Stack) -> None:
                 for line in requests.get(f"{url}/metrics", timeout=5).text.splitlines()
                 if line.startswith("shortener_redirects_total{")
             )
-            for name, url in any_stack.endpoints.web.items()
+            for name, url in real_stack.endpoints.web.items()
         }
 
-    code, before = create_link(any_stack), served()
+    code, before = create_link(real_stack), served()
     for _ in range(10):
-        follow(any_stack, code)
+        follow(real_stack, code)
     after = served()
     assert all(after[name] > before[name] for name in before)
 
 
-def test_it_says_what_it_is_made_of(any_stack: Stack) -> None:
-    assert {"postgres", "redis", "nginx", "toxiproxy", "python"} <= set(any_stack.versions)
-    assert any_stack.versions["postgres"].startswith("18")
+def test_it_says_what_it_is_made_of(real_stack: Stack) -> None:
+    assert {"postgres", "redis", "nginx", "toxiproxy", "python"} <= set(real_stack.versions)
+    assert real_stack.versions["postgres"].startswith("18")
 
 
 @pytest.mark.parametrize(
@@ -161,6 +190,25 @@ def test_latency_slows_its_link_and_no_other(any_stack: Stack, link: Link) -> No
     undo()
     assert slow == {link}
     assert round_trip_s(links[link]) < LATENCY_MS / 1000
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_killing_pausing_cutting_and_slowing_is_proven_by_its_probe(
+    any_stack: Stack, fault: Fault
+) -> None:
+    assert fault.needs in any_stack.can
+    before = fault.probe(any_stack)
+    undo = fault.inject(any_stack)
+    try:
+        during = fault.probe(any_stack)
+        any_stack.check()
+    finally:
+        undo()
+    undo()
+    after = fault.probe(any_stack)
+    assert fault.took_effect(before, during), (before, during)
+    assert fault.healed(before, after), (before, after)
+    any_stack.check()
 
 
 @pytest.mark.parametrize("link", LINKS)
@@ -212,8 +260,8 @@ def test_no_link_is_open_without_toxiproxy(any_stack: Stack, fail: str, state: s
     assert all(gets_through(url) for url in any_stack.endpoints.links.values())
 
 
-def test_the_replica_is_fed_through_the_replication_link(any_stack: Stack) -> None:
-    at = any_stack.endpoints
+def test_the_replica_is_fed_through_the_replication_link(real_stack: Stack) -> None:
+    at = real_stack.endpoints
     with (
         psycopg.connect(at.primary, autocommit=True) as primary,
         psycopg.connect(at.replica, autocommit=True) as replica,
@@ -231,7 +279,7 @@ def test_the_replica_is_fed_through_the_replication_link(any_stack: Stack) -> No
         mark = f"at once {time.monotonic_ns()}"
         write(mark)
         assert eventually(lambda: has_it(mark))
-        undo = any_stack.toxic("replication", "latency", "downstream", latency=1000)
+        undo = real_stack.toxic("replication", "latency", "downstream", latency=1000)
         try:
             mark = f"later {time.monotonic_ns()}"
             write(mark)
@@ -251,26 +299,26 @@ def source_after_expiry(stack: Stack, fill: str) -> str:
     return follow(stack, code).headers["X-Cache"]
 
 
-def test_other_settings_show_in_what_the_stack_does(any_stack: Stack) -> None:
+def test_other_settings_show_in_what_the_stack_does(real_stack: Stack) -> None:
     try:
-        assert source_after_expiry(any_stack, "swr") == "stale"
-        assert source_after_expiry(any_stack, "direct") == "miss"
+        assert source_after_expiry(real_stack, "swr") == "stale"
+        assert source_after_expiry(real_stack, "direct") == "miss"
     finally:
-        any_stack.configure({})
+        real_stack.configure({})
 
 
-def test_no_request_fails_once_other_settings_are_in_force(any_stack: Stack) -> None:
-    any_stack.configure({})
-    page = f"{any_stack.endpoints.url}/no/such/page"
+def test_no_request_fails_once_other_settings_are_in_force(real_stack: Stack) -> None:
+    real_stack.configure({})
+    page = f"{real_stack.endpoints.url}/no/such/page"
     assert {requests.get(page, timeout=5).status_code for _ in range(20)} == {404}
 
 
-def test_a_wrong_setting_is_told_in_words(any_stack: Stack) -> None:
+def test_a_wrong_setting_is_told_in_words(real_stack: Stack) -> None:
     try:
         with pytest.raises(StackError, match="CACHE_FILL"):
-            any_stack.configure({"CACHE_FILL": "by magic"})
+            real_stack.configure({"CACHE_FILL": "by magic"})
     finally:
-        any_stack.configure({})
+        real_stack.configure({})
 
 
 def test_a_part_that_does_not_exist_is_told_in_words(any_stack: Stack) -> None:
