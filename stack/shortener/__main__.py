@@ -3,32 +3,43 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
+import os
+import signal
 import sys
-
-import uvloop
-
-from stack.shortener import settings
+from collections.abc import Coroutine
 
 
 def main(arguments: list[str]) -> int:
     """Run the process that the one argument names, until SIGTERM; 2 if it is not understood."""
+    # As process 1 of a container it would not hear this before it serves, and be killed later.
+    # Nothing has begun until then, so nothing has to be ended.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
+    from stack.shortener import settings  # which takes its time, as all the imports here
+
     match arguments:
         case ["web"]:
             from stack.shortener import web  # each process imports only what it needs
 
-            work = web.run(settings.read(settings.WebSettings))
+            return _run(web.run(settings.read(settings.WebSettings)))
         case ["worker"]:
             from stack.shortener import worker
 
-            work = worker.run(settings.read(settings.WorkerSettings))
+            return _run(worker.run(settings.read(settings.WorkerSettings)))
         case ["settings"]:
+            import json
+
             sys.stdout.write(json.dumps(settings.catalogue(), indent=2) + "\n")
             return 0
         case _:
             sys.stderr.write("usage: python -m stack.shortener web|worker|settings\n")
             return 2
+
+
+def _run(work: Coroutine[None, None, None]) -> int:
+    import asyncio
+
+    import uvloop
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from stack.shortener import inputs
 from stack.shortener.cache import Cache, CacheUnavailable
+from stack.shortener.counted import Endpoint, named
 from stack.shortener.db import DatabaseUnavailable
 from stack.shortener.links import Link, Links
 from stack.shortener.log import log
@@ -38,13 +39,17 @@ class Api:
         one = "/api/links/{code}"
         app = Starlette(
             routes=[
-                Route("/api/links", self.create, methods=["POST"]),
+                Route("/api/links", named("create", self.create), methods=["POST"]),
                 Route(
                     one,
-                    _by_method(GET=self.show, PATCH=self.update, DELETE=self.delete),
+                    _by_method(
+                        GET=named("read", self.show),
+                        PATCH=named("change", self.update),
+                        DELETE=named("delete", self.delete),
+                    ),
                     methods=["GET", "PATCH", "DELETE"],
                 ),
-                Route(f"{one}/stats", self.stats, methods=["GET"]),
+                Route(f"{one}/stats", named("stats", self.stats), methods=["GET"]),
             ],
             exception_handlers={
                 Problem: _problem,
@@ -107,9 +112,6 @@ class Api:
             "created_at": link.created_at.isoformat(),
             "updated_at": link.updated_at.isoformat(),
         }
-
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def _by_method(**endpoints: Endpoint) -> Callable[..., Any]:

@@ -7,13 +7,15 @@ otherwise reset the session): over a slow link each look-up costs exactly one ro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
 from stack.shortener.log import log
+from stack.shortener.metrics import Histogram
 
 _NEVER = 2**31 - 1
 _RETRY_S = 0.25
@@ -42,6 +44,7 @@ class Database:
         self, name: str, url: str, size: int, timeout_s: float, statements: Sequence[str]
     ) -> None:
         self.name = name
+        self.waits = Histogram()
         self._url = url
         self._size = size
         self._timeout_s = timeout_s
@@ -52,6 +55,13 @@ class Database:
     def ready(self) -> bool:
         """Whether all connections were opened and their statements prepared."""
         return self._pool is not None
+
+    @property
+    def connections(self) -> Mapping[str, int]:
+        """Open connections by state; those lost and not needed since are none."""
+        idle = self._pool.get_idle_size() if self._pool else 0
+        size = self._pool.get_size() if self._pool else 0
+        return {"idle": idle, "used": size - idle}
 
     async def open(self) -> None:
         """Open the pool, and keep trying for as long as the database is down."""
@@ -87,7 +97,7 @@ class Database:
             raise DatabaseUnavailable(f"{self.name}: not connected yet")
         try:
             async with asyncio.timeout(self._timeout_s):
-                connection = await self._pool.acquire()
+                connection = await self._acquire()
                 try:
                     yield connection
                 except (asyncio.CancelledError, OSError):
@@ -97,6 +107,13 @@ class Database:
                     await self._pool.release(connection)
         except _OUTAGES as error:
             raise DatabaseUnavailable(f"{self.name}: {error!r}") from error
+
+    async def _acquire(self) -> Any:
+        asked_s = time.perf_counter()
+        try:
+            return await self._pool.acquire()
+        finally:
+            self.waits.observe(time.perf_counter() - asked_s)
 
     async def close(self) -> None:
         """Close every connection, politely if that is quick."""

@@ -35,15 +35,20 @@ class Redirects:
         """302 to the target; 404 for no such link, 410 for one that has ended."""
         started_s = time.perf_counter()
         outcome = "error"
+        metrics = self._metrics
+        metrics.requests_in_flight += 1
         try:
             outcome = await self._redirect(scope, send)
         except Problem as problem:
+            if problem.status < 500:
+                metrics.redirects_refused += 1
             await asgi.problem(send, problem)
         except Exception as error:
             await asgi.mistake(scope, send, error)
         finally:
-            self._metrics.redirects[outcome] += 1
-            self._metrics.redirect_seconds.observe(time.perf_counter() - started_s)
+            metrics.requests_in_flight -= 1
+            metrics.redirects[outcome] += 1
+            metrics.redirect_seconds.observe(time.perf_counter() - started_s)
 
     async def _redirect(self, scope: asgi.Scope, send: asgi.Send) -> str:
         method = scope["method"]

@@ -1,17 +1,21 @@
-"""Every setting of the shortener, read once from the environment, each with its reason."""
+"""Every setting of the shortener, each with its reason; read once, from the environment and from
+the file that SHORTENER_SETTINGS_FILE names, if it does. The environment wins."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from stack.shortener.settings_file import SettingsFile, read_file
+
 PREFIX = "SHORTENER_"
+FILE_VARIABLE = f"{PREFIX}SETTINGS_FILE"
 
 Listen = Annotated[str, StringConstraints(pattern=r"^[^\s:]+:\d{1,5}$")]
 PostgresUrl = Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://\S+$")]
@@ -135,7 +139,8 @@ class WebSettings(_Settings):
         if self.fill_hold_s < slowest:
             raise ValueError(
                 f"{PREFIX}FILL_HOLD_S ({self.fill_hold_s:g}) must be at least "
-                f"CACHE_TIMEOUT_S + REPLICA_TIMEOUT_S + PRIMARY_TIMEOUT_S ({slowest:g}), "
+                f"{PREFIX}CACHE_TIMEOUT_S + {PREFIX}REPLICA_TIMEOUT_S + "
+                f"{PREFIX}PRIMARY_TIMEOUT_S ({slowest:g}), "
                 "or a second fill could start while the first one runs"
             )
         return self
@@ -176,7 +181,7 @@ Chosen = TypeVar("Chosen", WebSettings, WorkerSettings)
 def catalogue() -> dict[str, dict[str, object]]:
     """Every setting but the addresses: its default and its reason.
 
-    The environment is read on the way, so that wrong values are told before anything starts.
+    The settings are read on the way, so that wrong values are told before anything starts.
     """
     read(WebSettings, **_ANY_ADDRESS)
     read(WorkerSettings, **_ANY_ADDRESS)
@@ -189,13 +194,19 @@ def catalogue() -> dict[str, dict[str, object]]:
 
 
 def read(kind: type[Chosen], **given: str) -> Chosen:
-    """The settings from the environment; if they are wrong, say how on stderr and exit with 2."""
-    problems = _unknown_variables()
+    """The settings from environment and file; if wrong, say how on stderr and exit with 2."""
+    file = read_file(os.environ.get(FILE_VARIABLE, ""))
+    problems = _unknown_variables(file)
+    from_file = {name: value for name, value in file.values.items() if name not in os.environ}
+    members = {name.removeprefix(PREFIX).lower(): value for name, value in from_file.items()}
     from_environment: Callable[..., Chosen] = kind
     try:
-        settings = from_environment(**given)
+        settings = from_environment(**{**members, **given})
     except ValidationError as error:
-        problems += [_explain(kind, dict(detail)) for detail in error.errors()]
+        for detail in error.errors():
+            problem = _explain(kind, dict(detail), {**os.environ, **from_file})
+            blamed = any(name in problem for name in from_file)
+            problems.append(problem + (f" (in {file.path})" if blamed else ""))
     else:
         if not problems:
             return settings
@@ -203,21 +214,25 @@ def read(kind: type[Chosen], **given: str) -> Chosen:
     raise SystemExit(2)
 
 
-def _unknown_variables() -> list[str]:
-    """A misspelt setting must not pass for its default."""
-    known = [
-        PREFIX + name.upper() for name in WebSettings.model_fields | WorkerSettings.model_fields
-    ]
-    found = (name for name in os.environ if name.startswith(PREFIX) and name not in known)
-    return [_unknown(name, known) for name in sorted(found)]
+def _unknown_variables(file: SettingsFile) -> list[str]:
+    """A misspelt setting must not pass for its default, nor a line that is none."""
+    ours = [name for name in os.environ if name.startswith(PREFIX) and name != FILE_VARIABLE]
+    in_file = [f"{problem} (in {file.path})" for problem in _unknown(file.values)]
+    return [*_unknown(ours), *file.problems, *in_file]
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _unknown(names: Iterable[str]) -> list[str]:
+    fields = WebSettings.model_fields | WorkerSettings.model_fields
+    known = [PREFIX + name.upper() for name in fields]
+    return [_no_such(name, known) for name in sorted(names) if name not in known]
+
+
+def _no_such(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
 
 
-def _explain(kind: type[BaseSettings], detail: dict[str, object]) -> str:
+def _explain(kind: type[BaseSettings], detail: dict[str, object], values: Mapping[str, str]) -> str:
     location = detail["loc"]
     if not isinstance(location, tuple) or not location:
         return str(detail["msg"]).removeprefix("Value error, ")
@@ -226,4 +241,4 @@ def _explain(kind: type[BaseSettings], detail: dict[str, object]) -> str:
     about = kind.model_fields[field].description
     if detail["type"] == "missing":
         return f"{variable} is not set; it is needed: {about}"
-    return f"{variable}={os.environ.get(variable)!r}: {detail['msg']} ({about})"
+    return f"{variable}={values.get(variable)!r}: {detail['msg']} ({about})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -18,6 +19,13 @@ class Delivery(NamedTuple):
 
     entry_id: bytes
     fields: dict[bytes, bytes]
+
+
+class Backlog(NamedTuple):
+    """Entries that are not acknowledged, given to somebody or not, and the age of the oldest."""
+
+    entries: int
+    seconds: float
 
 
 class Stream:
@@ -76,10 +84,17 @@ class Stream:
         pipeline.xdel(STREAM, delivery.entry_id)
         await pipeline.execute()
 
-    async def length(self) -> int:
-        """Entries not finished yet, given to somebody or not."""
-        length: int = await self._client.xlen(STREAM)
-        return length
+    async def backlog(self) -> Backlog:
+        """What is in the stream: finished entries are not. Ids hold the queue's time of adding."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.xlen(STREAM)
+        pipeline.xrange(STREAM, count=1)
+        entries, oldest = await pipeline.execute()
+        if not oldest:
+            return Backlog(entries, 0.0)
+        entry_id, _ = oldest[0]
+        added_s = int(entry_id.partition(b"-")[0]) / 1000
+        return Backlog(entries, max(0.0, time.time() - added_s))
 
 
 def _delivery(entry_id: bytes, fields: dict[bytes, bytes] | None) -> Delivery:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
+
+from prometheus_client.metrics_core import Metric
 
 from stack.shortener import asgi
 from stack.shortener.api import Api
 from stack.shortener.cache import Cache
 from stack.shortener.clicks import Clicks
+from stack.shortener.counted import counted
 from stack.shortener.db import Database
 from stack.shortener.fills import Parts, by_name
 from stack.shortener.links import STATEMENTS, Links
 from stack.shortener.log import log
-from stack.shortener.metrics import Metrics, expose
+from stack.shortener.metrics import Metrics, build_info
 from stack.shortener.origin import LOOK_UP, Origin
+from stack.shortener.pools import pools
 from stack.shortener.probes import PATHS, Probes
 from stack.shortener.redirect import Redirects
 from stack.shortener.redis_client import connect
@@ -43,6 +47,7 @@ class _Web:
 
     def __init__(self, settings: WebSettings) -> None:
         self._name = settings.name
+        self._fill_name = settings.cache_fill
         self._metrics = metrics = Metrics()
         self._replica = Database(
             "replica",
@@ -69,8 +74,8 @@ class _Web:
         self._clicks = Clicks(self._queue_client, metrics, settings)
         api = Api(Links(self._primary), cache, metrics, settings.public_url)
         self._redirects = Redirects(self._fill, refill, self._clicks, metrics)
-        self._api = asgi.guarded(api.app())
-        self._probes = asgi.guarded(Probes(self._ready, self._exposed))
+        self._api = counted(asgi.guarded(api.app()), metrics)
+        self._probes = asgi.guarded(Probes(self._ready, self._families))
 
     def __call__(
         self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
@@ -100,5 +105,7 @@ class _Web:
     def _ready(self) -> bool:
         return self._replica.ready and self._primary.ready
 
-    async def _exposed(self) -> bytes:
-        return expose(self._metrics.families)
+    def _families(self) -> Iterable[Metric]:
+        yield from self._metrics.families()
+        yield from pools(self._replica, self._primary)
+        yield build_info(self._fill_name)

@@ -14,14 +14,15 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from redis.exceptions import RedisError
 
 from stack.shortener import asgi
 from stack.shortener.db import Database, DatabaseUnavailable
+from stack.shortener.lag import Lag
 from stack.shortener.log import log
-from stack.shortener.metrics import expose, total
+from stack.shortener.metrics import build_info, total
+from stack.shortener.pools import pools
 from stack.shortener.probes import Probes
 from stack.shortener.redis_client import connect
 from stack.shortener.server import serve
@@ -135,22 +136,12 @@ class Worker:
         self.counts.set_aside += 1
         log("clicks_set_aside", entry=delivery.entry_id.decode(), error=str(error))
 
-    async def metrics(self) -> bytes:
-        """The counts, and how many entries wait (NaN while the queue cannot be reached)."""
-        try:
-            waiting: float = await self._stream.length()
-        except _OUTAGES:
-            waiting = float("nan")
-        return expose(lambda: self._families(waiting))
-
-    def _families(self, waiting: float) -> Iterable[Metric]:
+    def families(self) -> Iterable[Metric]:
+        """The counts, as Prometheus families."""
         counts = self.counts
         yield total("shortener_clicks_counted", "Clicks stored and counted", counts.counted)
         yield total("shortener_clicks_duplicate", "Clicks that came again", counts.duplicate)
         yield total("shortener_clicks_set_aside", "Entries set aside", counts.set_aside)
-        yield GaugeMetricFamily(
-            "shortener_stream_lag", "Entries of the stream that are not finished", value=waiting
-        )
 
 
 async def run(settings: WorkerSettings) -> None:
@@ -159,16 +150,28 @@ async def run(settings: WorkerSettings) -> None:
         settings.queue_url, settings.queue_timeout_s, _CONNECTIONS, settings.worker_block_s
     )
     primary = Database("primary", settings.primary_url, 1, settings.primary_timeout_s, [STORE])
-    worker = Worker(Stream(client, settings.name, settings.worker_batch), Tally(primary), settings)
+    stream = Stream(client, settings.name, settings.worker_batch)
+    worker = Worker(stream, Tally(primary), settings)
+    lag = Lag(stream, settings.queue_timeout_s)
+
+    def families() -> Iterable[Metric]:
+        yield from worker.families()
+        yield from lag.families()
+        yield from pools(primary)
+        yield build_info()
+
     working = asyncio.create_task(_work(primary, worker, settings.name))
-    probes = asgi.guarded(Probes(lambda: primary.ready, worker.metrics))
+    watching = asyncio.create_task(lag.watch())
+    probes = asgi.guarded(Probes(lambda: primary.ready, families))
     serving = asyncio.create_task(serve(probes, settings.address, _STOP_S))
     try:
-        await asyncio.wait([serving, working], return_when=asyncio.FIRST_COMPLETED)
-        if working.done():  # it has no end, so this is a mistake of ours: die, do not idle
-            working.result()
+        await asyncio.wait([serving, working, watching], return_when=asyncio.FIRST_COMPLETED)
+        for endless in (working, watching):
+            if endless.done():  # by a mistake of ours: die, do not idle
+                endless.result()
     finally:
         await worker.stop(working)
+        watching.cancel()
         serving.cancel()
         await primary.close()
         await client.aclose()
