@@ -1,0 +1,16 @@
+"""All dashboards, and the files that Grafana loads them from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dashboards import classic, data_tier, lab, overview
+
+DASHBOARDS = (overview.dashboard, data_tier.dashboard, lab.dashboard)
+FOLDER = Path(__file__).parent / "grafana"
+
+
+def files() -> Mapping[Path, str]:
+    """What each file should hold."""
+    return {FOLDER / f"{dashboard.name}.json": classic.text(dashboard) for dashboard in DASHBOARDS}

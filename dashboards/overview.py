@@ -1,0 +1,272 @@
+"""What visitors get, and what the cache and the database do for it: requests, errors, durations."""
+
+from dashboards.panel import RANGE, RATE, Dashboard, Panel, Query, Section, quantile
+
+WEB = 'part=~"$part"'
+REDIRECT = 'route="redirect"'
+
+
+def _at_a_glance(title: str, description: str, unit: str, query: Query) -> Panel:
+    return Panel(title, description, unit, [query], kind="stat", width=4, least=None)
+
+
+GLANCE = Section(
+    "At a glance",
+    [
+        _at_a_glance(
+            "Redirects",
+            "Redirects answered a second, over the last 10 s. Far from the rate offered below: "
+            "requests queue, or do not arrive.",
+            "reqps",
+            Query('route:shortener_requests:rate10s{route="redirect"}', "redirects"),
+        ),
+        _at_a_glance(
+            "Redirects answered with 5xx",
+            "Share of the redirects of the last 10 s. Anything above 0.1 % breaks the objective.",
+            "percentunit",
+            Query('route:shortener_errors:ratio_rate10s{route="redirect"}', "errors"),
+        ),
+        _at_a_glance(
+            "Redirect p99",
+            "One redirect in a hundred took longer, over the last 10 s. The objective is 100 ms.",
+            "s",
+            Query('route:shortener_request_seconds:p99_rate10s{route="redirect"}', "p99"),
+        ),
+        _at_a_glance(
+            "Availability budget left",
+            "Of the 0.1 % of redirects that may fail: what the time that is shown has left of it. "
+            "Below zero the objective is missed for that time.",
+            "percentunit",
+            Query(
+                f"1 - (sum(increase(shortener_requests_total{{{REDIRECT}, status='5xx'}}[{RANGE}]))"
+                f" / clamp_min(sum(increase(shortener_requests_total{{{REDIRECT}}}[{RANGE}])), 1))"
+                " / 0.001",
+                "left",
+            ),
+        ),
+        _at_a_glance(
+            "Latency budget left",
+            "Of the 1 % of redirects that may take over 100 ms: what the time that is shown has "
+            "left of it.",
+            "percentunit",
+            Query(
+                "1 - (1 - sum(increase("
+                f"shortener_request_seconds_bucket{{{REDIRECT}, le='0.1'}}[{RANGE}]))"
+                " / clamp_min(sum(increase("
+                f"shortener_request_seconds_count{{{REDIRECT}}}[{RANGE}])), 1)) / 0.01",
+                "left",
+            ),
+        ),
+        _at_a_glance(
+            "Origin queries in flight, peak",
+            "Most look-ups waiting for a database at one time in the last 10 s. One or two is "
+            "health; dozens are a herd.",
+            "none",
+            Query("sum(max_over_time(shortener_origin_queries_in_flight[10s]))", "peak"),
+        ),
+    ],
+)
+
+LOAD = Section(
+    "Load: what was asked of the stack",
+    [
+        Panel(
+            "Rate offered and achieved",
+            "Offered (dashed) is what the rate curve asks for, sent what left the generator, "
+            "answered what came back. Sent below offered: the generator is late, so trust no "
+            "latency. Answered below sent: requests pile up, as in a herd or while a part is down.",
+            "reqps",
+            [
+                Query(
+                    f"sum(rate(linkstorm_requests_offered_total[{RATE}]))", "offered", dashed=True
+                ),
+                Query(f"sum(rate(linkstorm_requests_sent_total[{RATE}]))", "sent"),
+                Query(f"sum(rate(linkstorm_request_seconds_count[{RATE}]))", "answered"),
+            ],
+        ),
+        Panel(
+            "Answers as visitors saw them",
+            "By outcome, counted at the generator, nginx and the network included. `unknown` is a "
+            "timeout: it may have been done or not. In a failover expect a burst of fail, then ok.",
+            "reqps",
+            [
+                Query(
+                    f"sum by (outcome) (rate(linkstorm_request_seconds_count[{RATE}]))",
+                    "{{outcome}}",
+                )
+            ],
+            stacked=True,
+        ),
+        Panel(
+            "Latency as visitors saw it",
+            "From the intended time to the answer, so waiting to be sent counts. A p99 that rises "
+            "while the stack's own stays flat: the delay is in front of it.",
+            "s",
+            [
+                Query(quantile(0.5, "linkstorm_request_seconds", ""), "p50", dashed=True),
+                Query(quantile(0.99, "linkstorm_request_seconds", ""), "p99"),
+            ],
+            limit=0.1,
+        ),
+    ],
+)
+
+ROUTES = Section(
+    "Requests, errors and durations by route",
+    [
+        Panel(
+            "Requests",
+            "Answered a second by the web processes. In steady load a flat line; a dip with a "
+            "spike after it is a stall that let go.",
+            "reqps",
+            [
+                Query(
+                    f"sum by (route) (rate(shortener_requests_total{{{WEB}}}[{RATE}]))", "{{route}}"
+                )
+            ],
+        ),
+        Panel(
+            "Errors",
+            "Share of each route's requests that ended in 5xx; client errors are none. Redirects "
+            "should stay at zero even while Redis or the primary is away.",
+            "percentunit",
+            [
+                Query(
+                    "sum by (route) "
+                    f'(rate(shortener_requests_total{{{WEB}, status="5xx"}}[{RATE}]))'
+                    " / clamp_min(sum by (route) "
+                    f"(rate(shortener_requests_total{{{WEB}}}[{RATE}])), 1e-9)",
+                    "{{route}}",
+                )
+            ],
+        ),
+        Panel(
+            "Duration, p99",
+            "One request in a hundred took longer, by route. The line is the objective of "
+            "redirects. In a herd the redirects' p99 jumps to the database's delay at each expiry.",
+            "s",
+            [Query(quantile(0.99, "shortener_request_seconds", "route", WEB), "{{route}}")],
+            limit=0.1,
+        ),
+        Panel(
+            "Redirects: duration, p50 and p99",
+            "The distance between the two is the unlucky few. Both rise: everything is slow. Only "
+            "p99: misses are, hits are not.",
+            "s",
+            [
+                Query(
+                    quantile(0.5, "shortener_request_seconds", "", f"{WEB}, {REDIRECT}"),
+                    "p50",
+                    dashed=True,
+                ),
+                Query(quantile(0.99, "shortener_request_seconds", "", f"{WEB}, {REDIRECT}"), "p99"),
+            ],
+            limit=0.1,
+        ),
+        Panel(
+            "Error budget burn",
+            "How many times faster than allowed redirects use up their budgets, over the last "
+            "minute: 1 is just kept, above 14.4 (the line) an alert fires.",
+            "suffix:×",
+            [Query("slo:redirects:burn_rate1m", "{{slo}}")],
+            limit=14.4,
+        ),
+        Panel(
+            "Requests in flight",
+            "Most at one time, by web process. Rate times duration: it rises when answers slow "
+            "down, long before errors appear.",
+            "none",
+            [
+                Query(
+                    f"sum by (part) (max_over_time(shortener_requests_in_flight{{{WEB}}}[{RATE}]))",
+                    "{{part}}",
+                )
+            ],
+        ),
+    ],
+)
+
+CACHE = Section(
+    "Cache and origin: where a herd shows",
+    [
+        Panel(
+            "Redirects by where they were served from",
+            "hit: fresh from the cache. stale and early: served old while one refreshes. wait: for "
+            "somebody else's look-up. miss: went to the database. In a herd miss spikes at each "
+            "expiry of the hot key; a fix turns it into wait or stale.",
+            "reqps",
+            [
+                Query(
+                    f"sum by (result) (rate(shortener_cache_total{{{WEB}}}[{RATE}]))", "{{result}}"
+                )
+            ],
+            stacked=True,
+        ),
+        Panel(
+            "Origin queries",
+            "Look-ups sent to a database a second. In health a few; a herd sends one for every "
+            "request that finds the hot key gone. On the primary: codes the replica does not know "
+            "yet, or a replica that is away.",
+            "qps",
+            [
+                Query(
+                    f"sum by (db) (rate(shortener_origin_queries_total{{{WEB}}}[{RATE}]))", "{{db}}"
+                )
+            ],
+        ),
+        Panel(
+            "Origin queries in flight",
+            "Most look-ups waiting for a database at one time. Teeth one cache lifetime apart, as "
+            "high as rate times the database's delay, are a herd. Scraped each second, so single "
+            "teeth shorter than that may be missed.",
+            "none",
+            [
+                Query(
+                    "sum by (part) (max_over_time("
+                    f"shortener_origin_queries_in_flight{{{WEB}}}[{RATE}]))",
+                    "{{part}}",
+                )
+            ],
+        ),
+        Panel(
+            "Fills in flight",
+            "Keys being put into the cache, background refreshes included. Far fewer than origin "
+            "queries in flight: requests share look-ups.",
+            "none",
+            [
+                Query(
+                    f"sum by (part) (max_over_time(shortener_fills_in_flight{{{WEB}}}[{RATE}]))",
+                    "{{part}}",
+                )
+            ],
+        ),
+        Panel(
+            "Failed uses of the cache",
+            "Zero, unless Redis or the link `cache` is away. Redirects go on from the database "
+            "then, so look at origin queries beside it.",
+            "ops",
+            [
+                Query(
+                    f"sum by (part) (rate(shortener_cache_failures_total{{{WEB}}}[{RATE}]))",
+                    "{{part}}",
+                )
+            ],
+        ),
+        Panel(
+            "Clicks by what became of them",
+            "minted: given an id. queued: safe in the stream, milliseconds later. dropped: lost, "
+            "after the queue refused for too long. Queued below minted: the queue is slow.",
+            "cps",
+            [Query(f"sum by (state) (rate(shortener_clicks_total{{{WEB}}}[{RATE}]))", "{{state}}")],
+        ),
+    ],
+)
+
+dashboard = Dashboard(
+    name="overview",
+    title="linkstorm: Overview",
+    about="What visitors get, and where a failure shows first.",
+    parts="shortener_requests_total",
+    part_names=("web-1", "web-2"),
+    sections=[GLANCE, LOAD, ROUTES, CACHE],
+)

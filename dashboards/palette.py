@@ -1,0 +1,47 @@
+"""One name, one colour: after Okabe and Ito (Color Universal Design, 2008), for the colour-blind.
+
+Vermilion is kept for what nobody wants to see. The names that a legend can show are listed here,
+where a label has a fixed set of values; each panel then hands the other colours out in order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import cycle, product
+
+VERMILION = "#D55E00"
+CALM = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#999999")
+GOOD = CALM[0]
+
+LINKS = ("cache", "queue", "primary", "replica", "worker-primary", "replication")
+VALUES: Mapping[str, Sequence[str]] = {
+    "route": ("redirect", "create", "read", "change", "delete", "stats", "other"),
+    "outcome": ("ok", "fail", "unknown"),
+    "result": ("hit", "stale", "early", "wait", "miss"),
+    "db": ("replica", "primary"),
+    "state": ("minted", "queued", "dropped"),
+    "link": LINKS,
+    "proxy": LINKS,
+    "slo": ("availability", "latency"),
+    "verdict": ("PASS", "FAIL", "INVALID"),
+}
+BAD = ("fail", "miss", "dropped", "FAIL", "set aside", "unsent", "evicted")
+
+
+def names(legend: str, parts: Sequence[str]) -> Iterator[str]:
+    """Every name that a legend can take; none, where a label's values are not known beforehand."""
+    labels = re.findall(r"{{(\w+)}}", legend)
+    known = {**VALUES, "part": parts}
+    for values in product(*(known.get(label, ()) for label in labels)):
+        name = legend
+        for label, value in zip(labels, values, strict=True):
+            name = name.replace(f"{{{{{label}}}}}", value)
+        yield name
+
+
+def colours(legends: Iterable[str], parts: Sequence[str]) -> dict[str, str]:
+    """A colour for each name of a panel; bad news has its own."""
+    shown = [name for legend in legends for name in names(legend, parts)]
+    calm = cycle(CALM)
+    return {name: VERMILION if name in BAD else next(calm) for name in shown}

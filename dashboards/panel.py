@@ -1,0 +1,86 @@
+"""What a dashboard is made of: queries, panels, sections. Values; no notion of Grafana's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["timeseries", "stat", "state-timeline", "table"]
+
+RATE = "$__rate_interval"  # at least four scrapes, whatever the zoom
+RANGE = "$__range"  # all that is shown
+
+
+@dataclass(frozen=True)
+class Query:
+    """One PromQL expression and the name of what it yields, `{{label}}` filled in.
+
+    `every_s` is how often its metrics are scraped: a rate needs a longer window over slow ones.
+    A query that has data only at times says when.
+    """
+
+    expr: str
+    legend: str
+    every_s: int = 1
+    dashed: bool = False
+    only_while: str | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """What a value of a state timeline means, and whether that is as it should be."""
+
+    text: str
+    good: bool
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture: what it shows, what to look for in it, in which unit."""
+
+    title: str
+    description: str
+    unit: str
+    queries: Sequence[Query]
+    kind: Kind = "timeseries"
+    width: int = 8
+    stacked: bool = False
+    limit: float | None = None  # drawn as a line not to be crossed
+    least: float | None = 0
+    states: Mapping[int, State] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Panels under one heading."""
+
+    title: str
+    panels: Sequence[Panel]
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A page of panels.
+
+    Which parts it is about is read off the label `part` of the metric `parts`.
+    """
+
+    name: str
+    title: str
+    about: str
+    parts: str
+    part_names: Sequence[str]
+    sections: Sequence[Section]
+
+    @property
+    def panels(self) -> Sequence[Panel]:
+        """All of them, in the order in which they are read."""
+        return [panel for section in self.sections for panel in section.panels]
+
+
+def quantile(share: float, histogram: str, by: str, where: str = "") -> str:
+    """A quantile of a histogram, one for each value of a label."""
+    series = f"{histogram}_bucket{{{where}}}" if where else f"{histogram}_bucket"
+    labels = f"le, {by}" if by else "le"
+    return f"histogram_quantile({share}, sum by ({labels}) (rate({series}[{RATE}])))"
