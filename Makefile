@@ -5,7 +5,7 @@ LINKSTORM := $(BIN)/linkstorm
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos-all locust report list lock clean
+.PHONY: help setup demo test check chaos-all locust report list images-offline lock clean
 
 help: ## this help
 	@echo "linkstorm: what a failure does, and what each fix for it costs"
@@ -40,6 +40,9 @@ report: $(VENV)/.installed ## write the newest run's report again, and say where
 
 list: $(VENV)/.installed ## the experiments
 	@$(LINKSTORM) list
+
+images-offline: ## stand-ins for the images of the Compose lab, on a machine that cannot pull
+	@offline/build
 
 lock: $(VENV)/.installed-dev ## pin all dependencies again, with hashes
 	$(PIP) uv
