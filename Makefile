@@ -5,7 +5,7 @@ LINKSTORM := $(BIN)/linkstorm
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos-all locust report list images-offline lock clean
+.PHONY: help setup demo test check chaos-all up down locust report list images-offline lock clean
 
 help: ## this help
 	@echo "linkstorm: what a failure does, and what each fix for it costs"
@@ -34,6 +34,12 @@ chaos-all: $(VENV)/.installed ## run every experiment
 
 locust: $(VENV)/.installed ## the stack with the Locust web UI, until Ctrl-C
 	@$(LINKSTORM) up $(ARGS)
+
+up: $(VENV)/.installed ## the lab in containers, with Prometheus and Grafana (OBS=0: without)
+	@$(LINKSTORM) up $(if $(filter 0,$(OBS)),--no-obs) $(if $(OFFLINE),--offline) $(ARGS)
+
+down: $(VENV)/.installed ## remove those containers, their networks and volumes
+	@$(LINKSTORM) down
 
 report: $(VENV)/.installed ## write the newest run's report again, and say where it is
 	@$(LINKSTORM) report $(RUN)

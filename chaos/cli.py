@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from chaos import experiments
 from chaos.evidence import Damaged, read_evidence, read_json
-from chaos.model import Arm, Experiment, PartDied, Stack, StackError, Verdict
+from chaos.model import Arm, Experiment, PartDied, Runtime, Stack, StackError, Verdict
 from chaos.record import write_result
 from chaos.results import as_json
 from chaos.run import Lab, Order
@@ -50,6 +50,14 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     JUNIT = "junit"
+
+
+class RuntimeName(StrEnum):
+    """Which stack a run uses."""
+
+    AUTO = "auto"
+    EMBEDDED = "embedded"
+    COMPOSE = "compose"
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="What to print on stdout.")]
@@ -103,6 +111,9 @@ def run(
     ] = None,
     setting: SetOption = None,
     seed: Annotated[int, typer.Option(help="Arrivals and order of arms follow from it.")] = 7,
+    runtime: Annotated[
+        RuntimeName, typer.Option(help="Where: a lab in containers if one is up, else embedded.")
+    ] = RuntimeName.AUTO,
     runs: Annotated[Path, typer.Option(help="Where run directories go.")] = RUNS,
     into: Annotated[
         Path | None, typer.Option(help="The new run directory itself, with a name of your own.")
@@ -114,7 +125,7 @@ def run(
     directory = into or new_run_dir(order.experiment.name, runs)
     try:
         with _progress() as progress:
-            run_experiment(order, _embedded_lab(), directory, progress)
+            run_experiment(order, _lab(runtime), directory, progress)
     except KeyboardInterrupt:
         errors.print(f"interrupted: healed and stopped; the record so far: {shown(directory)}")
         raise typer.Exit(INTERRUPTED) from None
@@ -152,7 +163,7 @@ def report(
 
 
 @app.command()
-def up(
+def locust(
     port: Annotated[
         int | None, typer.Option(help="The shortener's port; a free one if not given.")
     ] = None,
@@ -192,6 +203,76 @@ def _say_what_is_up(stack: Stack, locust: str, directory: Path) -> None:
         f"logs        {shown(directory / 'logs')}\n"
         "Ctrl-C stops it all."
     )
+
+
+@app.command()
+def up(
+    observability: Annotated[
+        bool, typer.Option("--obs/--no-obs", help="With Prometheus and Grafana.")
+    ] = True,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="With stand-ins, see `make images-offline`.")
+    ] = False,
+    locust_workers: Annotated[int, typer.Option(min=1, help="Locust's load generators.")] = 1,
+) -> None:
+    """Bring the lab up in containers, and say what to open."""
+    from chaos import lab_commands
+
+    with _trouble_in_words():
+        typer.echo(
+            lab_commands.up(
+                observability=observability, offline=offline, locust_workers=locust_workers
+            )
+        )
+
+
+@app.command()
+def down() -> None:
+    """Remove the lab's containers, networks and volumes."""
+    from chaos import lab_commands
+
+    with _trouble_in_words():
+        lab_commands.down()
+
+
+@app.command()
+def status() -> None:
+    """How the parts and links of the lab in containers are, and where they answer."""
+    from chaos import lab_commands
+
+    with _trouble_in_words():
+        typer.echo(lab_commands.status())
+
+
+@app.command()
+def heal() -> None:
+    """Mend what a killed run left in the containers: toxics, pauses, dead parts, settings."""
+    from chaos import lab_commands
+
+    with _trouble_in_words():
+        typer.echo(lab_commands.heal())
+
+
+@app.command()
+def desk(
+    host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to serve on.")] = 8070,
+) -> None:
+    """Serve the control desk of the lab in containers; its `lab` container does."""
+    from chaos import lab_commands
+
+    with _trouble_in_words():
+        lab_commands.desk(host, port)
+
+
+@contextmanager
+def _trouble_in_words() -> Iterator[None]:
+    try:
+        yield
+    except (StackError, PartDied) as error:
+        _fail(str(error), INVALID)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
 
 
 # --- what to run -------------------------------------------------------------------------------
@@ -259,12 +340,19 @@ def _command(seed: int) -> str:
     return shlex.join(["linkstorm", *seeded])
 
 
-def _embedded_lab() -> Lab:
+def _lab(runtime: RuntimeName) -> Lab:
     from chaos.load import locust
     from chaos.observe import eyes
+
+    return Lab(_runtime(runtime), locust, eyes)
+
+
+def _runtime(wanted: RuntimeName) -> Runtime:
+    from chaos.runtimes.compose.runtime import Compose, is_up
     from chaos.runtimes.embedded import Embedded
 
-    return Lab(Embedded(), locust, eyes)
+    in_containers = wanted is RuntimeName.COMPOSE or (wanted is RuntimeName.AUTO and is_up())
+    return Compose() if in_containers else Embedded()
 
 
 # --- run directories ---------------------------------------------------------------------------

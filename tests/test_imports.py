@@ -40,9 +40,10 @@ MAY_IMPORT = {
 
 # Libraries that stay behind one place.
 ONLY_IN: dict[str, str | tuple[str, ...]] = {
+    "docker": "chaos.runtimes.compose",
     "locust": "scenarios",
     "toxiproxy": "chaos.toxics",
-    "uvicorn": ("stack", "chaos.runtimes.toxiproxy"),
+    "uvicorn": ("stack", "chaos.desk.server", "chaos.runtimes.toxiproxy"),
 }
 
 

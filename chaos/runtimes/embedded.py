@@ -20,6 +20,7 @@ from chaos.runtimes.parts import Part, concurrently
 from chaos.runtimes.ports import HOST, is_free, reserved
 from chaos.runtimes.topology import (
     LINKS,
+    NO_SUCH_PAGE,
     PARTS,
     SHORTENER,
     Ports,
@@ -33,8 +34,6 @@ from chaos.runtimes.topology import (
 )
 from chaos.runtimes.trouble import readable
 from chaos.toxics import Toxics, ToxicsError
-
-NO_SUCH_PAGE = "/no/such/page"  # answered by a web process alone: two segments are no code
 
 
 class Embedded:

@@ -29,6 +29,7 @@ LINKS = {
     "replication": "primary",
 }
 PREFIX = "SHORTENER_"
+NO_SUCH_PAGE = "/no/such/page"  # answered by a web process alone: two segments are no code
 ROOT = Path(__file__).parents[2]
 
 # Settings that the worker does not know, or that mean nothing to it.

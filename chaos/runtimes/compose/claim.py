@@ -1,0 +1,77 @@
+"""The lab is for one run at a time: a claim at its desk, renewed as long as the run lasts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+
+from chaos.model import Endpoints, StackError
+
+RENEW_EVERY_S = 1.0
+TIMEOUT_S = 3.0
+TAKEN = 409
+HEADER = "X-Linkstorm-Token"
+
+
+@contextmanager
+def claimed(lab: Endpoints, run: str) -> Iterator[None]:
+    """Hold the lab for this run; the claim lapses by itself if this process is killed.
+
+    Raises:
+        StackError: another run holds it, or the desk does not answer.
+    """
+    claim = _Claim(lab, run)
+    claim.renew()
+    stop = threading.Event()
+    renewing = threading.Thread(target=_keep_renewing, args=(claim, stop), name="claim")
+    renewing.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        renewing.join()
+        claim.give_back()
+
+
+def _keep_renewing(claim: _Claim, stop: threading.Event) -> None:
+    while not stop.wait(RENEW_EVERY_S):
+        try:
+            claim.renew()
+        except StackError:  # a desk that is gone for a while: other claims are refused meanwhile
+            continue
+
+
+class _Claim:
+    def __init__(self, lab: Endpoints, run: str) -> None:
+        self._url = f"{lab.desk}/claim"
+        self._headers = {HEADER: lab.desk_token or ""}
+        self._body = {"run": run}
+
+    def renew(self) -> None:
+        answer = self._send("PUT")
+        if answer.status_code == TAKEN:
+            raise StackError(
+                f"the lab is in use by {answer.json().get('by', 'another run')}: "
+                "wait for its end, or stop it on the Chaos page"
+            )
+        if not answer.ok:
+            raise StackError(f"the lab's desk refused this run: {answer.text.strip()}")
+
+    def give_back(self) -> None:
+        try:
+            self._send("DELETE")
+        except StackError:
+            return  # it lapses by itself
+
+    def _send(self, method: str) -> requests.Response:
+        try:
+            return requests.request(
+                method, self._url, json=self._body, headers=self._headers, timeout=TIMEOUT_S
+            )
+        except requests.RequestException as error:
+            raise StackError(
+                f"the lab's desk at {self._url} does not answer: `make up` starts it again"
+            ) from error

@@ -1,0 +1,211 @@
+"""The lab's own containers, known by their labels; all others are nothing to us."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.models.containers import Container
+
+from chaos.model import PartState, StackError
+from chaos.runtimes.probes import Address
+from chaos.runtimes.topology import PARTS, ROOT, link_port
+
+PART = "linkstorm.part"
+PROJECT = "com.docker.compose.project"
+DIRECTORY = "com.docker.compose.project.working_dir"
+LAB = "lab"
+STOP_S = 5
+GONE_S = 10.0
+POLL_S = 0.02
+
+# Where each part and link listens inside: the container, and the port in it.
+LISTENS: Mapping[str, Address] = {
+    "nginx": ("nginx", 8080),
+    **{name: (name, 8000) for name in ("web-1", "web-2", "worker")},
+    **{name: (name, 5432) for name in ("primary", "replica")},
+    "redis": ("redis", 6379),
+    "toxiproxy": ("toxiproxy", 8474),
+    link_port("cache"): ("toxiproxy", 6380),
+    link_port("queue"): ("toxiproxy", 6381),
+    link_port("primary"): ("toxiproxy", 5433),
+    link_port("replica"): ("toxiproxy", 5434),
+    link_port("worker-primary"): ("toxiproxy", 5435),
+    link_port("replication"): ("toxiproxy", 5436),
+    LAB: (LAB, 8070),
+    "locust": ("locust", 8089),
+    "prometheus": ("prometheus", 9090),
+    "grafana": ("grafana", 3000),
+}
+
+
+def project() -> str:
+    """The Compose project that is ours."""
+    return os.environ.get("COMPOSE_PROJECT_NAME") or "linkstorm"
+
+
+def inside() -> bool:
+    """Whether this process is in one of the containers, where they reach each other by name."""
+    return os.environ.get("LINKSTORM_INSIDE") == "containers"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One line of the engine's list: enough to see a death, and cheap enough to look often."""
+
+    part: str
+    status: str
+
+
+class Containers:
+    """The containers of one lab by part."""
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        """Find them.
+
+        Raises:
+            StackError: there is no lab, or it was started from another folder.
+        """
+        self._client = client
+        found = client.containers.list(all=True, filters=ours())
+        self._by_part: dict[str, Container] = {each.labels[PART]: each for each in found}
+        if missing := [part for part in (*PARTS, LAB) if part not in self._by_part]:
+            raise StackError(
+                f"there is no lab of project {project()!r} in Docker (no {', '.join(missing)}): "
+                "`make up` starts one"
+            )
+        self._refuse_another_checkout()
+
+    def _refuse_another_checkout(self) -> None:
+        folder = Path(self[LAB].labels.get(DIRECTORY, ""))
+        if not inside() and folder != ROOT:
+            raise StackError(
+                f"the lab of project {project()!r} was started from {folder}: run this there, or "
+                "`make down` it there, or set COMPOSE_PROJECT_NAME and other ports for one of them"
+            )
+
+    def __getitem__(self, part: str) -> Container:
+        """The container of a part."""
+        if part not in self._by_part:
+            known = ", ".join(name for name in PARTS if name in self._by_part)
+            raise StackError(f"there is no part {part}: {known}")
+        return self._by_part[part]
+
+    def __contains__(self, part: str) -> bool:
+        return part in self._by_part
+
+    def addresses(self) -> dict[str, Address]:
+        """Where everything that is there listens: inside by name, else on this machine's ports."""
+        there = {name: at for name, at in LISTENS.items() if at[0] in self}
+        return there if inside() else {name: self._published(*at) for name, at in there.items()}
+
+    def _published(self, part: str, port: int) -> Address:
+        bindings = self[part].attrs["HostConfig"]["PortBindings"].get(f"{port}/tcp")
+        if not bindings:
+            raise StackError(f"{part} does not publish its port {port}: see docker-compose.yml")
+        return bindings[0]["HostIp"], int(bindings[0]["HostPort"])
+
+    def listed(self) -> list[Listed]:
+        """What the engine says of each, in one question."""
+        rows: list[dict[str, Any]] = self._client.api.containers(all=True, filters=ours())
+        return [Listed(row["Labels"][PART], row["State"]) for row in rows]
+
+    def states(self) -> dict[str, PartState]:
+        """The state of each part of the stack; one whose container is gone is down."""
+        seen = {each.part: _state(each.status) for each in self.listed()}
+        return {part: seen.get(part, "down") for part in PARTS}
+
+    def kill(self, part: str) -> None:
+        """SIGKILL, and return when it is gone; a paused one, too."""
+        container = self[part]
+        if self._status(part) in ("running", "paused"):
+            container.kill()
+        self._wait(part, lambda: self._status(part) == "exited", "outlived SIGKILL")
+
+    def stop(self, part: str) -> None:
+        """Ask it to end; the engine kills it when it takes long."""
+        self[part].stop(timeout=STOP_S)
+
+    def start(self, part: str) -> None:
+        """Start it; it may not be ready yet."""
+        self[part].start()
+
+    def pause(self, part: str) -> None:
+        """Freeze all of it."""
+        if self._status(part) == "running":
+            self[part].pause()
+
+    def resume(self, part: str) -> None:
+        """Let it go on."""
+        if self._status(part) == "paused":
+            self[part].unpause()
+
+    def ended(self, part: str) -> bool:
+        """Whether it runs no more."""
+        return self._status(part) in ("exited", "dead")
+
+    def hang_up(self, part: str) -> None:
+        """SIGHUP."""
+        self[part].kill(signal="SIGHUP")
+
+    def ask(self, part: str, *command: str) -> str:
+        """What a command in the container says, on stdout and stderr."""
+        code, said = self[part].exec_run(list(command))
+        text = _text(said).strip()
+        if code:
+            raise StackError(f"{shlex.join(command)} in {part} ended with {code}: {text}")
+        return text
+
+    def log_since(self, part: str, last: str) -> list[tuple[str, str]]:
+        """Lines of its log with their times, those after `last`; with no time, only the last."""
+        options: dict[str, Any] = {"since": _epoch_s(last)} if last else {"tail": 1}
+        text = _text(self[part].logs(timestamps=True, **options))
+        rows = (line.partition(" ") for line in text.splitlines())
+        return [(when, line) for when, _, line in rows if when > last]
+
+    def last_lines(self, part: str, count: int) -> list[str]:
+        """The end of its log."""
+        return last_lines(self[part], count)
+
+    def _status(self, part: str) -> str:
+        container = self[part]
+        container.reload()
+        return str(container.status)
+
+    def _wait(self, part: str, reached: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + GONE_S
+        while not reached():
+            if time.monotonic() > deadline:
+                raise StackError(f"{part} {otherwise}")
+            time.sleep(POLL_S)
+
+
+def ours() -> dict[str, str | list[str] | bool]:
+    """What the engine filters by to list the containers of our lab."""
+    return {"label": [PART, f"{PROJECT}={project()}"]}
+
+
+def last_lines(container: Container, count: int) -> list[str]:
+    """The end of a container's log."""
+    return _text(container.logs(tail=count)).splitlines()
+
+
+def _text(said: bytes | Iterator[bytes]) -> str:
+    return (said if isinstance(said, bytes) else b"".join(said)).decode(errors="replace")
+
+
+def _state(status: str) -> PartState:
+    if status == "paused":
+        return "paused"
+    return "up" if status == "running" else "down"
+
+
+def _epoch_s(stamp: str) -> float:
+    """Seconds since the epoch, rounded down to a second: what is older is left out afterwards."""
+    return float(time.mktime(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone)

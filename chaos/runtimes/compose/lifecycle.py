@@ -1,0 +1,92 @@
+"""`make up` and `make down`: docker-compose.yml brought up until it is healthy, or removed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from chaos.model import StackError
+from chaos.runtimes.compose.containers import PART, last_lines, ours, project
+from chaos.runtimes.compose.engine import engine
+from chaos.runtimes.topology import ROOT
+
+ENV, OFFLINE = ROOT / ".env", ROOT / "offline" / "images.env"
+SOCKET = Path("/var/run/docker.sock")
+READY_S = 180
+LOG_LINES = 8
+
+
+def bring_up(*, observability: bool, offline: bool, locust_workers: int) -> None:
+    """Build our images, start everything, and return when all of it is healthy.
+
+    Raises:
+        StackError: something is ill; the message says what, with the end of its log.
+    """
+    profiles = ["obs", *([] if offline else ["grafana"])] if observability else []
+    with engine() as client:
+        _make_runs_folder()
+        command = ["up", "--detach", "--build", "--remove-orphans"]
+        command += [
+            "--wait",
+            f"--wait-timeout={READY_S}",
+            f"--scale=locust-worker={locust_workers}",
+        ]
+        if _compose(command, profiles, offline=offline):
+            raise StackError("\n".join(["the lab did not come up", *_ill(client)]))
+
+
+def take_down() -> None:
+    """Remove every container, network and volume of the lab; images stay."""
+    with engine():
+        command = ["down", "--volumes", "--remove-orphans", "--timeout=5"]
+        if _compose(command, ["obs", "grafana"], offline=False):
+            raise StackError("the lab could not be removed whole; Docker says why above")
+
+
+def _compose(arguments: Sequence[str], profiles: Sequence[str], *, offline: bool) -> int:
+    """Run `docker compose`, with what it says on stderr; its exit code."""
+    docker_command = shutil.which("docker")
+    if docker_command is None:
+        raise StackError("there is no `docker` command: install Docker with its Compose plugin")
+    files = [ENV, OFFLINE] if offline else [ENV]
+    command = [docker_command, "compose", "--project-directory", str(ROOT)]
+    command += [word for file in files for word in ("--env-file", str(file))]
+    environment = {**os.environ, **_of_this_machine(), "COMPOSE_PROFILES": ",".join(profiles)}
+    return subprocess.run(
+        [*command, *arguments], env=environment, stdout=sys.stderr, check=False
+    ).returncode
+
+
+def _of_this_machine() -> Mapping[str, str]:
+    """Who the lab's container must be to write runs as we would, and to reach the engine."""
+    found = {"COMPOSE_PROJECT_NAME": project(), "LAB_USER": f"{os.getuid()}:{os.getgid()}"}
+    if SOCKET.exists():
+        found["DOCKER_GROUP"] = str(SOCKET.stat().st_gid)
+    if bundle := os.environ.get("CA_BUNDLE") or os.environ.get("SSL_CERT_FILE"):
+        found["CA_BUNDLE"] = bundle
+    return found
+
+
+def _make_runs_folder() -> None:
+    """Docker would make it for root."""
+    (ROOT / "reports" / "runs").mkdir(parents=True, exist_ok=True)
+
+
+def _ill(client: docker.DockerClient) -> list[str]:
+    """Each container that is not as it should be, with the end of what it said."""
+    told = []
+    for container in client.containers.list(all=True, filters=ours()):
+        state: Mapping[str, Any] = container.attrs["State"]
+        health = state.get("Health", {}).get("Status", "healthy")
+        if state["Status"] == "running" and health == "healthy":
+            continue
+        told.append(f"{container.labels[PART]}: {state['Status']}, {health}")
+        told += [f"  {line}" for line in last_lines(container, LOG_LINES)]
+    return told or ["Docker says why above"]

@@ -1,0 +1,36 @@
+"""The settings of an arm, as a file in a volume that web and worker read when they start.
+
+A restart with another file takes a second; containers made anew would take several, and lose their
+logs and addresses.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+from docker.models.containers import Container
+
+from chaos.model import Settings, StackError
+from chaos.runtimes.topology import PREFIX
+
+FOLDER, NAME = "/etc/shortener", "settings.env"
+
+
+def write_settings(container: Container, settings: Settings) -> None:
+    """Replace the file, through any container that has the volume."""
+    lines = [f"{PREFIX}{name}={_quoted(value)}\n" for name, value in sorted(settings.items())]
+    content = "".join(lines).encode()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo(NAME)
+        entry.size, entry.mode = len(content), 0o644
+        archive.addfile(entry, io.BytesIO(content))
+    if not container.put_archive(FOLDER, packed.getvalue()):
+        raise StackError(f"the settings could not be written to {FOLDER}/{NAME}")
+
+
+def _quoted(value: str) -> str:
+    if "'" in value or "\n" in value:
+        raise StackError(f"a setting of a lab in containers cannot hold a quote: {value!r}")
+    return f"'{value}'"

@@ -1,0 +1,188 @@
+"""The stack as containers: what may be done to them, and what is known of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from chaos.model import Endpoints, Link, LinkState, PartDied, Settings, StackError, State, Undo
+from chaos.runtimes import postgres, probes
+from chaos.runtimes.compose.containers import Containers
+from chaos.runtimes.compose.settings_file import write_settings
+from chaos.runtimes.emptied import empty_cache
+from chaos.runtimes.parts import concurrently
+from chaos.runtimes.topology import (
+    LINKS,
+    NO_SUCH_PAGE,
+    PARTS,
+    SHORTENER,
+    WEB,
+    concerned,
+    is_ready,
+)
+from chaos.runtimes.trouble import TAIL_LINES
+from chaos.toxics import Toxics, ToxicsError
+
+READY_S = 30.0
+POLL_S = 0.02
+CHECK_EVERY_S = 0.25  # each look at the containers costs the engine some milliseconds
+IN_A_ROW = 6  # good answers through nginx, so that each of its web processes gave some
+
+
+class ComposeStack:
+    """The containers of a running lab."""
+
+    can = frozenset({"kill", "pause", "toxic"})
+
+    def __init__(self, containers: Containers, endpoints: Endpoints, folder: Path) -> None:
+        """`folder` is where other processes may work; it is for the caller to remove."""
+        self._containers = containers
+        self._addresses = containers.addresses()
+        self._folder = folder
+        self._settings: Settings | None = None
+        self._killed: set[str] = set()
+        self._looked_s = 0.0
+        self.endpoints = endpoints
+        self._toxics = Toxics(endpoints.toxiproxy)
+        self.versions: Mapping[str, str] = {}
+
+    def configure(self, settings: Settings) -> None:
+        """Restart web, and the worker if this concerns it, with these settings and no cache."""
+        known = self._settings
+        parts = SHORTENER if known is None else concerned(known, settings)
+        self._settings = None  # until they are in force, nobody knows
+        concurrently(*(partial(self._containers.stop, part) for part in parts))
+        empty_cache(self.endpoints.redis)
+        write_settings(self._containers[WEB[0]], settings)
+        concurrently(*(partial(self._start, part) for part in parts))
+        self._greet_web()
+        self._settings = dict(settings)
+
+    def kill(self, part: str) -> None:
+        """SIGKILL; the container stays down until `start`."""
+        self._known(part)
+        self._killed.add(part)
+        self._containers.kill(part)
+
+    def pause(self, part: str) -> None:
+        """Freeze the container, until `resume`."""
+        self._known(part)
+        self._containers.pause(part)
+
+    def resume(self, part: str) -> None:
+        """Let the container go on."""
+        self._known(part)
+        self._containers.resume(part)
+
+    def start(self, part: str) -> None:
+        """Start a part that was killed, and return when it is ready."""
+        self._known(part)
+        self._start(part)
+        if part in (*WEB, "nginx"):
+            self._greet_web()
+
+    def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
+        """Put a toxic on a link; the toxic is there when this returns."""
+        return self._toxics.add(link, kind, stream, attributes)
+
+    def cut(self, link: Link) -> Undo:
+        """Close a link: connections break, new ones are refused."""
+        return self._toxics.cut(link)
+
+    def state(self) -> State:
+        """Every part and link as it is now; without Toxiproxy no link lets anything through."""
+        parts = self._containers.states()
+        return State(parts, self._links() if parts["toxiproxy"] == "up" else _closed())
+
+    def heal(self) -> None:
+        """Open every link, remove every toxic, resume what is paused, start what is down."""
+        states = self._containers.states()
+        down = [part for part, state in states.items() if state == "down"]
+        concurrently(*(partial(self._containers.resume, part) for part in states))
+        concurrently(*(partial(self._start, part) for part in down if part not in SHORTENER))
+        self._toxics.reset()
+        concurrently(*(partial(self._start, part) for part in down if part in SHORTENER))
+        concurrently(*(partial(self._wait_until_ready, part) for part in states))
+        self._greet_web()
+
+    def check(self) -> None:
+        """Raise `PartDied` if a container ended that nobody killed."""
+        if time.monotonic() - self._looked_s < CHECK_EVERY_S:
+            return
+        self._looked_s = time.monotonic()
+        for part, state in self._containers.states().items():
+            if state == "down" and part not in self._killed:
+                raise PartDied(part, self._last_lines(part))
+
+    def workdir(self, name: str) -> Path:
+        """A folder for another process."""
+        folder = self._folder / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def read_versions(self) -> None:
+        """Ask every part what it is."""
+        self.versions = {
+            "postgres": str(postgres.fetch(self._addresses["primary"], "SHOW server_version")),
+            "redis": probes.redis_version(self._addresses["redis"]),
+            "nginx": self._containers.ask("nginx", "nginx", "-v").rpartition("/")[2],
+            "toxiproxy": probes.toxiproxy_version(self._addresses["toxiproxy"]),
+            "python": self._containers.ask(WEB[0], "python", "-V").removeprefix("Python "),
+        }
+
+    # --- containers ----------------------------------------------------------------------------
+
+    def _known(self, part: str) -> None:
+        if part not in PARTS:
+            raise StackError(f"there is no part {part}: {', '.join(PARTS)}")
+
+    def _start(self, part: str) -> None:
+        self._containers.start(part)
+        self._wait_until_ready(part)
+        self._killed.discard(part)
+
+    def _wait_until_ready(self, part: str) -> None:
+        def ready() -> bool:
+            if is_ready(part, self._addresses[part]):
+                return True
+            if self._containers.ended(part):
+                raise self._trouble(part, "ended before it was ready")
+            return False
+
+        self._wait(part, ready, "was ready")
+
+    def _greet_web(self) -> None:
+        """A web container that was started may have another address: nginx must ask for it anew."""
+        self._containers.hang_up("nginx")
+        self._wait("nginx", self._passes_on, "passed on requests")
+
+    def _passes_on(self) -> bool:
+        """Whether every one of some requests in a row found its way to a web process."""
+        nginx = self._addresses["nginx"]
+        return all(probes.http_status(nginx, NO_SUCH_PAGE) == 404 for _ in range(IN_A_ROW))
+
+    def _wait(self, part: str, reached: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + READY_S
+        while not reached():
+            if time.monotonic() > deadline:
+                raise self._trouble(part, f"took more than {READY_S:g} s until it {what}")
+            time.sleep(POLL_S)
+
+    def _trouble(self, part: str, what: str) -> StackError:
+        lines = "".join(f"\n  {line}" for line in self._last_lines(part))
+        return StackError(f"{part} {what}; its log ends:{lines}")
+
+    def _last_lines(self, part: str) -> Sequence[str]:
+        return self._containers.last_lines(part, TAIL_LINES)
+
+    def _links(self) -> Mapping[str, LinkState]:
+        try:
+            return self._toxics.links()
+        except ToxicsError:  # it was killed or paused just now
+            return _closed()
+
+
+def _closed() -> Mapping[str, LinkState]:
+    return {link: LinkState(open=False, toxics=()) for link in LINKS}
