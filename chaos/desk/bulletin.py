@@ -1,0 +1,44 @@
+"""What a run tells of itself while it goes, checked as it comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from chaos.desk.refused import Refused
+
+
+@dataclass(frozen=True)
+class Bulletin:
+    """Which run it is, what it is at, its faults in force, and its load generator's figures."""
+
+    run: str
+    experiment: str
+    what: str
+    faults: Sequence[Mapping[str, str]]  # name, since
+    metrics: str
+
+
+def bulletin(said: Mapping[str, Any]) -> Bulletin:
+    """A bulletin from JSON.
+
+    Raises:
+        Refused: it is not one, or Prometheus could not read its figures.
+    """
+    try:
+        faults = [{"name": str(f["name"]), "since": str(f["since"])} for f in said["faults"]]
+        run, experiment, what, metrics = (
+            str(said[name]) for name in ("run", "experiment", "what", "metrics")
+        )
+        list(text_string_to_metric_families(metrics))
+    except (KeyError, TypeError) as lacking:
+        why = f"a bulletin has run, experiment, what, faults and metrics: {lacking!r}"
+        raise Refused(HTTPStatus.BAD_REQUEST, why) from lacking
+    except ValueError as wrong:
+        why = f"the figures are not in Prometheus's text format: {wrong}"
+        raise Refused(HTTPStatus.BAD_REQUEST, why) from wrong
+    return Bulletin(run, experiment, what, faults, metrics)
