@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "chaos.injection": ("chaos.model", "chaos.record"),
     "chaos.run": ("chaos.model", "chaos.record", "chaos.injection"),
     "chaos": ("chaos", "reports"),
+    "dashboards": ("dashboards",),
     "reports": ("chaos.model", "chaos.evidence", "reports"),
     "scenarios": ("chaos.model", "scenarios"),
     "stack": ("stack",),
@@ -50,7 +51,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {
 def modules() -> list[Path]:
     return [
         path
-        for package in ("chaos", "reports", "scenarios", "stack")
+        for package in ("chaos", "dashboards", "reports", "scenarios", "stack")
         for path in sorted((ROOT / package).rglob("*.py"))
     ]
 
