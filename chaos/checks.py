@@ -205,6 +205,35 @@ def _origin_counts(segment: Segment) -> tuple[int, int, int]:
     return counted.postgres_origin_queries, counted.app_origin_queries, len(segment.origin)
 
 
+def nobody_else_used_the_lab(evidence: Evidence) -> Finding:
+    """The web processes answered what the generator sent, and no one else's requests.
+
+    A request that got no answer, or a gateway's, may have reached them or not; what a web process
+    had counted when it was killed is unknown. Beyond that the counts must be equal.
+    """
+    segments = [*evidence.control, *evidence.segments]
+    spans = [_requests_due(segment) for segment in segments]
+    strange = [
+        f"{segment.arm}: {segment.counted.web_requests} answered, {least} to {most} due"
+        for segment, (least, most) in zip(segments, spans, strict=True)
+        if not least <= segment.counted.web_requests <= most
+    ]
+    answered = sum(segment.counted.web_requests for segment in segments)
+    unsure = sum(most - least for least, most in spans)
+    fine = f"{answered} requests answered, of which {unsure} could be another's"
+    alone = bool(evidence.segments) and not strange
+    return _guard("nobody else used the lab", alone, "; ".join(strange) or fine)
+
+
+def _requests_due(segment: Segment) -> tuple[int, int]:
+    """The least and the most requests that the web processes should have counted."""
+    requests = segment.requests
+    never_sent = (requests.outcome == "fail") & (requests.status == 0)
+    unsure = (requests.outcome == "unknown") | (requests.status >= 500)
+    most = segment.generator.sent - int(never_sent.sum())
+    return (0 if segment.counted.web_starts else most - int(unsure.sum())), most
+
+
 def enough_expiries(evidence: Evidence) -> Finding:
     """Every arm repeated the failure as often as the mode promises."""
     count: dict[str, int] = dict.fromkeys(evidence.plan["arms"], 0)
@@ -243,6 +272,7 @@ RUN_CHECKS: Sequence[Check] = (
     faults_are_proven,
     generator_was_on_time,
     counters_agree,
+    nobody_else_used_the_lab,
     enough_expiries,
     clicks_are_exact,
 )

@@ -90,8 +90,10 @@ def read_evidence(path: Path) -> Evidence:
             clicks=_clicks(path, events),
             trouble=_trouble(events),
         )
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise Damaged(path, f"its plan or events lack {error}") from error
+    except TypeError as error:
+        raise Damaged(path, f"was written by another version of linkstorm: {error}") from error
 
 
 def _trouble(events: Sequence[Event]) -> str | None:

@@ -23,9 +23,7 @@ Strings = NDArray[np.str_]
 Undo = Callable[[], None]
 Settings = Mapping[str, str]
 Link = Literal["cache", "primary", "replica", "queue", "worker-primary", "replication"]
-PartName = Literal[
-    "primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker"
-]
+PartName = Literal["primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker"]
 Curve = Literal["steady", "ramp", "step", "viral"]
 
 CONTROL = "control"
@@ -313,11 +311,16 @@ class Generator:
 
 @dataclass(frozen=True)
 class Counters:
-    """Totals read at rest on both sides of a segment: each side's count of origin queries."""
+    """Totals read at rest on both sides of a segment: what the databases and the app counted.
+
+    A web process that is killed takes its count with it: then `web_requests` lacks some.
+    """
 
     postgres_origin_queries: int
     app_origin_queries: int
     redis_commands: int
+    web_requests: int  # answered by the web processes, whoever sent them
+    web_starts: int  # of web processes
 
 
 @dataclass(frozen=True)
@@ -371,7 +374,7 @@ class Clicks:
 
 @dataclass(frozen=True)
 class ReadBack:
-    """The final state of the primary: (click id, code) of every click, and each link's total."""
+    """What the primary holds of some links: (click id, code) of each click, each link's total."""
 
     clicks: Sequence[tuple[str, str]]
     totals: Mapping[str, int]
@@ -569,5 +572,5 @@ class Observer(Protocol):
     def counters(self) -> Counters:
         """Totals so far, once nothing is in flight any more."""
 
-    def read_back(self) -> ReadBack:
-        """What the primary holds, once the click queue has drained."""
+    def read_back(self, codes: Sequence[str]) -> ReadBack:
+        """What the primary holds of these links, once the click queue has drained."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from chaos.record import Writer
 
 SAMPLE_PERIOD_S = 0.1
 METRICS_EVERY = 3
+NO_PAGE = "other"  # the route of requests for what there is not: the lab's own look for nginx
 REST_TIMEOUT_S = 15.0
 REST_POLL_S = 0.02
 HTTP_TIMEOUT_S = 5.0
@@ -35,6 +36,8 @@ ORIGIN_CALLS = """
     WHERE query LIKE '%/* origin */%' AND query NOT LIKE '%pg_stat_statements%'
 """
 T = TypeVar("T")
+
+CLICKS = "SELECT click_id, code FROM clicks WHERE code = ANY(%s)"
 
 LAG = """
     SELECT coalesce(max(pg_wal_lsn_diff(sent_lsn, replay_lsn)), 0)::float8,
@@ -75,6 +78,7 @@ class Eyes:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        self._webs = {name: _Lives() for name in stack.endpoints.web}
         self._local = threading.local()
         self._opened: list[Any] = []
         self.cheap: list[Callable[[], Mapping[str, float]]] = [
@@ -120,15 +124,17 @@ class Eyes:
             StackError: something is still in flight after 15 s.
         """
         with self._sources():
-            self._wait("a look-up is still under way", lambda: self._in_flight() == 0)
+            self._wait("a request is still under way", lambda: self._in_flight() == 0)
             return Counters(
                 postgres_origin_queries=self._origin_calls(),
                 app_origin_queries=self._app_origin_queries(),
                 redis_commands=self._redis_commands(),
+                web_requests=sum(self._requests_of(name) for name in self._stack.endpoints.web),
+                web_starts=sum(web.starts for web in self._webs.values()),
             )
 
-    def read_back(self) -> ReadBack:
-        """Rows of the click table and the links' own totals, once the queue has drained.
+    def read_back(self, codes: Sequence[str]) -> ReadBack:
+        """Clicks on these links and the links' own totals, once the queue has drained.
 
         Raises:
             StackError: the queue has not drained after 15 s.
@@ -136,8 +142,7 @@ class Eyes:
         with self._sources():
             self._wait("the click queue has not drained", lambda: self._unsettled_clicks() == 0)
             database = self._database(self._stack.endpoints.primary)
-            clicks = database.execute("SELECT click_id, code FROM clicks").fetchall()
-            codes = [row[0] for row in database.execute("SELECT code FROM links").fetchall()]
+            clicks = database.execute(CLICKS, [list(codes)]).fetchall()
             return ReadBack(clicks, {code: self._total(code) for code in codes})
 
     @contextmanager
@@ -166,7 +171,19 @@ class Eyes:
         return sum(_sum(page, metric) for page in pages for metric in metrics)
 
     def _in_flight(self) -> float:
-        return self._each_web("shortener_fills_in_flight", "shortener_origin_queries_in_flight")
+        return self._each_web(
+            "shortener_fills_in_flight",
+            "shortener_origin_queries_in_flight",
+            "shortener_requests_in_flight",
+        )
+
+    def _requests_of(self, name: str) -> int:
+        """Requests that a web process has answered in all its lives, as far as they were seen."""
+        page = self._metrics(self._stack.endpoints.web[name])
+        answered = _sum(page, "shortener_requests_total")
+        nothing = _sum(page, "shortener_requests_total", route=NO_PAGE)
+        started_s = _sum(page, "process_start_time_seconds")
+        return self._webs[name].saw(started_s, int(answered - nothing))
 
     def _app_origin_queries(self) -> int:
         return int(self._each_web("shortener_origin_queries_total"))
@@ -229,6 +246,24 @@ class Eyes:
             setattr(self._local, name, connection)
         own: T = getattr(self._local, name)
         return own
+
+
+class _Lives:
+    """A counter of a process over all its lives: each one begins at nothing."""
+
+    def __init__(self) -> None:
+        self.starts = 0
+        self._started_s = 0.0
+        self._earlier = self._now = 0
+
+    def saw(self, started_s: float, count: int) -> int:
+        """Note what it says now; the count of all lives, without what a life's end took along."""
+        if started_s != self._started_s:
+            self.starts += 1
+            self._started_s = started_s
+            self._earlier += self._now
+        self._now = count
+        return self._earlier + self._now
 
 
 def _asked_by_web(command: str) -> bool:

@@ -97,8 +97,9 @@ def run(order: Order, lab: Lab, directory: Path, progress: Progress) -> None:
         with lab.runtime.up(order.settings_of(order.experiment.naive), writer.logs) as stack:
             writer.event("up", versions=dict(stack.versions))
             with lab.load(stack, directory) as load, lab.observe(stack, writer) as observer:
-                _Run(order, stack, load, observer, writer, progress, lab.clock).all_segments()
-                writer.read_back(observer.read_back())
+                run = _Run(order, stack, load, observer, writer, progress, lab.clock)
+                run.all_segments()
+                writer.read_back(observer.read_back(run.codes))
         writer.event("finished")
     except (PartDied, StackError) as error:
         writer.event("trouble", why=str(error))
@@ -134,6 +135,7 @@ class _Run:
         self.progress = progress
         self.clock = clock
         self.number = 0
+        self.codes: Sequence[str] = ()
 
     def all_segments(self) -> None:
         """The control without faults, then each round with its arms in a fresh order."""
@@ -184,10 +186,10 @@ class _Run:
 
     def _prepare(self) -> None:
         """Create the links, once; follow each, so that a segment starts from a full cache."""
-        codes = self.load.prepare(self.order.experiment.traffic)
+        self.codes = self.load.prepare(self.order.experiment.traffic)
         if self.number == 1:
-            self.writer.event("links", codes=list(codes))
-        self.writer.event("primed", follows=len(codes))
+            self.writer.event("links", codes=list(self.codes))
+        self.writer.event("primed", follows=len(self.codes))
 
     def _answers(self, deadline_s: float) -> Generator:
         """Wait until every answer is in, with an eye on every part."""

@@ -90,6 +90,7 @@ class World:
     running: bool = False
     logs: Path = Path()
     origin_queries: int = 0
+    answered: int = 0
     redis_commands: float = 0.0
     clicks: list[tuple[str, str]] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)
@@ -407,6 +408,7 @@ class FakeLoad:
     ) -> None:
         world = self.world
         world.origin_queries += len(queries)
+        world.answered += len(answers) + world.has("somebody else")
         times = sorted([a.intended_s for a in answers] + [q.stored_s for q in queries] * 2)
         for tick in range(int(span_s * 10)):
             t_s = from_s + tick / 10
@@ -426,11 +428,15 @@ class FakeObserver:
         world.samples.clear()
         missed = world.segments if world.has("Postgres miscounts") else 0
         return Counters(
-            world.origin_queries - missed, world.origin_queries, int(world.redis_commands)
+            postgres_origin_queries=world.origin_queries - missed,
+            app_origin_queries=world.origin_queries,
+            redis_commands=int(world.redis_commands),
+            web_requests=world.answered,
+            web_starts=2,
         )
 
-    def read_back(self) -> ReadBack:
-        clicks = list(self.world.clicks)
+    def read_back(self, codes: Sequence[str]) -> ReadBack:
+        clicks = [(click_id, code) for click_id, code in self.world.clicks if code in codes]
         if self.world.has("click lost"):
             clicks.pop()
         if self.world.has("click doubled"):

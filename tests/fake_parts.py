@@ -41,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
 def answering(answer: Callable[[str, str], bool]) -> Iterator[str]:
     """The address under which `answer(kind, name)` says of each request whether it is answered."""
     with _Server(("127.0.0.1", 0), _Handler) as server:
-        server.answer = answer  # type: ignore[method-assign]
+        server.answer = answer
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         try:

@@ -63,6 +63,31 @@ def failing_control(evidence: Evidence) -> Evidence:
     return replace(evidence, control=[replace(control, requests=requests)])
 
 
+def answered(more: int) -> Callable[[Evidence], Evidence]:
+    def change(segment: Segment) -> Segment:
+        seen = segment.counted.web_requests + more
+        return replace(segment, counted=replace(segment.counted, web_requests=seen))
+
+    return first_segment(change)
+
+
+def one_more_answered(segment: Segment) -> Segment:
+    counted = segment.counted
+    return replace(segment, counted=replace(counted, web_requests=counted.web_requests + 1))
+
+
+def never_answered(segment: Segment) -> Segment:
+    """The first request got no answer, and nobody knows whether it arrived."""
+    return with_first_request(segment, "unknown", 0)
+
+
+def with_first_request(segment: Segment, outcome: str, status: int) -> Segment:
+    requests = segment.requests
+    outcomes, statuses = requests.outcome.astype("U8"), requests.status.copy()
+    outcomes[0], statuses[0] = outcome, status
+    return replace(segment, requests=replace(requests, outcome=outcomes, status=statuses))
+
+
 MUTANTS: dict[str, tuple[c.Check, Callable[[Evidence], Evidence]]] = {
     "trouble": (c.ran_to_its_end, lambda e: replace(e, trouble="web-1 died")),
     "no segments on record": (c.record_is_whole, lambda e: replace(e, segments=[])),
@@ -88,6 +113,28 @@ MUTANTS: dict[str, tuple[c.Check, Callable[[Evidence], Evidence]]] = {
     "the app counts one more": (c.counters_agree, counted(app_origin_queries=10**6)),
     "a line of the app's log is gone": (c.counters_agree, first_segment(without_log_line)),
     "no counters at all": (c.counters_agree, lambda e: replace(e, segments=[])),
+    "a request more than was sent": (c.nobody_else_used_the_lab, answered(+1)),
+    "a request that web never saw": (c.nobody_else_used_the_lab, answered(-1)),
+    "a request more than web can have seen": (
+        c.nobody_else_used_the_lab,
+        lambda e: answered(+1)(first_segment(never_answered)(e)),
+    ),
+    "two requests less than web must have seen": (
+        c.nobody_else_used_the_lab,
+        lambda e: answered(-2)(first_segment(never_answered)(e)),
+    ),
+    "a request more although a web process was killed": (
+        c.nobody_else_used_the_lab,
+        lambda e: answered(+1)(counted(web_starts=1)(e)),
+    ),
+    "a stranger in the control": (
+        c.nobody_else_used_the_lab,
+        lambda e: replace(e, control=[*map(one_more_answered, e.control)]),
+    ),
+    "nobody at all used the lab": (
+        c.nobody_else_used_the_lab,
+        lambda e: replace(e, segments=[], control=[]),
+    ),
     "too few expiries": (c.enough_expiries, lambda e: replace(e, segments=e.segments[:6])),
     "no arms": (
         c.enough_expiries,
@@ -111,6 +158,22 @@ def test_every_check_of_a_run_has_its_mutants_and_passes_without_them(sound: Evi
 def test_a_seeded_violation_is_seen(sound: Evidence, name: str) -> None:
     check, mutate = MUTANTS[name]
     assert check(mutate(sound)).verdict is not Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "counted_more"),
+    [("unknown", 0, 0), ("unknown", 0, -1), ("fail", 502, 0), ("fail", 502, -1), ("fail", 0, -1)],
+)
+def test_a_request_that_may_not_have_arrived_is_no_sign_of_somebody_else(
+    sound: Evidence, outcome: str, status: int, counted_more: int
+) -> None:
+    doubtful = first_segment(lambda s: with_first_request(s, outcome, status))(sound)
+    assert c.nobody_else_used_the_lab(answered(counted_more)(doubtful)).verdict is Verdict.PASS
+
+
+def test_what_a_killed_web_process_had_counted_is_not_missed(sound: Evidence) -> None:
+    killed = counted(web_starts=1)(answered(-50)(sound))
+    assert c.nobody_else_used_the_lab(killed).verdict is Verdict.PASS
 
 
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))

@@ -57,7 +57,7 @@ def segment(
             {"redis_commands": times}, {"redis_commands": (times - 10) * rate_per_s * calm}
         ),
         generator=Generator(count, count, 0, 0, 0.1, 1.0),
-        counted=Counters(len(read), len(read), 0),
+        counted=Counters(len(read), len(read), 0, 0, 0),
     )
 
 

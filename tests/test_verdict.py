@@ -54,6 +54,7 @@ def test_a_full_run_holds_xfetch_to_its_law(tmp_path: Path) -> None:
         ("generator late", Verdict.INVALID, "the generator was on time"),
         ("record truncated", Verdict.INVALID, "every request sent is on record"),
         ("Postgres miscounts", Verdict.INVALID, "Postgres and the app count the same"),
+        ("somebody else", Verdict.INVALID, "nobody else used the lab"),
         ("part dies", Verdict.INVALID, "the run came to its end"),
         ("requests fail", Verdict.FAIL, "no arm fails a request"),
         ("click lost", Verdict.FAIL, "every acknowledged click is counted exactly once"),

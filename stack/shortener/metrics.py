@@ -6,6 +6,7 @@ A prometheus_client counter and histogram cost more time a redirect than everyth
 from __future__ import annotations
 
 import platform
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from prometheus_client.registry import Collector
 
 from stack.shortener import __version__
 
+_STARTED_S = time.time()
 _BOUNDS_S = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0),
@@ -193,6 +195,12 @@ def build_info(fill: str = "") -> Metric:
     """What runs here, as labels; the worker fills no cache."""
     labels = {"version": __version__, "python": platform.python_version(), "fill": fill}
     return InfoMetricFamily("shortener_build", "Version of the process and its fill", labels)
+
+
+def started() -> Metric:
+    """When the process started: with it, its counters started again."""
+    about = "Start of the process, in seconds since 1970"
+    return GaugeMetricFamily("process_start_time_seconds", about, value=_STARTED_S)
 
 
 class _Families(Collector):

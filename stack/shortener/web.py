@@ -17,7 +17,7 @@ from stack.shortener.db import Database
 from stack.shortener.fills import Parts, by_name
 from stack.shortener.links import STATEMENTS, Links
 from stack.shortener.log import log
-from stack.shortener.metrics import Metrics, build_info
+from stack.shortener.metrics import Metrics, build_info, started
 from stack.shortener.origin import LOOK_UP, Origin
 from stack.shortener.pools import pools
 from stack.shortener.probes import PATHS, Probes
@@ -109,3 +109,4 @@ class _Web:
         yield from self._metrics.families()
         yield from pools(self._replica, self._primary)
         yield build_info(self._fill_name)
+        yield started()

@@ -21,7 +21,7 @@ from stack.shortener import asgi
 from stack.shortener.db import Database, DatabaseUnavailable
 from stack.shortener.lag import Lag
 from stack.shortener.log import log
-from stack.shortener.metrics import build_info, total
+from stack.shortener.metrics import build_info, started, total
 from stack.shortener.pools import pools
 from stack.shortener.probes import Probes
 from stack.shortener.redis_client import connect
@@ -159,6 +159,7 @@ async def run(settings: WorkerSettings) -> None:
         yield from lag.families()
         yield from pools(primary)
         yield build_info()
+        yield started()
 
     working = asyncio.create_task(_work(primary, worker, settings.name))
     watching = asyncio.create_task(lag.watch())
