@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +31,6 @@ from chaos.rundirs import ROOT, RUNS, new_run_dir, shown
 from chaos.verdict import judge as judge_evidence
 
 EXIT_OF = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INVALID: 3}
-CHECK_PERIOD_S = 0.2
 USAGE, INVALID, INTERRUPTED = 2, 3, 130
 
 app = typer.Typer(
@@ -169,22 +167,19 @@ def locust(
     ] = None,
     locust_port: Annotated[int, typer.Option(help="The port of the Locust web UI.")] = 8089,
     setting: SetOption = None,
+    runs: Annotated[Path, typer.Option(help="Where run directories go.")] = RUNS,
 ) -> None:
-    """Bring the stack up with the Locust web UI beside it, until Ctrl-C."""
-    from chaos.load import locust_web_ui
-    from chaos.runtimes.embedded import Embedded
+    """Play: the stack with the Locust web UI and the Chaos page beside it, until Ctrl-C."""
+    from chaos.playground import play
 
-    directory = new_run_dir("playground")
+    directory = new_run_dir("playground", runs)
     try:
         settings = _overrides(setting or [])
-        with (
-            Embedded(port=port).up(settings, directory / "logs") as stack,
-            locust_web_ui(stack, directory, locust_port) as locust,
-        ):
-            _say_what_is_up(stack, locust, directory)
-            while True:
-                stack.check()
-                time.sleep(CHECK_PERIOD_S)
+
+        def ready(stack: Stack, page: str) -> None:
+            _say_what_is_up(stack, page, directory)
+
+        play(settings, directory, ready, port=port, locust_port=locust_port)
     except experiments.Unknown as unknown:
         _fail(str(unknown), USAGE)
     except (StackError, PartDied) as error:
@@ -197,6 +192,7 @@ def _say_what_is_up(stack: Stack, locust: str, directory: Path) -> None:
     typer.echo(
         f"shortener   {stack.endpoints.url}\n"
         f"Locust      {locust}\n"
+        f"Chaos       {locust}/chaos\n"
         f"Toxiproxy   {stack.endpoints.toxiproxy}\n"
         f"Postgres    {stack.endpoints.primary} (primary), {stack.endpoints.replica} (replica)\n"
         f"Redis       {stack.endpoints.redis}\n"

@@ -44,8 +44,12 @@ def locust(stack: Stack, directory: Path) -> Iterator[Locust]:
 
 
 @contextmanager
-def locust_web_ui(stack: Stack, directory: Path, port: int) -> Iterator[str]:
+def locust_web_ui(
+    stack: Stack, directory: Path, port: int, environment: Mapping[str, str]
+) -> Iterator[str]:
     """Locust with its web page for a person to drive it; the address once the page is there.
+
+    The environment tells it where the desk is, for the Chaos page.
 
     Raises:
         StackError: the port is taken.
@@ -55,7 +59,7 @@ def locust_web_ui(stack: Stack, directory: Path, port: int) -> Iterator[str]:
         raise StackError(f"port {port} is taken; choose another one with --locust-port")
     url = f"http://127.0.0.1:{port}"
     page = ["--web-host", "127.0.0.1", "--web-port", str(port)]
-    process = _started(stack, directory, page, {})
+    process = _started(stack, directory, page, environment)
     try:
         _wait_for_page(process, url, directory / "logs" / "load.log")
         yield url

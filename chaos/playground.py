@@ -1,0 +1,51 @@
+"""The stack on this machine for a person to play with: Locust's web UI and the Chaos page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from chaos.desk.desk import Desk
+from chaos.desk.server import new_token, served
+from chaos.load import locust_web_ui
+from chaos.model import Settings, Stack
+from chaos.runtimes.embedded import Embedded
+
+CHECK_PERIOD_S = 0.2
+
+
+def play(
+    settings: Settings,
+    directory: Path,
+    ready: Callable[[Stack, str], None],
+    *,
+    port: int | None,
+    locust_port: int,
+) -> NoReturn:
+    """Keep it up until interrupted; `ready` gets the stack and Locust's address once they are.
+
+    Runs that are started from the page go beside `directory`.
+
+    Raises:
+        StackError: it could not be brought up.
+        PartDied: a part ended that nobody killed.
+        KeyboardInterrupt: somebody has played enough; nothing is left running.
+    """
+    token = new_token()
+    with Embedded(port=port).up(settings, directory / "logs") as stack:
+        desk = Desk(stack, Embedded.name, directory.parent)
+        with (
+            served(desk, token) as url,
+            locust_web_ui(
+                stack,
+                directory,
+                locust_port,
+                {"LINKSTORM_DESK": url, "LINKSTORM_DESK_TOKEN": token},
+            ) as page,
+        ):
+            ready(stack, page)
+            while True:
+                desk.check()
+                time.sleep(CHECK_PERIOD_S)
