@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
@@ -48,7 +49,12 @@ class Desk:
         runs: Path,
         clock: Clock | None = None,
         run_command: Sequence[str] = COMMAND,
+        pages: Mapping[str, str | None] | None = None,
     ) -> None:
+        """`pages`: where a person's browser finds Grafana and Prometheus, if not where we do."""
+        ends = stack.endpoints
+        pages = pages or {"grafana": ends.grafana, "prometheus": ends.prometheus}
+        self._pages = {name: page and _without_account(page) for name, page in pages.items()}
         self._stack = stack
         self._runtime = runtime
         self._clock = clock or HostClock()
@@ -153,16 +159,14 @@ class Desk:
             raise Refused(HTTPStatus.NOT_FOUND, "no run is on")
 
     def claim(self, run: str) -> None:
-        """A run says that it uses the lab; what was broken by hand is healed for it."""
+        """A run says that it uses the lab: healing the stack is now its business."""
         with self._book:
             if (holder := self.holder) not in (None, run):
                 raise Refused(HTTPStatus.CONFLICT, f"{holder} holds the lab", by=holder)
+            if holder is None:
+                self._faults.forget_all()
             self._claim.say(run)
             self._last_claim = run
-        if self._faults:
-            with self._stack_is_mine:
-                self._faults.heal_all()
-            self._claim.say(run)
 
     def give_back(self, run: str) -> None:
         """A run says that it is through with the lab."""
@@ -196,10 +200,9 @@ class Desk:
             what = None if started.running else started.ending()
             return self._run(started.id, "desk", running=started.running, ending=what)
         run = claimed or self._last_claim
-        if run is None:
+        if run is None or not (claimed or (self._runs.path / run).is_dir()):
             return None
-        ending = "it ended, and its record is not here"
-        return self._run(run, "outside", running=claimed is not None, ending=ending)
+        return self._run(run, "outside", running=claimed is not None, ending="it ended early")
 
     def _run(self, run: str, by: str, *, running: bool, ending: str | None) -> Json:
         directory = self._runs.path / run
@@ -265,8 +268,7 @@ class Desk:
             "faults": self.faults,
             "experiments": self._experiments,
             "run": self.run_now(),
-            "grafana": self._stack.endpoints.grafana,
-            "prometheus": self._stack.endpoints.prometheus,
+            **self._pages,
         }
 
     def close(self) -> None:
@@ -275,6 +277,11 @@ class Desk:
         with self._stack_is_mine:
             if self._faults:
                 self._faults.heal_all()
+
+
+def _without_account(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _told(name: str) -> Json:

@@ -97,6 +97,10 @@ class FaultsInForce:
     def heal_all(self) -> None:
         """Take out everything, whoever put it there."""
         self._stack.heal()
+        self.forget_all()
+
+    def forget_all(self) -> None:
+        """Drop the record: somebody else heals the stack now."""
         self._all = ()
 
     def forget_those_gone(self, state: State) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -35,13 +35,23 @@ def served(desk: Desk, token: str, host: str = "127.0.0.1", port: int = 0) -> It
             thread.join()
 
 
-def serve_desk(stack: Stack, runtime: str, runs: Path, token: str, host: str, port: int) -> None:
+def serve_desk(
+    stack: Stack,
+    runtime: str,
+    runs: Path,
+    token: str,
+    host: str,
+    port: int,
+    pages: Mapping[str, str | None] | None = None,
+) -> None:
     """Serve until this process is told to end; then heal.
+
+    `pages`: where a person's browser finds Grafana and Prometheus, if not where we do.
 
     Raises:
         KeyboardInterrupt: as `chaos.cli` turns SIGTERM and SIGINT into one.
     """
-    with served(Desk(stack, runtime, runs), token, host, port):
+    with served(Desk(stack, runtime, runs, pages=pages), token, host, port):
         threading.Event().wait()
 
 
