@@ -32,8 +32,8 @@ chaos-%: $(VENV)/.installed ## run one experiment by its name; `make list` knows
 chaos-all: $(VENV)/.installed ## run every experiment
 	@$(LINKSTORM) list --names | while read -r name; do $(LINKSTORM) run "$$name" $(if $(FULL),--full) || exit; done
 
-locust: $(VENV)/.installed ## the stack with the Locust web UI, until Ctrl-C
-	@$(LINKSTORM) up $(ARGS)
+locust: $(VENV)/.installed ## the stack with the Locust web UI and the Chaos page, until Ctrl-C
+	@$(LINKSTORM) locust $(ARGS)
 
 up: $(VENV)/.installed ## the lab in containers, with Prometheus and Grafana (OBS=0: without)
 	@$(LINKSTORM) up $(if $(filter 0,$(OBS)),--no-obs) $(if $(OFFLINE),--offline) $(ARGS)
