@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from chaos.model import PartState, StackError
@@ -156,7 +157,10 @@ class Containers:
 
     def ask(self, part: str, *command: str) -> str:
         """What a command in the container says, on stdout and stderr."""
-        code, said = self[part].exec_run(list(command))
+        try:
+            code, said = self[part].exec_run(list(command))
+        except APIError as error:
+            raise StackError(f"{part} cannot be asked: {error.explanation}") from error
         text = _text(said).strip()
         if code:
             raise StackError(f"{shlex.join(command)} in {part} ended with {code}: {text}")

@@ -13,8 +13,9 @@ from typing import Any
 import docker
 
 from chaos.model import StackError
-from chaos.runtimes.compose.containers import PART, last_lines, ours, project
+from chaos.runtimes.compose.containers import LAB, PART, last_lines, ours, project
 from chaos.runtimes.compose.engine import engine
+from chaos.runtimes.compose.settings_file import write_settings
 from chaos.runtimes.topology import ROOT
 
 ENV, OFFLINE = ROOT / ".env", ROOT / "offline" / "images.env"
@@ -32,6 +33,7 @@ def bring_up(*, observability: bool, offline: bool, locust_workers: int) -> None
     profiles = ["obs", *([] if offline else ["grafana"])] if observability else []
     with engine() as client:
         _make_runs_folder()
+        _forget_settings(client)
         command = ["up", "--detach", "--build", "--remove-orphans"]
         command += [
             "--wait",
@@ -77,6 +79,13 @@ def _of_this_machine() -> Mapping[str, str]:
 def _make_runs_folder() -> None:
     """Docker would make it for root."""
     (ROOT / "reports" / "runs").mkdir(parents=True, exist_ok=True)
+
+
+def _forget_settings(client: docker.DockerClient) -> None:
+    """Whatever a killed run wanted of web and worker, a lab that comes up has the defaults."""
+    for container in client.containers.list(all=True, filters=ours()):
+        if container.labels[PART] == LAB:
+            write_settings(container, {})
 
 
 def _ill(client: docker.DockerClient) -> list[str]:

@@ -47,10 +47,10 @@ class Compose:
                 claimed(where, logs.parent.name),
                 guarded(sys.executable, clean_environment(), logs / "guardian.log") as guardian,
             ):
-                check_clock(containers, WEB[0])
                 stack = _RunStack(containers, where, guardian, Logs(containers, logs))
                 with _left_healthy(stack):
                     stack.heal()
+                    check_clock(containers, WEB[0])
                     stack.configure(settings)
                     stack.read_versions()
                     yield stack

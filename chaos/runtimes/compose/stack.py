@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chaos.model import Endpoints, Link, LinkState, PartDied, Settings, StackError, State, Undo
 from chaos.runtimes import postgres, probes
-from chaos.runtimes.compose.containers import Containers
+from chaos.runtimes.compose.containers import LAB, Containers
 from chaos.runtimes.compose.settings_file import write_settings
 from chaos.runtimes.emptied import empty_cache
 from chaos.runtimes.parts import concurrently
@@ -55,7 +55,7 @@ class ComposeStack:
         self._settings = None  # until they are in force, nobody knows
         concurrently(*(partial(self._containers.stop, part) for part in parts))
         empty_cache(self.endpoints.redis)
-        write_settings(self._containers[WEB[0]], settings)
+        write_settings(self._containers[LAB], settings)
         concurrently(*(partial(self._start, part) for part in parts))
         self._greet_web()
         self._settings = dict(settings)
