@@ -6,6 +6,7 @@ The names are those that both postgres_exporter 0.17 and 0.20 and redis_exporter
 from dashboards.panel import RATE, Dashboard, Panel, Query, Section, quantile
 
 SLOW = 5  # seconds between two scrapes of an exporter
+WEB = 'job="web"'  # the worker has a pool, too
 POSTGRES = 'part=~"$part", datname="linkstorm"'
 
 
@@ -132,9 +133,11 @@ POOLS = Section(
             "s",
             [
                 Query(
-                    quantile(0.5, "shortener_pool_wait_seconds", "db"), "{{db}} p50", dashed=True
+                    quantile(0.5, "shortener_pool_wait_seconds", "db", WEB),
+                    "{{db}} p50",
+                    dashed=True,
                 ),
-                Query(quantile(0.99, "shortener_pool_wait_seconds", "db"), "{{db}} p99"),
+                Query(quantile(0.99, "shortener_pool_wait_seconds", "db", WEB), "{{db}} p99"),
             ],
             width=12,
         ),
@@ -144,9 +147,12 @@ POOLS = Section(
             "database or its link is away.",
             "none",
             [
-                Query('sum by (db) (shortener_pool_connections{state="used"})', "{{db}} used"),
                 Query(
-                    'sum by (db) (shortener_pool_connections{state="idle"})',
+                    f'sum by (db) (shortener_pool_connections{{{WEB}, state="used"}})',
+                    "{{db}} used",
+                ),
+                Query(
+                    f'sum by (db) (shortener_pool_connections{{{WEB}, state="idle"}})',
                     "{{db}} idle",
                     dashed=True,
                 ),
@@ -221,7 +227,7 @@ CLICKS = Section(
             "Clicks waiting",
             "Entries of the stream that the worker has not finished (an entry holds several "
             "clicks). A ramp: the worker, its database or a link is away; the fall after it shows "
-            "how fast it catches up.",
+            "how fast it catches up. A gap: the queue could not be asked.",
             "none",
             [Query("sum(shortener_stream_lag_entries)", "entries")],
         ),
