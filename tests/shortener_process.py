@@ -67,10 +67,11 @@ def process(
             "SHORTENER_QUEUE_URL": f"redis://{address}/0",
             "SHORTENER_LISTEN": f"{host}:{port}",
         }
+        inherited = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
         with subprocess.Popen(
             [sys.executable, "-m", "stack.shortener", kind],
             cwd=ROOT,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **addresses, **environment},
+            env={**inherited, "PYTHONDONTWRITEBYTECODE": "1", **addresses, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

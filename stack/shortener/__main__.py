@@ -1,5 +1,5 @@
-"""`python -m stack.shortener web` or `worker`, which read their settings from the environment;
-`settings` lists those."""
+"""`python -m stack.shortener web` or `worker`, which read their settings from the environment and
+from the file that SHORTENER_SETTINGS_FILE names; `settings` lists those."""
 
 from __future__ import annotations
 

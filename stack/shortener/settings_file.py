@@ -30,7 +30,7 @@ def read_file(path: str) -> SettingsFile:
         return SettingsFile(path, problems=(f"{path} cannot be read: {error}",))
     values: dict[str, str] = {}
     problems = []
-    for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
+    for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
         if not line or line.startswith("#"):
             continue
         name, equals, value = (part.strip() for part in line.partition("="))
