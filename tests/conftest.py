@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chaos.model import Stack
+from chaos.runtimes.compose.runtime import Compose, is_up
 from chaos.runtimes.embedded import Embedded
 
 
@@ -27,4 +28,13 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stack(logs: Path) -> Iterator[Stack]:
     """The embedded stack with default settings; whoever breaks it mends it."""
     with Embedded().up({}, logs) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def compose_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The lab in containers with default settings, where one is up."""
+    if not is_up():
+        pytest.skip("no lab in containers is up: `make up` starts one")
+    with Compose().up({}, tmp_path_factory.mktemp("compose") / "logs") as stack:
         yield stack
