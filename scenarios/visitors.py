@@ -21,10 +21,13 @@ from locust.runners import WorkerRunner
 from locust.web import WebUI
 
 from chaos.model import HOT_RANK, Traffic
+from scenarios.chaos_page import add_chaos_page
 from scenarios.control import Control, claim_stdout, stdin_lines
 from scenarios.crowd import Crowd, Segment
+from scenarios.desk import Desk
 from scenarios.dispatcher import Exchange
 from scenarios.exporter import export
+from scenarios.form import improve_form
 from scenarios.history import History
 from scenarios.links import PrepareError
 from scenarios.live import Live
@@ -107,6 +110,8 @@ def set_up(environment: Environment, web_ui: WebUI | None, **_: Any) -> None:
     if web_ui is not None:
         environment.shape_class = OneCrowdEach()
         environment.shape_class.runner = environment.runner
+        desk = Desk.known()
+        improve_form(web_ui, add_chaos_page(environment, web_ui, desk) if desk else "")
     environment.events.quit.add_listener(process.finish)  # type: ignore[no-untyped-call]
     if CONTROLLED:
         environment.process_exit_code = 0  # a failed request is a finding, not an error
