@@ -337,10 +337,11 @@ def _command(seed: int) -> str:
 
 
 def _lab(runtime: RuntimeName) -> Lab:
+    from chaos.announce import announcer
     from chaos.load import locust
     from chaos.observe import eyes
 
-    return Lab(_runtime(runtime), locust, eyes)
+    return Lab(_runtime(runtime), locust, eyes, announcer)
 
 
 def _runtime(wanted: RuntimeName) -> Runtime:

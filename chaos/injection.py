@@ -25,6 +25,7 @@ class Injection:
         self._during: Reading | None = None
         self._injected_s = clock.now_s()
         self._undo = fault.inject(stack)
+        writer.event("injected", fault=fault.name, arm=arm)
 
     def probe(self) -> None:
         """Measure its effect, once, while it is in force."""
@@ -35,6 +36,7 @@ class Injection:
         """Undo it, measure again, and put all three readings on record."""
         self._undo()
         healed_s = self._clock.now_s()
+        self._writer.event("healed", fault=self._fault.name, arm=self._arm)
         before, during, after = self._before, self._during, self._probe()
         self._writer.event(
             "fault",

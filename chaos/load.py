@@ -38,7 +38,7 @@ def locust(stack: Stack, directory: Path) -> Iterator[Locust]:
         told = {"LINKSTORM_CONTROL": "1", "LINKSTORM_METRICS_PORT": str(ports["load"])}
         process = _started(stack, directory, ["--headless", "-u", "1", "--only-summary"], told)
         try:
-            yield Locust(process, log)
+            yield Locust(process, log, f"http://127.0.0.1:{ports['load']}/metrics")
         finally:
             _stop(process)
 
@@ -118,7 +118,8 @@ def _stop(process: subprocess.Popen[str]) -> None:
 class Locust:
     """`chaos.model.Load` over a Locust process."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], log: Path, metrics_url: str) -> None:
+        self.metrics_url = metrics_url
         self._process = process
         self._log = log
         self._answers: queue.Queue[Answer | None] = queue.Queue()

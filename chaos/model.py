@@ -556,6 +556,10 @@ class Runtime(Protocol):
 class Load(Protocol):
     """The load generator, one segment at a time."""
 
+    @property
+    def metrics_url(self) -> str | None:
+        """Where its live figures are, for Prometheus."""
+
     def prepare(self, traffic: Traffic) -> Sequence[str]:
         """Create the links if there are none yet, follow each once; their codes by rank."""
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from chaos.model import (
     ReadBack,
 )
 
+Listener = Callable[[Mapping[str, Any]], None]
+
 ORIGIN_COLUMNS = ("key", "db", "read_s", "asked_s", "answered_s", "stored_s", "part")
 
 
@@ -28,7 +31,9 @@ class Writer:
     def __init__(self, path: Path, plan: Mapping[str, Any], clock: Clock) -> None:
         path.mkdir(parents=True)
         self.path = path
+        self.plan = plan
         self._clock = clock
+        self._listeners: list[Listener] = []
         self.logs = path / "logs"
         self.logs.mkdir()
         _write_json(path / "plan.json", plan)
@@ -38,8 +43,28 @@ class Writer:
         self._samples.writerow(("t_s", "name", "value"))
 
     def event(self, kind: str, **data: object) -> None:
-        """Append one event, stamped with the clock of the run."""
-        self._events.write(json.dumps({"t_s": self._clock.now_s(), "kind": kind, **data}) + "\n")
+        """Append one event, stamped with the clock of the run, and tell whoever listens."""
+        event = {"t_s": self._clock.now_s(), "kind": kind, **data}
+        self._events.write(json.dumps(event) + "\n")
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception as error:  # a run does not depend on who listens
+                self.note(f"{kind} was not heard: {error!r}")
+
+    @contextmanager
+    def told_to(self, listener: Listener) -> Iterator[None]:
+        """Tell a listener of each event as it happens, on the thread of the run."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    def note(self, text: str) -> None:
+        """Append a line to the lab's own log, which no verdict is made from; any thread may."""
+        with (self.logs / "lab.log").open("a", encoding="utf-8") as log:
+            log.write(f"{self._clock.now_s():.3f} {text}\n")
 
     def sample(self, t_s: float, values: Mapping[str, float]) -> None:
         """Append one reading of several counters taken at the same moment."""

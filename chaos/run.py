@@ -61,11 +61,12 @@ class HostClock:
 
 @dataclass(frozen=True)
 class Lab:
-    """What a run stands on: a runtime, and how load and observer are opened on its stack."""
+    """What a run stands on: a runtime, and how load, observer and announcer open on its stack."""
 
     runtime: Runtime
     load: Callable[[Stack, Path], AbstractContextManager[Load]]
     observe: Callable[[Stack, Writer], AbstractContextManager[Observer]]
+    announce: Callable[[Stack, Load, Writer], AbstractContextManager[None]]
     clock: Clock = field(default_factory=HostClock)
 
 
@@ -96,7 +97,11 @@ def run(order: Order, lab: Lab, directory: Path, progress: Progress) -> None:
         progress(0, _steps(order), f"starting the {lab.runtime.name} stack")
         with lab.runtime.up(order.settings_of(order.experiment.naive), writer.logs) as stack:
             writer.event("up", versions=dict(stack.versions))
-            with lab.load(stack, directory) as load, lab.observe(stack, writer) as observer:
+            with (
+                lab.load(stack, directory) as load,
+                lab.observe(stack, writer) as observer,
+                lab.announce(stack, load, writer),
+            ):
                 run = _Run(order, stack, load, observer, writer, progress, lab.clock)
                 run.all_segments()
                 writer.read_back(observer.read_back(run.codes))
@@ -148,6 +153,7 @@ class _Run:
             for arm in arms:
                 self._segment(arm, number, mode.segment_s, self.order.experiment.faults)
         self.progress(_steps(self.order), _steps(self.order), "reading back")
+        self.writer.event("reading-back")
 
     def _segment(
         self, arm: Arm, number: int, duration_s: float, faults: Sequence[At], name: str = ""
@@ -155,7 +161,11 @@ class _Run:
         self.number += 1
         settings = self.order.settings_of(arm)
         traffic = self.order.experiment.traffic
-        self.progress(self.number, _steps(self.order), name or f"{arm.name} · round {number + 1}")
+        what = name or f"{arm.name} · round {number + 1}"
+        self.progress(self.number, _steps(self.order), what)
+        self.writer.event(
+            "segment-started", segment=self.number, arm=name or arm.name, round=number, what=what
+        )
         self.stack.configure(settings)
         with ExitStack() as healing:
             inject = partial(self._inject, name or arm.name, healing)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
+from chaos.announce import announcer
 from chaos.experiments import load as load_experiment
 from chaos.model import (
     At,
@@ -48,6 +49,7 @@ LINKS: Mapping[Link, str] = {
     "worker-primary": "primary", "replication": "primary",
 }  # fmt: skip
 
+TOKEN = "a-token"
 HIT_S = 0.001
 STEP_S = 0.0004
 ORIGIN_S = 0.0008
@@ -95,6 +97,8 @@ class World:
     clicks: list[tuple[str, str]] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)
     segments: int = 0
+    desk: str | None = None
+    grafana: str | None = None
 
     def has(self, flaw: str) -> bool:
         return flaw in self.flaws
@@ -143,6 +147,9 @@ class FakeStack:
             redis=part["redis"],
             toxiproxy=part["toxiproxy"],
             links={link: f"{url}/link/{link}" for link in LINKS},
+            desk=world.desk,
+            desk_token=TOKEN,
+            grafana=world.grafana,
         )
 
     def configure(self, settings: Settings) -> None:
@@ -331,6 +338,8 @@ class HotKey:
 
 
 class FakeLoad:
+    metrics_url = None
+
     def __init__(self, world: World, directory: Path) -> None:
         self.world = world
         self.shard = (directory / "requests-fake.csv").open("w", newline="", encoding="utf-8")
@@ -463,7 +472,7 @@ def lab(world: World) -> Lab:
     def observe(_: Stack, writer: Writer) -> Iterator[FakeObserver]:
         yield FakeObserver(world, writer)
 
-    return Lab(FakeRuntime(world), load, observe, world.clock)
+    return Lab(FakeRuntime(world), load, observe, announcer, world.clock)
 
 
 def herd_order(

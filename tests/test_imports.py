@@ -30,6 +30,8 @@ MAY_IMPORT = {
     "chaos.runtimes": ("chaos.model", "chaos.toxics", "chaos.runtimes"),
     "chaos.load": ("chaos.model", "chaos.runtimes.ports"),
     "chaos.observe": ("chaos.model", "chaos.record"),
+    "chaos.annotations": (),
+    "chaos.announce": ("chaos.model", "chaos.record", "chaos.annotations"),
     "chaos.injection": ("chaos.model", "chaos.record"),
     "chaos.run": ("chaos.model", "chaos.record", "chaos.injection"),
     "chaos": ("chaos", "reports"),
@@ -42,6 +44,7 @@ MAY_IMPORT = {
 # Libraries that stay behind one place.
 ONLY_IN: dict[str, str | tuple[str, ...]] = {
     "docker": "chaos.runtimes.compose",
+    "grafana_api": "chaos.annotations",
     "locust": "scenarios",
     "toxiproxy": "chaos.toxics",
     "uvicorn": ("stack", "chaos.desk.server", "chaos.runtimes.toxiproxy"),
