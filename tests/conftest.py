@@ -32,9 +32,14 @@ def stack(logs: Path) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def compose_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The lab in containers with default settings, where one is up."""
+def compose_lab() -> None:
+    """A lab in containers; tests that need it are skipped where none is up."""
     if not is_up():
         pytest.skip("no lab in containers is up: `make up` starts one")
+
+
+@pytest.fixture(scope="module")
+def compose_stack(compose_lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Its stack with default settings; no other run can use the lab meanwhile."""
     with Compose().up({}, tmp_path_factory.mktemp("compose") / "logs") as stack:
         yield stack
