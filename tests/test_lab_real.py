@@ -31,6 +31,7 @@ def herd() -> Iterator[LabProcess]:
     """`linkstorm run thundering-herd --arm lock`, with all its files in a folder of its own."""
     with temporary_home() as home, subprocess.Popen(
         [*(sys.executable, "-m", "chaos", "run", "thundering-herd", "--arm", "lock"),
+         *("--runtime", "embedded"),
          *("--format", "json", "--runs", str(home / "runs"))],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(home)},

@@ -25,7 +25,7 @@ from chaos.desk.lease import Lease
 from chaos.desk.past import Past
 from chaos.desk.progress import Progress, progress
 from chaos.desk.refused import Refused
-from chaos.desk.runs import COMMAND, Runs
+from chaos.desk.runs import Runs, command
 from chaos.evidence import Damaged, read_json
 from chaos.model import Clock, Mode, Stack, State
 from chaos.run import HostClock
@@ -48,7 +48,7 @@ class Desk:
         runtime: str,
         runs: Path,
         clock: Clock | None = None,
-        run_command: Sequence[str] = COMMAND,
+        run_command: Sequence[str] | None = None,
         pages: Mapping[str, str | None] | None = None,
     ) -> None:
         """`pages`: where a person's browser finds Grafana and Prometheus, if not where we do."""
@@ -58,7 +58,7 @@ class Desk:
         self._stack = stack
         self._runtime = runtime
         self._clock = clock or HostClock()
-        self._runs = Runs(runs, stack.workdir("runs"), run_command)
+        self._runs = Runs(runs, stack.workdir("runs"), run_command or command(runtime))
         self._past = Past(self._runs.path)
         self._faults = FaultsInForce(stack)
         self._claim = Lease[str](self._clock)

@@ -18,7 +18,11 @@ from chaos.rundirs import ROOT, new_run_dir
 
 HEALED_S = 30.0  # a part that was killed may have to come up again
 INTERRUPTED = 130
-COMMAND = (sys.executable, "-m", "chaos", "run")
+
+
+def command(runtime: str) -> Sequence[str]:
+    """What starts a run on this runtime, up to the name of the experiment."""
+    return (sys.executable, "-m", "chaos", "run", "--runtime", runtime)
 
 
 @dataclass
