@@ -20,7 +20,7 @@ ours = Blueprint("linkstorm", __name__, static_folder="static", static_url_path=
 def improve_form(web_ui: WebUI, strip: str = "") -> None:
     """Add our style and script to Locust's page, and what is to stand above it."""
     assert web_ui.app is not None
-    web_ui.app.json.sort_keys = False  # type: ignore[attr-defined]
+    web_ui.app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
     web_ui.app.register_blueprint(ours)
 
     @web_ui.app.after_request

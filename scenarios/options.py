@@ -19,23 +19,23 @@ def add_options(parser: LocustArgumentParser) -> None:
         "--rate",
         type=float,
         default=default.rate_per_s,
-        help="Requests per second, of all processes together; Locust's number of users has no say",
+        help="Requests per second, in all",
     )
     parser.add_argument(
         "--curve",
         choices=CURVES,
         default=default.curve,
-        help="How the rate moves: steady; ramp to the peak; step to it after 5 s; viral burst",
+        help="How the rate moves over time",
     )
     parser.add_argument(
-        "--peak", type=float, default=1000.0, help="Highest requests per second, unless steady"
+        "--peak", type=float, default=1000.0, help="Highest requests per second; not for steady"
     )
     parser.add_argument("--keys", type=int, default=default.keys, help="Number of links")
     parser.add_argument(
         "--hot-share",
         type=float,
         default=default.hot_share,
-        help="Share of requests for the hot link, 0 to 1; the rest is spread by Zipf's law",
+        help="Part of requests for the hot link, 0 to 1",
     )
     parser.add_argument("--seed", type=int, default=1, help="Same seed, same arrivals")
     parser.add_argument(

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -145,3 +146,15 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def wait_for_page(page: str) -> None:
+    """Until Locust serves it."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        try:
+            fetch(page)
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the page did not come up")

@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.scenarios_lab import Locust, controlled, fetch, free_port, locust, running, server
+from tests.scenarios_lab import (
+    Locust,
+    controlled,
+    fetch,
+    free_port,
+    locust,
+    running,
+    server,
+    wait_for_page,
+)
 
 pytestmark = pytest.mark.real
 HEADER = (
@@ -269,17 +278,6 @@ def test_workers_share_the_rate_and_follow_the_same_links(tmp_path: Path) -> Non
     hot = {line.split(",")[5] for shard in shards for line in shard if line.split(",")[4] == "0"}
     assert len(hot) == 1
     assert set(shards[0]).isdisjoint(shards[1])
-
-
-def wait_for_page(page: str) -> None:
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        try:
-            fetch(page)
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("the page did not come up")
 
 
 def sent_in_a_second(page: str, warm_up_s: float = 1.5) -> float:

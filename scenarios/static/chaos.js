@@ -260,7 +260,7 @@ function choice(label, options) {
 }
 
 const about = (seconds) => (seconds < 100
-  ? `about ${Math.max(1, Math.round(seconds / 10)) * 10} s` : `about ${Math.round(seconds / 60)} min`);
+  ? `~${Math.max(1, Math.round(seconds / 10)) * 10} s` : `~${Math.round(seconds / 60)} min`);
 
 function showRun() {
   const run = state.run;

@@ -47,7 +47,7 @@ const NARROW = {
   },
   web: [0, 150, 88, 130],
   links: {
-    cache: [118, 40, 116, 46], queue: [118, 108, 116, 46], replica: [118, 180, 116, 46],
+    cache: [118, 46, 116, 46], queue: [118, 112, 116, 46], replica: [118, 180, 116, 46],
     primary: [118, 300, 116, 46], "worker-primary": [118, 368, 116, 46],
     replication: [262, 272, 98, 46],
   },
@@ -57,15 +57,15 @@ const ENDS = {
   cache: [["web"], "redis"], queue: [["web", "worker"], "redis"], replica: [["web"], "replica"],
   primary: [["web"], "primary"], "worker-primary": [["worker"], "primary"],
 };
-const SIGN = { up: "●", paused: "❚❚", down: "✕" };
+const SIGN = { paused: "❚❚", slow: "", down: "✕", unknown: "?" };
 
 export function describe(kind, now) {
   if (!now) return { look: "unknown", words: "unknown" };
   if (kind === "part") return { look: now, words: now };
   const slow = latency(now.toxics);
   if (!now.open) return { look: "down", words: "cut" };
-  if (slow) return { look: "paused", words: slow };
-  if (now.toxics.length) return { look: "paused", words: now.toxics.join(", ") };
+  if (slow) return { look: "slow", words: `slow ${slow}` };
+  if (now.toxics.length) return { look: "slow", words: now.toxics.join(", ") };
   return { look: "up", words: "open" };
 }
 
@@ -143,13 +143,12 @@ export class Picture {
   }
 
   part(name, where, frame) {
-    const thing = this.thing(frame ? [where[0], where[1], where[2], where[3]] : where, name, "part");
+    const thing = this.thing(where, name, "part");
     if (frame) {
-      const [x, y, width] = where;
+      const [, y] = where;
       thing.group.classList.add("frame");
       thing.group.querySelector(".name").setAttribute("y", y + 18);
       thing.words.setAttribute("y", y + 34);
-      thing.words.setAttribute("x", x + width / 2);
     }
     this.clickable(thing, `part:${name}`);
   }
@@ -175,10 +174,10 @@ export class Picture {
     for (const [key, thing] of this.things) {
       const [kind, name] = split(key);
       const now = describe(kind, (kind === "part" ? state.parts : state.links)[name]);
-      thing.group.classList.remove("up", "paused", "down", "unknown");
+      thing.group.classList.remove("up", "paused", "slow", "down", "unknown");
       thing.group.classList.add(now.look);
       const role = kind === "part" && now.look === "up" ? PARTS[name].role : now.words;
-      text(thing.words, now.look === "up" ? role : `${SIGN[now.look] || "?"} ${now.words}`);
+      text(thing.words, now.look === "up" ? role : `${SIGN[now.look]} ${now.words}`.trim());
       thing.group.classList.toggle("chosen", key === chosen);
       thing.group.setAttribute("aria-pressed", String(key === chosen));
       thing.group.setAttribute("aria-label", `${kind} ${name}: ${now.words}`);
