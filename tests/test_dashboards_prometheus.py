@@ -130,9 +130,7 @@ def test_every_alert_is_tested_both_ways(alert: Json, fires: bool) -> None:
 def promtool(*arguments: str) -> str:
     tool = shutil.which("promtool")
     if tool is None:
-        pytest.skip(
-            "promtool is not installed; it is in the package promtool (Debian 13) or prometheus (Debian 12)"
-        )
+        pytest.skip("promtool is missing: apt-get install promtool (Debian 13) or prometheus (12)")
     done = subprocess.run(
         [tool, *arguments], cwd=PROMETHEUS, capture_output=True, text=True, timeout=60, check=False
     )
