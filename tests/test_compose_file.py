@@ -133,7 +133,7 @@ def test_no_service_but_the_lab_runs_as_root(name: str) -> None:
 
 def dockerfile(service: dict[str, Any]) -> Path:
     build = service["build"]
-    return Path(build["context"]) / build.get("dockerfile", "Dockerfile")
+    return Path(build["context"], build.get("dockerfile", "Dockerfile"))
 
 
 @each_service

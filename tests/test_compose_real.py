@@ -14,6 +14,7 @@ from pathlib import Path
 import docker
 import psutil
 import pytest
+from docker.models.containers import Container
 
 from chaos.model import Stack, StackError
 from chaos.runtimes.compose.containers import PART, PROJECT
@@ -102,11 +103,12 @@ def test_a_run_leaves_the_default_settings(lab: None, tmp_path: Path) -> None:
 
 
 def settings_in_force() -> dict[str, str]:
-    said = container("web-1").exec_run(["cat", "/etc/shortener/settings.env"]).output.decode()
-    return dict(line.split("=", 1) for line in said.splitlines())
+    said = container("web-1").exec_run(["cat", "/etc/shortener/settings.env"]).output
+    assert isinstance(said, bytes)
+    return dict(line.split("=", 1) for line in said.decode().splitlines())
 
 
-def container(part: str) -> docker.models.containers.Container:
+def container(part: str) -> Container:
     labels = [f"{PART}={part}", f"{PROJECT}=linkstorm"]
     (found,) = docker.from_env().containers.list(all=True, filters={"label": labels})
     return found
@@ -121,7 +123,7 @@ def test_each_part_s_log_is_kept_with_the_run(lab: None, tmp_path: Path) -> None
 
 
 def test_a_foreign_project_s_containers_are_never_touched(compose_stack: Stack) -> None:
-    image = container("web-1").image
+    image = container("web-1").attrs["Image"]
     labels = {PART: "worker", PROJECT: "somebody-else"}
     foreign = docker.from_env().containers.run(
         image,

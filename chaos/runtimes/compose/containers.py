@@ -22,7 +22,7 @@ PART = "linkstorm.part"
 PROJECT = "com.docker.compose.project"
 DIRECTORY = "com.docker.compose.project.working_dir"
 LAB = "lab"
-STOP_S = 5
+STOP_S = 8
 GONE_S = 10.0
 POLL_S = 0.02
 
