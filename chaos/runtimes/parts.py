@@ -109,10 +109,15 @@ class Part:
         _signal(members(self.folder), signal.SIGCONT)
 
     def state(self) -> PartState:
-        """`down` once its first process has ended, `paused` while all of it stands still."""
+        """`down` once its first process has ended, `paused` while all of it stands still.
+
+        Only where the first stands still are the others looked for: that takes a while, and
+        whoever watches a lab asks every second.
+        """
         if self.process is None or self.process.poll() is not None:
             return "down"
-        return "up" if self._running() else "paused"
+        still = _status(psutil.Process(self.process.pid)) == psutil.STATUS_STOPPED
+        return "paused" if still and not self._running() else "up"
 
     def check(self) -> None:
         """Raise `PartDied` if it ended, and nobody wanted that."""
