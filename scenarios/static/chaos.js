@@ -227,8 +227,8 @@ function experimentItem(experiment) {
   const fixes = experiment.arms.filter((arm) => !arm.naive);
   const arms = choice("Fixes", [["", `all ${fixes.length}`], ...fixes.map((arm) => [arm.name, arm.name])]);
   const length = choice("Length", [
-    ["quick", `quick, ${about(experiment.about_s.quick)}`],
-    ["full", `full, ${about(experiment.about_s.full)}`],
+    ["quick", `quick, ${atMost(experiment.about_s.quick)}`],
+    ["full", `full, ${atMost(experiment.about_s.full)}`],
   ]);
   const start = document.createElement("button");
   start.type = "submit";
@@ -259,17 +259,17 @@ function choice(label, options) {
   return field;
 }
 
-const about = (seconds) => (seconds < 100
-  ? `~${Math.max(1, Math.round(seconds / 10)) * 10} s` : `~${Math.round(seconds / 60)} min`);
+const atMost = (seconds) => (seconds < 100
+  ? `max ${Math.ceil(seconds / 10) * 10} s` : `max ${Math.ceil(seconds / 60)} min`);
 
 function showRun() {
   const run = state.run;
   $("run").hidden = !run;
   if (!run) return;
   const on = run.state === "running";
-  text($("run-name"), run.experiment);
+  text($("run-name"), `${on ? "Running" : "Last run"}: ${run.experiment}`);
   $("run").setAttribute("aria-busy", String(on));
-  text($("run-what"), on || !run.verdict ? sentence(run.what || "") : sentence(MEANS[run.verdict] || ""));
+  text($("run-what"), on ? run.what : sentence(run.verdict ? MEANS[run.verdict] : run.what));
   $("run-progress").hidden = !on;
   $("run-progress").max = run.steps || 1;
   if (run.steps) $("run-progress").value = run.done;
