@@ -45,7 +45,7 @@ def heal() -> str:
         stack.heal()
         stack.configure({})
     return "\n".join(
-        [*(f"healed  {line}" for line in wrong), "every part and link is as it should be"]
+        [*(f"{line}: healed" for line in wrong), "every part and link is as it should be"]
     )
 
 
