@@ -52,8 +52,8 @@ def heal() -> str:
 def desk(host: str, port: int) -> None:
     """Serve the control desk of the lab that this container belongs to, until SIGTERM."""
     token = kept_token(Path(os.environ.get("LINKSTORM_DESK_TOKEN_FILE", TOKEN_FILE)))
-    with _lab() as (_, stack):
-        serve_desk(stack, "compose", RUNS, token, host, port)
+    with _lab() as (containers, stack):
+        serve_desk(stack, "compose", RUNS, token, host, port, containers.pages)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from tests.fake import FakeStack, World
 from tests.fake_run import BREAKS, WAITS
 
 TOKEN = "a token"
+PAGES = {"grafana": "http://127.0.0.1:3000"}
 GENERATOR = '# TYPE linkstorm_requests_sent_total counter\nlinkstorm_requests_sent_total{x="1"} 7\n'
 
 
@@ -71,7 +72,7 @@ def desk_at(tmp_path: Path, *fake_run: str) -> Iterator[Client]:
     runs.mkdir()
     world = World(logs=logs)
     command = [sys.executable, "-m", "tests.fake_run", *fake_run]
-    desk = Desk(FakeStack(world), "fake", runs, world.clock, command)
+    desk = Desk(FakeStack(world), "fake", runs, world.clock, command, lambda: PAGES)
     with served(desk, TOKEN) as url:
         yield Client(url, world, runs)
 
@@ -132,6 +133,7 @@ def test_every_part_and_link_is_told_with_its_state(desk: Client) -> None:
     assert set(told["parts"].values()) == {"up"}
     assert {link["open"] for link in told["links"].values()} == {True}
     assert (told["faults"], told["run"]) == ([], None)
+    assert (told["grafana"], told["prometheus"]) == (PAGES["grafana"], None)
     (herd,) = [each for each in told["experiments"] if each["name"] == "thundering-herd"]
     assert herd["question"].endswith("?")
     assert [arm["name"] for arm in herd["arms"] if arm["naive"]] == ["direct"]

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from io import StringIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from rich.console import Console
 
@@ -37,6 +36,7 @@ TABLE_COLUMNS = 96
 AROUND_SEGMENT_S, AROUND_RUN_S = 1.2, 6.0  # restarts, and the stack's way up and down; measured
 
 Json = dict[str, Any]
+Pages = Callable[[], Mapping[str, str]]
 
 
 class Desk:
@@ -49,12 +49,10 @@ class Desk:
         runs: Path,
         clock: Clock | None = None,
         run_command: Sequence[str] | None = None,
-        pages: Mapping[str, str | None] | None = None,
+        pages: Pages = dict,
     ) -> None:
-        """`pages`: where a person's browser finds Grafana and Prometheus, if not where we do."""
-        ends = stack.endpoints
-        pages = pages or {"grafana": ends.grafana, "prometheus": ends.prometheus}
-        self._pages = {name: page and _without_account(page) for name, page in pages.items()}
+        """`pages`: where a person's browser finds Grafana and Prometheus now."""
+        self._pages = pages
         self._stack = stack
         self._runtime = runtime
         self._clock = clock or HostClock()
@@ -257,7 +255,7 @@ class Desk:
 
     def told(self) -> Json:
         """Everything that the page shows."""
-        state = self.state()
+        state, pages = self.state(), self._pages()
         return {
             "runtime": self._runtime,
             "parts": dict(state.parts),
@@ -268,7 +266,7 @@ class Desk:
             "faults": self.faults,
             "experiments": self._experiments,
             "run": self.run_now(),
-            **self._pages,
+            **{name: pages.get(name) for name in ("grafana", "prometheus")},
         }
 
     def close(self) -> None:
@@ -277,11 +275,6 @@ class Desk:
         with self._stack_is_mine:
             if self._faults:
                 self._faults.heal_all()
-
-
-def _without_account(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _told(name: str) -> Json:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import uvicorn
 
 from chaos.desk.api import api
-from chaos.desk.desk import Desk
+from chaos.desk.desk import Desk, Pages
 from chaos.model import Stack, StackError
 
 
@@ -42,11 +42,11 @@ def serve_desk(
     token: str,
     host: str,
     port: int,
-    pages: Mapping[str, str | None] | None = None,
+    pages: Pages = dict,
 ) -> None:
     """Serve until this process is told to end; then heal.
 
-    `pages`: where a person's browser finds Grafana and Prometheus, if not where we do.
+    `pages`: where a person's browser finds Grafana and Prometheus now.
 
     Raises:
         KeyboardInterrupt: as `chaos.cli` turns SIGTERM and SIGINT into one.

@@ -22,6 +22,7 @@ PART = "linkstorm.part"
 PROJECT = "com.docker.compose.project"
 DIRECTORY = "com.docker.compose.project.working_dir"
 LAB = "lab"
+PAGES = ("grafana", "prometheus")
 STOP_S = 8
 GONE_S = 10.0
 POLL_S = 0.02
@@ -111,6 +112,15 @@ class Containers:
         if not bindings:
             raise StackError(f"{part} does not publish its port {port}: see docker-compose.yml")
         return bindings[0]["HostIp"], int(bindings[0]["HostPort"])
+
+    def pages(self) -> dict[str, str]:
+        """Where a person's browser finds Grafana and Prometheus, whenever they were started."""
+        return {
+            row["Labels"][PART]: f"http://{port['IP']}:{port['PublicPort']}"
+            for row in self._client.api.containers(filters=ours())
+            for port in row["Ports"]
+            if row["Labels"][PART] in PAGES and "PublicPort" in port
+        }
 
     def listed(self) -> list[Listed]:
         """What the engine says of each, in one question."""
