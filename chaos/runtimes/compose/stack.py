@@ -27,7 +27,7 @@ from chaos.toxics import Toxics, ToxicsError
 
 READY_S = 30.0
 POLL_S = 0.02
-CHECK_EVERY_S = 0.25  # each look at the containers costs the engine some milliseconds
+CHECK_EVERY_S = 0.5  # each look at the containers costs the engine some milliseconds
 IN_A_ROW = 6  # good answers through nginx, so that each of its web processes gave some
 
 
