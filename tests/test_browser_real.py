@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,10 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from chaos.rundirs import RUNS
+from chaos.runtimes.compose.containers import Containers
+from chaos.runtimes.compose.engine import engine
+from chaos.runtimes.compose.runtime import is_up
 from tests.labs import temporary_home
 from tests.scenarios_lab import free_port
 
@@ -38,11 +44,17 @@ ENDS = "Ctrl-C stops it all.\n"
 
 @dataclass(frozen=True)
 class Lab:
-    """`linkstorm locust`, and the addresses that it printed."""
+    """`linkstorm locust` or a lab in containers: its addresses, and the runs of before."""
 
     page: str
     toxiproxy: str
     runs: Path
+    earlier: frozenset[Path] = frozenset()
+
+    def record(self) -> Path:
+        """The verdict of the one run since the test began."""
+        (new,) = set(self.runs.glob("*-thundering-herd/verdict.json")) - self.earlier
+        return new
 
     def toxics(self) -> list[str]:
         proxies = requests.get(f"{self.toxiproxy}/proxies", timeout=5).json()
@@ -68,8 +80,34 @@ def playing() -> Iterator[Lab]:
             process.wait(30)
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
+def wait_for_page(url: str) -> None:
+    end = time.monotonic() + UP_MS / 1000
+    while True:
+        with contextlib.suppress(requests.ConnectionError):
+            if requests.get(url, timeout=5).ok:
+                return
+        assert time.monotonic() < end, f"nothing answers at {url}"
+        time.sleep(0.1)
+
+
+def in_containers() -> Lab:
+    if not is_up():
+        pytest.skip("no lab in containers is up: `make up` starts one")
+    with engine() as client:
+        containers = Containers(client)
+        at = {name: "http://{}:{}".format(*a) for name, a in containers.addresses().items()}
+        for part in ("locust", "locust-worker"):  # its page opens as after `make up`: no run before
+            containers[part].restart(timeout=5)
+    wait_for_page(at["locust"])
+    earlier = frozenset(RUNS.glob("*-thundering-herd/verdict.json"))
+    return Lab(at["locust"], at["toxiproxy"], RUNS, earlier)
+
+
+@pytest.fixture(scope="module", params=["embedded", "compose"])
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    if request.param == "compose":
+        yield in_containers()
+        return
     with playing() as lab:
         yield lab
 
@@ -158,10 +196,9 @@ def see_a_herd_and_its_verdict(lab: Lab, page: Page) -> None:
     button(page, "Start thundering-herd").click()
     expect(page.get_by_role("progressbar")).to_be_visible()
     expect(button(page, "Slow down")).to_be_disabled()
-    expect(page.get_by_text("round 1 done")).to_be_visible(timeout=UP_MS)
+    expect(page.get_by_text(re.compile("round [12]")).first).to_be_visible(timeout=UP_MS)
     expect(page.locator("#verdict")).to_be_visible(timeout=RUN_MS)
-    (record,) = lab.runs.glob("*-thundering-herd/verdict.json")
-    result = json.loads(record.read_text(encoding="utf-8"))
+    result = json.loads(lab.record().read_text(encoding="utf-8"))
     herds = {a["name"]: a["measures"]["origin_queries_per_expiry"]["value"] for a in result["arms"]}
     assert herds["direct"] > 10 > 1.5 > herds["lock"]
     expect(page.locator("#verdict")).to_contain_text(result["verdict"])
