@@ -148,6 +148,6 @@ def clicks(result: Json) -> str:
     seen = result["clicks"]
     if seen is None:
         return "nothing was read back"
-    names = ("acknowledged", "counted", "lost", "duplicated", "unexpected")
+    names = ("acknowledged", "lost", "duplicated", "unexpected")
     text = " · ".join(f"{seen[name]:,} {name}" for name in names)
     return f"{text} · totals off by {seen['miscounted']:,}" if seen["miscounted"] else text
