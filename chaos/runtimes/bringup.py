@@ -28,12 +28,12 @@ def bring_up(install: Path, parts: Parts, ports: Ports, populate: Callable[[], N
         write_nginx_conf(parts["nginx"], ports)
         parts["nginx"].start()
 
-    concurrently(partial(_databases, install, parts, ports), toxiproxy, nginx, parts["redis"].start)
+    concurrently(partial(databases, install, parts, ports), toxiproxy, nginx, parts["redis"].start)
     wait_for_replica(parts["replica"], ports)
     concurrently(*(parts[name].start for name in SHORTENER))
 
 
-def _databases(install: Path, parts: Parts, ports: Ports) -> None:
+def databases(install: Path, parts: Parts, ports: Ports) -> None:
     """Start primary and replica, and put the schema on the primary."""
     primary, replica = parts["primary"], parts["replica"]
     postgres.create(install, primary)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import asynccontextmanager
 
 from prometheus_client.metrics_core import Metric
 
@@ -32,10 +33,17 @@ _CACHE_CONNECTIONS, _QUEUE_CONNECTIONS = 32, 2
 
 async def run(settings: WebSettings) -> None:
     """Serve until told to stop, then send the clicks that are left."""
+    async with opened(settings) as web:
+        await serve(web, settings.address, settings.shutdown_s)
+
+
+@asynccontextmanager
+async def opened(settings: WebSettings) -> AsyncIterator[asgi.App]:
+    """The app, which any server can serve; it connects meanwhile, and ends tidily."""
     web = _Web(settings)
     opening = asyncio.create_task(web.open())
     try:
-        await serve(web, settings.address, settings.shutdown_s)
+        yield web
     finally:
         opening.cancel()
         await web.close()
