@@ -5,7 +5,7 @@ LINKSTORM := $(BIN)/linkstorm
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos-all up down locust report list images-offline lock clean
+.PHONY: help setup demo test check bench chaos-all up down locust report list images-offline lock clean
 
 help: ## this help
 	@echo "linkstorm: what a failure does, and what each fix for it costs"
@@ -25,6 +25,9 @@ check: $(VENV)/.installed-dev ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev ## what a redirect costs on one core, beside a bare one and nginx (about 3 minutes)
+	@$(BIN)/python -m bench $(ARGS)
 
 chaos-%: $(VENV)/.installed ## run one experiment by its name; `make list` knows them
 	@$(LINKSTORM) run $* $(if $(FULL),--full) $(ARGS)

@@ -1,0 +1,153 @@
+"""`python -m bench`: measure every arm, print the table, keep the figures."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from bench import table
+from bench.arms import ARMS, Arm
+from bench.bed import Bed, made_bed
+from bench.cores import Cores, TooFewCores, choose
+from bench.figures import Repeat, as_json, results
+from bench.machine import facts
+from bench.measure import measure
+from chaos.model import StackError
+
+FAILED, USAGE, INVALID, INTERRUPTED = 1, 2, 3, 130
+KEPT = Path(__file__).parents[1] / "reports" / "bench"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class Format(StrEnum):
+    """What stdout holds."""
+
+    TABLE = "table"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+class HostedBy(StrEnum):
+    """The HTTP server under bare and our own arms."""
+
+    UVICORN = "uvicorn"
+    GRANIAN = "granian"
+
+
+@app.command()
+def bench(
+    arm: Annotated[list[str] | None, typer.Option(help="Only this arm; repeatable.")] = None,
+    server: Annotated[HostedBy, typer.Option(help="What serves our app.")] = HostedBy.UVICORN,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each arm is measured.")] = 2,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=60, help="Of saturation, and again of half load.")
+    ] = 4.0,
+    output: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.TABLE,
+    into: Annotated[Path, typer.Option(help="Where the figures are kept.")] = KEPT,
+) -> None:
+    """Measure what a redirect costs, on one core, beside the least that a server can do.
+
+    Exit code 0; 1 if something would not start; 2 if this machine or the order cannot do it;
+    3 if an arm is invalid, so that its figures prove nothing.
+    """
+    arms = _chosen(arm or [])
+    try:
+        cores = choose()
+    except TooFewCores as problem:
+        _fail(str(problem), USAGE)
+    machine = {**facts(cores), "server": server.value, "rounds": rounds, "seconds": seconds}
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-logs-") as logs:
+            repeats = _measured(arms, cores, server, rounds, seconds, Path(logs))
+    except StackError as problem:
+        _fail(str(problem), FAILED)
+    found = results(repeats)
+    names = {one.name: one.what for one in arms}
+    texts = {
+        Format.TABLE: table.text(found, names),
+        Format.MARKDOWN: table.markdown(found, names, machine),
+        Format.JSON: json.dumps({"machine": machine, "arms": as_json(found)}, indent=2) + "\n",
+    }
+    _keep(into, server, texts)
+    sys.stdout.write(texts[output])
+    if any(result.problems for result in found.values()):
+        raise typer.Exit(INVALID)
+
+
+def _chosen(names: Sequence[str]) -> list[Arm]:
+    known = {arm.name: arm for arm in ARMS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        _fail(f"there is no arm {', '.join(unknown)}: {', '.join(known)}", USAGE)
+    return [arm for arm in ARMS if not names or arm.name in names]
+
+
+def _measured(
+    arms: Sequence[Arm],
+    cores: Cores,
+    server: HostedBy,
+    rounds: int,
+    seconds: float,
+    logs: Path,
+) -> dict[str, list[Repeat]]:
+    """Every arm in turn, and the other way round in the next round: a drift then cancels out.
+
+    Each time the server is a new process, as launches of the same program differ.
+    """
+    repeats: dict[str, list[Repeat]] = {arm.name: [] for arm in arms}
+    _say("starting Postgres, its replica and Redis")
+    with made_bed(cores, server, logs) as bed:
+        for number in range(rounds):
+            for arm in arms if number % 2 == 0 else reversed(arms):
+                repeat = _measure_one(bed, arm, cores, seconds, number)
+                repeats[arm.name].append(repeat)
+                _say(f"round {number + 1} of {rounds}: {arm.what}: {_in_short(repeat)}")
+    return repeats
+
+
+def _measure_one(bed: Bed, arm: Arm, cores: Cores, seconds: float, seed: int) -> Repeat:
+    with bed.server(arm) as running:
+        return measure(arm, running, cores, seconds, seed)
+
+
+def _in_short(repeat: Repeat) -> str:
+    doubtful = " INVALID" if repeat.problems else ""
+    return f"{repeat.rps:,.0f}/s, p99 at half load {repeat.p99_ms:.2f} ms{doubtful}"
+
+
+def _keep(into: Path, server: HostedBy, texts: dict[Format, str]) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    stem = into / f"{datetime.now():%Y%m%d-%H%M%S}-{server}"
+    for kind, suffix in ((Format.JSON, ".json"), (Format.MARKDOWN, ".md")):
+        stem.with_suffix(suffix).write_text(texts[kind], encoding="utf-8")
+    _say(f"kept as {stem}.json and .md")
+
+
+def _say(words: str) -> None:
+    typer.echo(words, err=True)
+
+
+def _fail(words: str, code: int) -> NoReturn:
+    typer.echo(f"bench: {words}", err=True)
+    raise typer.Exit(code)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that what was started is ended
+        signal.signal(number, _interrupt)
+    app()

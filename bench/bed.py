@@ -1,0 +1,169 @@
+"""The servers: databases that stay up, and one measured server after the other on its core."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import psutil
+import psycopg
+import redis
+
+from bench.arms import COLD_LINKS, HOT_LINKS, Arm, cold_code, hot_code
+from bench.cores import Cores, on
+from chaos.runtimes import postgres, probes
+from chaos.runtimes.account import open_to, postgres_account, usable_install
+from chaos.runtimes.binaries import postgres_install
+from chaos.runtimes.bringup import databases, wait_for_replica
+from chaos.runtimes.guarded import guarded
+from chaos.runtimes.parts import Part, concurrently
+from chaos.runtimes.ports import HOST, reserved
+from chaos.runtimes.topology import LINKS, Workshop, clean_environment, link_port, port_names
+from chaos.runtimes.trouble import readable
+
+_NGINX = """
+worker_processes 1;
+pid nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    server_tokens off;
+    keepalive_requests 1000000000;
+    server {{
+        listen {host}:{port} backlog=4096;
+        location / {{ return 302 https://example.org/target; }}
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A measured server, and where it listens."""
+
+    process: psutil.Process
+    address: tuple[str, int]
+
+
+@dataclass
+class Bed:
+    """Primary, replica and Redis, on other cores than the one that is measured."""
+
+    workshop: Workshop
+    cores: Cores
+    hosted_by: str  # uvicorn or granian
+    parts: dict[str, Part]
+    starts: int = 0
+
+    def bring_up(self) -> None:
+        """Start the databases, and put links into them."""
+        install, ports = self.workshop.install, self.workshop.ports
+        for name in ("primary", "replica", "redis"):
+            self.parts[name] = self.workshop.part(name, {})
+        concurrently(partial(databases, install, self.parts, ports), self.parts["redis"].start)
+        with self._running(self._shortener({})):
+            pass  # the first one lays the schema
+        with psycopg.connect(self._dsn, autocommit=True) as connection:
+            for code, count in ((hot_code, HOT_LINKS), (cold_code, COLD_LINKS)):
+                _insert(connection, [code(number) for number in range(count)])
+            connection.execute("VACUUM ANALYZE links")
+        wait_for_replica(self.parts["replica"], ports)
+
+    @contextmanager
+    def server(self, arm: Arm) -> Iterator[Server]:
+        """The server of an arm, just started, on the core that is measured; Redis is empty."""
+        with redis.Redis(HOST, self.workshop.ports["redis"]) as client:
+            client.flushall()
+        match arm.kind:
+            case "nginx":
+                part = self._nginx()
+            case "bare":
+                part = self._bare()
+            case "shortener":
+                part = self._shortener(arm.settings)
+        with self._running(part) as process:
+            yield Server(process, (HOST, self.workshop.ports[part.name]))
+
+    @contextmanager
+    def _running(self, part: Part) -> Iterator[psutil.Process]:
+        with on(frozenset({self.cores.server})):
+            part.start()
+        assert part.process is not None
+        try:
+            yield psutil.Process(part.process.pid)
+        finally:
+            part.stop()
+
+    @property
+    def _dsn(self) -> str:
+        return postgres.dsn((HOST, self.workshop.ports["primary"]))
+
+    def _nginx(self) -> Part:
+        part = self._part("nginx", {})
+        address = (HOST, self.workshop.ports["nginx"])
+        text = _NGINX.format(host=address[0], port=address[1])
+        (part.folder / "nginx.conf").write_text(text, encoding="utf-8")
+        part.ready = partial(_redirects, address)
+        return part
+
+    def _bare(self) -> Part:
+        part = self._part("web-1", {})
+        address = (HOST, self.workshop.ports["web-1"])
+        part.command = self._hosted("bare", self.hosted_by)
+        part.ready = partial(_redirects, address)
+        return part
+
+    def _shortener(self, settings: Mapping[str, str]) -> Part:
+        part = self._part("web-1", settings)
+        if self.hosted_by != "uvicorn":
+            part.command = self._hosted("web", self.hosted_by)
+        return part
+
+    def _hosted(self, app: str, server: str) -> list[str]:
+        address = f"{HOST}:{self.workshop.ports['web-1']}"
+        return [self.workshop.python, "-m", "bench.hosted", app, server, address]
+
+    def _part(self, name: str, settings: Mapping[str, str]) -> Part:
+        """A part of that kind, in a folder that no earlier one has used."""
+        self.starts += 1
+        folder = self.workshop.folder / f"start-{self.starts}"
+        folder.mkdir(mode=0o711)
+        return replace(self.workshop, folder=folder).part(name, settings)
+
+
+@contextmanager
+def made_bed(cores: Cores, hosted_by: str, logs: Path) -> Iterator[Bed]:
+    """Databases that are up, with links in them; nothing of them is left afterwards."""
+    logs.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as entered:
+        entered.enter_context(on(cores.others))
+        ports = entered.enter_context(reserved(port_names()))
+        straight = {link_port(link): ports[part] for link, part in LINKS.items()}
+        guardian = entered.enter_context(
+            guarded(sys.executable, clean_environment(), logs / "guardian.log")
+        )
+        with readable(guardian.folder):
+            account = postgres_account()
+            open_to(account, guardian.folder)
+            install = usable_install(postgres_install(), account, guardian.folder)
+            workshop = Workshop(
+                sys.executable, guardian.folder, logs, {**ports, **straight}, account, install
+            )
+            bed = Bed(workshop, cores, hosted_by, {})
+            bed.bring_up()
+        yield bed
+
+
+def _insert(connection: psycopg.Connection, codes: list[str]) -> None:
+    with connection.cursor() as cursor, cursor.copy("COPY links (code, url) FROM STDIN") as copy:
+        for code in codes:
+            copy.write_row((code, f"https://example.org/articles/{code}?from=newsletter"))
+
+
+def _redirects(address: tuple[str, int]) -> bool:
+    return probes.http_status(address, "/any") == 302

@@ -1,0 +1,281 @@
+"""The benchmark: its client, its statistics, and what it refuses to call a result."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import fmean
+
+import httptools
+import pytest
+from typer.testing import CliRunner
+
+from bench import table
+from bench.__main__ import app
+from bench.answers import Expected, Unreadable, is_whole
+from bench.arms import ARMS, Arm
+from bench.client import Address, Client, Outcome, arrivals
+from bench.cores import TooFewCores, choose
+from bench.figures import Repeat, as_json, quantile, results
+from bench.measure import Shares, doubts, lateness
+
+FOUND = b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"
+CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nx: y\r\n\r\nhello"
+ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Answering(asyncio.Protocol):
+    """Answers each request with the next of some answers; none: hangs up."""
+
+    def __init__(self, answers: Iterator[bytes]) -> None:
+        self._answers = answers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for _ in range(data.count(b"\r\n\r\n")):
+            if answer := next(self._answers):
+                self._transport.write(answer)
+            else:
+                self._transport.close()
+
+
+@contextmanager
+def server(*answers: bytes) -> Iterator[tuple[Address, asyncio.AbstractEventLoop]]:
+    """A server in a thread that gives these answers in turn, again and again, and its loop."""
+    loop = asyncio.new_event_loop()
+    turn = itertools.cycle(answers)
+    listening = loop.run_until_complete(
+        loop.create_server(lambda: Answering(turn), "127.0.0.1", 0, backlog=512)
+    )
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield listening.sockets[0].getsockname(), loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        listening.close()
+        loop.run_until_complete(asyncio.sleep(0.01))  # connections end
+        loop.close()
+
+
+def closed(address: Address, proof: bytes = b"", seconds: float = 0.2) -> Outcome:
+    client = Client(address, itertools.repeat(ASK), Expected(302, proof))
+    with client.connected(4):
+        return client.closed(seconds)
+
+
+# --- answers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [FOUND, CREATED], ids=["no body", "a body"])
+def test_an_answer_is_whole_when_its_last_byte_is_there_and_not_before(answer: bytes) -> None:
+    assert [end for end in range(len(answer) + 1) if is_whole(answer[:end])] == [len(answer)]
+
+
+def test_an_answer_whose_end_cannot_be_known_is_unreadable() -> None:
+    with pytest.raises(Unreadable, match="no Content-Length"):
+        is_whole(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    with pytest.raises(Unreadable, match="head of more than"):
+        is_whole(b"x" * 20_000)
+
+
+# --- the client --------------------------------------------------------------------------------
+
+
+def test_a_closed_loop_counts_what_was_answered_in_time() -> None:
+    with server(FOUND) as (address, _):
+        outcome = closed(address)
+    assert not outcome.wrong
+    assert 0 < outcome.in_time <= outcome.answered <= outcome.in_time + 4
+
+
+def test_answers_in_pieces_and_with_bodies_count_once() -> None:
+    with server(CREATED[:20], CREATED[20:]) as (address, _):
+        pieces = Client(address, itertools.repeat(ASK + ASK), Expected(201))
+        with pieces.connected(1):
+            assert pieces.closed(0.1).answered > 0
+
+
+def test_another_status_is_told_by_its_status_line() -> None:
+    with server(FOUND, CREATED) as (address, _):
+        outcome = closed(address)
+    assert set(outcome.wrong) == {"HTTP/1.1 201 Created"}
+    assert abs(outcome.wrong.total() - outcome.answered) <= 4
+
+
+def test_an_answer_without_what_proves_it_is_wrong() -> None:
+    with server(FOUND) as (address, _):
+        outcome = closed(address, b"x-cache: hit\r\n")
+    assert outcome.answered == outcome.in_time == 0
+    (said,) = outcome.wrong
+    assert said == "HTTP/1.1 302 Found without 'x-cache: hit\\r\\n'"
+
+
+def test_a_connection_that_the_server_closes_is_told_and_the_others_go_on() -> None:
+    with server(*[FOUND] * 20, b"") as (address, _):
+        outcome = closed(address)
+    assert outcome.answered > 20
+    assert outcome.wrong["closed by the server"] in range(1, 5)
+
+
+def test_a_request_without_an_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.client._DRAIN_S", 0.2)
+    with server(FOUND, FOUND, FOUND, FOUND, FOUND[:-1]) as (address, _):
+        outcome = closed(address)
+    assert outcome.wrong == {"no answer within 0.2 s of the end": 4}
+
+
+def test_arrivals_have_the_rate_that_was_asked_for_and_the_same_seed_draws_the_same() -> None:
+    times_s = list(arrivals(1_000, 20, seed=1))
+    gaps_s = [after - before for before, after in itertools.pairwise(times_s)]
+    assert len(times_s) == pytest.approx(20_000, rel=0.03)
+    assert max(times_s) < 20
+    spread_s = math.sqrt(fmean(gap**2 for gap in gaps_s) - fmean(gaps_s) ** 2)
+    assert spread_s == pytest.approx(fmean(gaps_s), rel=0.05)  # as of a Poisson process
+    assert times_s == list(arrivals(1_000, 20, seed=1)) != list(arrivals(1_000, 20, seed=2))
+
+
+def test_an_open_loop_sends_all_at_their_times_and_times_them_all() -> None:
+    with server(FOUND) as (address, _):
+        client = Client(address, itertools.repeat(ASK), Expected(302))
+        with client.connected(16):
+            outcome = client.open(500, 0.5, seed=3)
+    asked = len(list(arrivals(500, 0.5, seed=3)))
+    assert outcome.answered == len(outcome.latencies_s) == len(outcome.lags_s) == asked
+    assert min(outcome.lags_s) >= 0
+    assert not outcome.wrong
+
+
+def test_a_server_that_freezes_delays_everybody_who_wanted_to_ask_meanwhile() -> None:
+    with server(FOUND) as (address, loop):
+        client = Client(address, itertools.repeat(ASK), Expected(302))
+        threading.Timer(0.3, lambda: loop.call_soon_threadsafe(time.sleep, 0.5)).start()
+        with client.connected(4):  # fewer than want to ask: they wait, and that counts
+            outcome = client.open(400, 1.0, seed=4)
+    slow = sum(latency_s > 0.1 for latency_s in outcome.latencies_s) / len(outcome.latencies_s)
+    assert slow == pytest.approx(0.4, abs=0.1)
+    assert max(outcome.latencies_s) > 0.4
+    assert lateness(outcome)
+
+
+# --- statistics --------------------------------------------------------------------------------
+
+
+def repeat(rps: float, *problems: str) -> Repeat:
+    return Repeat(rps, 1.0, 5.0, 25.0, 60.0, 0.2, 0.99, problems)
+
+
+def test_a_quantile_is_a_value_that_was_measured() -> None:
+    values = [5.0, 1.0, 4.0, 2.0, 3.0]
+    assert [quantile(values, share) for share in (0.01, 0.2, 0.5, 0.99, 1)] == [1, 1, 3, 5, 5]
+    assert math.isnan(quantile([], 0.5))
+
+
+def test_a_ratio_is_taken_within_each_round() -> None:
+    found = results(
+        {
+            "bare": [repeat(100), repeat(50)],
+            "redis": [repeat(80), repeat(30)],
+        }
+    )
+    ratio = found["redis"].figures["ratio_to_bare"]
+    assert ratio.mean == pytest.approx(0.7)
+    assert (ratio.least, ratio.most) == pytest.approx((0.6, 0.8))
+    assert found["bare"].figures["ratio_to_bare"].mean == 1
+
+
+def test_without_the_bare_arm_there_is_no_ratio() -> None:
+    found = results({"redis": [repeat(80)]})
+    assert "ratio_to_bare" not in found["redis"].figures
+    assert "–" in table.text(found, {"redis": "ours"})
+
+
+def test_the_json_has_each_figure_by_name_and_says_what_is_invalid() -> None:
+    shown = as_json(results({"bare": [repeat(100)], "redis": [repeat(80, "late"), repeat(80)]}))
+    assert json.loads(json.dumps(shown)) == shown
+    one = shown["redis"]
+    figures = ("rps", "ratio_to_bare", "p50_ms", "p99_ms", "cpu_us", "rss_mb")
+    assert [one[name] for name in figures] == [80, 0.8, 1, 5, 25, 60]
+    assert one["problems"] == ["round 1: late"]
+    assert not one["valid"]
+    assert shown["bare"]["valid"]
+
+
+def test_the_table_shows_the_range_of_the_repeats_and_why_an_arm_is_invalid() -> None:
+    found = results({"bare": [repeat(10_000), repeat(12_000, "other programs took half")]})
+    text = table.text(found, {"bare": "bare ASGI"})
+    assert "11,000 (10,000–12,000)" in text
+    assert "INVALID: bare ASGI\n  round 2: other programs took half" in text
+    machine = dict.fromkeys(("cpu", "cores", "kernel", "python", "commit", "measured_at"), "x")
+    assert "bare ASGI (invalid)" in table.markdown(found, {"bare": "bare ASGI"}, machine)
+
+
+# --- doubts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shares", "doubtful"),
+    [
+        (Shares(server=0.99, foreign=0.01, others=1.0), False),
+        (Shares(server=0.60, foreign=0.01, others=0.7), False),  # it waits for something else
+        (Shares(server=0.60, foreign=0.01, others=1.0), True),
+        (Shares(server=0.80, foreign=0.20, others=0.7), True),
+    ],
+)
+def test_what_is_in_doubt_is_said(shares: Shares, doubtful: bool) -> None:
+    assert bool(doubts(shares)) == doubtful
+
+
+def test_one_core_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3})
+    with pytest.raises(TooFewCores):
+        choose()
+    refused = CliRunner().invoke(app, ["--arm", "bare"])
+    assert refused.exit_code == 2
+    assert "needs two cores" in refused.stderr
+
+
+def test_the_server_gets_a_core_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {2, 5, 7})
+    assert choose().server == 7
+    assert choose().others == {2, 5}
+
+
+def test_an_arm_that_does_not_exist_is_refused() -> None:
+    refused = CliRunner().invoke(app, ["--arm", "barre"])
+    assert refused.exit_code == 2
+    assert "there is no arm barre: nginx, bare, near, redis, miss, create" in refused.stderr
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.name)
+def test_what_an_arm_asks_is_http(arm: Arm) -> None:
+    for request in itertools.islice(arm.requests(), 100):
+        parsed = Parsed()
+        parser = httptools.HttpRequestParser(parsed)
+        parser.feed_data(request)
+        assert parsed.whole
+        assert (parser.get_method() == b"POST") == (arm.name == "create")
+        assert not parsed.body or json.loads(parsed.body)["url"].startswith("https://")
+
+
+class Parsed:
+    def __init__(self) -> None:
+        self.whole = False
+        self.body = b""
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.whole = True
