@@ -49,7 +49,7 @@ def guarded(app: App) -> App:
 
 async def mistake(scope: Scope, send: Send, error: Exception) -> None:
     """Log an error that nobody foresaw, and answer that there was one."""
-    log("error", path=scope["path"], error=repr(error), trace=_trace(error))
+    log("error", level="error", path=scope["path"], error=repr(error), trace=_trace(error))
     with contextlib.suppress(RuntimeError):  # the answer has begun; uvicorn takes no other
         await problem(send, problems.Problem(500, "this is our mistake, and it is logged"))
 
