@@ -72,7 +72,7 @@ def test_anything_else_is_no_target(url: object) -> None:
     with pytest.raises(Problem) as refused:
         inputs.new_link({"url": url}, NOW)
     assert refused.value.status == 422
-    assert refused.value.field == "url"
+    assert [where for where, _ in refused.value.wrong] == ["#/url"]
 
 
 @pytest.mark.parametrize(

@@ -1,98 +1,218 @@
-"""The API for those who make and change links."""
+"""The API for those who make and change links, and its description."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
-from stack.shortener import inputs
+from stack.shortener import asgi, bodies, docs_page, inputs, openapi, pages, qr
 from stack.shortener.cache import Cache, CacheUnavailable
-from stack.shortener.counted import Endpoint, named
 from stack.shortener.db import DatabaseUnavailable
+from stack.shortener.gate import Gate, Visit, header
+from stack.shortener.inputs import NewLink
 from stack.shortener.links import Link, Links
 from stack.shortener.log import log
 from stack.shortener.metrics import Metrics
-from stack.shortener.problems import MEDIA_TYPE, Problem, document, unavailable
+from stack.shortener.peers import Peers
+from stack.shortener.problems import Problem, unavailable
 from stack.shortener.redirect import CODE
+from stack.shortener.resources import Answer, Resource, as_json
+from stack.shortener.settings import WebSettings
+from stack.shortener.targets import Targets
 
-BODY_LONGEST = 16 * 1024
+PAGES = frozenset({"/docs", "/openapi.json"})  # those of one segment, which no link can have
+# Answers are for this client now, and nothing in them may be run or framed.
+HEADERS: asgi.Headers = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_NO_STORE: asgi.Headers = ((b"cache-control", b"no-store"),)
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
 class Api:
     """The endpoints; each change of a link is told to the cache before it is answered."""
 
-    def __init__(self, links: Links, cache: Cache, metrics: Metrics, public_url: str) -> None:
+    def __init__(
+        self,
+        links: Links,
+        cache: Cache,
+        metrics: Metrics,
+        gate: Gate,
+        peers: Peers,
+        settings: WebSettings,
+    ) -> None:
         self._links = links
         self._cache = cache
         self._metrics = metrics
-        self._public_url = public_url.rstrip("/")
+        self._gate = gate
+        self._peers = peers
+        self._settings = settings
+        self._public_url = settings.public_url.rstrip("/")
+        self._targets = Targets(settings.refuse_private_targets, self._public_url)
+        self._router = Router(self._routes(), redirect_slashes=False, default=_nothing_here)
+        self._described = lru_cache(maxsize=16)(self._describe)
 
-    def app(self) -> Starlette:
-        """The endpoints as an ASGI app."""
+    def _routes(self) -> Sequence[Route]:
         one = "/api/links/{code}"
-        app = Starlette(
-            routes=[
-                Route("/api/links", named("create", self.create), methods=["POST"]),
-                Route(
-                    one,
-                    _by_method(
-                        GET=named("read", self.show),
-                        PATCH=named("change", self.update),
-                        DELETE=named("delete", self.delete),
-                    ),
-                    methods=["GET", "PATCH", "DELETE"],
-                ),
-                Route(f"{one}/stats", named("stats", self.stats), methods=["GET"]),
-            ],
-            exception_handlers={
-                Problem: _problem,
-                HTTPException: _http_exception,
-                DatabaseUnavailable: _unavailable,
-            },
-        )
-        app.router.redirect_slashes = False
-        return app
 
-    async def create(self, request: Request) -> Response:
+        def at(path: str, **endpoints: Any) -> Route:
+            return Route(path, Resource(HEADERS, **endpoints))
+
+        return [
+            at("/api/links", POST=("create", self.create), GET=("list", self.page)),
+            at("/api/links/bulk", POST=("bulk", self.create_all)),
+            at(
+                one,
+                GET=("read", self.show),
+                PATCH=("change", self.update),
+                DELETE=("delete", self.delete),
+            ),
+            at(f"{one}/stats", GET=("stats", self.stats)),
+            at(f"{one}/qr", GET=("qr", self.draw)),
+            at("/openapi.json", GET=("docs", self.description)),
+            Route("/docs", Resource((*pages.HEADERS, *_NO_STORE), GET=("docs", self.docs))),
+        ]
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        """Answer a request; what is wrong with it is told in the form that it asks for."""
+        try:
+            scope["shortener.visit"] = await self._gate.enter(scope)
+            await self._router(scope, receive, send)
+        except Problem as problem:
+            await self._refuse(scope, send, problem)
+        except DatabaseUnavailable as error:
+            log("database_unavailable", path=scope["path"], error=str(error))
+            await self._refuse(scope, send, unavailable())
+
+    async def _refuse(self, scope: asgi.Scope, send: asgi.Send, problem: Problem) -> None:
+        visit: Visit | None = scope.get("shortener.visit")
+        more = visit.headers if visit else ()
+        await pages.problem(send, problem, scope["headers"], (*_NO_STORE, *more))
+
+    async def create(self, request: Request) -> Answer:
         """POST /api/links: 201 with the link; again 201 for the same Idempotency-Key and body."""
         key = inputs.idempotency_key(request.headers.get("idempotency-key"))
-        wanted = inputs.new_link(await _members(request), datetime.now(UTC))
+        base = self._base(request)
+        members = await self._members(request, self._settings.api_body_longest)
+        wanted = inputs.new_link(members, datetime.now(UTC), self._targets, base)
         if key is None:
-            link, fresh = await self._links.create(wanted), True
+            link, fresh = await self._links.create(wanted, _owner(request)), True
         else:
-            link, fresh = await self._links.create_once(key, wanted)
+            [link], fresh = await self._links.create_once(
+                key, [wanted], _owner(request), bulk=False
+            )
         if fresh:
-            await self._changed(link.code, link.version)
-        location = {"Location": f"/api/links/{link.code}"}
-        return JSONResponse(self._shown(link, request), 201, location)
+            await self._made([wanted])
+        location = (b"location", b"/api/links/" + link.code.encode())
+        return as_json(201, self._shown(link, base), _tag(link), location)
 
-    async def show(self, request: Request) -> Response:
+    async def create_all(self, request: Request) -> Answer:
+        """POST /api/links/bulk: 201 with all the links in their order, or none is made."""
+        settings = self._settings
+        key = inputs.idempotency_key(request.headers.get("idempotency-key"))
+        base = self._base(request)
+        members = await self._members(request, settings.bulk_body_longest)
+        now = datetime.now(UTC)
+        wanted = inputs.new_links(members, now, settings.bulk_longest, self._targets, base)
+        self._gate.charge(_visit(request), len(wanted))
+        if key is None:
+            links, fresh = await self._links.create_all(wanted, _owner(request)), True
+        else:
+            links, fresh = await self._links.create_once(key, wanted, _owner(request), bulk=True)
+        if fresh:
+            await self._made(wanted)
+        return as_json(201, {"links": [self._shown(link, base) for link in links]})
+
+    async def page(self, request: Request) -> Answer:
+        """GET /api/links: some links, newest first, and where the next ones are."""
+        page = inputs.page(request.query_params.multi_items())
+        base = self._base(request)
+        listed = await self._links.page(page, _owner(request))
+        members = {
+            "links": [self._shown(link, base) for link in listed.links],
+            "next": str(listed.next) if listed.next else None,
+        }
+        if listed.next is None:
+            return as_json(200, members)
+        next_page = f'</api/links?limit={page.limit}&after={listed.next}>; rel="next"'
+        return as_json(200, members, (b"link", next_page.encode()))
+
+    async def show(self, request: Request) -> Answer:
         """GET /api/links/{code}: the link as it is now."""
-        return JSONResponse(self._shown(await self._links.get(_code(request)), request))
+        base = self._base(request)
+        link = await self._links.get(_code(request), _owner(request))
+        return as_json(200, self._shown(link, base), _tag(link))
 
-    async def update(self, request: Request) -> Response:
-        """PATCH /api/links/{code}: change url, expires_at (null: never) or disabled."""
-        change = inputs.change(await _members(request))
-        link = await self._links.update(_code(request), change)
+    async def update(self, request: Request) -> Answer:
+        """PATCH /api/links/{code}: change what is given, if the link is still as If-Match says."""
+        code, base = _code(request), self._base(request)
+        versions = inputs.versions(_if_match(request))
+        members = await self._members(request, self._settings.api_body_longest)
+        change = inputs.change(members, self._targets, base)
+        link = await self._links.update(code, change, versions, _owner(request))
         await self._changed(link.code, link.version)
-        return JSONResponse(self._shown(link, request))
+        return as_json(200, self._shown(link, base), _tag(link))
 
-    async def delete(self, request: Request) -> Response:
+    async def delete(self, request: Request) -> Answer:
         """DELETE /api/links/{code}: 204, and the code is never used again."""
-        code = _code(request)
-        await self._changed(code, await self._links.delete(code))
-        return Response(status_code=204)
+        code, versions = _code(request), inputs.versions(_if_match(request))
+        await self._changed(code, await self._links.delete(code, versions, _owner(request)))
+        return Answer(204)
 
-    async def stats(self, request: Request) -> Response:
+    async def stats(self, request: Request) -> Answer:
         """GET /api/links/{code}/stats: what was counted so far."""
-        return JSONResponse(await self._links.stats(_code(request)))
+        return as_json(200, await self._links.stats(_code(request), _owner(request)))
+
+    async def draw(self, request: Request) -> Answer:
+        """GET /api/links/{code}/qr: the short link as a QR code."""
+        code, base = _code(request), self._base(request)
+        form, scale = inputs.picture(request.query_params.multi_items())
+        await self._links.get(code, _owner(request))
+        picture = qr.draw(f"{self._public_url or base}/{code}", form, scale)
+        return Answer(200, picture, ((b"content-type", qr.MEDIA_TYPES[form].encode()),))
+
+    async def description(self, request: Request) -> Answer:
+        """GET /openapi.json: this API, described for programs."""
+        document, _ = self._described(self._public_url or self._base(request))
+        return Answer(200, document, ((b"content-type", b"application/json"),))
+
+    async def docs(self, request: Request) -> Answer:
+        """GET /docs: this API, described for people."""
+        _, page = self._described(self._public_url or self._base(request))
+        return Answer(200, page, ((b"content-type", pages.MEDIA_TYPE),))
+
+    def _describe(self, base: str) -> tuple[bytes, bytes]:
+        settings = self._settings
+        document = openapi.document(
+            openapi.Facts(
+                base=base,
+                needs_key=settings.require_api_key,
+                is_rate_limited=settings.api_rate_per_s > 0,
+                bulk_longest=settings.bulk_longest,
+                body_longest=settings.api_body_longest,
+                bulk_body_longest=settings.bulk_body_longest,
+            )
+        )
+        return openapi.as_bytes(document), docs_page.render(document)
+
+    async def _members(self, request: Request, longest: int) -> dict[str, Any]:
+        return await bodies.members(request, longest, self._settings.api_body_s)
+
+    async def _made(self, wanted: Sequence[NewLink]) -> None:
+        """Forget that the aliases were unknown. A random code nobody has asked for before."""
+        codes = [each.alias for each in wanted if each.alias is not None]
+        if codes:
+            await asyncio.gather(*(self._changed(code, 1) for code in codes))
 
     async def _changed(self, code: str, version: int) -> None:
         """Tell the cache; if it cannot be told, it errs until its entry's time to live is over."""
@@ -102,25 +222,56 @@ class Api:
             self._metrics.cache_failures += 1
             log("cache_not_told", code=code, version=version, error=repr(error))
 
-    def _shown(self, link: Link, request: Request) -> dict[str, Any]:
-        base = self._public_url or str(request.base_url).rstrip("/")
-        expires_at = link.expires_at.isoformat() if link.expires_at else None
+    def _base(self, request: Request) -> str:
+        """The address that the request was sent to, as its sender knows it."""
+        asked: asgi.Headers = request.scope["headers"]
+        host = header(asked, b"host").decode("latin-1")
+        if not host:  # HTTP/1.0 need not say it
+            host = "{}:{}".format(*request.scope["server"])
+        if _HOST.fullmatch(host) is None:
+            raise Problem(400, "the Host header is malformed")
+        client = request.scope.get("client")
+        forwarded = header(asked, b"x-forwarded-proto").lower()
+        if forwarded in (b"http", b"https") and client and self._peers.is_trusted(client[0]):
+            return f"{forwarded.decode()}://{host}"
+        return f"{request.scope['scheme']}://{host}"
+
+    def _shown(self, link: Link, base: str) -> Mapping[str, Any]:
+        """The link as JSON has it; the examples rely on the code being the first."""
         return {
-            **vars(link),
-            "short_url": f"{base}/{link.code}",
-            "expires_at": expires_at,
+            "code": link.code,
+            "short_url": f"{self._public_url or base}/{link.code}",
+            "url": link.url,
+            "version": link.version,
+            "disabled": link.disabled,
+            "expires_at": link.expires_at.isoformat() if link.expires_at else None,
+            "max_clicks": link.max_clicks,
+            "uses": link.uses,
             "created_at": link.created_at.isoformat(),
             "updated_at": link.updated_at.isoformat(),
         }
 
 
-def _by_method(**endpoints: Endpoint) -> Callable[..., Any]:
-    """One endpoint of several methods, so that a 405 names them all."""
+async def _nothing_here(_scope: asgi.Scope, _receive: asgi.Receive, _send: asgi.Send) -> None:
+    raise Problem(404, "there is nothing here")
 
-    async def endpoint(request: Request) -> Response:
-        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
 
-    return endpoint
+def _visit(request: Request) -> Visit:
+    visit: Visit = request.scope["shortener.visit"]
+    return visit
+
+
+def _owner(request: Request) -> str | None:
+    return _visit(request).owner
+
+
+def _tag(link: Link) -> tuple[bytes, bytes]:
+    return b"etag", b'"%d"' % link.version
+
+
+def _if_match(request: Request) -> str | None:
+    """All of them as one; a list of tags may be spread over several headers."""
+    return ",".join(request.headers.getlist("if-match")) or request.headers.get("if-match")
 
 
 def _code(request: Request) -> str:
@@ -128,37 +279,3 @@ def _code(request: Request) -> str:
     if CODE.fullmatch(code) is None:
         raise Problem(404, "there is no such link")
     return code
-
-
-async def _members(request: Request) -> dict[str, Any]:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise Problem(415, "the body must be application/json")
-    return inputs.parse(await _body(request))
-
-
-async def _body(request: Request) -> bytes:
-    """The body, read no further than the limit, whatever its length is said to be."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LONGEST:
-            raise Problem(413, f"the body is longer than {BODY_LONGEST} bytes")
-    return bytes(body)
-
-
-async def _problem(_request: Request, error: Exception) -> Response:
-    problem = error if isinstance(error, Problem) else Problem(500, "unexpected")
-    return Response(document(problem), problem.status, problem.headers, MEDIA_TYPE)
-
-
-async def _http_exception(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    problem = Problem(error.status_code, error.detail, headers=dict(error.headers or {}))
-    return await _problem(request, problem)
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    log("database_unavailable", path=request.url.path, error=str(error))
-    return await _problem(request, unavailable())

@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-
-from starlette.requests import Request
-from starlette.responses import Response
 
 from stack.shortener import asgi
 from stack.shortener.metrics import Metrics
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-_ROUTE = "shortener.route"
-
-
-def named(route: str, endpoint: Endpoint) -> Endpoint:
-    """The endpoint, whose requests are counted under this route; those of no endpoint are other."""
-
-    async def noted(request: Request) -> Response:
-        request.scope[_ROUTE] = route
-        return await endpoint(request)
-
-    return noted
+ROUTE = "shortener.route"  # where an endpoint leaves the name that its requests are counted under
 
 
 def counted(app: asgi.App, metrics: Metrics) -> asgi.App:
@@ -47,6 +31,6 @@ def counted(app: asgi.App, metrics: Metrics) -> asgi.App:
         finally:
             metrics.requests_in_flight -= 1
             seconds = time.perf_counter() - started_s
-            metrics.answered(scope.get(_ROUTE, "other"), status, seconds)
+            metrics.answered(scope.get(ROUTE, "other"), status, seconds)
 
     return count

@@ -6,42 +6,82 @@ import hashlib
 import json
 import secrets
 import string
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
+
+from stack.shortener import aliases
 from stack.shortener.db import Database
-from stack.shortener.inputs import Change, NewLink
+from stack.shortener.inputs import Change, Cursor, NewLink, Page
 from stack.shortener.problems import Problem
 
 _ALPHABET = string.ascii_letters + string.digits
-_CODE_LENGTH = 10  # 62^10: a guess at a billion codes a second takes decades to find one in use
 _ATTEMPTS = 8
-_COLUMNS = "code, url, version, disabled, expires_at, created_at, updated_at"
+_COLUMNS = "code, url, version, disabled, expires_at, max_clicks, uses, created_at, updated_at"
+_OWNED = "({owner}::text IS NULL OR owner = {owner})"  # without keys, everything is everybody's
 
-INSERT = f"""INSERT INTO links (code, url, expires_at) VALUES ($1, $2, $3)
-ON CONFLICT (code) DO NOTHING RETURNING {_COLUMNS}"""
-SELECT = f"SELECT {_COLUMNS} FROM links WHERE code = $1 AND NOT deleted"
+INSERT = """INSERT INTO links (code, url, expires_at, max_clicks, owner)
+VALUES ($1, $2, $3, $4, $5) ON CONFLICT (code) DO NOTHING RETURNING created_at"""
+INSERT_ALL = """INSERT INTO links (code, url, expires_at, max_clicks, owner)
+SELECT code, url, expires_at, max_clicks, $1::text
+FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
+  AS wanted (code, url, expires_at, max_clicks)
+RETURNING created_at"""
+# The claim waits for another with the same key until that one is stored or has failed. A code that
+# is taken fails the whole statement, and so gives the claim back.
+INSERT_ONCE = """WITH claim AS (
+  INSERT INTO idempotency_keys (owner, key, fingerprint, code, answer)
+  VALUES (coalesce($1::text, ''), $6, $7, $8, $9)
+  ON CONFLICT (owner, key) DO NOTHING RETURNING key
+)
+INSERT INTO links (code, url, expires_at, max_clicks, owner)
+SELECT code, url, expires_at, max_clicks, $1::text
+FROM claim, unnest($2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
+  AS wanted (code, url, expires_at, max_clicks)
+RETURNING created_at"""
+EARLIER = """SELECT fingerprint, answer, created_at FROM idempotency_keys
+WHERE owner = coalesce($1::text, '') AND key = $2"""
+TAKEN = "SELECT code FROM links WHERE code = ANY ($1::text[])"
+SELECT = f"""SELECT {_COLUMNS} FROM links
+WHERE code = $1 AND NOT deleted AND {_OWNED.format(owner="$2")}"""
 UPDATE = f"""UPDATE links SET
-  url = coalesce($2, url), disabled = coalesce($3, disabled),
-  expires_at = CASE WHEN $4 THEN $5 ELSE expires_at END,
+  url = coalesce($3, url), disabled = coalesce($4, disabled),
+  expires_at = CASE WHEN $5 THEN $6 ELSE expires_at END,
+  max_clicks = CASE WHEN $7 THEN $8 ELSE max_clicks END,
   version = version + 1, updated_at = now()
-WHERE code = $1 AND NOT deleted RETURNING {_COLUMNS}"""
-DELETE = """UPDATE links SET deleted = true, version = version + 1, updated_at = now()
-WHERE code = $1 AND NOT deleted RETURNING version"""
-_CLAIM = """INSERT INTO idempotency_keys (key, fingerprint) VALUES ($1, $2)
-ON CONFLICT (key) DO NOTHING RETURNING key"""
-_EARLIER = "SELECT fingerprint, answer FROM idempotency_keys WHERE key = $1"
-_REMEMBER = "UPDATE idempotency_keys SET code = $2, answer = $3 WHERE key = $1"
+WHERE code = $1 AND NOT deleted AND {_OWNED.format(owner="$2")}
+  AND ($9::bigint[] IS NULL OR version = ANY ($9)) RETURNING {_COLUMNS}"""
+DELETE = f"""UPDATE links SET deleted = true, version = version + 1, updated_at = now()
+WHERE code = $1 AND NOT deleted AND {_OWNED.format(owner="$2")}
+  AND ($3::bigint[] IS NULL OR version = ANY ($3)) RETURNING version"""
+_PAGE = """SELECT {columns} FROM links WHERE NOT deleted {owned}
+AND (created_at, code) < ($1, $2) ORDER BY created_at DESC, code DESC LIMIT $3"""
+PAGE = _PAGE.format(columns=_COLUMNS, owned="")
+PAGE_OF_OWNER = _PAGE.format(columns=_COLUMNS, owned="AND owner = $4")
 _TOTAL = "SELECT total, bots FROM link_clicks WHERE code = $1"
 _DAYS = "SELECT day, total, bots FROM day_clicks WHERE code = $1 ORDER BY day DESC LIMIT 366"
 _REFERRERS = """SELECT referrer, total FROM referrer_clicks WHERE code = $1
 ORDER BY total DESC, referrer LIMIT 50"""
 
-STATEMENTS = (INSERT, SELECT, UPDATE, DELETE)
+STATEMENTS = (
+    INSERT,
+    INSERT_ALL,
+    INSERT_ONCE,
+    EARLIER,
+    TAKEN,
+    SELECT,
+    UPDATE,
+    DELETE,
+    PAGE,
+    PAGE_OF_OWNER,
+)
+_NEWEST = Cursor(datetime(9999, 1, 1, tzinfo=UTC), "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Link:
     """A link as its owner sees it."""
 
@@ -50,62 +90,137 @@ class Link:
     version: int
     disabled: bool
     expires_at: datetime | None
+    max_clicks: int | None
+    uses: int
     created_at: datetime
     updated_at: datetime
 
 
 @dataclass(frozen=True)
+class Listed:
+    """A part of the list of links, and where the next part begins, if there is one."""
+
+    links: Sequence[Link]
+    next: Cursor | None
+
+
+@dataclass(frozen=True)
 class Links:
-    """The links of the primary; every method raises `Problem` or `DatabaseUnavailable`."""
+    """The links of the primary; every method raises `Problem` or `DatabaseUnavailable`.
+
+    `owner` is the id of the API key that asks, which then has to do with its own links only; it is
+    `None` where no key is needed.
+    """
 
     primary: Database
+    code_length: int
 
-    async def create(self, wanted: NewLink) -> Link:
-        """Make a link; 409 if the alias is taken."""
+    async def create(self, wanted: NewLink, owner: str | None) -> Link:
+        """Make a link, in one statement; 409 if the alias is taken."""
         async with self.primary.connection() as connection:
-            return await _insert(connection, wanted)
+            for _ in range(_ATTEMPTS):
+                code = wanted.alias or new_code(self.code_length)
+                created_at = await connection.fetchval(
+                    INSERT, code, wanted.url, wanted.expires_at, wanted.max_clicks, owner
+                )
+                if created_at is not None:
+                    return _made(code, wanted, created_at)
+                if wanted.alias is not None:
+                    raise Problem(409, f"the alias {code} is taken", field="alias")
+        raise _no_free_code()
 
-    async def create_once(self, key: str, wanted: NewLink) -> tuple[Link, bool]:
-        """Make a link once for this key, and say whether it was made now.
+    async def create_all(self, wanted: Sequence[NewLink], owner: str | None) -> list[Link]:
+        """Make all these links or none, in one statement; 409 if an alias is taken."""
+        return (await self._insert(wanted, owner, None))[0]
 
-        The same request again, even at the same time, gets the link of the first one; another
-        request with the same key is a 422. The primary key of the table decides who is first: the
-        second insert waits until the first transaction ends.
+    async def create_once(
+        self, key: str, wanted: Sequence[NewLink], owner: str | None, *, bulk: bool
+    ) -> tuple[list[Link], bool]:
+        """Make these links once for this key, and say whether they were made now.
+
+        The same request again, even at the same time, gets the links of the first one; another
+        request with the same key is a 422. The primary key of the table decides who is first.
         """
-        fingerprint = _fingerprint(wanted)
-        async with self.primary.connection() as connection, connection.transaction():
-            if await connection.fetchval(_CLAIM, key, fingerprint) is None:
-                earlier = await connection.fetchrow(_EARLIER, key)
-                return _same(earlier, fingerprint), False
-            link = await _insert(connection, wanted)
-            await connection.execute(_REMEMBER, key, link.code, _dump(link))
-            return link, True
+        return await self._insert(wanted, owner, (key, _fingerprint(wanted, bulk)), bulk=bulk)
 
-    async def get(self, code: str) -> Link:
+    async def _insert(
+        self,
+        wanted: Sequence[NewLink],
+        owner: str | None,
+        claim: tuple[str, bytes] | None,
+        *,
+        bulk: bool = True,
+    ) -> tuple[list[Link], bool]:
+        async with self.primary.connection() as connection:
+            for _ in range(_ATTEMPTS):
+                codes = [each.alias or new_code(self.code_length) for each in wanted]
+                try:
+                    created_at = await _insert(connection, codes, wanted, owner, claim)
+                except asyncpg.UniqueViolationError:
+                    taken = await connection.fetch(TAKEN, codes)
+                    _refuse_taken({row["code"] for row in taken}, wanted, bulk)
+                    continue
+                if created_at is not None:
+                    return _all_made(codes, wanted, created_at), True
+                if claim is not None:
+                    earlier = await connection.fetchrow(EARLIER, owner, claim[0])
+                    return _same(earlier, claim[1]), False
+        raise _no_free_code()
+
+    async def get(self, code: str, owner: str | None) -> Link:
         """The link, or 404."""
         async with self.primary.connection() as connection:
-            return _found(await connection.fetchrow(SELECT, code))
+            return _found(await connection.fetchrow(SELECT, code, owner))
 
-    async def update(self, code: str, change: Change) -> Link:
-        """Change a link, which makes it one version newer; 404 if there is none."""
+    async def page(self, page: Page, owner: str | None) -> Listed:
+        """A part of the links, newest first: a link made meanwhile shifts no later part."""
+        after = page.after or _NEWEST
+        place = (after.created_at, after.code, page.limit + 1)
+        async with self.primary.connection() as connection:
+            if owner is None:
+                rows = await connection.fetch(PAGE, *place)
+            else:
+                rows = await connection.fetch(PAGE_OF_OWNER, *place, owner)
+        links = [Link(*row) for row in rows[: page.limit]]
+        more = len(rows) > page.limit
+        return Listed(links, Cursor(links[-1].created_at, links[-1].code) if more else None)
+
+    async def update(
+        self, code: str, change: Change, versions: Sequence[int] | None, owner: str | None
+    ) -> Link:
+        """Change a link, which makes it one version newer.
+
+        404 if there is none; 412 if it is not at one of these versions.
+        """
         async with self.primary.connection() as connection:
             row = await connection.fetchrow(
-                UPDATE, code, change.url, change.disabled, change.sets_expiry, change.expires_at
+                UPDATE,
+                code,
+                owner,
+                change.url,
+                change.disabled,
+                change.sets_expiry,
+                change.expires_at,
+                change.sets_limit,
+                change.max_clicks,
+                versions,
             )
-        return _found(row)
+            if row is None:
+                raise _stale(_found(await connection.fetchrow(SELECT, code, owner)))
+            return Link(*row)
 
-    async def delete(self, code: str) -> int:
-        """End a link for good, and return the version that its end is; 404 if there is none."""
+    async def delete(self, code: str, versions: Sequence[int] | None, owner: str | None) -> int:
+        """End a link for good, and return the version that its end is; 404 and 412 as above."""
         async with self.primary.connection() as connection:
-            version: int | None = await connection.fetchval(DELETE, code)
-        if version is None:
-            raise _no_such_link()
+            version: int | None = await connection.fetchval(DELETE, code, owner, versions)
+            if version is None:
+                raise _stale(_found(await connection.fetchrow(SELECT, code, owner)))
         return version
 
-    async def stats(self, code: str) -> dict[str, Any]:
+    async def stats(self, code: str, owner: str | None) -> dict[str, Any]:
         """Clicks counted so far: all, those by bots, by day and by referring site."""
         async with self.primary.connection() as connection:
-            _found(await connection.fetchrow(SELECT, code))
+            _found(await connection.fetchrow(SELECT, code, owner))
             total = await connection.fetchrow(_TOTAL, code)
             days = await connection.fetch(_DAYS, code)
             referrers = await connection.fetch(_REFERRERS, code)
@@ -113,6 +228,7 @@ class Links:
             "code": code,
             "total": total["total"] if total else 0,
             "bots": total["bots"] if total else 0,
+            "visitors": 0,
             "days": [
                 {"day": row["day"].isoformat(), "total": row["total"], "bots": row["bots"]}
                 for row in days
@@ -121,49 +237,112 @@ class Links:
         }
 
 
-async def _insert(connection: Any, wanted: NewLink) -> Link:
-    if wanted.alias is not None:
-        row = await connection.fetchrow(INSERT, wanted.alias, wanted.url, wanted.expires_at)
-        if row is None:
-            raise Problem(409, f"the alias {wanted.alias} is taken", field="alias")
-        return Link(**dict(row))
-    for _ in range(_ATTEMPTS):
-        code = new_code()
-        row = await connection.fetchrow(INSERT, code, wanted.url, wanted.expires_at)
-        if row is not None:
-            return Link(**dict(row))
-    raise Problem(503, "no free code was found; try again", headers={"Retry-After": "1"})
-
-
-def new_code() -> str:
+def new_code(length: int) -> str:
     """A code that nobody can guess from others; whether it is free, the database decides."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_LENGTH))
+    number = secrets.randbelow(len(_ALPHABET) ** length)
+    letters = []
+    for _ in range(length):
+        number, letter = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[letter])
+    code = "".join(letters)
+    return new_code(length) if aliases.is_reserved(code) else code
+
+
+async def _insert(
+    connection: Any,
+    codes: Sequence[str],
+    wanted: Sequence[NewLink],
+    owner: str | None,
+    claim: tuple[str, bytes] | None,
+) -> datetime | None:
+    """When the links were made; `None` if the claim was another's, who made them."""
+    rows = sorted(zip(codes, wanted, strict=True), key=_code_of)  # one order: two never deadlock
+    columns = (
+        owner,
+        [code for code, _ in rows],
+        [each.url for _, each in rows],
+        [each.expires_at for _, each in rows],
+        [each.max_clicks for _, each in rows],
+    )
+    if claim is None:
+        created_at: datetime | None = await connection.fetchval(INSERT_ALL, *columns)
+    else:
+        made = [[code, asdict(each)] for code, each in zip(codes, wanted, strict=True)]
+        answer = json.dumps(made, default=datetime.isoformat)
+        created_at = await connection.fetchval(INSERT_ONCE, *columns, *claim, codes[0], answer)
+    return created_at
+
+
+def _code_of(row: tuple[str, NewLink]) -> str:
+    return row[0]
+
+
+def _made(code: str, wanted: NewLink, created_at: datetime) -> Link:
+    """The link as the database has it now, which need not be asked again."""
+    return Link(
+        code=code,
+        url=wanted.url,
+        version=1,
+        disabled=False,
+        expires_at=wanted.expires_at,
+        max_clicks=wanted.max_clicks,
+        uses=0,
+        created_at=created_at,
+        updated_at=created_at,
+    )
+
+
+def _all_made(codes: Sequence[str], wanted: Sequence[NewLink], created_at: datetime) -> list[Link]:
+    return [_made(code, each, created_at) for code, each in zip(codes, wanted, strict=True)]
+
+
+def _refuse_taken(taken: set[str], wanted: Sequence[NewLink], bulk: bool) -> None:
+    """409 that names every alias that was taken; if it was but a random code, nothing."""
+    wrong = [
+        (f"#/links/{index}/alias" if bulk else "#/alias", f"the alias {each.alias} is taken")
+        for index, each in enumerate(wanted)
+        if each.alias in taken
+    ]
+    if wrong:
+        raise Problem(409, wrong[0][1], wrong=wrong)
 
 
 def _found(row: Any) -> Link:
     if row is None:
-        raise _no_such_link()
-    return Link(**dict(row))
+        raise Problem(404, "there is no such link")
+    return Link(*row)
 
 
-def _no_such_link() -> Problem:
-    return Problem(404, "there is no such link")
+def _stale(link: Link) -> Problem:
+    detail = f"the link has changed meanwhile: it is at version {link.version}"
+    return Problem(412, detail, headers={"ETag": f'"{link.version}"'})
 
 
-def _fingerprint(wanted: NewLink) -> bytes:
-    return hashlib.sha256(json.dumps(vars(wanted), default=str, sort_keys=True).encode()).digest()
+def _no_free_code() -> Problem:
+    return Problem(503, "no free code was found; try again", headers={"Retry-After": "1"})
 
 
-def _same(earlier: Any, fingerprint: bytes) -> Link:
+def _fingerprint(wanted: Sequence[NewLink], bulk: bool) -> bytes:
+    request = json.dumps([bulk, *map(asdict, wanted)], default=str, sort_keys=True)
+    return hashlib.sha256(request.encode()).digest()
+
+
+def _same(earlier: Any, fingerprint: bytes) -> list[Link]:
     if earlier is None:
-        raise Problem(503, "this Idempotency-Key just ran out; try again")
+        retry = {"Retry-After": "1"}
+        raise Problem(503, "this Idempotency-Key just ran out; try again", headers=retry)
     if earlier["fingerprint"] != fingerprint:
         raise Problem(422, "this Idempotency-Key was used for another request")
-    members = json.loads(earlier["answer"])
-    for name in ("expires_at", "created_at", "updated_at"):
-        members[name] = datetime.fromisoformat(members[name]) if members[name] else None
-    return Link(**members)
+    return [
+        _made(code, _wanted(members), earlier["created_at"])
+        for code, members in json.loads(earlier["answer"])
+    ]
 
 
-def _dump(link: Link) -> str:
-    return json.dumps(vars(link), default=datetime.isoformat)
+def _wanted(members: dict[str, Any]) -> NewLink:
+    expires_at = members["expires_at"]
+    return NewLink(
+        url=members["url"],
+        expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
+        max_clicks=members["max_clicks"],
+    )

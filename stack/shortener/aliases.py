@@ -1,0 +1,42 @@
+"""Aliases: the codes that people choose, and those that nobody may have."""
+
+from __future__ import annotations
+
+import re
+
+from stack.shortener.problems import Problem
+
+PATTERN = "^[A-Za-z0-9_-]{3,64}$"
+_FORM = re.compile(PATTERN[1:-1])
+
+# Ours, those that a host is asked for by itself, and those that a visitor would trust too much.
+_WORDS = (
+    "api docs openapi healthz readyz metrics health ready status "
+    "favicon robots sitemap wellknown index static assets public "
+    "admin administrator root login logout signin signup register account password security "
+    "support help about contact legal terms privacy abuse billing null undefined"
+)
+_ALIKE = str.maketrans("01i345", "olleas", "-_")
+
+
+def checked(alias: object) -> str:
+    """The alias, if it has the right form and is not reserved."""
+    if not isinstance(alias, str) or _FORM.fullmatch(alias) is None:
+        raise Problem(422, "alias must be 3 to 64 of A-Z a-z 0-9 _ -", field="alias")
+    if is_reserved(alias):
+        raise Problem(422, "alias is reserved, or looks like a reserved word", field="alias")
+    return alias
+
+
+def is_reserved(code: str) -> bool:
+    """Whether the code is a reserved word, or would be taken for one."""
+    return _shape(code) in _RESERVED
+
+
+def _shape(word: str) -> str:
+    """What the eye makes of a word: the same for all that look alike in some common font."""
+    bare = word.lower().translate(_ALIKE)
+    return bare.replace("rn", "m").replace("vv", "w").replace("cl", "d")
+
+
+_RESERVED = frozenset(map(_shape, _WORDS.split()))
