@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
@@ -76,13 +75,25 @@ def _parted(address: str) -> tuple[str, int]:
 
 
 def _with_uvicorn(host: str, port: int) -> None:
-    """As the product itself is served: the same server with the same options."""
-    import uvloop
+    """As the product itself is served, but by uvicorn as it comes."""
+    import uvicorn
 
-    from stack.shortener.server import serve
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(bare_app, (host, port), shutdown_s=2.0))
+    uvicorn.run(
+        bare_app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        backlog=2048,
+    )
 
 
 def _with_granian(app: str, host: str, port: int) -> None:

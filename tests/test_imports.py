@@ -50,7 +50,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {
     "grafana_api": "chaos.annotations",
     "locust": "scenarios",
     "toxiproxy": "chaos.toxics",
-    "uvicorn": ("stack", "chaos.desk.server", "chaos.runtimes.toxiproxy"),
+    "uvicorn": ("stack", "bench.hosted", "chaos.desk.server", "chaos.runtimes.toxiproxy"),
 }
 
 
