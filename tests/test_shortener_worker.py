@@ -116,15 +116,17 @@ def test_what_a_dead_worker_was_given_is_taken_over(stack: Stack) -> None:
 
 def test_a_poisoned_entry_is_set_aside_and_holds_up_no_other(stack: Stack) -> None:
     code, click_id = new_code(stack), secrets.token_hex(16)
-    far = 253_402_300_800_000  # the year 10000, which no datetime holds
+    far = 253_402_300_800_000  # the year 10000, which no datetime holds; 1970 is long over
     with redis.Redis.from_url(stack.endpoints.redis, decode_responses=True) as queue:
         queue.delete("clicks:dead")
         queue.xadd("clicks", {"clicks": "no json"})
         queue.xadd("clicks", {"clicks": json.dumps([["id", code, far, "", False]])})
-        queue.xadd("clicks", {"clicks": json.dumps([[click_id, code, 1, "", False]])})
+        queue.xadd("clicks", {"clicks": json.dumps([["id", code, 1, "", False]])})
+        now_ms = int(time.time() * 1000)
+        queue.xadd("clicks", {"clicks": json.dumps([[click_id, code, now_ms, "", False]])})
         eventually(lambda: drained(stack))
         dead = queue.xrange("clicks:dead")
-    assert len(list(dead)) == 2
+    assert len(list(dead)) == 3
     assert stored(stack, code) == Counter([click_id])
 
 

@@ -15,7 +15,7 @@ Parts = Mapping[str, Part]
 
 
 def bring_up(install: Path, parts: Parts, ports: Ports, populate: Callable[[], None]) -> None:
-    """Start all parts; return when each is ready and the replica has the schema.
+    """Start all parts; return when each is ready. The shortener lays its tables itself.
 
     `populate` makes the links; it is called once Toxiproxy answers.
     """
@@ -34,7 +34,7 @@ def bring_up(install: Path, parts: Parts, ports: Ports, populate: Callable[[], N
 
 
 def databases(install: Path, parts: Parts, ports: Ports) -> None:
-    """Start primary and replica, and put the schema on the primary."""
+    """Start primary and replica, with a database for the application."""
     primary, replica = parts["primary"], parts["replica"]
     postgres.create(install, primary)
     postgres.copy(primary, replica)
@@ -51,5 +51,5 @@ def wait_for_replica(replica: Part, ports: Ports) -> None:
     follower = (HOST, ports["replica"])
     reached = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s, false)"
     replica.wait_until(
-        lambda: postgres.fetch(follower, reached, end) is True, "had the primary's schema"
+        lambda: postgres.fetch(follower, reached, end) is True, "had all that the primary has"
     )

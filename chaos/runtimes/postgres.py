@@ -69,14 +69,12 @@ def configure(part: Part, port: int, upstream_port: int) -> None:
 
 
 def prepare(address: Address) -> None:
-    """Create the slot, the application's user and database, and the schema in it."""
+    """Create the slot, the application's user and database: what needs a superuser."""
     with _connect(address, "postgres") as connection:
         for statement in (FILES / "prepare.sql").read_text().split(";"):
             connection.execute(statement.encode())
     with _connect(address, NAME) as connection:
         connection.execute("CREATE EXTENSION pg_stat_statements")
-        connection.execute(f"SET ROLE {NAME}")
-        connection.execute((FILES / "schema.sql").read_bytes())
 
 
 def is_up(address: Address) -> bool:

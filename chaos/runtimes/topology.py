@@ -34,8 +34,9 @@ ROOT = Path(__file__).parents[2]
 
 # Settings that the worker does not know, or that mean nothing to it.
 WEB_ONLY = (
-    "CACHE_", "CLICK_", "FILL_", "NEGATIVE_", "POOL_", "PRIMARY_POOL_", "PUBLIC_", "REPLICA_",
-    "VERSION_", "XFETCH_",
+    "CACHE_", "CLICK_ATTEMPTS", "CLICK_BATCH", "CLICK_BUFFER", "CLICK_FLUSH_", "CLICK_MODE",
+    "CLICK_STREAM_", "CLICK_WAIT_", "FILL_", "NEGATIVE_", "POOL_", "PRIMARY_POOL_", "PUBLIC_",
+    "REPLICA_", "VERSION_", "XFETCH_",
 )  # fmt: skip
 
 Ports = Mapping[str, int]

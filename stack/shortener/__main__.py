@@ -40,8 +40,14 @@ def _run(work: Coroutine[None, None, None]) -> int:
 
     import uvloop
 
+    from stack.shortener.migrate import SchemaError
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work)
+        try:
+            runner.run(work)
+        except SchemaError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
     return 0
 
 

@@ -19,6 +19,8 @@ from stack.shortener.metrics import Histogram
 
 _NEVER = 2**31 - 1
 _RETRY_S = 0.25
+_SCHEMA_RETRY_S = 0.05  # at a first start the replica has it a moment after the primary
+_SCHEMA_TO_COME = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 # What a connection, server or standby in trouble raises; anything else is a mistake of ours.
 _OUTAGES = (
     OSError,
@@ -68,7 +70,10 @@ class Database:
         while self._pool is None:
             try:
                 self._pool = await self._connect()
-            except (*_OUTAGES, asyncpg.PostgresError) as error:  # the schema may yet come
+            except _SCHEMA_TO_COME as error:
+                log("schema_missing", db=self.name, error=repr(error))
+                await asyncio.sleep(_SCHEMA_RETRY_S)
+            except (*_OUTAGES, asyncpg.PostgresError) as error:  # the database may yet be made
                 log("database_down", db=self.name, error=repr(error))
                 await asyncio.sleep(_RETRY_S)
 

@@ -45,6 +45,11 @@ class _Settings(BaseSettings):
     queue_timeout_s: Seconds = Field(
         1.0, description="longest wait for the click queue; nobody waits for it, so it is patient"
     )
+    migrate: bool = Field(
+        True,
+        description="whether the schema is brought up to date at start; if not, it is waited for, "
+        "for deployments whose processes may not change it",
+    )
 
     @property
     def address(self) -> tuple[str, int]:
@@ -165,6 +170,23 @@ class WorkerSettings(_Settings):
     )
     idempotency_keep_s: float = Field(
         86_400.0, gt=0, description="how long an Idempotency-Key is remembered; a day of retries"
+    )
+    expired_keep_s: float = Field(
+        30 * 86_400.0,
+        gt=0,
+        le=3_650 * 86_400,
+        description="how long after its expiry a link is ended like a deleted one: its target "
+        "goes, and 410 becomes 404; a month, in which its owner may still extend it",
+    )
+    sweep_every_s: Seconds = Field(
+        60.0, description="pause between looks for links to end; nobody waits for it"
+    )
+    click_keep_days: int = Field(
+        30,
+        ge=1,
+        le=3_650,
+        description="days for which single clicks are kept; the counts made of them stay. A click "
+        "delivered later than that is set aside, since nobody knows whether it was counted",
     )
 
 

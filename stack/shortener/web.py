@@ -19,6 +19,7 @@ from stack.shortener.fills import Parts, by_name
 from stack.shortener.links import STATEMENTS, Links
 from stack.shortener.log import log
 from stack.shortener.metrics import Metrics, build_info, started
+from stack.shortener.migrate import migrate
 from stack.shortener.origin import LOOK_UP, Origin
 from stack.shortener.pools import pools
 from stack.shortener.probes import PATHS, Probes
@@ -39,13 +40,19 @@ async def run(settings: WebSettings) -> None:
 
 @asynccontextmanager
 async def opened(settings: WebSettings) -> AsyncIterator[asgi.App]:
-    """The app, which any server can serve; it connects meanwhile, and ends tidily."""
+    """The app, which any server can serve; it connects meanwhile, and ends tidily.
+
+    Serving is cancelled if the database turns out to be none that we can work with.
+    """
     web = _Web(settings)
-    opening = asyncio.create_task(web.open())
     try:
-        yield web
+        async with asyncio.TaskGroup() as group:
+            opening = group.create_task(web.open())
+            yield web
+            opening.cancel()
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
     finally:
-        opening.cancel()
         await web.close()
         log("stopped", name=settings.name)
 
@@ -55,6 +62,7 @@ class _Web:
 
     def __init__(self, settings: WebSettings) -> None:
         self._name = settings.name
+        self._settings = settings
         self._fill_name = settings.cache_fill
         self._metrics = metrics = Metrics()
         self._replica = Database(
@@ -98,10 +106,15 @@ class _Web:
 
     async def open(self) -> None:
         """Connect to both databases at once; until then `/readyz` says no."""
-        await asyncio.gather(self._replica.open(), self._primary.open())
+        await asyncio.gather(self._replica.open(), self._open_primary())
         gc.collect()
         gc.freeze()  # what was made until now stays: the collector need not look at it again
         log("ready", name=self._name)
+
+    async def _open_primary(self) -> None:
+        settings = self._settings
+        await migrate(settings.primary_url, settings.primary_timeout_s, apply=settings.migrate)
+        await self._primary.open()
 
     async def close(self) -> None:
         """Send the clicks that are left, and let go of everything."""

@@ -18,10 +18,13 @@ from prometheus_client.metrics_core import Metric
 from redis.exceptions import RedisError
 
 from stack.shortener import asgi
+from stack.shortener.chores import Chores
 from stack.shortener.db import Database, DatabaseUnavailable
 from stack.shortener.lag import Lag
 from stack.shortener.log import log
 from stack.shortener.metrics import build_info, started, total
+from stack.shortener.migrate import migrate
+from stack.shortener.partitions import Partitions
 from stack.shortener.pools import pools
 from stack.shortener.probes import Probes
 from stack.shortener.redis_client import connect
@@ -31,9 +34,9 @@ from stack.shortener.stream import Delivery, Stream
 from stack.shortener.tally import STORE, Click, Refused, Tally, unpack
 
 _CONNECTIONS = 4
+_TASKS = 2  # that use the database: clicks, and chores
 _FIRST_PAUSE_S = 0.05
 _MOST_CLICKS = 5_000  # in one transaction, so that none comes near its time limit
-_PRUNE_EVERY_S = 600.0
 _STOP_S = 3.0
 _OUTAGES = (DatabaseUnavailable, RedisError, OSError, TimeoutError)
 
@@ -55,7 +58,7 @@ class Worker:
         self._stream = stream
         self._tally = tally
         self._settings = settings
-        self._claim_at_s = self._prune_at_s = 0.0
+        self._claim_at_s = 0.0
         self._handling = asyncio.Lock()
         self._stopping = False
 
@@ -90,9 +93,6 @@ class Worker:
         if now_s >= self._claim_at_s:
             self._claim_at_s = now_s + self._settings.worker_claim_idle_s / 2
             await self._handle(await self._stream.abandoned(self._settings.worker_claim_idle_s))
-        if now_s >= self._prune_at_s:
-            self._prune_at_s = now_s + _PRUNE_EVERY_S
-            await self._tally.forget_keys(self._settings.idempotency_keep_s)
 
     async def _handle(self, deliveries: list[Delivery]) -> None:
         async with self._handling:
@@ -149,19 +149,22 @@ async def run(settings: WorkerSettings) -> None:
     client = connect(
         settings.queue_url, settings.queue_timeout_s, _CONNECTIONS, settings.worker_block_s
     )
-    primary = Database("primary", settings.primary_url, 1, settings.primary_timeout_s, [STORE])
+    primary = Database("primary", settings.primary_url, _TASKS, settings.primary_timeout_s, [STORE])
     stream = Stream(client, settings.name, settings.worker_batch)
-    worker = Worker(stream, Tally(primary), settings)
+    partitions = Partitions(settings.click_keep_days)
+    worker = Worker(stream, Tally(primary, partitions), settings)
+    chores = Chores(primary, partitions, settings)
     lag = Lag(stream, settings.queue_timeout_s)
 
     def families() -> Iterable[Metric]:
         yield from worker.families()
+        yield from chores.families()
         yield from lag.families()
         yield from pools(primary)
         yield build_info()
         yield started()
 
-    working = asyncio.create_task(_work(primary, worker, settings.name))
+    working = asyncio.create_task(_work(primary, worker, chores, settings))
     watching = asyncio.create_task(lag.watch())
     probes = asgi.guarded(Probes(lambda: primary.ready, families))
     serving = asyncio.create_task(serve(probes, settings.address, _STOP_S))
@@ -179,7 +182,14 @@ async def run(settings: WorkerSettings) -> None:
         log("stopped", name=settings.name)
 
 
-async def _work(primary: Database, worker: Worker, name: str) -> None:
+async def _work(
+    primary: Database, worker: Worker, chores: Chores, settings: WorkerSettings
+) -> None:
+    await migrate(settings.primary_url, settings.primary_timeout_s, apply=settings.migrate)
     await primary.open()
-    log("ready", name=name)
-    await worker.run()
+    log("ready", name=settings.name)
+    doing = asyncio.create_task(chores.run())
+    try:
+        await worker.run()
+    finally:
+        doing.cancel()

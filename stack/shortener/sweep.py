@@ -1,0 +1,38 @@
+"""Rows that have had their time: expired links are ended, forgotten idempotency keys deleted.
+
+A link that expired long ago is ended like a deleted one: its row stays, since its code is never
+given to anybody else, and its target goes. From then on it is answered with 404 instead of 410.
+The cache need not be told: what it has of the link says that it expired, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_AT_ONCE = 500  # rows in a transaction, which is short and holds up no other
+END_EXPIRED = """WITH expired AS (
+  SELECT code FROM links
+  WHERE NOT deleted AND expires_at < now() - make_interval(secs => $1)
+  ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+UPDATE links SET deleted = true, url = '', version = version + 1, updated_at = now()
+FROM expired WHERE links.code = expired.code
+RETURNING links.code"""
+FORGET_KEYS = """WITH old AS (
+  SELECT owner, key FROM idempotency_keys
+  WHERE created_at < now() - make_interval(secs => $1)
+  ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM idempotency_keys USING old
+WHERE idempotency_keys.owner = old.owner AND idempotency_keys.key = old.key
+RETURNING old.key"""
+
+
+async def end_expired(connection: Any, kept_s: float) -> int:
+    """End some of the links that expired at least that long ago, and say how many."""
+    return len(await connection.fetch(END_EXPIRED, kept_s, _AT_ONCE))
+
+
+async def forget_keys(connection: Any, kept_s: float) -> int:
+    """Delete some of the idempotency keys that old, and say how many."""
+    return len(await connection.fetch(FORGET_KEYS, kept_s, _AT_ONCE))
