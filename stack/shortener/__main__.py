@@ -14,7 +14,9 @@ def main(arguments: list[str]) -> int:
     # As process 1 of a container it would not hear this before it serves, and be killed later.
     # Nothing has begun until then, so nothing has to be ended.
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
-    from stack.shortener import settings  # which takes its time, as all the imports here
+    from stack.shortener import settings, spans  # which take their time, as all the imports here
+
+    spans.leave_out()
 
     match arguments:
         case ["web"]:
@@ -25,6 +27,10 @@ def main(arguments: list[str]) -> int:
             from stack.shortener import worker
 
             return _run(worker.run(settings.read(settings.WorkerSettings)))
+        case ["keys", *command]:
+            from stack.shortener import key_commands
+
+            return key_commands.run(command, settings.read(settings.KeySettings))
         case ["settings"]:
             import json
 

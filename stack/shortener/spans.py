@@ -7,6 +7,7 @@ where the environment names a collector.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
