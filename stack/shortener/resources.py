@@ -29,8 +29,8 @@ _JSON = (b"content-type", b"application/json")
 
 
 def as_json(status: int, members: Mapping[str, Any], *headers: tuple[bytes, bytes]) -> Answer:
-    """An answer in JSON."""
-    return Answer(status, json.dumps(members).encode(), (_JSON, *headers))
+    """An answer in JSON, ended by a newline for those who read it in a terminal."""
+    return Answer(status, f"{json.dumps(members)}\n".encode(), (_JSON, *headers))
 
 
 class Resource:

@@ -18,7 +18,7 @@ from stack.shortener.problems import Problem
 
 LONGEST = 2048
 
-_UNSAFE = r'\x00-\x20\x7f-\xa0\\<>"\u2028\u2029\ud800-\udfff'
+_UNSAFE = r'\x00-\x20\x7f-\xa0\\<>"\u2028\u2029'
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _LAST_LABEL = "[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = rf"(?:{_LABEL}\.)*{_LAST_LABEL}\.?"
@@ -63,7 +63,7 @@ class Targets:
             raise _refused(f"url is longer than {LONGEST} characters")
         if _FORM.fullmatch(url) is None:
             raise _refused(_fault(url))
-        target = url if url.isascii() else quote(url, safe=_KEPT)
+        target = _encoded(url)
         if len(target) > LONGEST:
             raise _refused(f"url is longer than {LONGEST} characters when percent-encoded")
         host, port = _place(target)
@@ -73,6 +73,14 @@ class Targets:
             if ours and _is_at(_own_place(ours), host, port):
                 raise _refused("url leads back here: a short link to a short link never arrives")
         return target
+
+
+def _encoded(url: str) -> str:
+    """The address in ASCII."""
+    try:
+        return url if url.isascii() else quote(url, safe=_KEPT)
+    except UnicodeEncodeError:  # half a character, as JSON can write it
+        raise _refused("url has half a character") from None
 
 
 def _refused(detail: str) -> Problem:

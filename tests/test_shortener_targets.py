@@ -1,0 +1,200 @@
+"""Targets: whatever is accepted leads to a web page, and to one place for every client."""
+
+from __future__ import annotations
+
+import re
+import string
+from ipaddress import ip_address
+from urllib.parse import quote, urlsplit
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from stack.shortener.problems import Problem
+from stack.shortener.targets import LONGEST, PATTERN, Targets
+
+ANYWHERE = Targets()
+ELSEWHERE = Targets(refuse_private=True, public_url="https://s.example")
+LOCALHOST_IN_OTHER_WORDS = [
+    "2130706433",
+    "017700000001",
+    "0x7f000001",
+    "0X7F.1",
+    "0177.0.0.1",
+    "127.1",
+    "127.0.1",
+    "127.0.0.1.",
+    "0",
+    "0x",
+    "256.0.0.1",
+    "1.2.3.4.5",
+    "01.2.3.4",
+    "example.1",
+    "example.0x7f",
+]
+
+
+def refusal(targets: Targets, url: object, base: str = "") -> str:
+    with pytest.raises(Problem) as refused:
+        targets.checked(url, base)
+    assert refused.value.status == 422
+    return refused.value.detail
+
+
+@pytest.mark.parametrize("host", LOCALHOST_IN_OTHER_WORDS)
+def test_a_number_that_clients_read_differently_is_no_host(host: str) -> None:
+    assert "four decimal numbers" in refusal(ANYWHERE, f"http://{host}:80/")
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("ftp://example.org/", "must begin with http"),
+        ("https:/example.org/", "must begin with http"),
+        (" https://example.org/", "must begin with http"),
+        ("https://example.org/a b", "not allowed"),
+        ("https://example.org/\ud800", "half a character"),
+        ("https://user@example.org/", "user or password"),
+        ("https://user:secret@example.org/", "user or password"),
+        ("https://bücher.example/", "punycode"),
+        ("https://example.org:0/", "host and port"),
+        ("https://example.org:65536/", "host and port"),
+        ("https://example.org:/", "host and port"),
+        ("https://-a.example/", "host and port"),
+        ("https://a..example/", "host and port"),
+        ("https://%65xample.org/", "host and port"),
+        ("https://[1::2::3]/", "host and port"),
+        ("https://[fe80::1%25eth0]/", "host and port"),
+        (f"https://{'a' * 64}.example/", "host and port"),
+        (f"https://{'a.' * 128}example/", "host and port"),
+        ("https://example.org/" + "a" * 2048, "longer than"),
+        ("https://example.org/" + "ü" * 400, "when percent-encoded"),
+        ("https://example.org\n", "not allowed"),
+    ],
+)
+def test_what_is_wrong_with_a_target_is_said(url: str, why: str) -> None:
+    assert why in refusal(ANYWHERE, url)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.255.255.254",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "[::]",
+        "[::1]",
+        "[::7f00:1]",
+        "[::ffff:7f00:1]",
+        "[::FFFF:a9fe:a9fe]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "[2001:0:7f00:1::]",
+        "[fc00::1]",
+        "[fe80::1]",
+        "[ff02::1]",
+        "localhost",
+        "LOCALHOST.",
+        "any.localhost",
+        "intranet",
+        "db7",
+        "printer.local",
+        "metadata.google.internal",
+        "nas.home.arpa",
+    ],
+)
+def test_private_places_can_be_refused(host: str) -> None:
+    assert ANYWHERE.checked(f"http://{host}/x") == f"http://{host}/x"
+    assert "private" in refusal(ELSEWHERE, f"http://{host}/x")
+
+
+@pytest.mark.parametrize(
+    "host", ["8.8.8.8", "[2606:4700::1111]", "[2002:808:808::]", "example.org", "a.b1.example"]
+)
+def test_public_places_are_never_refused(host: str) -> None:
+    assert ELSEWHERE.checked(f"http://{host}/") == f"http://{host}/"
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("https://s.example/abc", "http://10.0.0.7:8000"),
+        ("http://S.EXAMPLE./abc", ""),
+        ("https://s.example:80/abc", ""),
+        ("http://other.example:8000/abc", "http://other.example:8000"),
+        ("https://other.example/abc", "http://other.example"),
+        ("http://[::1]:8000/abc", "http://[::1]:8000"),
+    ],
+)
+def test_a_link_to_ourselves_would_lead_in_a_circle(url: str, base: str) -> None:
+    targets = Targets(public_url="https://s.example")
+    assert "leads back here" in refusal(targets, url, base)
+
+
+def test_another_port_of_our_host_is_another_service() -> None:
+    targets = Targets(public_url="https://s.example")
+    assert targets.checked("https://s.example:8443/", "http://s.example")
+
+
+HOSTILE = st.text(
+    st.one_of(
+        st.sampled_from(list('htps:/\\@?#[].%&=-_01239xXfa \t\r\n\0\x7f"<>')),
+        st.characters(),
+    ),
+    max_size=80,
+)
+SPLICED = st.builds(
+    "{}://{}{}{}{}".format,
+    st.sampled_from(["http", "https", "HTTP", "javascript", "http:", "ｈttp"]),
+    st.one_of(HOSTILE, st.sampled_from([*LOCALHOST_IN_OTHER_WORDS, "example.org", "[::1]"])),
+    st.sampled_from(["", ":80", ":0", ":99999", "@evil.example", "\\@evil.example", "%00", "。"]),
+    st.sampled_from(["", "/", "?", "#", "\\", "/\r\nSet-Cookie: a=b"]),
+    HOSTILE,
+)
+
+
+@settings(max_examples=1_500, deadline=None)
+@given(st.one_of(HOSTILE, SPLICED, st.from_regex(PATTERN)))
+@example("https://example.org/\u2028")
+@example("http://１２７.0.0.1/")
+def test_whatever_is_accepted_is_safe_and_whatever_the_pattern_has_is_accepted(url: str) -> None:
+    target = accepted(url)
+    fits = re.fullmatch(PATTERN[1:-1], url) is not None
+    assert (target is not None) == (fits and encodes(url))
+    if target is None:
+        return
+    assert target.isascii()
+    assert target.isprintable()
+    assert not set(target) & set(' "<>\\')
+    parts = urlsplit(target)
+    assert parts.scheme in ("http", "https")
+    assert "@" not in parts.netloc
+    assert parts.hostname
+    assert parts.port is None or 0 < parts.port < 65_536
+    if not parts.hostname.rstrip(".").rpartition(".")[2][0].isalpha():
+        ip_address(parts.hostname)
+
+
+def accepted(url: str) -> str | None:
+    try:
+        return ANYWHERE.checked(url)
+    except Problem as problem:
+        if problem.status != 422:
+            raise
+        return None
+
+
+def encodes(url: str) -> bool:
+    """Whether it has whole characters only, and fits in a header."""
+    try:
+        return len(quote(url, safe=string.printable)) <= LONGEST
+    except UnicodeEncodeError:
+        return False
