@@ -51,7 +51,7 @@ def bench(
     server: Annotated[HostedBy, typer.Option(help="What serves our app.")] = HostedBy.UVICORN,
     rounds: Annotated[int, typer.Option(min=1, help="How often each arm is measured.")] = 2,
     seconds: Annotated[
-        float, typer.Option(min=0.1, max=60, help="Of saturation, and again of half load.")
+        float, typer.Option(min=0.1, max=15, help="Of saturation, and again of half load.")
     ] = 4.0,
     output: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.TABLE,
     into: Annotated[Path, typer.Option(help="Where the figures are kept.")] = KEPT,

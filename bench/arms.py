@@ -92,7 +92,7 @@ ARMS = (
         "shortener",
         hot_requests,
         Expected(302, b"x-cache: near\r\n"),
-        {**_KEPT, "NEAR_TTL_S": "600"},
+        {**_KEPT, "NEAR_TTL_S": "60"},
     ),
     Arm(
         "redis",
