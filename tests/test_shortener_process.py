@@ -119,7 +119,7 @@ def test_what_it_serves_on_must_be_free() -> None:
         address = "{}:{}".format(*taken.getsockname())
         with process("web", {"SHORTENER_LISTEN": address}) as web:
             assert web.popen.wait(timeout=15) != 0
-    XX
+            assert "address already in use" in web.popen.communicate()[0]  # the log
 
 
 def fill_of(process: Process) -> str:
