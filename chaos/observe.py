@@ -39,7 +39,7 @@ WANTED = (
 
 # What connections say of themselves and what onlookers ask; the worker's commands begin with x.
 OVERHEAD = (
-    *("info", "ping", "hello", "client", "auth", "select", "command", "config"),
+    *("info", "ping", "hello", "client", "auth", "select", "command", "config", "memory"),
     *("multi", "exec"),  # the worker's transactions
 )
 

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError
 
 from stack.shortener.clicks import FIELD, Clicks
+from stack.shortener.enqueue import Enqueue
 from stack.shortener.metrics import Metrics
 from stack.shortener.settings import WebSettings
 from stack.shortener.tally import Refused, unpack
@@ -20,11 +21,15 @@ BROWSER = b"Mozilla/5.0 (X11; Linux x86_64)"
 
 
 class Queue:
-    """Takes entries, after refusing the first few."""
+    """Takes entries, after refusing the first few; says how much memory they take."""
 
-    def __init__(self, refusals: float = 0) -> None:
+    def __init__(self, refusals: float = 0, size_bytes: int = 0) -> None:
         self.refusals = refusals
+        self.size_bytes = size_bytes
         self.entries: list[dict[bytes, bytes]] = []
+
+    async def memory_usage(self, _stream: str) -> int:
+        return self.size_bytes
 
     async def xadd(self, _stream: str, fields: dict[bytes, str]) -> None:
         if self.refusals > 0:
@@ -49,7 +54,7 @@ def run(
     metrics = Metrics()
 
     async def main() -> None:
-        clicks = Clicks(cast(Redis, queue), metrics, settings(**changed))
+        clicks = Clicks(Enqueue(cast(Redis, queue), 1), metrics, settings(**changed))
         await work(clicks)
         await clicks.close()
 
@@ -122,7 +127,14 @@ def test_two_processes_never_mint_the_same_id() -> None:
         "no json",
         "5",
         '["not a click"]',
-        '[["id","code",1,"",false,"one too many"]]',
+        '[["id","code",1,"",false,0,"one too many"]]',
+        '[["id","code",1,"",false,-1]]',
+        '[["id","code",1,"",false,true]]',
+        '[["id","code",1,"",false,64]]',
+        '[["id","no/code",1,"",false]]',
+        '[["id","code",1,"two words",false]]',
+        '[["id","code",1,"\\ud800",false]]',
+        '[["id","code",true,"",false]]',
         '[["id","code","now","",false]]',
         '[["","code",1,"",false]]',
         '[["id","nul\\u0000",1,"",false]]',
@@ -143,7 +155,7 @@ def test_an_entry_without_its_field_is_refused() -> None:
 
 def test_a_batch_is_plain_json() -> None:
     _, (entry,) = run(Queue(), adding(1))
-    ((click_id, code, at_ms, referrer, bot),) = json.loads(entry[FIELD])
-    assert (code, referrer, bot) == ("code", "news.example", False)
+    ((click_id, code, at_ms, referrer, bot, visitor),) = json.loads(entry[FIELD])
+    assert (code, referrer, bot, visitor) == ("code", "news.example", False, 0)
     assert len(click_id) == 32
     assert at_ms > 1_600_000_000_000

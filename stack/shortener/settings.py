@@ -119,11 +119,31 @@ class WebSettings(_Settings):
         6, ge=1, le=200, description="connections to the primary; fewer, it serves writes only"
     )
 
+    click_mode: Literal["buffered", "sync", "outbox"] = Field(
+        "buffered",
+        description="when a click is safe: soon after the answer (buffered), or before it, in "
+        "Redis (sync) or Postgres (outbox). A redirect should not wait for its own count",
+    )
+    click_wait_s: Seconds = Field(
+        0.25,
+        description="sync, outbox: longest wait for a click to be written; then the redirect is "
+        "answered without its id, and the click counts as dropped",
+    )
+    click_stream_mb: int = Field(
+        128,
+        ge=1,
+        le=1_000_000,
+        description="memory of Redis that clicks may take while no worker takes them; then new "
+        "ones are dropped. Half of what Redis has, or the cache is pushed out: about a million",
+    )
     click_flush_s: float = Field(
-        0.01, gt=0, le=1, description="how long clicks are gathered before they are sent together"
+        0.01,
+        gt=0,
+        le=1,
+        description="buffered: how long clicks are gathered before they are sent together",
     )
     click_batch: int = Field(
-        500, ge=1, le=10_000, description="most clicks in one stream entry; about 50 kB"
+        500, ge=1, le=10_000, description="most clicks in one entry or statement; about 50 kB"
     )
     click_buffer: int = Field(
         20_000, ge=1, le=10_000_000, description="clicks kept while the queue is down; then dropped"
@@ -132,7 +152,7 @@ class WebSettings(_Settings):
         8,
         ge=1,
         le=100,
-        description="times a batch of clicks is tried; in all about ten seconds",
+        description="buffered: times a batch of clicks is tried; in all about ten seconds",
     )
     shutdown_s: Seconds = Field(
         2.0, description="longest wait at shutdown for requests to end and clicks to be sent"
@@ -170,6 +190,9 @@ class WorkerSettings(_Settings):
     )
     idempotency_keep_s: float = Field(
         86_400.0, gt=0, description="how long an Idempotency-Key is remembered; a day of retries"
+    )
+    outbox_pause_s: Seconds = Field(
+        0.5, description="pause between looks into an empty outbox; counts may be that late"
     )
     expired_keep_s: float = Field(
         30 * 86_400.0,

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from stack.shortener.clicks import GROUP, STREAM
 
 _DEAD = "clicks:dead"
-_DEAD_LONGEST = 10_000  # of these somebody must look at a few; they must not fill the memory
+_DEAD_LONGEST = 1_000  # at most about 50 MB: somebody must look at a few of them
 
 
 class Delivery(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -91,6 +92,15 @@ class Click(NamedTuple):
     visitor: int
 
 
+@dataclass(slots=True)
+class Counts:
+    """What a worker counts."""
+
+    counted: int = 0
+    duplicate: int = 0
+    set_aside: int = 0
+
+
 def unpack(fields: dict[bytes, bytes]) -> list[Click]:
     """The clicks in a stream entry; raises `Refused` if they are no clicks."""
     try:
@@ -109,7 +119,12 @@ def _click(
         raise ValueError("no referrer, or no flag for bots")
     if not is_observation(visitor) or isinstance(at_ms, bool):
         raise ValueError("no visitor, or no time")
-    return Click(click_id, code, datetime.fromtimestamp(at_ms / 1000, UTC), referrer, bot, visitor)
+    return Click(click_id, code, moment(at_ms), referrer, bot, visitor)
+
+
+def moment(at_ms: int) -> datetime:
+    """A click's time as the database has it: the same one for each delivery."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
 class Tally:
@@ -125,8 +140,6 @@ class Tally:
         Raises `DatabaseUnavailable`, after which nobody knows whether they were stored, so the
         same clicks are to be added again; and `Refused` if the database never will.
         """
-        if not clicks:
-            return 0
         async with self._primary.connection() as connection:
             try:
                 return await self._add(connection, clicks)
@@ -137,11 +150,17 @@ class Tally:
         try:
             return await self.store(connection, clicks)
         except asyncpg.CheckViolationError:  # a partition that we know is gone: a failover?
-            self._partitions.forget()
+            self.distrust()
             return await self.store(connection, clicks)
+
+    def distrust(self) -> None:
+        """Look again which partitions there are."""
+        self._partitions.forget()
 
     async def store(self, connection: Any, clicks: Sequence[Click]) -> int:
         """The same on a connection, and so in its transaction if there is one."""
+        if not clicks:
+            return 0
         days = {click.clicked_at.date() for click in clicks}
         strange = sorted(day for day in days if not self._partitions.takes(day))
         if strange:

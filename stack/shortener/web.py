@@ -12,15 +12,17 @@ from prometheus_client.metrics_core import Metric
 from stack.shortener import asgi
 from stack.shortener.api import Api
 from stack.shortener.cache import Cache
-from stack.shortener.clicks import Clicks
+from stack.shortener.clicks import Clicks, Sink
 from stack.shortener.counted import counted
 from stack.shortener.db import Database
+from stack.shortener.enqueue import Enqueue
 from stack.shortener.fills import Parts, by_name
 from stack.shortener.links import STATEMENTS, Links
 from stack.shortener.log import log
 from stack.shortener.metrics import Metrics, build_info, started
 from stack.shortener.migrate import migrate
 from stack.shortener.origin import LOOK_UP, Origin
+from stack.shortener.outbox import WRITE, Outbox
 from stack.shortener.pools import pools
 from stack.shortener.probes import PATHS, Probes
 from stack.shortener.redirect import Redirects
@@ -28,6 +30,7 @@ from stack.shortener.redis_client import connect
 from stack.shortener.refill import Refill
 from stack.shortener.server import serve
 from stack.shortener.settings import WebSettings
+from stack.shortener.visitors import Visitors
 
 _CACHE_CONNECTIONS, _QUEUE_CONNECTIONS = 32, 2
 
@@ -77,7 +80,7 @@ class _Web:
             settings.primary_url,
             settings.primary_pool_size,
             settings.primary_timeout_s,
-            [LOOK_UP, *STATEMENTS],
+            [LOOK_UP, WRITE, *STATEMENTS],
         )
         cache_client = connect(settings.cache_url, settings.cache_timeout_s, _CACHE_CONNECTIONS)
         self._queue_client = connect(
@@ -87,7 +90,8 @@ class _Web:
         self._cache = cache = Cache(cache_client, settings, stale_s)
         refill = Refill(Origin(self._replica, self._primary, metrics), cache, metrics)
         self._fill = by_name(settings.cache_fill, Parts(cache, refill, metrics, settings))
-        self._clicks = Clicks(self._queue_client, metrics, settings)
+        self._clicks = Clicks(self._sink(), metrics, settings)
+        self._visitors = Visitors()
         api = Api(Links(self._primary), cache, metrics, settings.public_url)
         self._redirects = Redirects(self._fill, refill, self._clicks, metrics)
         self._api = counted(asgi.guarded(api.app()), metrics)
@@ -106,10 +110,18 @@ class _Web:
 
     async def open(self) -> None:
         """Connect to both databases at once; until then `/readyz` says no."""
-        await asyncio.gather(self._replica.open(), self._open_primary())
+        databases = self._replica, self._primary
+        await asyncio.gather(
+            self._replica.open(), self._open_primary(), self._visitors.learn(*databases)
+        )
         gc.collect()
         gc.freeze()  # what was made until now stays: the collector need not look at it again
         log("ready", name=self._name)
+
+    def _sink(self) -> Sink:
+        if self._settings.click_mode == "outbox":
+            return Outbox(self._primary)
+        return Enqueue(self._queue_client, self._settings.click_stream_mb)
 
     async def _open_primary(self) -> None:
         settings = self._settings

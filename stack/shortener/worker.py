@@ -11,8 +11,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterable, Sequence
 
 from prometheus_client.metrics_core import Metric
 from redis.exceptions import RedisError
@@ -21,9 +20,10 @@ from stack.shortener import asgi
 from stack.shortener.chores import Chores
 from stack.shortener.db import Database, DatabaseUnavailable
 from stack.shortener.lag import Lag
-from stack.shortener.log import log
+from stack.shortener.log import configure, log
 from stack.shortener.metrics import build_info, started, total
 from stack.shortener.migrate import migrate
+from stack.shortener.outbox import REMOVE, TAKE, Relay
 from stack.shortener.partitions import Partitions
 from stack.shortener.pools import pools
 from stack.shortener.probes import Probes
@@ -31,23 +31,14 @@ from stack.shortener.redis_client import connect
 from stack.shortener.server import serve
 from stack.shortener.settings import WorkerSettings
 from stack.shortener.stream import Delivery, Stream
-from stack.shortener.tally import STORE, Click, Refused, Tally, unpack
+from stack.shortener.tally import STORE, Click, Counts, Refused, Tally, unpack
 
 _CONNECTIONS = 4
-_TASKS = 2  # that use the database: clicks, and chores
+_TASKS = 3  # that use the database: the stream's clicks, the outbox's, and chores
 _FIRST_PAUSE_S = 0.05
 _MOST_CLICKS = 5_000  # in one transaction, so that none comes near its time limit
 _STOP_S = 3.0
 _OUTAGES = (DatabaseUnavailable, RedisError, OSError, TimeoutError)
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a worker counts."""
-
-    counted: int = 0
-    duplicate: int = 0
-    set_aside: int = 0
 
 
 class Worker:
@@ -74,7 +65,7 @@ class Worker:
                     await self._turn()
                     pause_s = _FIRST_PAUSE_S
             except _OUTAGES as error:
-                log("worker_held_up", error=repr(error), pause_s=pause_s)
+                log("worker_held_up", level="warning", error=repr(error), pause_s=pause_s)
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
                 pause_s = min(2 * pause_s, self._settings.worker_backoff_s)
 
@@ -134,7 +125,8 @@ class Worker:
     async def _set_aside(self, delivery: Delivery, error: Refused) -> None:
         await self._stream.set_aside(delivery, str(error))
         self.counts.set_aside += 1
-        log("clicks_set_aside", entry=delivery.entry_id.decode(), error=str(error))
+        entry = delivery.entry_id.decode()
+        log("clicks_set_aside", level="warning", entry=entry, error=str(error))
 
     def families(self) -> Iterable[Metric]:
         """The counts, as Prometheus families."""
@@ -146,25 +138,31 @@ class Worker:
 
 async def run(settings: WorkerSettings) -> None:
     """Work until told to stop; a batch under way is finished first."""
+    configure(settings.name)
     client = connect(
         settings.queue_url, settings.queue_timeout_s, _CONNECTIONS, settings.worker_block_s
     )
-    primary = Database("primary", settings.primary_url, _TASKS, settings.primary_timeout_s, [STORE])
+    primary = Database(
+        "primary", settings.primary_url, _TASKS, settings.primary_timeout_s, [STORE, TAKE, REMOVE]
+    )
     stream = Stream(client, settings.name, settings.worker_batch)
     partitions = Partitions(settings.click_keep_days)
-    worker = Worker(stream, Tally(primary, partitions), settings)
+    tally = Tally(primary, partitions)
+    worker = Worker(stream, tally, settings)
+    relay = Relay(primary, tally, worker.counts, settings.outbox_pause_s)
     chores = Chores(primary, partitions, settings)
     lag = Lag(stream, settings.queue_timeout_s)
 
     def families() -> Iterable[Metric]:
         yield from worker.families()
+        yield from relay.families()
         yield from chores.families()
         yield from lag.families()
         yield from pools(primary)
         yield build_info()
         yield started()
 
-    working = asyncio.create_task(_work(primary, worker, chores, settings))
+    working = asyncio.create_task(_work(primary, worker, [relay.run(), chores.run()], settings))
     watching = asyncio.create_task(lag.watch())
     probes = asgi.guarded(Probes(lambda: primary.ready, families))
     serving = asyncio.create_task(serve(probes, settings.address, _STOP_S))
@@ -179,17 +177,20 @@ async def run(settings: WorkerSettings) -> None:
         serving.cancel()
         await primary.close()
         await client.aclose()
-        log("stopped", name=settings.name)
+        log("stopped")
 
 
 async def _work(
-    primary: Database, worker: Worker, chores: Chores, settings: WorkerSettings
+    primary: Database,
+    worker: Worker,
+    beside: Sequence[Coroutine[None, None, None]],
+    settings: WorkerSettings,
 ) -> None:
     await migrate(settings.primary_url, settings.primary_timeout_s, apply=settings.migrate)
     await primary.open()
-    log("ready", name=settings.name)
-    doing = asyncio.create_task(chores.run())
-    try:
+    log("ready")
+    async with asyncio.TaskGroup() as group:
+        others = [group.create_task(one) for one in beside]
         await worker.run()
-    finally:
-        doing.cancel()
+        for other in others:
+            other.cancel()
