@@ -12,7 +12,8 @@ import json
 import secrets
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from contextvars import Context
 from itertools import count, islice
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from stack.shortener.agents import is_bot, referrer_host
 from stack.shortener.log import log
 from stack.shortener.metrics import Metrics
 from stack.shortener.settings import WebSettings
+from stack.shortener.spans import span
 
 STREAM, GROUP, FIELD = "clicks", "workers", b"clicks"
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.05, 2.0
@@ -71,7 +73,7 @@ class Clicks:
             return click[0]
         self._buffer.append(click)
         if self._writer is None:
-            self._writer = asyncio.get_running_loop().create_task(self._write_buffered())
+            self._begin(self._write_buffered())
         return click[0]
 
     async def accept(
@@ -87,10 +89,11 @@ class Clicks:
             written: asyncio.Future[bool] = loop.create_future()
             self._waiting.append((click, written))
             if self._writer is None:
-                self._writer = loop.create_task(self._write_waiting())
+                self._begin(self._write_waiting())
             try:
                 async with asyncio.timeout(self._settings.click_wait_s):
-                    accepted = await written
+                    with span("click wait"):
+                        accepted = await written
             except TimeoutError:
                 accepted = False
             if accepted:
@@ -98,6 +101,10 @@ class Clicks:
                 return click[0]
         self._metrics.clicks["dropped"] += 1
         return None
+
+    def _begin(self, writing: Coroutine[None, None, None]) -> None:
+        """Write in a context that is nobody's: the clicks are those of many requests."""
+        self._writer = asyncio.get_running_loop().create_task(writing, context=Context())
 
     def _mint(self, code: str, referer: bytes, user_agent: bytes, visitor: int) -> Click:
         self._metrics.clicks["minted"] += 1
@@ -123,7 +130,8 @@ class Clicks:
         backoff_s = _FIRST_BACKOFF_S
         for attempt in range(1, self._settings.click_attempts + 1):
             try:
-                await self._sink.write(batch)
+                with span("click send", clicks=len(batch)):
+                    await self._sink.write(batch)
             except NotWritten as error:
                 _complain(batch, attempt, error)
                 await asyncio.sleep(backoff_s)
@@ -153,7 +161,8 @@ class Clicks:
         while clicks := [click for click, waiter in batch if not waiter.done()]:
             attempt += 1
             try:
-                await self._sink.write(clicks)
+                with span("click send", clicks=len(clicks)):
+                    await self._sink.write(clicks)
             except NotWritten as error:
                 _complain(clicks, attempt, error)
                 await asyncio.sleep(_WAITED_BACKOFF_S * 2**attempt)

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 Attribute = str | int | float | bool
 Timing = AbstractContextManager[object]
-Begin = Callable[[str, dict[str, Attribute], bool], Timing]
+Begin = Callable[[str, dict[str, Attribute]], Timing]
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _NOTHING = nullcontext()
@@ -35,12 +35,9 @@ def leave_out() -> None:
         sys.modules.setdefault("opentelemetry", None)  # type: ignore[arg-type]
 
 
-def span(name: str, *, alone: bool = False, **attributes: Attribute) -> Timing:
-    """Time what happens within; a span that is `alone` belongs to no request.
-
-    What is raised within marks it as failed.
-    """
-    return _NOTHING if _begin is None else _begin(name, attributes, alone)
+def span(name: str, **attributes: Attribute) -> Timing:
+    """Time what happens within; what is raised within marks it as failed."""
+    return _NOTHING if _begin is None else _begin(name, attributes)
 
 
 def record(begin: Begin | None) -> None:
