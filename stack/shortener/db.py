@@ -88,7 +88,10 @@ class Database:
             max_cached_statement_lifetime=0,
             init=self._prepare,
             reset=_keep,
-            server_settings={"application_name": "shortener"},
+            server_settings={
+                "application_name": "shortener",
+                "plan_cache_mode": "force_generic_plan",  # planned once, and known to use indexes
+            },
         )
 
     async def _prepare(self, connection: Any) -> None:

@@ -138,7 +138,7 @@ async def _connect(url: str, timeout_s: float) -> Any:
             statement_cache_size=0,
             server_settings={
                 "application_name": "shortener-migrate",
-                "lock_timeout": f"{_LOCK_WAIT_S}s",
+                "lock_timeout": f"{_LOCK_WAIT_S * 1000:.0f}ms",
                 "client_min_messages": "warning",
             },
         )
