@@ -17,6 +17,7 @@ from stack.shortener import aliases
 from stack.shortener.db import Database
 from stack.shortener.inputs import Change, Cursor, NewLink, Page
 from stack.shortener.problems import Problem
+from stack.shortener.statistics import STATISTICS, statistics
 
 _ALPHABET = string.ascii_letters + string.digits
 _ATTEMPTS = 8
@@ -61,10 +62,6 @@ _PAGE = """SELECT {columns} FROM links WHERE NOT deleted {owned}
 AND (created_at, code) < ($1, $2) ORDER BY created_at DESC, code DESC LIMIT $3"""
 PAGE = _PAGE.format(columns=_COLUMNS, owned="")
 PAGE_OF_OWNER = _PAGE.format(columns=_COLUMNS, owned="AND owner = $4")
-_TOTAL = "SELECT total, bots FROM link_clicks WHERE code = $1"
-_DAYS = "SELECT day, total, bots FROM day_clicks WHERE code = $1 ORDER BY day DESC LIMIT 366"
-_REFERRERS = """SELECT referrer, total FROM referrer_clicks WHERE code = $1
-ORDER BY total DESC, referrer LIMIT 50"""
 
 STATEMENTS = (
     INSERT,
@@ -77,6 +74,7 @@ STATEMENTS = (
     DELETE,
     PAGE,
     PAGE_OF_OWNER,
+    STATISTICS,
 )
 _NEWEST = Cursor(datetime(9999, 1, 1, tzinfo=UTC), "")
 
@@ -218,23 +216,10 @@ class Links:
         return version
 
     async def stats(self, code: str, owner: str | None) -> dict[str, Any]:
-        """Clicks counted so far: all, those by bots, by day and by referring site."""
+        """What was counted so far, or 404."""
         async with self.primary.connection() as connection:
             _found(await connection.fetchrow(SELECT, code, owner))
-            total = await connection.fetchrow(_TOTAL, code)
-            days = await connection.fetch(_DAYS, code)
-            referrers = await connection.fetch(_REFERRERS, code)
-        return {
-            "code": code,
-            "total": total["total"] if total else 0,
-            "bots": total["bots"] if total else 0,
-            "visitors": 0,
-            "days": [
-                {"day": row["day"].isoformat(), "total": row["total"], "bots": row["bots"]}
-                for row in days
-            ],
-            "referrers": [dict(row) for row in referrers],
-        }
+            return {"code": code, **await statistics(connection, code)}
 
 
 def new_code(length: int) -> str:

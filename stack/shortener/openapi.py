@@ -53,10 +53,6 @@ def _ref(kind: str, name: str) -> Json:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-def _nullable(schema: Json) -> Json:
-    return {**schema, "type": [schema["type"], "null"]}
-
-
 def _object(required: list[str], properties: Json, **more: Any) -> Json:
     fixed = {"type": "object", "additionalProperties": False}
     return {**fixed, "required": required, "properties": properties, **more}
@@ -69,24 +65,28 @@ _URL: Json = {
     "type": "string",
     "maxLength": targets.LONGEST,
     "pattern": targets.PATTERN,
+    "examples": ["https://example.org/page"],
     "description": "Where the link leads: an http or https address without user and password, "
     "at most 2048 characters once other scripts are percent-encoded, and not one of ours.",
 }
 _ALIAS: Json = {
     "type": ["string", "null"],
     "pattern": aliases.PATTERN,
+    "examples": ["spring-sale"],
     "description": "The code that you would like; otherwise it is random. Reserved words and what "
     "looks like one are refused.",
 }
 _EXPIRY: Json = {
     **_TIME,
     "type": ["string", "null"],
+    "examples": ["2099-12-31T23:59:59Z"],
     "description": "When the link ends, with its offset from UTC; null: never.",
 }
 _LIMIT: Json = {
     "type": ["integer", "null"],
     "minimum": 1,
     "maximum": inputs.MOST_CLICKS,
+    "examples": [1000],
     "description": "How many redirects the link is good for, exactly; null: no limit.",
 }
 _DISABLED: Json = {"type": "boolean", "description": "Whether the link is switched off."}

@@ -1,0 +1,108 @@
+"""An API whose links live in memory, for what needs no database."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from stack.shortener.api import Api
+from stack.shortener.gate import Gate
+from stack.shortener.inputs import Change, NewLink, Page
+from stack.shortener.links import Link, Listed
+from stack.shortener.metrics import Metrics
+from stack.shortener.peers import Peers
+from stack.shortener.problems import Problem
+from stack.shortener.rate import Rate
+from stack.shortener.settings import WebSettings
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+ADDRESSES = {
+    "primary_url": "postgresql://any",
+    "replica_url": "postgresql://any",
+    "cache_url": "redis://any",
+    "queue_url": "redis://any",
+}
+
+
+class FakeLinks:
+    """One link, `known`, that belongs to nobody or to `me`; a created one is called `made`."""
+
+    link = Link("known", "https://example.org/", 3, False, None, None, 0, NOW, NOW)
+
+    async def create(self, wanted: NewLink, owner: str | None) -> Link:
+        return dataclasses.replace(self.link, code=wanted.alias or "made", url=wanted.url)
+
+    async def create_all(self, wanted: Sequence[NewLink], owner: str | None) -> list[Link]:
+        return [await self.create(each, owner) for each in wanted]
+
+    async def get(self, code: str, owner: str | None) -> Link:
+        if code == self.link.code and owner in (None, "me"):
+            return self.link
+        raise Problem(404, "there is no such link")
+
+    async def page(self, page: Page, owner: str | None) -> Listed:
+        return Listed([self.link], None)
+
+    async def update(
+        self, code: str, change: Change, versions: Sequence[int] | None, owner: str | None
+    ) -> Link:
+        return await self.get(code, owner)
+
+    async def delete(self, code: str, versions: Sequence[int] | None, owner: str | None) -> int:
+        return (await self.get(code, owner)).version + 1
+
+    async def stats(self, code: str, owner: str | None) -> dict[str, Any]:
+        await self.get(code, owner)
+        return {"code": code}
+
+
+class FakeCache:
+    """Remembers what it was told to forget."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[tuple[str, int]] = []
+
+    async def forget(self, code: str, version: int) -> None:
+        self.forgotten.append((code, version))
+
+
+class FakeKeys:
+    """Knows the key `right`, which is mine."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.used: set[str] = set()
+
+    def known(self, key: str) -> str | None:
+        return "me" if key in self.used else None
+
+    async def owner(self, key: str) -> str | None:
+        self.asked += 1
+        if key != "right":
+            return None
+        self.used.add(key)
+        return "me"
+
+
+@dataclasses.dataclass
+class FakeApi:
+    """The app and what it is made of."""
+
+    app: Api
+    cache: FakeCache
+    keys: FakeKeys
+    metrics: Metrics
+
+
+def fake_api(rate: Rate | None = None, **settings: Any) -> FakeApi:
+    """An API with these settings."""
+    chosen = WebSettings(**{**ADDRESSES, **settings})
+    cache: Any = FakeCache()
+    keys: Any = FakeKeys()
+    links: Any = FakeLinks()
+    metrics = Metrics()
+    peers = Peers(chosen.trusted_proxies)
+    gate = Gate(peers, keys if chosen.require_api_key else None, rate, metrics)
+    return FakeApi(Api(links, cache, metrics, gate, peers, chosen), cache, keys, metrics)
