@@ -34,9 +34,10 @@ ROOT = Path(__file__).parents[2]
 
 # Settings that the worker does not know, or that mean nothing to it.
 WEB_ONLY = (
-    "CACHE_", "CLICK_ATTEMPTS", "CLICK_BATCH", "CLICK_BUFFER", "CLICK_FLUSH_", "CLICK_MODE",
-    "CLICK_STREAM_", "CLICK_WAIT_", "FILL_", "NEGATIVE_", "POOL_", "PRIMARY_POOL_", "PUBLIC_",
-    "REPLICA_", "VERSION_", "XFETCH_",
+    "API_", "BULK_", "CACHE_", "CLICK_ATTEMPTS", "CLICK_BATCH", "CLICK_BUFFER", "CLICK_FLUSH_",
+    "CLICK_MODE", "CLICK_STREAM_", "CLICK_WAIT_", "CODE_", "FILL_", "NEGATIVE_", "POOL_",
+    "PRIMARY_POOL_", "PUBLIC_", "REFUSE_", "REPLICA_", "REQUIRE_", "TRUSTED_", "VERSION_",
+    "XFETCH_",
 )  # fmt: skip
 
 Ports = Mapping[str, int]
@@ -113,6 +114,7 @@ def environment(name: str, ports: Ports, settings: Settings) -> dict[str, str]:
         "REPLICA_URL": links["replica"],
         "CACHE_URL": links["cache"],
         "QUEUE_URL": links["queue"],
+        "API_RATE_PER_S": "0",  # all the traffic of a lab comes from one address
     }
     return clean_environment() | {
         PREFIX + key: value for key, value in {**ours, **settings}.items()
