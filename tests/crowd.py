@@ -1,0 +1,119 @@
+"""Many clients on connections of their own, who all ask in the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httptools
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def json(self) -> Any:
+        """The body, as JSON."""
+        return json.loads(self.body)
+
+
+class Client(asyncio.Protocol):
+    """One connection, which is kept: a request at a time."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiting: asyncio.Future[Answer] | None = None
+        self._answer = Answer()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def ask(self, request: bytes) -> asyncio.Future[Answer]:
+        """Send a request now; its answer comes later."""
+        assert self._transport is not None
+        assert self._waiting is None
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._waiting
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        assert self._transport is not None
+        self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(ConnectionError(f"closed without an answer: {exc}"))
+
+    def on_message_begin(self) -> None:
+        self._answer = Answer()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._answer.headers[name.decode().lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self._answer.status = self._parser.get_status_code()
+
+    def on_body(self, body: bytes) -> None:
+        self._answer.body += body
+
+    def on_message_complete(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(self._answer)
+
+
+class Crowd:
+    """Clients, spread evenly over some servers."""
+
+    def __init__(self, clients: Sequence[Client]) -> None:
+        self.clients = clients
+
+    async def ask(self, requests: Sequence[bytes]) -> list[Answer]:
+        """One request of each client, all at once; their answers in the same order."""
+        pairs = zip(self.clients, requests, strict=True)
+        return await asyncio.gather(*[client.ask(request) for client, request in pairs])
+
+
+@asynccontextmanager
+async def crowd(addresses: Sequence[tuple[str, int]], count: int) -> AsyncIterator[Crowd]:
+    """So many clients, connected."""
+    loop = asyncio.get_running_loop()
+    clients = []
+    for number in range(count):
+        host, port = addresses[number % len(addresses)]
+        _, client = await loop.create_connection(Client, host, port)
+        clients.append(client)
+    try:
+        yield Crowd(clients)
+    finally:
+        for client in clients:
+            client.close()
+
+
+def get(path: str) -> bytes:
+    """A GET as bytes."""
+    return f"GET {path} HTTP/1.1\r\nHost: sho.rt\r\n\r\n".encode()
+
+
+def post(path: str, members: Mapping[str, Any], **headers: str) -> bytes:
+    """A POST of JSON as bytes."""
+    body = json.dumps(members).encode()
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: sho.rt\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n{lines}\r\n"
+    ).encode() + body

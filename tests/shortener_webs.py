@@ -1,0 +1,113 @@
+"""Web processes of a test's own beside those of the lab: on its databases, without its toxic links,
+with the settings that the test asks for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from chaos.model import Stack
+from chaos.runtimes.ports import HOST, reserved
+from tests.shortener_process import ROOT, eventually
+
+# A crowd on a busy machine shall wait for its turn, and not be told to come again.
+PATIENT = {
+    "API_RATE_PER_S": "0",
+    "CACHE_TIMEOUT_S": "5",
+    "REPLICA_TIMEOUT_S": "5",
+    "PRIMARY_TIMEOUT_S": "10",
+    "FILL_HOLD_S": "20",
+    "POOL_WAIT_S": "10",
+    "REQUEST_DEADLINE_S": "20",
+}
+
+
+@dataclass
+class Web:
+    """A web process, which can be ended and started again at the same address."""
+
+    url: str
+    log: Path
+    environment: Mapping[str, str]
+    popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return parts.hostname, parts.port
+
+    def start(self) -> None:
+        """Start it, and return when it is ready."""
+        with self.log.open("ab") as log:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "stack.shortener", "web"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+        eventually(self.is_ready, within_s=30)
+
+    def is_ready(self) -> bool:
+        """Whether it has all its connections."""
+        assert self.popen is not None
+        assert self.popen.poll() is None, f"it has ended: {self.log.read_text()[-2000:]}"
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    def terminate(self) -> None:
+        """SIGTERM, and return when it has ended, which must be well."""
+        assert self.popen is not None
+        self.popen.send_signal(signal.SIGTERM)
+        assert self.popen.wait(timeout=30) == 0, self.log.read_text()[-2000:]
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.popen is not None:
+            self.popen.kill()
+            self.popen.wait()
+
+
+@contextmanager
+def webs(
+    stack: Stack, logs: Path, count: int = 2, settings: Mapping[str, str] = {}
+) -> Iterator[list[Web]]:
+    """So many web processes, ready."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("SHORTENER_")}
+    names = [f"own-web-{number}" for number in range(count)]
+    with reserved(names) as ports, ExitStack() as ended:
+        started = []
+        for name in names:
+            ours = {
+                "NAME": name,
+                "LISTEN": f"{HOST}:{ports[name]}",
+                "PRIMARY_URL": as_owner(stack.endpoints.primary),
+                "REPLICA_URL": as_owner(stack.endpoints.replica),
+                "CACHE_URL": stack.endpoints.redis,
+                "QUEUE_URL": stack.endpoints.redis,
+            }
+            given = {f"SHORTENER_{key}": value for key, value in {**ours, **settings}.items()}
+            web = Web(f"http://{HOST}:{ports[name]}", logs / f"{name}.log", {**inherited, **given})
+            ended.callback(web.kill)
+            web.start()
+            started.append(web)
+        yield started
+
+
+def as_owner(dsn: str) -> str:
+    """The application's way into a database, which the lab knows as superuser."""
+    return dsn.replace("//postgres@", "//linkstorm@")
