@@ -13,7 +13,7 @@ from bench.answers import Expected
 
 Kind = Literal["nginx", "bare", "shortener"]
 
-HOT_LINKS, COLD_LINKS = 1_000, 200_000
+HOT_LINKS, COLD_LINKS = 1_000, 100_000
 _VISITORS = 5_000
 _BROWSER = (
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"
