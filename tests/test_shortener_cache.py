@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from stack.shortener.entry import ABSENT, DISABLED, LIVE, Entry, absent, unpack
+from stack.shortener.entry import ABSENT, DISABLED, LIMITED, LIVE, Entry, absent, unpack
 from stack.shortener.merged import MergedReads, Read
+from stack.shortener.reading import CacheUnavailable, Told
 
 ENTRY = Entry(7, LIVE, 2000.0, 1000.0, 0.125, 1060.0, "https://example.org/ü".encode())
 
@@ -18,21 +19,23 @@ ENTRY = Entry(7, LIVE, 2000.0, 1000.0, 0.125, 1060.0, "https://example.org/ü".e
 class Store:
     """Counts the reads it gets; fails if told so."""
 
-    def __init__(self, values: dict[str, bytes], error: Exception | None = None) -> None:
+    def __init__(self, values: dict[str, bytes], error: CacheUnavailable | None = None) -> None:
         self.values = values
         self.error = error
         self.asked: list[list[str]] = []
 
-    async def fetch(self, codes: Sequence[str]) -> Sequence[bytes | None]:
+    def fetch(self, codes: Sequence[str], told: Told) -> None:
         self.asked.append(list(codes))
-        await asyncio.sleep(0)
-        if self.error:
-            raise self.error
-        return [self.values.get(code) for code in codes]
+        values = [self.values.get(code) for code in codes]
+        asyncio.get_running_loop().call_soon(told, self.error or values)
 
 
 def merged(store: Store) -> MergedReads:
-    return MergedReads(store.fetch, lambda packed: unpack(packed) if packed else None)
+    return MergedReads(store.fetch, judge)
+
+
+def judge(packed: bytes | None, read_s: float) -> Read:
+    return Read(unpack(packed) if packed else None, read_s)
 
 
 def test_an_entry_comes_back_as_it_was_packed() -> None:
@@ -57,6 +60,8 @@ def test_bytes_that_are_no_entry_count_as_nothing(packed: bytes) -> None:
         (LIVE, math.inf, 302),
         (LIVE, 1000.0, 410),
         (LIVE, 1000.1, 302),
+        (LIMITED, math.inf, 302),
+        (LIMITED, 1000.0, 410),
         (DISABLED, math.inf, 410),
         (ABSENT, math.inf, 404),
     ],
@@ -83,8 +88,8 @@ def test_reads_of_a_later_turn_are_a_command_of_their_own() -> None:
 
     async def read() -> None:
         reads = merged(store)
-        first = reads.get("a")
-        await asyncio.sleep(0)
+        first = asyncio.ensure_future(reads.get("a"))
+        await asyncio.sleep(0.01)
         await asyncio.gather(first, reads.get("a"))
 
     asyncio.run(read())
@@ -92,11 +97,11 @@ def test_reads_of_a_later_turn_are_a_command_of_their_own() -> None:
 
 
 def test_everybody_learns_that_a_read_failed() -> None:
-    store = Store({}, error=ConnectionError("gone"))
+    store = Store({}, error=CacheUnavailable("gone"))
 
     async def read() -> list[object]:
         reads = merged(store)
         waiting = [reads.get("a"), reads.get("b"), reads.get("a")]
         return list(await asyncio.gather(*waiting, return_exceptions=True))
 
-    assert all(isinstance(answer, ConnectionError) for answer in asyncio.run(read()))
+    assert all(isinstance(answer, CacheUnavailable) for answer in asyncio.run(read()))

@@ -19,9 +19,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stack.shortener.entry import ABSENT, Entry, unpack
-from stack.shortener.merged import MergedReads
-from stack.shortener.reading import Reader
+from stack.shortener.merged import MergedReads, Read
+from stack.shortener.near import Near
+from stack.shortener.reading import CacheUnavailable, Reader, Told
 from stack.shortener.settings import WebSettings
+
+__all__ = ["Cache", "CacheUnavailable", "Stored"]
 
 # The 1 is the version of the packed format: processes of two releases may share a cache.
 _VALUE, _FLOOR, _HOLD = "link:1:", "floor:1:", "hold:1:"
@@ -55,10 +58,6 @@ return 0
 """
 
 
-class CacheUnavailable(Exception):
-    """Redis did not answer in time, or not at all."""
-
-
 class Stored(Enum):
     """What became of a value that was to be stored."""
 
@@ -67,38 +66,55 @@ class Stored(Enum):
     BEHIND = "behind"  # a newer version is known to exist
 
 
-@asynccontextmanager
-async def _reaching_redis() -> AsyncIterator[None]:
-    try:
-        yield
-    except (RedisError, OSError, TimeoutError) as error:
-        raise CacheUnavailable(str(error)) from error
-
-
 class Cache:
     """Reads, stores and forgets links; everything raises `CacheUnavailable` and nothing else."""
 
-    def __init__(self, client: Redis, settings: WebSettings, stale_s: float) -> None:
+    def __init__(self, client: Redis, near: Near, settings: WebSettings, stale_s: float) -> None:
         self._client: Any = client  # the stubs of redis-py promise sync and async answers at once
-        self._reader = Reader(client.connection_pool)
+        self._reader = Reader(
+            settings.cache_url,
+            settings.cache_timeout_s,
+            settings.breaker_failures,
+            settings.breaker_pause_s,
+        )
+        self.breaker = self._reader.breaker
+        self._near = near
         self._settings = settings
         self._stale_s = stale_s
+        self._kept_s = max(stale_s, settings.error_stale_s)
         self._hold_ms = round(settings.fill_hold_s * 1000)
-        self._reads = MergedReads(self._fetch, self._usable)
+        self._reads = MergedReads(self._fetch, self._judge)
+        self.ask = self._reads.ask
         self.get = self._reads.get
         self._store = self._client.register_script(_STORE)
         self._forget = self._client.register_script(_FORGET)
         self._lease = self._client.register_script(_LEASE)
         self._give_back = self._client.register_script(_GIVE_BACK)
 
-    async def _fetch(self, codes: Sequence[str]) -> Sequence[bytes | None]:
-        async with _reaching_redis():
-            return await self._reader.mget([_VALUE + code for code in codes])
+    @asynccontextmanager
+    async def _reaching_redis(self, *, though_it_is_down: bool = False) -> AsyncIterator[None]:
+        if not (though_it_is_down or self.breaker.is_closed):
+            raise CacheUnavailable("the cache is down, and is left alone for a moment")
+        try:
+            yield
+        except (RedisError, OSError, TimeoutError) as error:
+            self.breaker.failed()
+            raise CacheUnavailable(str(error)) from error
+        else:
+            self.breaker.succeeded()
+
+    def _fetch(self, codes: Sequence[str], told: Told) -> None:
+        self._reader.mget([_VALUE + code for code in codes], told)
+
+    def _judge(self, packed: bytes | None, read_s: float) -> Read:
+        """What was read: it may be too old to be served, or there may be nothing."""
+        entry = unpack(packed) if packed else None
+        if entry is None or entry.fresh_until > self._oldest():
+            return Read(entry, read_s)
+        return Read(None, read_s, old=entry)
 
     def _usable(self, packed: bytes | None) -> Entry | None:
-        """The entry, unless there is none or it has ended: other settings may have kept it."""
-        entry = unpack(packed) if packed else None
-        return entry if entry and entry.fresh_until > self._oldest() else None
+        return self._judge(packed, 0.0).entry
 
     def _oldest(self) -> float:
         """The oldest end of freshness with which an entry may still be served."""
@@ -107,10 +123,10 @@ class Cache:
     async def store(self, code: str, entry: Entry, token: str = "") -> Stored:
         """Store a value just read; with a token only if the lease of that token still stands."""
         fresh_s = self._fresh_s(entry)
-        keep_s = fresh_s if entry.state == ABSENT else fresh_s + self._stale_s
+        keep_s = fresh_s if entry.state == ABSENT else fresh_s + self._kept_s
         entry = entry._replace(fresh_until=time.time() + fresh_s)
         keys = [_VALUE + code, _FLOOR + code, _HOLD + code]
-        async with _reaching_redis():
+        async with self._reaching_redis():
             said = await self._store(keys=keys, args=[entry.pack(), round(keep_s * 1000), token])
         return Stored(said.decode())
 
@@ -123,21 +139,22 @@ class Cache:
 
     async def forget(self, code: str, version: int) -> None:
         """Drop what is cached of a link that has just become `version`, and keep older ones out."""
+        self._near.forget(code)
         keys = [_VALUE + code, _FLOOR + code, _HOLD + code]
         floor_ms = round(self._settings.version_floor_s * 1000)
-        async with _reaching_redis():
+        async with self._reaching_redis(though_it_is_down=True):
             await self._forget(keys=keys, args=[version, floor_ms])
 
     async def lease(self, code: str, token: str) -> tuple[bool, Entry | None]:
         """Look once more, and if there is still nothing take the lease, all in one step."""
         keys = [_VALUE + code, _HOLD + code]
-        async with _reaching_redis():
+        async with self._reaching_redis():
             taken, value = await self._lease(keys=keys, args=[token, self._hold_ms, self._oldest()])
         return bool(taken), self._usable(value)
 
     async def lock(self, code: str, token: str) -> tuple[bool, Entry | None]:
         """Try to take the lock, then look once more: both in one round trip, in this order."""
-        async with _reaching_redis():
+        async with self._reaching_redis():
             pipeline = self._client.pipeline(transaction=False)
             pipeline.set(_HOLD + code, token, nx=True, px=self._hold_ms)
             pipeline.get(_VALUE + code)
@@ -146,10 +163,15 @@ class Cache:
 
     async def give_back(self, code: str, token: str) -> None:
         """End a lock or lease, unless it ran out and is somebody else's by now."""
-        async with _reaching_redis():
+        async with self._reaching_redis():
             await self._give_back(keys=[_HOLD + code], args=[token])
+
+    async def connect(self) -> None:
+        """Connect before anybody asks; raises `CacheUnavailable`."""
+        await self._reader.connect()
 
     async def close(self) -> None:
         """Close every connection."""
+        await self.breaker.close()
         await self._reader.close()
         await self._client.aclose()

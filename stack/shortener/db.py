@@ -14,8 +14,10 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
+from stack.shortener.breaker import Breaker
 from stack.shortener.log import log
 from stack.shortener.metrics import Histogram
+from stack.shortener.spans import span
 
 _NEVER = 2**31 - 1
 _RETRY_S = 0.25
@@ -33,23 +35,47 @@ _OUTAGES = (
     asyncpg.DeadlockDetectedError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+_BROKEN = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
 
 
 class DatabaseUnavailable(Exception):
     """The database did not answer in time, or cannot serve just now."""
 
 
+class ConnectionBroken(DatabaseUnavailable):
+    """The connection broke, or could not be made, at once: another one may well work."""
+
+
 class Database:
-    """One database, by name `primary` or `replica`; every use takes `timeout_s` at most."""
+    """One database, by name `primary` or `replica`; every use takes `timeout_s` at most.
+
+    Of that, `wait_s` at most are spent waiting for a connection.
+    """
 
     def __init__(
-        self, name: str, url: str, size: int, timeout_s: float, statements: Sequence[str]
+        self,
+        name: str,
+        url: str,
+        size: int,
+        timeout_s: float,
+        statements: Sequence[str],
+        *,
+        wait_s: float | None = None,
+        breaker_failures: int = 5,
+        breaker_pause_s: float = 1.0,
     ) -> None:
         self.name = name
+        self.breaker = Breaker(name, breaker_failures, breaker_pause_s, self._probe)
         self.waits = Histogram()
         self._url = url
         self._size = size
         self._timeout_s = timeout_s
+        self._wait_s = wait_s
         self._statements = statements
         self._pool: Any = None
 
@@ -98,33 +124,50 @@ class Database:
         for statement in self._statements:
             await connection.executemany(statement, [])  # parses it, executes nothing
 
+    def check(self) -> None:
+        """Raise `DatabaseUnavailable` while the breaker leaves the database alone."""
+        if not self.breaker.is_closed:
+            raise DatabaseUnavailable(f"{self.name}: is down, and is left alone for a moment")
+
+    async def _probe(self) -> None:
+        async with self.connection() as connection:
+            await connection.fetchval("SELECT 1")
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
         """A connection for a moment; raises `DatabaseUnavailable` when the deadline passes."""
         if self._pool is None:
             raise DatabaseUnavailable(f"{self.name}: not connected yet")
         try:
-            async with asyncio.timeout(self._timeout_s):
-                connection = await self._acquire()
-                try:
-                    yield connection
-                except (asyncio.CancelledError, OSError):
-                    connection.terminate()  # an answer may still be under way on it
-                    raise
-                finally:
-                    await self._pool.release(connection)
+            with span("database", db=self.name):
+                async with asyncio.timeout(self._timeout_s):
+                    connection = await self._acquire()
+                    try:
+                        yield connection
+                    except (asyncio.CancelledError, OSError):
+                        connection.terminate()  # an answer may still be under way on it
+                        raise
+                    finally:
+                        await self._pool.release(connection)
         except _OUTAGES as error:
-            raise DatabaseUnavailable(f"{self.name}: {error!r}") from error
+            if self.connections["used"] < self._size:  # else it is we who ask too much
+                self.breaker.failed()
+            broken = isinstance(error, _BROKEN) and not isinstance(error, TimeoutError)
+            kind = ConnectionBroken if broken else DatabaseUnavailable
+            raise kind(f"{self.name}: {error!r}") from error
+        else:
+            self.breaker.succeeded()
 
     async def _acquire(self) -> Any:
         asked_s = time.perf_counter()
         try:
-            return await self._pool.acquire()
+            return await self._pool.acquire(timeout=self._wait_s)
         finally:
             self.waits.observe(time.perf_counter() - asked_s)
 
     async def close(self) -> None:
         """Close every connection, politely if that is quick."""
+        await self.breaker.close()
         if self._pool is None:
             return
         try:

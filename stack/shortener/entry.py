@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 _HEAD = struct.Struct("<qBdddd")
-ABSENT, LIVE, DISABLED = range(3)
+ABSENT, LIVE, DISABLED, LIMITED = range(4)
 
 
 class Entry(NamedTuple):
@@ -31,12 +32,16 @@ class Entry(NamedTuple):
         return _HEAD.pack(*self[:-1]) + self.url
 
     def status(self, now: float) -> int:
-        """The HTTP status of a redirect: 302, 404 for no such link, 410 for one that has ended."""
-        if self.state == LIVE and now < self.link_expires_at:
+        """The HTTP status of a redirect: 302, 404 for no such link, 410 for one that has ended.
+
+        A limited link has its 302 only if the primary gives a permit for it.
+        """
+        if self.state in (LIVE, LIMITED) and now < self.link_expires_at:
             return 302
         return 404 if self.state == ABSENT else 410
 
 
+@lru_cache(maxsize=4096)  # those who read the same link meet the same bytes
 def unpack(packed: bytes) -> Entry | None:
     """The entry in the bytes, or `None` if they are none of ours."""
     if len(packed) < _HEAD.size:

@@ -1,69 +1,88 @@
 """One Redis read for all look-ups of one turn of the event loop.
 
 Under load a turn serves many requests; a command costs the client more than a key in it does, so
-one MGET in place of many GETs is the difference between a slow and a fast redirect.
+one MGET in place of many GETs is the difference between a slow and a fast redirect. Whoever asks is
+told by a call, since a future and a task for each read would cost more than the read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from stack.shortener.entry import Entry
+from stack.shortener.reading import CacheUnavailable, Values
+from stack.shortener.reading import Told as ToldValues
 
 
 class Read(NamedTuple):
-    """What the cache had for a code, and the monotonic second at which it was asked."""
+    """What the cache had for a code, and the monotonic second at which it was asked.
+
+    `entry` may be served; `old` may not, unless there is nothing else.
+    """
 
     entry: Entry | None
     read_s: float
+    old: Entry | None = None
 
 
-Fetch = Callable[[Sequence[str]], Awaitable[Sequence[bytes | None]]]
-Unpack = Callable[[bytes | None], Entry | None]
+Told = Callable[[Read | CacheUnavailable], None]
+Fetch = Callable[[Sequence[str], ToldValues], None]
+Judge = Callable[[bytes | None, float], Read]
 
 
 class MergedReads:
-    """Gathers the codes asked for in one turn, and fetches them together."""
+    """Gathers the codes asked for in one turn, and fetches them together.
 
-    def __init__(self, fetch: Fetch, unpack: Unpack) -> None:
+    `judge` makes of a value, and of when it was asked for, what those who asked are told.
+    """
+
+    def __init__(self, fetch: Fetch, judge: Judge) -> None:
         self._fetch = fetch
-        self._unpack = unpack
-        self._waiting: dict[str, asyncio.Future[Read]] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._judge = judge
+        self._waiting: dict[str, list[Told]] = {}
 
-    def get(self, code: str) -> asyncio.Future[Read]:
-        """A future of what the cache holds; it raises what the fetch raised."""
-        future = self._waiting.get(code)
-        if future is None:
-            loop = asyncio.get_running_loop()
-            if not self._waiting:
-                loop.call_soon(self._flush)
-            future = self._waiting[code] = loop.create_future()
-        return future
+    def ask(self, code: str, told: Told) -> None:
+        """Have `told` called, in a later turn, with what the cache holds or why it cannot say."""
+        waiting = self._waiting
+        if not waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        if code in waiting:
+            waiting[code].append(told)
+        else:
+            waiting[code] = [told]
+
+    async def get(self, code: str) -> Read:
+        """What the cache holds; raises `CacheUnavailable`."""
+        future = asyncio.get_running_loop().create_future()
+
+        def told(said: Read | CacheUnavailable) -> None:
+            if not future.done():  # whoever asked may be gone
+                future.set_result(said)
+
+        self.ask(code, told)
+        said: Read | CacheUnavailable = await future
+        if isinstance(said, CacheUnavailable):
+            raise said
+        return said
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        task = asyncio.get_running_loop().create_task(self._answer(waiting))
-        self._running.add(task)  # the loop itself keeps only a weak reference
-        task.add_done_callback(self._running.discard)
+        self._fetch(list(waiting), partial(self._answer, waiting, time.monotonic()))
 
-    async def _answer(self, waiting: dict[str, asyncio.Future[Read]]) -> None:
-        read_s = time.monotonic()
-        try:
-            values = await self._fetch(list(waiting))
-        except Exception as error:
-            for future in waiting.values():
-                _fail(future, error)
+    def _answer(
+        self, waiting: dict[str, list[Told]], read_s: float, values: Values | CacheUnavailable
+    ) -> None:
+        judge = self._judge
+        if isinstance(values, CacheUnavailable):
+            for everybody in waiting.values():
+                for told in everybody:
+                    told(values)
         else:
-            for future, value in zip(waiting.values(), values, strict=True):
-                if not future.done():
-                    future.set_result(Read(self._unpack(value), read_s))
-
-
-def _fail(future: asyncio.Future[Read], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
-        future.exception()  # marks it as seen: whoever asked may be gone
+            for everybody, value in zip(waiting.values(), values, strict=True):
+                read = judge(value, read_s)
+                for told in everybody:
+                    told(read)

@@ -32,7 +32,9 @@ _BOUNDS_S = (
     *(0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0),
 )
 _BOUNDS = (*map(str, _BOUNDS_S), "+Inf")
-_API_ROUTES = ("create", "read", "change", "delete", "stats", "other")
+_API_ROUTES = (
+    *("create", "bulk", "list", "read", "change", "delete", "stats", "qr", "docs", "other"),
+)
 _CLASSES = "1xx 2xx 3xx 4xx 5xx"
 
 
@@ -81,10 +83,14 @@ class Metrics:
     """
 
     redirects: Counter[str] = field(default_factory=lambda: _zeros("found unknown gone error"))
-    served: Counter[str] = field(default_factory=lambda: _zeros("hit stale early wait miss"))
+    served: Counter[str] = field(default_factory=lambda: _zeros("near hit stale early wait miss"))
     origin_queries: Counter[str] = field(default_factory=lambda: _zeros("replica primary"))
     clicks: Counter[str] = field(default_factory=lambda: _zeros("minted queued dropped"))
+    permits: Counter[str] = field(default_factory=lambda: _zeros("taken used_up"))
+    retries: Counter[str] = field(default_factory=lambda: _zeros("made refused"))
     cache_failures: int = 0
+    admission_refused: int = 0
+    rate_limited: int = 0
     origin_queries_in_flight: int = 0
     fills_in_flight: int = 0
     requests_in_flight: int = 0
@@ -152,6 +158,22 @@ class Metrics:
         )
         yield counter("shortener_clicks", "Clicks by what became of them", self.clicks, "state")
         yield total("shortener_cache_failures", "Failed uses of the cache", self.cache_failures)
+        yield counter(
+            "shortener_permits", "Clicks on limited links that asked", self.permits, "outcome"
+        )
+        yield counter(
+            "shortener_retries", "Look-ups that could be retried", self.retries, "outcome"
+        )
+        yield total(
+            "shortener_rate_limited",
+            "API requests refused since their client sent too many",
+            self.rate_limited,
+        )
+        yield total(
+            "shortener_admission_refused",
+            "Requests refused since too many were under way",
+            self.admission_refused,
+        )
         yield GaugeMetricFamily(
             "shortener_origin_queries_in_flight",
             "Look-ups waiting for a database",

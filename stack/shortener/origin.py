@@ -6,19 +6,25 @@ have got there yet), and when its row is older than a change that is known.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
+import random
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stack.shortener.db import Database, DatabaseUnavailable
-from stack.shortener.entry import ABSENT, DISABLED, LIVE, Entry, absent
+from stack.shortener.budget import Budget
+from stack.shortener.db import ConnectionBroken, Database, DatabaseUnavailable
+from stack.shortener.entry import ABSENT, DISABLED, LIMITED, LIVE, Entry, absent
 from stack.shortener.log import log
 from stack.shortener.metrics import Metrics
 
 LOOK_UP = (
-    "SELECT /* origin */ url, version, expires_at, disabled, deleted FROM links WHERE code = $1"
+    "SELECT /* origin */ url, version, expires_at, disabled, deleted, max_clicks "
+    "FROM links WHERE code = $1"
 )
+_PAUSE_S = 0.01, 0.05  # before a retry; it varies, as all connections may have broken at once
 
 
 @dataclass(slots=True)
@@ -43,23 +49,31 @@ class Question:
 
     async def ask(self) -> Entry:
         """What the replica says, or else the primary; raises `DatabaseUnavailable`."""
-        try:
+        with contextlib.suppress(DatabaseUnavailable):
             entry = await self._ask(self._origin.replica)
-        except DatabaseUnavailable:
-            return await self.ask_primary()
-        return entry if entry.version else await self.ask_primary()
+            if entry.version:
+                return entry
+        return await self.ask_primary()
 
     async def ask_primary(self) -> Entry:
-        """What the primary says, which is the truth."""
+        """What the primary says, which is the truth; asked once more if only a connection broke."""
+        try:
+            return await self._ask(self._origin.primary)
+        except ConnectionBroken:
+            if not self._origin.retry():
+                raise
+        await asyncio.sleep(random.uniform(*_PAUSE_S))
         return await self._ask(self._origin.primary)
 
     async def _ask(self, database: Database) -> Entry:
+        database.check()
         async with database.connection() as connection:
             read_at = time.time()
             look_up = LookUp(database.name, asked_s=time.monotonic())
             self._look_ups.append(look_up)
             with self._origin.metrics.asking(database.name):
                 row = await _answer(connection, self._code, look_up)
+        self._origin.budget.earn()
         return _entry(row, read_at, recompute_s=time.time() - read_at)
 
     def log(self, stored_s: float | None) -> None:
@@ -94,6 +108,13 @@ class Origin:
     replica: Database
     primary: Database
     metrics: Metrics
+    budget: Budget
+
+    def retry(self) -> bool:
+        """Whether a look-up may be made once more; counted either way."""
+        may = self.budget.spend()
+        self.metrics.retries["made" if may else "refused"] += 1
+        return may
 
     def question(self, code: str, read_s: float) -> Question:
         """A question for a code that the cache, read at `read_s`, did not know."""
@@ -103,13 +124,21 @@ class Origin:
 def _entry(row: Any, read_at: float, recompute_s: float) -> Entry:
     if row is None:
         return absent(read_at, recompute_s)
-    url, version, expires_at, disabled, deleted = row
+    url, version, expires_at, disabled, deleted, max_clicks = row
     return Entry(
         version=version,
-        state=ABSENT if deleted else DISABLED if disabled else LIVE,
+        state=_state(deleted, disabled, max_clicks),
         link_expires_at=expires_at.timestamp() if expires_at else math.inf,
         read_at=read_at,
         recompute_s=recompute_s,
         fresh_until=math.inf,
         url=url.encode(),
     )
+
+
+def _state(deleted: bool, disabled: bool, max_clicks: int | None) -> int:
+    if deleted:
+        return ABSENT
+    if disabled:
+        return DISABLED
+    return LIVE if max_clicks is None else LIMITED

@@ -1,109 +1,280 @@
-"""The hot path: `GET /{code}` as bare ASGI, since a framework would cost more than all the rest."""
+"""The hot path: `GET /{code}`, in the fast lane where the cache can answer, or else as bare ASGI,
+since a framework would cost more than all the rest."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import time
+from collections.abc import Container, Mapping
+from functools import partial
+from typing import NamedTuple
 
-from stack.shortener import asgi
-from stack.shortener.cache import CacheUnavailable
+from stack.shortener import asgi, pages, request_ids
+from stack.shortener.admission import too_many, too_slow
+from stack.shortener.cache import Cache, CacheUnavailable
 from stack.shortener.clicks import Clicks
 from stack.shortener.db import DatabaseUnavailable
+from stack.shortener.entry import LIMITED, LIVE, Entry
 from stack.shortener.fills import Answer, Fill
+from stack.shortener.fills.base import Served
 from stack.shortener.fills.flights import Flights
+from stack.shortener.lane import BEGUN, Exchange, Peer
+from stack.shortener.limits import Permits
+from stack.shortener.merged import Read
 from stack.shortener.metrics import Metrics
+from stack.shortener.near import Near
+from stack.shortener.peers import Peers
 from stack.shortener.problems import Problem, unavailable
 from stack.shortener.refill import Refill
+from stack.shortener.settings import WebSettings
+from stack.shortener.spans import span
+from stack.shortener.visitors import Visitors
 
 CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OUTCOME = {302: "found", 404: "unknown", 410: "gone"}
 _PRIVATE = (b"cache-control", b"private, no-store")  # so that every click is seen
 _EMPTY = (b"content-length", b"0")
+_FOUND = b"HTTP/1.1 302 Found\r\n"
+_FOUND_LINES = (
+    b"x-link-version: %d\r\nx-cache: %b\r\nx-cache-age-ms: %.1f\r\n"
+    b"cache-control: private, no-store\r\nlocation: %b\r\ncontent-length: 0\r\n"
+    b"x-click-id: %b\r\nx-request-id: %b\r\n"
+)
+_Click = tuple[str, bytes, bytes, int]  # code, referer, user agent, observation of the visitor
+
+
+class _Begun(NamedTuple):
+    """What the lane knew when it handed a request over: what the cache said, and what that is."""
+
+    started_s: float
+    read: Read | CacheUnavailable | None
+    served: Served | None = None
 
 
 class Redirects:
     """Answers a code with the link it stands for."""
 
-    def __init__(self, fill: Fill, refill: Refill, clicks: Clicks, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        near: Near,
+        fill: Fill,
+        refill: Refill,
+        permits: Permits,
+        clicks: Clicks,
+        visitors: Visitors,
+        peers: Peers,
+        metrics: Metrics,
+        settings: WebSettings,
+        reserved: Container[str] = (),
+    ) -> None:
+        self._cache = cache
+        self._ask = cache.ask
+        self._near = near
         self._fill = fill
+        self._serves = fill.serves
         self._refill = refill
+        self._permits = permits
         self._clicks = clicks
+        self._visitors = visitors
+        self._peers = peers
         self._metrics = metrics
+        self._most = settings.most_in_flight
+        self._deadline_s = settings.request_deadline_s
+        self._error_stale_s = settings.error_stale_s
+        self._reserved = reserved
         self._flights = Flights()
+
+    # --- the lane ------------------------------------------------------------------------------
+
+    def takes(self, code: str) -> bool:
+        """Whether it is a link: the other paths of one segment are not for the lane."""
+        return code not in self._reserved
+
+    def quick(self, exchange: Exchange) -> None:
+        """Answer from the near cache, or else once the cache has been read."""
+        metrics = self._metrics
+        if metrics.requests_in_flight >= self._most:
+            exchange.hand_over(_Begun(exchange.started_s, None))
+            return
+        metrics.requests_in_flight += 1
+        now = time.time()
+        entry = self._near.get(exchange.code, now)
+        if entry is None:
+            self._ask(exchange.code, partial(self._told, exchange))
+        elif self._clicks.waits:
+            self._hand_over(exchange, Read(entry, time.monotonic()), "near")
+        else:
+            self._found(exchange, entry, "near", now)
+
+    def _told(self, exchange: Exchange, read: Read | CacheUnavailable) -> None:
+        served: Served | None = None
+        if isinstance(read, Read) and (entry := read.entry) is not None:
+            served = self._serves(exchange.code, entry, read.read_s)
+            now = time.time()
+            if served is not None and entry.state == LIVE and now < entry.link_expires_at:
+                self._near.keep(exchange.code, entry, now)
+                if not self._clicks.waits:
+                    self._found(exchange, entry, served, now)
+                    return
+        self._hand_over(exchange, read, served)
+
+    def _hand_over(
+        self, exchange: Exchange, read: Read | CacheUnavailable, served: Served | None
+    ) -> None:
+        self._metrics.requests_in_flight -= 1
+        exchange.hand_over(_Begun(exchange.started_s, read, served))
+
+    def _found(self, exchange: Exchange, entry: Entry, served: Served, now: float) -> None:
+        headers = dict(exchange.headers)
+        age_ms = max(now - entry.read_at, 0.0) * 1000
+        click_id = self._clicks.add(*self._click(exchange.code, headers, exchange.peer)).encode()
+        request_id = request_ids.of(headers.get(request_ids.HEADER))
+        lines = (entry.version, served.encode(), age_ms, entry.url, click_id, request_id)
+        exchange.answer(_FOUND, _FOUND_LINES % lines)
+        metrics = self._metrics
+        metrics.served[served] += 1
+        metrics.requests_in_flight -= 1
+        metrics.redirects["found"] += 1
+        metrics.redirect_seconds.observe(time.perf_counter() - exchange.started_s)
+
+    # --- everything else -----------------------------------------------------------------------
 
     async def __call__(self, scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> None:
         """302 to the target; 404 for no such link, 410 for one that has ended."""
-        started_s = time.perf_counter()
+        begun: _Begun = scope.get(BEGUN) or _Begun(time.perf_counter(), None)
+        named = [(request_ids.HEADER, request_ids.begin(scope["headers"]))]
         outcome = "error"
         metrics = self._metrics
         metrics.requests_in_flight += 1
         try:
-            outcome = await self._redirect(scope, send)
+            if metrics.requests_in_flight > self._most:
+                metrics.admission_refused += 1
+                raise too_many()
+            outcome = await self._redirect(scope, send, begun, named)
         except Problem as problem:
             if problem.status < 500:
                 metrics.redirects_refused += 1
-            await asgi.problem(send, problem)
+            await pages.problem(send, problem, scope["headers"], named)
         except Exception as error:
             await asgi.mistake(scope, send, error)
         finally:
             metrics.requests_in_flight -= 1
             metrics.redirects[outcome] += 1
-            metrics.redirect_seconds.observe(time.perf_counter() - started_s)
+            metrics.redirect_seconds.observe(time.perf_counter() - begun.started_s)
 
-    async def _redirect(self, scope: asgi.Scope, send: asgi.Send) -> str:
+    async def _redirect(
+        self, scope: asgi.Scope, send: asgi.Send, begun: _Begun, named: asgi.Headers
+    ) -> str:
         method = scope["method"]
         if method != "GET" and method != "HEAD":
             raise Problem(405, f"{method} is not for short links", headers={"Allow": "GET, HEAD"})
         code = scope["path"][1:]
         if CODE.fullmatch(code) is None:
-            await asgi.problem(send, Problem(404, "there is no such link"))
+            await pages.problem(send, _missing(404), scope["headers"], named)
             return "unknown"
         try:
-            entry, served = await self._fill.read(code)
-        except (CacheUnavailable, DatabaseUnavailable) as error:
-            entry, served = await self._read_uncached(code, error)
+            entry, served = await self._find(code, begun)
+            status = entry.status(time.time())
+            if entry.state == LIMITED and status == 302:
+                entry, status = await self._permitted(code, entry, method)
+        except TimeoutError:
+            raise too_slow() from None
+        except DatabaseUnavailable as error:
+            raise unavailable() from error
         self._metrics.served[served] += 1
-        now = time.time()
-        status = entry.status(now)
         headers = [
             (b"x-link-version", b"%d" % entry.version),
             (b"x-cache", served.encode()),
-            (b"x-cache-age-ms", b"%.1f" % (max(now - entry.read_at, 0.0) * 1000)),
+            (b"x-cache-age-ms", b"%.1f" % (max(time.time() - entry.read_at, 0.0) * 1000)),
             _PRIVATE,
+            *named,
         ]
         if status == 302:
             headers.append((b"location", entry.url))
             headers.append(_EMPTY)
             if method == "GET":
-                headers.append((b"x-click-id", self._click(code, scope["headers"])))
+                headers.extend(await self._clicked(code, scope))
             await asgi.answer(send, status, headers)
         else:
-            await asgi.problem(send, _missing(status), headers)
+            await pages.problem(send, _missing(status), scope["headers"], headers)
         return _OUTCOME[status]
 
-    async def _read_uncached(self, code: str, trouble: Exception) -> Answer:
+    async def _find(self, code: str, begun: _Begun) -> Answer:
+        """The link, from wherever it can still be had."""
+        read, served = begun.read, begun.served
+        if read is None:
+            read, served = await self._read(code)
+        if isinstance(read, Read) and read.entry is not None and served is not None:
+            return Answer(read.entry, served)
+        left_s = self._deadline_s - (time.perf_counter() - begun.started_s)
+        try:
+            async with asyncio.timeout(left_s):
+                return await self._fill_from_database(code, read)
+        except (DatabaseUnavailable, TimeoutError):
+            old = read.old if isinstance(read, Read) else None
+            if old is None or old.fresh_until + self._error_stale_s < time.time():
+                raise
+            return Answer(old, "stale")
+
+    async def _read(self, code: str) -> tuple[Read | CacheUnavailable, Served | None]:
+        """What the lane would have learnt."""
+        now = time.time()
+        near = self._near.get(code, now)
+        if near is not None:
+            return Read(near, time.monotonic()), "near"
+        try:
+            with span("cache read"):
+                read = await self._cache.get(code)
+        except CacheUnavailable as error:
+            return error, None
+        if read.entry is None:
+            return read, None
+        served = self._serves(code, read.entry, read.read_s)
+        if served is not None:
+            self._near.keep(code, read.entry, now)
+        return read, served
+
+    async def _fill_from_database(self, code: str, read: Read | CacheUnavailable) -> Answer:
+        if isinstance(read, Read):
+            with contextlib.suppress(CacheUnavailable):
+                return await self._fill.fill(code, read)
+        return await self._find_uncached(code)
+
+    async def _find_uncached(self, code: str) -> Answer:
         """Go on without the cache; one query a process at a time guards the database."""
-        if isinstance(trouble, DatabaseUnavailable):
-            raise unavailable() from trouble
         self._metrics.cache_failures += 1
         read_s = time.monotonic()
 
         async def ask() -> Answer:
             return Answer(await self._refill.uncached(code, read_s), "miss")
 
-        try:
-            return await self._flights.share(code, read_s, ask)
-        except DatabaseUnavailable as error:
-            raise unavailable() from error
+        return await self._flights.share(code, read_s, ask)
 
-    def _click(self, code: str, headers: asgi.Headers) -> bytes:
-        referer = user_agent = b""
-        for name, value in headers:
-            if name == b"user-agent":
-                user_agent = value
-            elif name == b"referer":
-                referer = value
-        return self._clicks.add(code, referer, user_agent).encode()
+    async def _permitted(self, code: str, entry: Entry, method: str) -> tuple[Entry, int]:
+        """The link with what the primary says of its limit, which only a GET uses up."""
+        ask = self._permits.take if method == "GET" else self._permits.look
+        permit = await ask(code, entry.version)
+        if permit is None:
+            return entry, 410
+        return entry._replace(version=permit.version, url=permit.url), 302
+
+    async def _clicked(self, code: str, scope: asgi.Scope) -> asgi.Headers:
+        """The id of the click as a header, if it was taken as the mode promises."""
+        click = self._click(code, dict(scope["headers"]), scope.get("client"))
+        click_id = (
+            await self._clicks.accept(*click) if self._clicks.waits else self._clicks.add(*click)
+        )
+        return [(b"x-click-id", click_id.encode())] if click_id else []
+
+    def _click(self, code: str, headers: Mapping[bytes, bytes], peer: Peer) -> _Click:
+        user_agent = headers.get(b"user-agent", b"")
+        forwarded = headers.get(b"x-forwarded-for", b"")
+        address = self._peers.address(peer[0], forwarded) if peer else ""
+        visitor = self._visitors.token(address.encode(), user_agent)
+        return code, headers.get(b"referer", b""), user_agent, visitor
 
 
 def _missing(status: int) -> Problem:

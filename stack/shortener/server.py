@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from stack.shortener import asgi
+from stack.shortener.lane import Lane, protocol
 
 _KEEP_ALIVE_S = 75  # above the balancer's: this end must not close an idle connection first
 
@@ -24,7 +25,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(app: asgi.App, address: tuple[str, int], shutdown_s: float) -> None:
+async def serve(
+    app: asgi.App, address: tuple[str, int], shutdown_s: float, lane: Lane | None = None
+) -> None:
     """Serve until told to stop, then let requests end within `shutdown_s`."""
     host, port = address
     config = uvicorn.Config(
@@ -32,7 +35,7 @@ async def serve(app: asgi.App, address: tuple[str, int], shutdown_s: float) -> N
         host=host,
         port=port,
         loop="none",
-        http="httptools",
+        http=protocol(lane),
         ws="none",
         lifespan="off",
         interface="asgi3",

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from stack.shortener.peers import networks
 from stack.shortener.settings_file import SettingsFile, read_file
 
 PREFIX = "SHORTENER_"
@@ -24,10 +25,19 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 FillName = Literal["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
 
 
-class _Settings(BaseSettings):
-    """What web and worker both need."""
+class KeySettings(BaseSettings):
+    """Settings of the commands for API keys, which web and worker need, too."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    primary_url: PostgresUrl = Field(description="postgresql:// URL of the database for writes")
+    primary_timeout_s: Seconds = Field(
+        2.0, description="longest wait for the primary; far above a healthy answer, below a user's"
+    )
+
+
+class _Settings(KeySettings):
+    """What web and worker both need."""
 
     listen: Listen = Field(
         "127.0.0.1:8000", description="host:port to serve HTTP on; loopback, a balancer is in front"
@@ -37,11 +47,7 @@ class _Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
         description="name of this process in logs, and of the worker in its consumer group",
     )
-    primary_url: PostgresUrl = Field(description="postgresql:// URL of the database for writes")
     queue_url: RedisUrl = Field(description="redis:// URL of the click stream")
-    primary_timeout_s: Seconds = Field(
-        2.0, description="longest wait for the primary; far above a healthy answer, below a user's"
-    )
     queue_timeout_s: Seconds = Field(
         1.0, description="longest wait for the click queue; nobody waits for it, so it is patient"
     )
@@ -112,11 +118,127 @@ class WebSettings(_Settings):
     replica_timeout_s: Seconds = Field(
         1.0, description="longest wait for the replica; then the primary is asked"
     )
+    breaker_failures: int = Field(
+        5,
+        ge=1,
+        le=1000,
+        description="failures in a row after which cache, replica or primary is left alone; one "
+        "may be chance, and more would each make a user wait for a timeout",
+    )
+    breaker_pause_s: Seconds = Field(
+        1.0,
+        description="pause between probes of what is left alone; so much later than it is up "
+        "again does it get its traffic back",
+    )
+    retry_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="look-ups that may be retried, as a share of those that go well; a tenth "
+        "covers a broken connection, and cannot feed an overload; 0: none",
+    )
+    request_deadline_s: Seconds = Field(
+        4.0,
+        description="longest time for a whole request, then 503; above cache, replica and primary "
+        "timing out one after the other, below a balancer's patience",
+    )
+    most_in_flight: int = Field(
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="requests under way at once in a process, others get 503 at once; ten times "
+        "what a healthy core has, so it only acts when something hangs",
+    )
+    error_stale_s: float = Field(
+        3600.0,
+        ge=0,
+        le=604_800,
+        description="how long after its freshness a cached link is still served if no database "
+        "can be asked; an hour of outage costs nothing but memory; 0: never",
+    )
+    near_ttl_s: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        description="how long a process keeps a link in its own memory; off (0) by default, since "
+        "a change made through another process is seen that much later",
+    )
+    near_size: int = Field(
+        10_000,
+        ge=1,
+        le=10_000_000,
+        description="most links in a process's own memory; about 5 MB, far more than are hot",
+    )
+    pool_wait_s: Seconds = Field(
+        0.5,
+        description="longest wait for a free connection to a database; a queue that is longer "
+        "than that does not empty by waiting",
+    )
     pool_size: int = Field(
         20, ge=1, le=200, description="connections to the replica; look-ups in flight at most"
     )
     primary_pool_size: int = Field(
         6, ge=1, le=200, description="connections to the primary; fewer, it serves writes only"
+    )
+
+    code_length: int = Field(
+        10,
+        ge=6,
+        le=32,
+        description="length of random codes; at 10 (62^10) a billion guesses a second take decades "
+        "to find one in use",
+    )
+    bulk_longest: int = Field(
+        100, ge=1, le=1000, description="most links in one bulk request; one short transaction"
+    )
+    api_body_longest: int = Field(
+        16_384,
+        ge=1024,
+        le=1_048_576,
+        description="longest body of a request in bytes; the longest target takes 2 kB of it",
+    )
+    bulk_body_longest: int = Field(
+        262_144,
+        ge=1024,
+        le=16_777_216,
+        description="longest body of a bulk request in bytes; about 2.5 kB a link",
+    )
+    api_body_s: Seconds = Field(
+        3.0,
+        description="longest wait for a body; a phone on a bad line is faster, and what comes "
+        "later would not meet the deadline",
+    )
+    require_api_key: bool = Field(
+        False,
+        description="whether the API needs a key, which then sees its own links only; off, since "
+        "the first key has to be made first (`keys add`)",
+    )
+    api_key_keep_s: Seconds = Field(
+        10.0, description="how long a key is known without asking; so much later a revocation acts"
+    )
+    api_rate_per_s: float = Field(
+        50.0,
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="API requests a second of one key or address and process in the long run; far "
+        "above a person, below what would hurt others; 0: no limit",
+    )
+    api_burst: int = Field(
+        200,
+        ge=1,
+        le=1_000_000,
+        description="API requests at once of one key or address, before the rate holds",
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
+        description="networks whose X-Forwarded-For and -Proto are believed, with commas between; "
+        "those in which a balancer stands, and no client",
+    )
+    refuse_private_targets: bool = Field(
+        False,
+        description="whether targets at private addresses and names are refused; off, since "
+        "clients and not we go there, and links inside a company are useful",
     )
 
     click_mode: Literal["buffered", "sync", "outbox"] = Field(
@@ -157,6 +279,12 @@ class WebSettings(_Settings):
     shutdown_s: Seconds = Field(
         2.0, description="longest wait at shutdown for requests to end and clicks to be sent"
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _is_a_list_of_networks(cls, value: str) -> str:
+        networks(value)
+        return value
 
     @model_validator(mode="after")
     def _holds_outlive_look_ups(self) -> Self:
@@ -220,7 +348,7 @@ _ANY_ADDRESS = {
     "queue_url": "redis://any",
 }
 
-Chosen = TypeVar("Chosen", WebSettings, WorkerSettings)
+Chosen = TypeVar("Chosen", WebSettings, WorkerSettings, KeySettings)
 
 
 def catalogue() -> dict[str, dict[str, object]]:

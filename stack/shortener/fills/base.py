@@ -10,11 +10,12 @@ from typing import Literal, NamedTuple, Protocol
 
 from stack.shortener.cache import Cache
 from stack.shortener.entry import Entry
+from stack.shortener.merged import Read
 from stack.shortener.metrics import Metrics
 from stack.shortener.refill import Refill
 from stack.shortener.settings import WebSettings
 
-Served = Literal["hit", "stale", "early", "wait", "miss"]
+Served = Literal["near", "hit", "stale", "early", "wait", "miss"]
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.04
 
@@ -37,10 +38,16 @@ class Parts:
 
 
 class Fill(Protocol):
-    """A way to answer a read from the cache, and to fill the cache when it has no answer."""
+    """A way to serve what the cache has, and to fill the cache when it has nothing."""
 
-    async def read(self, code: str) -> Answer:
-        """The link of a code; raises `CacheUnavailable` and `DatabaseUnavailable`."""
+    def serves(self, code: str, entry: Entry, read_s: float) -> Served | None:
+        """Where a cached link is served from, or `None` if this reader has to fill first."""
+
+    async def fill(self, code: str, read: Read) -> Answer:
+        """The link of a code that is not served from the cache.
+
+        Raises `CacheUnavailable` and `DatabaseUnavailable`.
+        """
 
     async def close(self) -> None:
         """End what still runs in the background."""

@@ -7,22 +7,24 @@ during the δ seconds of the first look-up asks too: 1 + λδ queries.
 
 from __future__ import annotations
 
-from stack.shortener.fills.base import Answer, Parts
+from stack.shortener.entry import Entry
+from stack.shortener.fills.base import Answer, Parts, Served
+from stack.shortener.merged import Read
 
 
 class Direct:
     """Each miss is one query to the database."""
 
     def __init__(self, parts: Parts) -> None:
-        self._cache = parts.cache
         self._refill = parts.refill
 
-    async def read(self, code: str) -> Answer:
-        """The cached link, or the database's."""
-        entry, read_s = await self._cache.get(code)
-        if entry is not None:
-            return Answer(entry, "hit")
-        return Answer(await self._refill(code, read_s), "miss")
+    def serves(self, _code: str, _entry: Entry, _read_s: float) -> Served:
+        """Every cached link is a hit."""
+        return "hit"
+
+    async def fill(self, code: str, read: Read) -> Answer:
+        """The database's."""
+        return Answer(await self._refill(code, read.read_s), "miss")
 
     async def close(self) -> None:
         """Nothing runs in the background."""

@@ -13,7 +13,9 @@ import contextlib
 import secrets
 
 from stack.shortener.cache import CacheUnavailable
-from stack.shortener.fills.base import Answer, Parts, pauses
+from stack.shortener.entry import Entry
+from stack.shortener.fills.base import Answer, Parts, Served, pauses
+from stack.shortener.merged import Read
 
 
 class Lease:
@@ -24,20 +26,21 @@ class Lease:
         self._refill = parts.refill
         self._wait_s = parts.settings.fill_wait_s
 
-    async def read(self, code: str) -> Answer:
-        """The cached link, or what the holder of the lease was told."""
-        entry, read_s = await self._cache.get(code)
-        if entry is not None:
-            return Answer(entry, "hit")
+    def serves(self, _code: str, _entry: Entry, _read_s: float) -> Served:
+        """Every cached link is a hit."""
+        return "hit"
+
+    async def fill(self, code: str, read: Read) -> Answer:
+        """What the holder of the lease was told, who may be this reader."""
         token = secrets.token_hex(8)
         for pause_s in pauses(self._wait_s):
             leased, entry = await self._cache.lease(code, token)
             if leased:
-                return await self._fill_leased(code, read_s, token)
+                return await self._fill_leased(code, read.read_s, token)
             if entry is not None:
                 return Answer(entry, "wait")
             await asyncio.sleep(pause_s)
-        return Answer(await self._refill(code, read_s), "miss")
+        return Answer(await self._refill(code, read.read_s), "miss")
 
     async def _fill_leased(self, code: str, read_s: float, token: str) -> Answer:
         try:

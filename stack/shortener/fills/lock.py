@@ -14,7 +14,8 @@ import secrets
 
 from stack.shortener.cache import CacheUnavailable
 from stack.shortener.entry import Entry
-from stack.shortener.fills.base import Answer, Parts, pauses
+from stack.shortener.fills.base import Answer, Parts, Served, pauses
+from stack.shortener.merged import Read
 
 
 class Lock:
@@ -25,24 +26,21 @@ class Lock:
         self._refill = parts.refill
         self._wait_s = parts.settings.fill_wait_s
 
-    async def read(self, code: str) -> Answer:
-        """The cached link, or what the holder of the lock was told."""
-        entry, read_s = await self._cache.get(code)
-        if entry is not None:
-            return Answer(entry, "hit")
-        return await self.fill(code, read_s)
+    def serves(self, _code: str, _entry: Entry, _read_s: float) -> Served:
+        """Every cached link is a hit."""
+        return "hit"
 
-    async def fill(self, code: str, read_s: float) -> Answer:
+    async def fill(self, code: str, read: Read) -> Answer:
         """Take the lock and ask, or wait for what its holder stores."""
         token = secrets.token_hex(8)
         for pause_s in pauses(self._wait_s):
             taken, entry = await self._cache.lock(code, token)
             if taken:
-                return await self._fill_locked(code, read_s, token, entry)
+                return await self._fill_locked(code, read.read_s, token, entry)
             if entry is not None:
                 return Answer(entry, "wait")
             await asyncio.sleep(pause_s)
-        return Answer(await self._refill(code, read_s), "miss")
+        return Answer(await self._refill(code, read.read_s), "miss")
 
     async def _fill_locked(
         self, code: str, read_s: float, token: str, entry: Entry | None

@@ -6,28 +6,30 @@ that expires costs as many queries as there are processes, at most.
 
 from __future__ import annotations
 
-from stack.shortener.fills.base import Answer, Parts
+from stack.shortener.entry import Entry
+from stack.shortener.fills.base import Answer, Parts, Served
 from stack.shortener.fills.flights import Flights
+from stack.shortener.merged import Read
 
 
 class SingleFlight:
     """Each process asks at most once."""
 
     def __init__(self, parts: Parts) -> None:
-        self._cache = parts.cache
         self._refill = parts.refill
         self._flights = Flights()
 
-    async def read(self, code: str) -> Answer:
-        """The cached link, or what this process's only query for it says."""
-        entry, read_s = await self._cache.get(code)
-        if entry is not None:
-            return Answer(entry, "hit")
+    def serves(self, _code: str, _entry: Entry, _read_s: float) -> Served:
+        """Every cached link is a hit."""
+        return "hit"
+
+    async def fill(self, code: str, read: Read) -> Answer:
+        """What this process's only query for it says."""
 
         async def ask() -> Answer:
-            return Answer(await self._refill(code, read_s), "miss")
+            return Answer(await self._refill(code, read.read_s), "miss")
 
-        return await self._flights.share(code, read_s, ask)
+        return await self._flights.share(code, read.read_s, ask)
 
     async def close(self) -> None:
         """Nothing runs in the background."""

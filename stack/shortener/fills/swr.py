@@ -15,9 +15,11 @@ import time
 
 from stack.shortener.cache import CacheUnavailable
 from stack.shortener.db import DatabaseUnavailable
-from stack.shortener.fills.base import Answer, Parts
+from stack.shortener.entry import Entry
+from stack.shortener.fills.base import Answer, Parts, Served
 from stack.shortener.fills.flights import Flights
 from stack.shortener.fills.lock import Lock
+from stack.shortener.merged import Read
 
 
 class StaleWhileRevalidate:
@@ -29,16 +31,17 @@ class StaleWhileRevalidate:
         self._flights = Flights()
         self._refreshing: dict[str, asyncio.Task[None]] = {}
 
-    async def read(self, code: str) -> Answer:
-        """The cached link however stale; only if there is none, the database's."""
-        entry, read_s = await self._parts.cache.get(code)
-        if entry is None:
-            return await self._flights.share(code, read_s, lambda: self._cold.fill(code, read_s))
+    def serves(self, code: str, entry: Entry, read_s: float) -> Served:
+        """Every cached link is served, however stale; a stale one starts a refresh."""
         if time.time() < entry.fresh_until:
-            return Answer(entry, "hit")
+            return "hit"
         if code not in self._refreshing:
             self._refreshing[code] = asyncio.ensure_future(self._refresh(code, read_s))
-        return Answer(entry, "stale")
+        return "stale"
+
+    async def fill(self, code: str, read: Read) -> Answer:
+        """What the one flight of this process is told that holds the lock."""
+        return await self._flights.share(code, read.read_s, lambda: self._cold.fill(code, read))
 
     async def _refresh(self, code: str, read_s: float) -> None:
         try:

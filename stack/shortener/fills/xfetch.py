@@ -16,7 +16,8 @@ import time
 
 from stack.shortener.db import DatabaseUnavailable
 from stack.shortener.entry import Entry
-from stack.shortener.fills.base import Answer, Parts
+from stack.shortener.fills.base import Answer, Parts, Served
+from stack.shortener.merged import Read
 
 
 def is_drawn(entry: Entry, now: float, beta: float, draw: float) -> bool:
@@ -28,19 +29,21 @@ class XFetch:
     """Readers refresh early, each by its own draw."""
 
     def __init__(self, parts: Parts) -> None:
-        self._cache = parts.cache
         self._refill = parts.refill
         self._beta = parts.settings.xfetch_beta
 
-    async def read(self, code: str) -> Answer:
-        """The cached link, or the database's if it is missing or this reader is drawn."""
-        entry, read_s = await self._cache.get(code)
-        if entry is None:
-            return Answer(await self._refill(code, read_s), "miss")
-        if is_drawn(entry, time.time(), self._beta, 1.0 - random.random()):
-            with contextlib.suppress(DatabaseUnavailable):  # what we have is good enough, then
-                return Answer(await self._refill(code, read_s), "early")
-        return Answer(entry, "hit")
+    def serves(self, _code: str, entry: Entry, _read_s: float) -> Served | None:
+        """A cached link is a hit unless this reader is drawn to refresh it."""
+        drawn = is_drawn(entry, time.time(), self._beta, 1.0 - random.random())
+        return None if drawn else "hit"
+
+    async def fill(self, code: str, read: Read) -> Answer:
+        """The database's; if that fails early, what is cached is still good enough."""
+        if read.entry is None:
+            return Answer(await self._refill(code, read.read_s), "miss")
+        with contextlib.suppress(DatabaseUnavailable):
+            return Answer(await self._refill(code, read.read_s), "early")
+        return Answer(read.entry, "hit")
 
     async def close(self) -> None:
         """Nothing runs in the background."""

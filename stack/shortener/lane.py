@@ -1,0 +1,161 @@
+"""The fast lane: a redirect that the cache can answer goes from HTTP parser to socket directly.
+
+Of what a bare ASGI answer costs under uvicorn, more than half is neither parsing nor the socket: a
+scope, a task, an event, two messages and a check of each header by regular expressions. A redirect
+from the cache needs none of it, and it is nearly all of the traffic. Whatever turns out to need
+more than the cache is handed over to the ASGI app, with what is known by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Any, Protocol
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from stack.shortener.asgi import Headers
+
+BEGUN = "shortener.begun"  # where the ASGI app finds what the lane learnt
+Peer = tuple[str, int] | None  # a client over a Unix socket has no address
+_LINK = re.compile(rb"/([A-Za-z0-9_-]{1,64})(?:\?.*)?")
+
+
+class Lane(Protocol):
+    """Answers what it can at once; see `Redirects.quick`."""
+
+    def takes(self, code: str) -> bool:
+        """Whether a path of one segment is a link at all."""
+
+    def quick(self, exchange: Exchange) -> None:
+        """Call `answer` or `hand_over` of the exchange, now or later, once."""
+
+
+class _Unheard:
+    def set(self) -> None:
+        """Nobody waits for the body of a request in the lane."""
+
+
+class Exchange:
+    """A request in the lane, and its answer; to uvicorn's protocol it is a cycle like others."""
+
+    __slots__ = (
+        *("body", "code", "disconnected", "headers", "keep_alive", "more_body"),
+        *("peer", "protocol", "response_complete", "started_s", "url"),
+    )
+    message_event = _Unheard()
+
+    def __init__(self, protocol: LaneProtocol, code: str) -> None:
+        self.protocol = protocol
+        self.code = code
+        self.url = protocol.url
+        self.headers: Headers = protocol.headers
+        self.peer: Peer = protocol.client
+        self.started_s = time.perf_counter()
+        self.keep_alive = protocol.parser.should_keep_alive()
+        self.response_complete = False
+        self.disconnected = False
+        self.more_body = True
+        self.body = b""
+
+    def answer(self, status: bytes, headers: bytes) -> None:
+        """Send a whole answer without a body: its status line and its lines of headers."""
+        protocol = self.protocol
+        if not self.disconnected:
+            ending = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+            protocol.transport.write(status + protocol.default_lines() + headers + ending)
+        self.response_complete = True
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()
+
+    def hand_over(self, begun: object) -> None:
+        """Have the ASGI app answer, which finds `begun` in the scope."""
+        self.protocol.hand_over(self, begun)
+
+
+class LaneProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol with the lane beside it."""
+
+    _rendered: tuple[object, bytes] = (None, b"")
+
+    def __init__(self, lane: Lane | None, **given: Any) -> None:
+        super().__init__(**given)
+        self._lane = lane
+
+    def on_message_begin(self) -> None:
+        """Begin without a scope: most requests never need one."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
+    def on_headers_complete(self) -> None:
+        """Take the lane if it is a link that is asked for; or else do as uvicorn does."""
+        before = self.cycle
+        if (
+            self._lane is not None
+            and (before is None or before.response_complete)  # else it has to queue
+            and self.parser.get_method() == b"GET"
+            and (link := _LINK.fullmatch(self.url)) is not None
+            and not self.expect_100_continue
+            and not self.parser.should_upgrade()
+            and self.parser.get_http_version() == "1.1"
+            and self._lane.takes(code := link[1].decode("ascii"))
+        ):
+            self.cycle = exchange = Exchange(self, code)  # type: ignore[assignment]
+            self._lane.quick(exchange)
+        else:
+            self.scope = self._scope(self.headers)
+            super().on_headers_complete()
+
+    def _scope(self, headers: Headers) -> Any:
+        """The scope as uvicorn begins it; the message that is being parsed stays as it is."""
+        parsing = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = parsing
+        return {**self.scope, "headers": headers}
+
+    def hand_over(self, exchange: Exchange, begun: object) -> None:
+        """Go on with an exchange as uvicorn would have begun it."""
+        raw_path, _, query = exchange.url.partition(b"?")
+        scope = self._scope(exchange.headers)
+        scope |= {"method": "GET", "path": f"/{exchange.code}", "raw_path": raw_path}
+        scope |= {"query_string": query, BEGUN: begun}
+        cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=exchange.keep_alive,
+            on_response=self.on_response_complete,
+        )
+        cycle.body, cycle.more_body = bytearray(exchange.body), exchange.more_body
+        cycle.disconnected = exchange.disconnected
+        if self.cycle is exchange:  # type: ignore[comparison-overlap]
+            self.cycle = cycle
+        self._start_asgi_task(cycle, self.app)
+
+    def default_lines(self) -> bytes:
+        """The headers of every answer as lines: they change once a second, with the date."""
+        headers = self.server_state.default_headers
+        of, lines = LaneProtocol._rendered
+        if of is not headers:
+            lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+            LaneProtocol._rendered = (headers, lines)
+        return lines
+
+
+def protocol(lane: Lane | None) -> type[asyncio.Protocol]:
+    """Uvicorn's protocol class, with this lane."""
+
+    class Protocol(LaneProtocol):
+        def __init__(self, **given: Any) -> None:
+            super().__init__(lane, **given)
+
+    return Protocol
