@@ -239,9 +239,8 @@ class _Paths:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        authorization = ' -H "Authorization: Bearer $key"' if facts.needs_key else ""
-        self._curl = f"curl -sS{authorization}"
         self._links = f"{facts.base}/api/links"
+        self._link = f'"{self._links}/$code"'
 
     def all(self) -> Json:
         """All of them, by path and method, in an order in which the examples work."""
@@ -260,6 +259,11 @@ class _Paths:
             },
         }
 
+    def _curl(self, address: str, *options: str) -> str:
+        """A call of curl, with an option a line."""
+        key = ['-H "Authorization: Bearer $key"'] if self._facts.needs_key else []
+        return " \\\n  ".join([f"curl -sS {address}", *key, *options])
+
     def _errors(self, *codes: int) -> Json:
         common = [400, 405, 414, 431, 503]
         if self._facts.needs_key:
@@ -269,8 +273,7 @@ class _Paths:
         return {str(code): _ref("responses", str(code)) for code in sorted({*codes, *common})}
 
     def _create(self) -> Json:
-        posted = "-H 'Content-Type: application/json'"
-        page = "https://example.org/page"
+        page = _data('{"url": "https://example.org/page"}')
         return {
             "operationId": "createLink",
             "summary": "Make a link",
@@ -285,21 +288,22 @@ class _Paths:
             "x-codeSamples": [
                 _sample(
                     "A link with a random code, which the other examples use as $code",
-                    f"code=$({self._curl} {self._links} {posted} \\\n"
-                    f'  -d \'{{"url": "{page}"}}\' | cut -d\'"\' -f4)\necho "$code"',
+                    f'code=$({self._curl(self._links, *page)} |\n  cut -d\'"\' -f4)\necho "$code"',
                 ),
                 _sample(
                     "With an alias, an end, and a limit",
-                    f"{self._curl} {self._links} {posted} \\\n"
-                    '  -d \'{"url": "https://example.org/spring", '
-                    '"alias": "spring-\'$(date +%s)\'",\n'
-                    '       "expires_at": "2099-12-31T23:59:59Z", "max_clicks": 1000}\'',
+                    self._curl(
+                        self._links,
+                        *_data(
+                            '{"url": "https://example.org/spring", '
+                            '"alias": "spring-\'$(date +%s)\'",\n'
+                            '       "expires_at": "2099-12-31T23:59:59Z", "max_clicks": 1000}'
+                        ),
+                    ),
                 ),
                 _sample(
                     "Safe to repeat",
-                    f"{self._curl} {self._links} {posted} \\\n"
-                    '  -H "Idempotency-Key: order-$(date +%s)" '
-                    f'-d \'{{"url": "{page}"}}\'',
+                    self._curl(self._links, "-H 'Idempotency-Key: order-1742'", *page),
                 ),
             ],
         }
@@ -324,7 +328,7 @@ class _Paths:
                 "200": _json("A page of links.", "Page", Link="Next"),
                 **self._errors(422),
             },
-            "x-codeSamples": [_sample("The newest three", f"{self._curl} '{self._links}?limit=3'")],
+            "x-codeSamples": [_sample("The newest three", self._curl(f"'{self._links}?limit=3'"))],
         }
 
     def _bulk(self) -> Json:
@@ -342,9 +346,13 @@ class _Paths:
             "x-codeSamples": [
                 _sample(
                     "Two at once",
-                    f"{self._curl} {self._links}/bulk -H 'Content-Type: application/json' \\\n"
-                    '  -d \'{"links": [{"url": "https://example.org/a"},\n'
-                    '                 {"url": "https://example.org/b", "max_clicks": 1}]}\'',
+                    self._curl(
+                        f"{self._links}/bulk",
+                        *_data(
+                            '{"links": [{"url": "https://example.org/a"},\n'
+                            '                 {"url": "https://example.org/b", "max_clicks": 1}]}'
+                        ),
+                    ),
                 )
             ],
         }
@@ -357,14 +365,13 @@ class _Paths:
                 "200": _json("The link as it is now.", "Link", ETag="ETag"),
                 **self._errors(404),
             },
-            "x-codeSamples": [
-                _sample("With its headers", f'{self._curl} -i "{self._links}/$code"')
-            ],
+            "x-codeSamples": [_sample("With its headers", self._curl(f"-i {self._link}"))],
         }
 
     def _change(self) -> Json:
-        patch = f'{self._curl} -X PATCH "{self._links}/$code"'
-        posted = "-H 'Content-Type: application/json'"
+        def patch(data: str, *options: str) -> str:
+            return self._curl(f"-X PATCH {self._link}", *options, *_data(data))
+
         return {
             "operationId": "changeLink",
             "summary": "Change a link",
@@ -379,14 +386,12 @@ class _Paths:
             "x-codeSamples": [
                 _sample(
                     "Another target, if the link is still at version 1",
-                    f"{patch} {posted} \\\n"
-                    '  -H \'If-Match: "1"\' -d \'{"url": "https://example.org/moved"}\'',
+                    patch('{"url": "https://example.org/moved"}', "-H 'If-Match: \"1\"'"),
                 ),
-                _sample("Off", f"{patch} {posted} \\\n  -d '{{\"disabled\": true}}'"),
+                _sample("Off", patch('{"disabled": true}')),
                 _sample(
                     "On again, for ever",
-                    f"{patch} {posted} \\\n"
-                    '  -d \'{"disabled": false, "expires_at": null, "max_clicks": null}\'',
+                    patch('{"disabled": false, "expires_at": null, "max_clicks": null}'),
                 ),
             ],
         }
@@ -399,7 +404,7 @@ class _Paths:
             "parameters": [_if_match()],
             "responses": {"204": {"description": "It is deleted."}, **self._errors(404, 412)},
             "x-codeSamples": [
-                _sample("Whatever its version", f'{self._curl} -i -X DELETE "{self._links}/$code"')
+                _sample("Whatever its version", self._curl(f"-i -X DELETE {self._link}"))
             ],
         }
 
@@ -409,7 +414,7 @@ class _Paths:
             "summary": "Count its clicks",
             "description": "What was counted so far; a click is counted within a second or so.",
             "responses": {"200": _json("The counts.", "Stats"), **self._errors(404)},
-            "x-codeSamples": [_sample("All counts", f'{self._curl} "{self._links}/$code/stats"')],
+            "x-codeSamples": [_sample("All counts", self._curl(f'"{self._links}/$code/stats"'))],
         }
 
     def _qr(self) -> Json:
@@ -438,7 +443,7 @@ class _Paths:
             "x-codeSamples": [
                 _sample(
                     "As a file",
-                    f'{self._curl} "{self._links}/$code/qr?format=png" -o link.png',
+                    self._curl(f'"{self._links}/$code/qr?format=png"', "-o link.png"),
                 )
             ],
         }
@@ -469,6 +474,10 @@ class _Paths:
 
 def _sample(label: str, source: str) -> Json:
     return {"lang": "Shell", "label": label, "source": source}
+
+
+def _data(members: str) -> tuple[str, str]:
+    return "-H 'Content-Type: application/json'", f"-d '{members}'"
 
 
 def _json(description: str, schema: str, **headers: str) -> Json:
