@@ -234,9 +234,12 @@ CLICKS = Section(
         Panel(
             "Age of the oldest click waiting",
             "How far behind the statistics are. It climbs one second a second while nothing is "
-            "taken off the stream.",
+            "taken off the stream. The outbox, in the primary, is used in click mode outbox only.",
             "s",
-            [Query("max(shortener_stream_lag_seconds)", "age")],
+            [
+                Query("max(shortener_stream_lag_seconds)", "in the stream"),
+                Query("max(shortener_outbox_lag_seconds)", "in the outbox", dashed=True),
+            ],
             limit=5,
         ),
         Panel(

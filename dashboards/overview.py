@@ -1,6 +1,6 @@
 """What visitors get, and what the cache and the database do for it: requests, errors, durations."""
 
-from dashboards.panel import RANGE, RATE, Dashboard, Panel, Query, Section, quantile
+from dashboards.panel import RANGE, RATE, Dashboard, Panel, Query, Section, State, quantile
 
 WEB = 'part=~"$part"'
 REDIRECT = 'route="redirect"'
@@ -191,8 +191,9 @@ CACHE = Section(
     [
         Panel(
             "Redirects by where they were served from",
-            "hit: fresh from the cache. stale and early: served old while one refreshes. wait: for "
-            "somebody else's look-up. miss: went to the database. In a herd miss spikes at each "
+            "near: from the memory of the process, if that is on. hit: fresh from Redis. stale and "
+            "early: served old while one refreshes. wait: for somebody else's look-up. miss: went "
+            "to the database. In a herd miss spikes at each "
             "expiry of the hot key; a fix turns it into wait or stale.",
             "reqps",
             [
@@ -262,11 +263,64 @@ CACHE = Section(
     ],
 )
 
+PROTECTION = Section(
+    "Protection: what is left alone, refused or tried again",
+    [
+        Panel(
+            "Breakers",
+            "Open: the part failed several times in a row, and nobody waits for it until a probe "
+            "gets through. It should open within a second of an outage, and close within a few of "
+            "its end.",
+            "none",
+            [
+                Query(
+                    f"max by (part, of) (shortener_breaker_state{{{WEB}}})",
+                    "{{part}} {{of}}",
+                )
+            ],
+            kind="state-timeline",
+            states={
+                0: State("closed", True),
+                1: State("probing", False),
+                2: State("open", False),
+            },
+        ),
+        Panel(
+            "Requests refused",
+            "busy: more requests were under way than the process takes on (503). too many: a "
+            "client of the API asked faster than it may (429). Zero in health; in an overload "
+            "busy keeps the delays of the others short.",
+            "reqps",
+            [
+                Query(f"sum(rate(shortener_admission_refused_total{{{WEB}}}[{RATE}]))", "busy"),
+                Query(f"sum(rate(shortener_rate_limited_total{{{WEB}}}[{RATE}]))", "too many"),
+            ],
+        ),
+        Panel(
+            "Permits and retries",
+            "Clicks on links with a limit, each asked of the primary: taken, or used up (410). And "
+            "look-ups tried again after a broken connection; refused, when the budget was spent.",
+            "ops",
+            [
+                Query(
+                    f"sum by (outcome) (rate(shortener_permits_total{{{WEB}}}[{RATE}]))",
+                    "permit {{outcome}}",
+                ),
+                Query(
+                    f"sum by (outcome) (rate(shortener_retries_total{{{WEB}}}[{RATE}]))",
+                    "retry {{outcome}}",
+                    dashed=True,
+                ),
+            ],
+        ),
+    ],
+)
+
 dashboard = Dashboard(
     name="overview",
     title="linkstorm: Overview",
     about="What visitors get, and where a failure shows first.",
     parts="shortener_requests_total",
     part_names=("web-1", "web-2"),
-    sections=[GLANCE, LOAD, ROUTES, CACHE],
+    sections=[GLANCE, LOAD, ROUTES, CACHE, PROTECTION],
 )

@@ -19,9 +19,11 @@ from chaos.runtimes.toxiproxy.link import Traffic
 from chaos.runtimes.toxiproxy.metrics import ProxyBytes
 from chaos.runtimes.toxiproxy.registry import Registry
 from scenarios.live import Exposition
+from stack.shortener.breaker import Breaker, states
 from stack.shortener.db import Database
 from stack.shortener.lag import Lag
 from stack.shortener.metrics import Metrics
+from stack.shortener.outbox import Relay
 from stack.shortener.pools import pools
 from stack.shortener.worker import Worker
 from tests.fake import FakeStack, World
@@ -62,7 +64,9 @@ def _ours(tmp_path: Path) -> Iterator[Metric]:
     yield from Metrics().families()
     databases = [Database(name, "", 1, 1.0, []) for name in ("replica", "primary")]
     yield from pools(*databases)
+    yield states(*(Breaker(of, 1, 1.0, nothing) for of in ("cache", "replica", "primary")))
     yield from Worker(nothing, nothing, nothing).families()
+    yield from Relay(nothing, nothing, nothing, 1.0).families()
     yield from Lag(nothing, 1.0).families()
     yield from Exposition(lambda: []).collect()
     directions = ("upstream", "downstream")
