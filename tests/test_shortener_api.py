@@ -71,12 +71,6 @@ def test_codes_are_long_random_and_unlike_each_other(api: str) -> None:
     assert all(len(code) == 10 and code.isalnum() for code in codes)
 
 
-def test_of_64_who_want_the_same_alias_at_once_one_gets_it(api: str) -> None:
-    alias = secrets.token_hex(8)
-    statuses = [answer.status_code for answer in at_once(lambda: create(api, alias=alias))]
-    assert sorted(statuses) == [201] + [409] * (CALLERS - 1)
-
-
 def test_of_64_with_the_same_key_all_get_the_same_link(api: str) -> None:
     key = secrets.token_hex(16)
     answers = at_once(lambda: create(api, key=key))
@@ -166,7 +160,13 @@ BAD = [
     ("POST", "/api/links", {"content-type": "text/plain"}, b"{}", 415),
     ("POST", "/api/links", {**JSON, "idempotency-key": "with space"}, b"{}", 422),
     ("PUT", "/api/links", JSON, b"{}", 405),
-    ("GET", "/api/links", {}, b"", 405),
+    ("DELETE", "/api/links", {}, b"", 405),
+    ("GET", "/api/links?limit=0", {}, b"", 422),
+    ("GET", "/api/links/bulk/x", {}, b"", 404),
+    ("GET", "/docs/x", {}, b"", 404),
+    ("POST", "/docs", JSON, b"{}", 405),
+    ("POST", "/api/links/bulk", JSON, b'{"links":[{}]}', 422),
+    ("PATCH", "/api/links/x", {**JSON, "if-match": "1"}, b"{}", 400),
     ("PUT", "/api/links/x", JSON, b"{}", 405),
     ("POST", "/api/links/x/stats", JSON, b"{}", 405),
     ("POST", "/x", JSON, b"{}", 405),
