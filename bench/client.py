@@ -75,7 +75,10 @@ class Client:
                 yield
 
     def closed(self, seconds: float) -> Outcome:
-        """Each connection asks again as soon as it is answered: as much as the server can do."""
+        """Each connection asks again as soon as it is answered: as much as the server can do.
+
+        Ends when the time is up, or when there is nothing left to ask.
+        """
         outcome = Outcome()
         end_s = time.perf_counter() + seconds
         for connection in [*self._connections.values()]:
@@ -118,7 +121,9 @@ class Client:
         return outcome
 
     def _send(self, connection: _Connection, outcome: Outcome) -> None:
-        request = next(self._requests)
+        request = next(self._requests, b"")
+        if not request:
+            return  # all have been sent
         self._unanswered += 1
         try:
             sent = connection.socket.send(request)

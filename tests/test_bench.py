@@ -100,6 +100,13 @@ def test_a_closed_loop_counts_what_was_answered_in_time() -> None:
     assert 0 < outcome.in_time <= outcome.answered <= outcome.in_time + 4
 
 
+def test_a_closed_loop_ends_when_there_is_nothing_left_to_ask() -> None:
+    with server(FOUND) as (address, _):
+        client = Client(address, itertools.repeat(ASK, 100), Expected(302))
+        with client.connected(4):
+            assert client.closed(30).answered == 100
+
+
 def test_answers_in_pieces_and_with_bodies_count_once() -> None:
     with server(CREATED[:20], CREATED[20:]) as (address, _):
         pieces = Client(address, itertools.repeat(ASK + ASK), Expected(201))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import requests
 
+from chaos.model import Stack
 from stack.shortener import asgi, log, request_ids
 from stack.shortener.request_ids import identified, of
 from tests.shortener_process import Process, eventually, process
@@ -147,3 +148,20 @@ def test_every_answer_names_its_request_and_so_does_the_log() -> None:
     assert all({"time", "level", "event"} <= line.keys() for line in logged)
     ours = [line for line in logged if line.get("request_id") == "deploy-17"]
     assert "database_unavailable" in {line["event"] for line in ours}
+
+
+@pytest.mark.real
+def test_redirects_name_their_requests_too_from_the_cache_and_from_a_database(stack: Stack) -> None:
+    url = stack.endpoints.url
+    made = requests.post(f"{url}/api/links", json={"url": "https://example.org/"}, timeout=5)
+    assert MINTED.fullmatch(made.headers["X-Request-Id"])
+    link = f"{url}/{made.json()['code']}"
+    served = set()
+    for given in ("", "deploy-17", "two words") * 2:
+        headers = {"X-Request-Id": given} if given else {}
+        answer = requests.get(link, headers=headers, allow_redirects=False, timeout=5)
+        assert answer.status_code == 302
+        told = answer.headers["X-Request-Id"]
+        assert told == given if given == "deploy-17" else MINTED.fullmatch(told)
+        served.add(answer.headers["X-Cache"])
+    assert {"hit", "miss"} <= served
