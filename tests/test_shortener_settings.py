@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from stack.shortener.settings import WebSettings, WorkerSettings, catalogue, read
+from stack.shortener.settings_page import markdown
+from tests.shortener_process import ROOT
 
 URLS = {
     "PRIMARY_URL": "postgresql://linkstorm@127.0.0.1:1/linkstorm",
@@ -35,6 +37,20 @@ def test_a_worker_needs_neither_cache_nor_replica(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("SHORTENER_CACHE_URL")
     monkeypatch.delenv("SHORTENER_REPLICA_URL")
     assert read(WorkerSettings).queue_url == URLS["QUEUE_URL"]
+
+
+def test_the_page_about_the_settings_is_the_one_in_docs() -> None:
+    """If not: `python -m stack.shortener settings --markdown > docs/settings.md`."""
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == markdown()
+
+
+def test_every_setting_is_on_the_page_once_with_a_concern_and_a_reason() -> None:
+    fields = WebSettings.model_fields | WorkerSettings.model_fields
+    rows = [line for line in markdown().splitlines() if line.startswith("| `SHORTENER_")]
+    names = [row.split("`")[1].removeprefix("SHORTENER_").lower() for row in rows]
+    assert sorted(names) == sorted(fields)
+    assert "## Others" not in markdown()
+    assert not [row for row in rows if row.endswith("|  |")]
 
 
 @pytest.mark.parametrize(

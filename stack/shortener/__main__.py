@@ -1,5 +1,6 @@
 """`python -m stack.shortener web` or `worker`, which read their settings from the environment and
-from the file that SHORTENER_SETTINGS_FILE names; `settings` lists those."""
+from the file that SHORTENER_SETTINGS_FILE names; `settings` lists those,
+with `--markdown` as the page in docs."""
 
 from __future__ import annotations
 
@@ -31,6 +32,11 @@ def main(arguments: list[str]) -> int:
             from stack.shortener import key_commands
 
             return key_commands.run(command, settings.read(settings.KeySettings))
+        case ["settings", "--markdown"]:
+            from stack.shortener import settings_page
+
+            sys.stdout.write(settings_page.markdown())
+            return 0
         case ["settings"]:
             import json
 

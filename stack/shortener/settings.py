@@ -30,7 +30,9 @@ class KeySettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    primary_url: PostgresUrl = Field(description="postgresql:// URL of the database for writes")
+    primary_url: PostgresUrl = Field(
+        description="postgresql:// URL of the database for writes; it holds the truth"
+    )
     primary_timeout_s: Seconds = Field(
         2.0, description="longest wait for the primary; far above a healthy answer, below a user's"
     )
@@ -45,9 +47,12 @@ class _Settings(KeySettings):
     name: str = Field(
         "shortener",
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
-        description="name of this process in logs, and of the worker in its consumer group",
+        description="name of this process in logs, and of the worker in its consumer group; no two "
+        "workers may share one",
     )
-    queue_url: RedisUrl = Field(description="redis:// URL of the click stream")
+    queue_url: RedisUrl = Field(
+        description="redis:// URL of the click stream; may be that of the cache"
+    )
     queue_timeout_s: Seconds = Field(
         1.0, description="longest wait for the click queue; nobody waits for it, so it is patient"
     )
@@ -67,8 +72,12 @@ class _Settings(KeySettings):
 class WebSettings(_Settings):
     """Settings of a web process."""
 
-    replica_url: PostgresUrl = Field(description="postgresql:// URL of the database for redirects")
-    cache_url: RedisUrl = Field(description="redis:// URL of the cache")
+    replica_url: PostgresUrl = Field(
+        description="postgresql:// URL of the database for redirects; may be that of the primary"
+    )
+    cache_url: RedisUrl = Field(
+        description="redis:// or rediss:// URL of the cache; its user, password and database count"
+    )
     public_url: str = Field(
         "",
         pattern=r"^(https?://\S+)?$",
@@ -85,10 +94,12 @@ class WebSettings(_Settings):
         0.1,
         ge=0,
         lt=1,
-        description="share by which a TTL varies, so that keys do not expire together",
+        description="share by which a TTL varies; so keys made together do not expire together",
     )
     cache_stale_s: Seconds = Field(
-        60.0, description="swr: how long an expired link may still be served while it is refreshed"
+        60.0,
+        description="swr: how long an expired link may still be served while it is refreshed; "
+        "as long as it was fresh, so that a link read every other minute never waits",
     )
     negative_ttl_s: Seconds = Field(
         2.0,
@@ -110,7 +121,7 @@ class WebSettings(_Settings):
     )
     fill_wait_s: Seconds = Field(
         3.0,
-        description="longest wait for another's fill before asking the database oneself",
+        description="longest wait for another's fill; then the reader asks the database itself",
     )
     cache_timeout_s: Seconds = Field(
         0.25, description="longest wait for the cache; then the redirect goes on without it"
@@ -228,7 +239,8 @@ class WebSettings(_Settings):
         200,
         ge=1,
         le=1_000_000,
-        description="API requests at once of one key or address, before the rate holds",
+        description="API requests at once of one key or address; for a script's first rush, then "
+        "the rate holds",
     )
     trusted_proxies: str = Field(
         "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
@@ -244,7 +256,7 @@ class WebSettings(_Settings):
     click_mode: Literal["buffered", "sync", "outbox"] = Field(
         "buffered",
         description="when a click is safe: soon after the answer (buffered), or before it, in "
-        "Redis (sync) or Postgres (outbox). A redirect should not wait for its own count",
+        "Redis (sync) or Postgres (outbox); a redirect should not wait for its own count",
     )
     click_wait_s: Seconds = Field(
         0.25,
@@ -262,7 +274,8 @@ class WebSettings(_Settings):
         0.01,
         gt=0,
         le=1,
-        description="buffered: how long clicks are gathered before they are sent together",
+        description="buffered: how long clicks are gathered; it is what a crash may lose, and makes a "
+        "hundred writes a second",
     )
     click_batch: int = Field(
         500, ge=1, le=10_000, description="most clicks in one entry or statement; about 50 kB"
@@ -277,7 +290,9 @@ class WebSettings(_Settings):
         description="buffered: times a batch of clicks is tried; in all about ten seconds",
     )
     shutdown_s: Seconds = Field(
-        2.0, description="longest wait at shutdown for requests to end and clicks to be sent"
+        2.0,
+        description="longest wait at shutdown for requests to end and for clicks to be sent; within "
+        "the patience of whoever stops us",
     )
 
     @field_validator("trusted_proxies")
@@ -303,10 +318,17 @@ class WorkerSettings(_Settings):
     """Settings of a worker process."""
 
     worker_batch: int = Field(
-        64, ge=1, le=10_000, description="most stream entries stored in one transaction"
+        64,
+        ge=1,
+        le=10_000,
+        description="most stream entries stored in one transaction; enough that its cost is shared",
     )
     worker_block_s: float = Field(
-        1.0, gt=0, le=60, description="longest wait for new clicks in one read of the stream"
+        1.0,
+        gt=0,
+        le=60,
+        description="longest wait for new clicks in one read of the stream; a stop is heard that "
+        "late",
     )
     worker_claim_idle_s: Seconds = Field(
         10.0,
@@ -314,7 +336,9 @@ class WorkerSettings(_Settings):
         "slowest batch, or live work would be done twice",
     )
     worker_backoff_s: Seconds = Field(
-        2.0, description="longest pause between attempts while a database or the queue is down"
+        2.0,
+        description="longest pause between attempts while a database or the queue is down; counts "
+        "lag, no more",
     )
     idempotency_keep_s: float = Field(
         86_400.0, gt=0, description="how long an Idempotency-Key is remembered; a day of retries"

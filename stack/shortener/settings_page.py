@@ -1,0 +1,83 @@
+"""The page about the settings, `docs/settings.md`, written from the settings themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic.fields import FieldInfo
+
+from stack.shortener.settings import FILE_VARIABLE, PREFIX, WebSettings, WorkerSettings
+
+_HEAD = f"""# Settings of the shortener
+
+Each is read once at start: from the environment, or from the file of `NAME=VALUE` lines that
+`{FILE_VARIABLE}` names; the environment wins. A wrong or unknown one ends the process with
+exit code 2 and a line that says what is wrong. Names ending in `_S` are seconds. The defaults are
+meant for production. This page is written by `python -m stack.shortener settings --markdown`.
+"""
+_SLOW = "When something is slow or gone"
+_ABOUT = {
+    _SLOW: "A redirect looks in the near cache, the cache, the replica and the primary, in this "
+    "order and only as far as it must; if all fail it takes a cached link that is too old. What is "
+    "down is left alone by a breaker, so that nobody waits for it, and is probed until it is back."
+}
+_CONCERNS = {
+    "Where things are": (
+        "listen name public_url trusted_proxies primary_url replica_url cache_url queue_url migrate"
+    ),
+    "Freshness and the cache": (
+        "cache_fill cache_ttl_s cache_ttl_jitter cache_stale_s negative_ttl_s version_floor_s "
+        "near_ttl_s near_size xfetch_beta fill_hold_s fill_wait_s"
+    ),
+    _SLOW: (
+        "request_deadline_s cache_timeout_s replica_timeout_s primary_timeout_s queue_timeout_s "
+        "pool_size primary_pool_size pool_wait_s breaker_failures breaker_pause_s retry_share "
+        "most_in_flight error_stale_s shutdown_s"
+    ),
+    "Links and the API": (
+        "code_length bulk_longest api_body_longest bulk_body_longest api_body_s require_api_key "
+        "api_key_keep_s api_rate_per_s api_burst refuse_private_targets"
+    ),
+    "Clicks": (
+        "click_mode click_flush_s click_batch click_buffer click_attempts click_wait_s "
+        "click_stream_mb"
+    ),
+    "The worker and its chores": (
+        "worker_batch worker_block_s worker_claim_idle_s worker_backoff_s outbox_pause_s "
+        "sweep_every_s expired_keep_s click_keep_days idempotency_keep_s"
+    ),
+}
+
+
+def markdown() -> str:
+    """The whole page; settings that no concern names come last, under their own heading."""
+    fields = WebSettings.model_fields | WorkerSettings.model_fields
+    concerns = {concern: names.split() for concern, names in _CONCERNS.items()}
+    named = {name for names in concerns.values() for name in names}
+    concerns["Others"] = [name for name in fields if name not in named]
+    sections = [_section(concern, names, fields) for concern, names in concerns.items() if names]
+    return "\n".join([_HEAD, *sections])
+
+
+def _section(concern: str, names: list[str], fields: Mapping[str, FieldInfo]) -> str:
+    about = f"{_ABOUT[concern]}\n\n" if concern in _ABOUT else ""
+    rows = "".join(_row(name, fields[name]) for name in names)
+    return (
+        f"## {concern}\n\n{about}| setting | default | what it is for | why |\n|---|---|---|---|\n"
+        + rows
+    )
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    what, _, why = (field.description or "").partition("; ")
+    cells = f"`{PREFIX}{name.upper()}`", _default(field), what, why
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be set"
+    if field.default == "":
+        return "empty"
+    value = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+    return f"`{value}`"
