@@ -274,8 +274,8 @@ class WebSettings(_Settings):
         0.01,
         gt=0,
         le=1,
-        description="buffered: how long clicks are gathered; it is what a crash may lose, and makes a "
-        "hundred writes a second",
+        description="buffered: how long clicks are gathered; it is what a crash may lose, and makes "
+        "a hundred writes a second",
     )
     click_batch: int = Field(
         500, ge=1, le=10_000, description="most clicks in one entry or statement; about 50 kB"
@@ -291,8 +291,8 @@ class WebSettings(_Settings):
     )
     shutdown_s: Seconds = Field(
         2.0,
-        description="longest wait at shutdown for requests to end and for clicks to be sent; within "
-        "the patience of whoever stops us",
+        description="longest wait at shutdown for requests to end and for clicks to be sent; "
+        "within the patience of whoever stops us",
     )
 
     @field_validator("trusted_proxies")
