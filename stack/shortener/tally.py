@@ -31,7 +31,8 @@ STORE = f"""WITH given AS (
   ON CONFLICT (click_id, clicked_at) DO NOTHING
   RETURNING code, clicked_at, referrer, bot
 ), named AS (
-  SELECT code, count(*) AS total, NOT known AND NOT full_up AS is_new,
+  SELECT code, count(*) AS total, count(*) FILTER (WHERE bot) AS bots,
+    NOT known AND NOT full_up AS is_new,
     CASE WHEN known OR NOT full_up THEN referrer ELSE '{OTHERS}' END AS referrer
   FROM fresh
   CROSS JOIN LATERAL (SELECT
@@ -40,16 +41,15 @@ STORE = f"""WITH given AS (
     EXISTS (SELECT FROM link_clicks AS counted
       WHERE counted.code = fresh.code AND counted.referrers >= {_REFERRERS}) AS full_up
   ) AS seen
-  GROUP BY 1, 3, 4
+  GROUP BY 1, 4, 5
 ), by_referrer AS (
   INSERT INTO referrer_clicks AS counted (code, referrer, total)
   SELECT code, referrer, total FROM named ORDER BY 1, 2
   ON CONFLICT (code, referrer) DO UPDATE SET total = counted.total + excluded.total
 ), by_link AS (
   INSERT INTO link_clicks AS counted (code, total, bots, referrers)
-  SELECT code, count(*), count(*) FILTER (WHERE bot),
-    (SELECT count(*) FROM named WHERE named.code = fresh.code AND is_new)
-  FROM fresh GROUP BY 1 ORDER BY 1
+  SELECT code, sum(total), sum(bots), count(*) FILTER (WHERE is_new)
+  FROM named GROUP BY 1 ORDER BY 1
   ON CONFLICT (code) DO UPDATE
   SET total = counted.total + excluded.total, bots = counted.bots + excluded.bots,
     referrers = counted.referrers + excluded.referrers

@@ -36,7 +36,7 @@ from stack.shortener.tally import STORE, Click, Counts, Refused, Tally, unpack
 _CONNECTIONS = 4
 _TASKS = 3  # that use the database: the stream's clicks, the outbox's, and chores
 _FIRST_PAUSE_S = 0.05
-_MOST_CLICKS = 5_000  # in one transaction, so that none comes near its time limit
+_MOST_CLICKS = 2_000  # in one transaction, so that none comes near its time limit
 _STOP_S = 3.0
 _OUTAGES = (DatabaseUnavailable, RedisError, OSError, TimeoutError)
 
