@@ -231,6 +231,12 @@ def test_many_links_in_one_request_count_as_many_requests() -> None:
     assert (answer.status, answer.headers["retry-after"]) == (429, "2")
 
 
+def test_a_picture_counts_as_ten() -> None:
+    api = fake_api(Rate(10, 5, clock=lambda: 1.0))
+    assert ask(api.app, "GET", "/api/links/known/qr").status == 200
+    assert ask(api.app, "GET", "/api/links/known").status == 429
+
+
 def test_only_a_trusted_proxy_is_believed_whom_it_forwards() -> None:
     peers = Peers("127.0.0.0/8, 10.0.0.0/8,::1/128")
     assert peers.address("10.1.1.1", b"198.51.100.7") == "198.51.100.7"

@@ -11,7 +11,7 @@ _FORM = re.compile(PATTERN[1:-1])
 
 # Ours, those that a host is asked for by itself, and those that a visitor would trust too much.
 _WORDS = (
-    "api docs openapi healthz readyz metrics health ready status "
+    "api docs openapi bulk healthz readyz metrics health ready status "
     "favicon robots sitemap wellknown index static assets public "
     "admin administrator root login logout signin signup register account password security "
     "support help about contact legal terms privacy abuse billing null undefined"

@@ -178,7 +178,9 @@ class Api:
         code, base = _code(request), self._base(request)
         form, scale = inputs.picture(request.query_params.multi_items())
         await self._links.get(code, _owner(request))
-        picture = qr.draw(f"{self._public_url or base}/{code}", form, scale)
+        self._gate.charge(_visit(request), qr.WORTH)
+        short_url = f"{self._public_url or base}/{code}"
+        picture = await asyncio.to_thread(qr.draw, short_url, form, scale)
         return Answer(200, picture, ((b"content-type", qr.MEDIA_TYPES[form].encode()),))
 
     async def description(self, request: Request) -> Answer:

@@ -336,7 +336,7 @@ class _Paths:
             "operationId": "createLinks",
             "summary": "Make many links",
             "description": "All of them or none: if one is wrong or its alias is taken, `errors` "
-            "points at each such one. It counts as many requests as it has links.",
+            "points at each such one. Each link counts as a request.",
             "parameters": [_idempotency_key()],
             "requestBody": _json_body("NewLinks"),
             "responses": {
@@ -429,6 +429,7 @@ class _Paths:
         return {
             "operationId": "drawLink",
             "summary": "Draw its QR code",
+            "description": f"It counts as {qr.WORTH} requests.",
             "parameters": [
                 _query("format", "The kind of picture.", form),
                 _query("scale", "Pixels to a module.", scale),

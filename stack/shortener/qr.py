@@ -12,9 +12,10 @@ Format = Literal["svg", "png"]
 FORMATS: tuple[str, ...] = get_args(Format)
 MEDIA_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 SCALE_DEFAULT, SCALE_MOST = 8, 32
+WORTH = 10  # drawing takes as much time as ten other requests
 
 
-@lru_cache(maxsize=256)  # drawing takes milliseconds, in which nothing else is answered
+@lru_cache(maxsize=256)
 def draw(text: str, form: str, scale: int) -> bytes:
     """The picture, `scale` pixels to a module, black on white; it survives a scratch (level M)."""
     picture = io.BytesIO()
