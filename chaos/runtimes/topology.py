@@ -34,9 +34,10 @@ ROOT = Path(__file__).parents[2]
 
 # Settings that the worker does not know, or that mean nothing to it.
 WEB_ONLY = (
-    "API_", "BULK_", "CACHE_", "CLICK_ATTEMPTS", "CLICK_BATCH", "CLICK_BUFFER", "CLICK_FLUSH_",
-    "CLICK_MODE", "CLICK_STREAM_", "CLICK_WAIT_", "CODE_", "FILL_", "NEGATIVE_", "POOL_",
-    "PRIMARY_POOL_", "PUBLIC_", "REFUSE_", "REPLICA_", "REQUIRE_", "TRUSTED_", "VERSION_",
+    "API_", "BREAKER_", "BULK_", "CACHE_", "CLICK_ATTEMPTS", "CLICK_BATCH", "CLICK_BUFFER", "CLICK_FLUSH_",
+    "CLICK_MODE", "CLICK_STREAM_", "CLICK_WAIT_", "CODE_", "ERROR_", "FILL_", "MOST_", "NEAR_",
+    "NEGATIVE_", "POOL_", "PRIMARY_POOL_", "PUBLIC_", "REFUSE_", "REPLICA_", "REQUEST_",
+    "REQUIRE_", "RETRY_", "TRUSTED_", "VERSION_",
     "XFETCH_",
 )  # fmt: skip
 
@@ -96,7 +97,7 @@ def clean_environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith((PREFIX, "PG")) and name != "LC_ALL"
+        if not name.startswith((PREFIX, "PG", "OTEL_")) and name != "LC_ALL"
     }
     path = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH")]))
     return kept | {"PYTHONPATH": path, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
