@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import re
 import threading
 import time
 import tomllib
@@ -159,6 +160,19 @@ def test_it_says_what_it_is() -> None:
             assert dict(labels).keys() == {"version", "python", "fill"}
             assert dict(labels)["version"] == __version__
             assert dict(labels)["fill"] == fill
+
+
+def test_the_documentation_names_every_metric() -> None:
+    page = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+)(?:\{[a-z,]+\})?`", page))
+    shown = set()
+    with process("web") as web, process("worker") as worker:
+        for each in (web, worker):
+            eventually(each.serves)
+            text = requests.get(f"{each.url}/metrics", timeout=5).text
+            shown |= set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    assert shown <= named
+    assert {name for name in named if name.startswith("shortener_")} <= shown
 
 
 def test_the_version_it_says_is_the_one_that_is_released() -> None:
