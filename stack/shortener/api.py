@@ -91,7 +91,7 @@ class Api:
         except Problem as problem:
             await self._refuse(scope, send, problem)
         except DatabaseUnavailable as error:
-            log("database_unavailable", path=scope["path"], error=str(error))
+            log("database_unavailable", level="warning", path=scope["path"], error=str(error))
             await self._refuse(scope, send, unavailable())
 
     async def _refuse(self, scope: asgi.Scope, send: asgi.Send, problem: Problem) -> None:
@@ -222,7 +222,7 @@ class Api:
             await self._cache.forget(code, version)
         except CacheUnavailable as error:
             self._metrics.cache_failures += 1
-            log("cache_not_told", code=code, version=version, error=repr(error))
+            log("cache_not_told", level="warning", code=code, version=version, error=repr(error))
 
     def _base(self, request: Request) -> str:
         """The address that the request was sent to, as its sender knows it."""

@@ -70,7 +70,7 @@ class Chores:
             async with self._primary.connection() as connection:
                 return 0.0 if await chore.do(connection) else chore.every_s
         except (DatabaseUnavailable, asyncpg.LockNotAvailableError) as error:
-            log("chore_held_up", chore=chore.name, error=repr(error))
+            log("chore_held_up", level="warning", chore=chore.name, error=repr(error))
             return min(_AGAIN_S, chore.every_s)
 
     async def _make_ahead(self, connection: Any) -> int:

@@ -100,7 +100,7 @@ class Database:
                 log("schema_missing", db=self.name, error=repr(error))
                 await asyncio.sleep(_SCHEMA_RETRY_S)
             except (*_OUTAGES, asyncpg.PostgresError) as error:  # the database may yet be made
-                log("database_down", db=self.name, error=repr(error))
+                log("database_down", level="warning", db=self.name, error=repr(error))
                 await asyncio.sleep(_RETRY_S)
 
     async def _connect(self) -> Any:

@@ -104,9 +104,9 @@ async def migrate(url: str, timeout_s: float, *, apply: bool = True) -> None:
         try:
             await _bring_up_to_date(known, url, timeout_s, apply)
         except _OUTAGES as error:
-            log("database_down", db="primary", error=repr(error))
+            log("database_down", level="warning", db="primary", error=repr(error))
         except asyncpg.LockNotAvailableError:
-            log("migration_waits", behind="another migration, or a long query")
+            log("migration_waits", level="warning", behind="another migration, or a long query")
         except _NotYet as error:
             log("schema_missing", missing=str(error))
         else:
