@@ -34,11 +34,10 @@ ROOT = Path(__file__).parents[2]
 
 # Settings that the worker does not know, or that mean nothing to it.
 WEB_ONLY = (
-    "API_", "BREAKER_", "BULK_", "CACHE_", "CLICK_ATTEMPTS", "CLICK_BATCH", "CLICK_BUFFER", "CLICK_FLUSH_",
-    "CLICK_MODE", "CLICK_STREAM_", "CLICK_WAIT_", "CODE_", "ERROR_", "FILL_", "MOST_", "NEAR_",
-    "NEGATIVE_", "POOL_", "PRIMARY_POOL_", "PUBLIC_", "REFUSE_", "REPLICA_", "REQUEST_",
-    "REQUIRE_", "RETRY_", "TRUSTED_", "VERSION_",
-    "XFETCH_",
+    "API_", "BREAKER_", "BULK_", "CACHE_", "CLICK_ATTEMPTS", "CLICK_BATCH", "CLICK_BUFFER",
+    "CLICK_FLUSH_", "CLICK_MODE", "CLICK_STREAM_", "CLICK_WAIT_", "CODE_", "ERROR_", "FILL_",
+    "MOST_", "NEAR_", "NEGATIVE_", "POOL_", "PRIMARY_POOL_", "PUBLIC_", "REFUSE_", "REPLICA_",
+    "REQUEST_", "REQUIRE_", "RETRY_", "TRUSTED_", "VERSION_", "XFETCH_",
 )  # fmt: skip
 
 Ports = Mapping[str, int]

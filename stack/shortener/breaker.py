@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
 
@@ -29,7 +30,9 @@ class State(IntEnum):
 class Breaker:
     """Opens after so many failures in a row, then probes every `pause_s` or so until all is well.
 
-    The probe raises if the part is still down, in whatever way.
+    Where few ask, or wait for each other, it would take long to get so many: it opens as well once
+    there has been nothing but failures, two at least, for `pause_s`. The probe raises if the part
+    is still down, in whatever way.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Breaker:
         self._pause_s = pause_s
         self._probe = probe
         self._failures = 0
+        self._since_s = 0.0
         self._probing: asyncio.Task[None] | None = None
 
     @property
@@ -53,9 +57,12 @@ class Breaker:
         self._failures = 0
 
     def failed(self) -> None:
-        """Note a use that failed; with the last one in a row that is allowed, it opens."""
+        """Note a use that failed, which may be one too many."""
+        if not self._failures:
+            self._since_s = time.monotonic()
         self._failures += 1
-        if self._failures >= self._most and self.state is State.CLOSED:
+        lasting = self._failures > 1 and time.monotonic() - self._since_s >= self._pause_s
+        if (self._failures >= self._most or lasting) and self.state is State.CLOSED:
             self._turn(State.OPEN)
             self._probing = asyncio.get_running_loop().create_task(self._probe_until_well())
 
@@ -73,7 +80,12 @@ class Breaker:
 
     def _turn(self, state: State) -> None:
         self.state = state
-        log("breaker", of=self.of, state=state.name.lower())
+        log(
+            "breaker",
+            level="warning" if state is State.OPEN else "info",
+            of=self.of,
+            state=state.name.lower(),
+        )
 
     async def close(self) -> None:
         """Probe no more."""

@@ -166,10 +166,6 @@ class Cache:
         async with self._reaching_redis():
             await self._give_back(keys=[_HOLD + code], args=[token])
 
-    async def connect(self) -> None:
-        """Connect before anybody asks; raises `CacheUnavailable`."""
-        await self._reader.connect()
-
     async def close(self) -> None:
         """Close every connection."""
         await self.breaker.close()

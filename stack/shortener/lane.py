@@ -16,10 +16,14 @@ from typing import Any, Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from stack.shortener.asgi import Headers
+from stack.shortener.problems import Problem, document, headers
 
 BEGUN = "shortener.begun"  # where the ASGI app finds what the lane learnt
 Peer = tuple[str, int] | None  # a client over a Unix socket has no address
 _LINK = re.compile(rb"/([A-Za-z0-9_-]{1,64})(?:\?.*)?")
+
+_HEAD_LONGEST = 32 * 1024
+_HEAD_S = 10.0  # a head is one packet or a few
 
 
 class Lane(Protocol):
@@ -83,15 +87,45 @@ class LaneProtocol(HttpToolsProtocol):
     def __init__(self, lane: Lane | None, **given: Any) -> None:
         super().__init__(**given)
         self._lane = lane
+        self._in_head = False
+        self._head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; the head of a request must come to its end in time, and must not be too long."""
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_LONGEST:
+                self._refuse(Problem(431, f"the headers are longer than {_HEAD_LONGEST} bytes"))
+            elif not self.transport.is_closing():
+                later = self.loop.call_later(_HEAD_S, self.timeout_keep_alive_handler)
+                self.timeout_keep_alive_task = later
+
+    def send_400_response(self, _msg: str) -> None:
+        """Refuse what is not HTTP, in the form of every other error."""
+        self._refuse(Problem(400, "this is not a request in HTTP/1.1"))
+
+    def _refuse(self, problem: Problem) -> None:
+        body = document(problem)
+        lines = [b"%b: %b\r\n" % header for header in headers(problem, len(body))]
+        self.transport.write(
+            b"HTTP/1.1 %d %b\r\n" % (problem.status, problem.title.encode())
+            + b"".join([self.default_lines(), *lines, b"connection: close\r\n\r\n", body])
+        )
+        self.transport.close()
+        self._in_head = False
 
     def on_message_begin(self) -> None:
         """Begin without a scope: most requests never need one."""
+        self._in_head = True
+        self._head_bytes = 0
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
 
     def on_headers_complete(self) -> None:
         """Take the lane if it is a link that is asked for; or else do as uvicorn does."""
+        self._in_head = False
         before = self.cycle
         if (
             self._lane is not None

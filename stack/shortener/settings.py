@@ -133,8 +133,8 @@ class WebSettings(_Settings):
         5,
         ge=1,
         le=1000,
-        description="failures in a row after which cache, replica or primary is left alone; one "
-        "may be chance, and more would each make a user wait for a timeout",
+        description="failures in a row after which cache, replica or primary is left alone, "
+        "unless they have gone on for a pause before; one may be chance, each may have been a wait",
     )
     breaker_pause_s: Seconds = Field(
         1.0,
@@ -274,8 +274,8 @@ class WebSettings(_Settings):
         0.01,
         gt=0,
         le=1,
-        description="buffered: how long clicks are gathered; it is what a crash may lose, and makes "
-        "a hundred writes a second",
+        description="buffered: how long clicks are gathered; it is what a crash may lose, and "
+        "makes a hundred writes a second",
     )
     click_batch: int = Field(
         500, ge=1, le=10_000, description="most clicks in one entry or statement; about 50 kB"

@@ -1,0 +1,245 @@
+"""The fast lane: HTTP as it comes from a socket, with a lane that stands in for the cache."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from stack.shortener import asgi
+from stack.shortener.lane import BEGUN, Exchange, LaneProtocol, protocol
+
+OK = b"HTTP/1.1 200 OK\r\n"
+LENGTH = b"content-length: 0\r\n"
+
+
+class Socket(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        if not self.closed:
+            self.sent += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Waiting:
+    """A lane in which every link waits until the test says more, but `docs` is no link."""
+
+    def __init__(self) -> None:
+        self.exchanges: list[Exchange] = []
+
+    def takes(self, code: str) -> bool:
+        return code != "docs"
+
+    def quick(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
+
+    def answer(self) -> None:
+        exchange = self.exchanges.pop(0)
+        exchange.answer(OK, LENGTH + b"x-code: %b\r\n" % exchange.code.encode())
+
+
+async def app(scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> None:
+    told = f"{scope['method']} {scope['path']}?{scope['query_string'].decode()} {scope.get(BEGUN)}"
+    await asgi.text(send, 200, told.encode())
+
+
+def request(path: str, *more: str, method: str = "GET", version: str = "1.1") -> bytes:
+    lines = [f"{method} {path} HTTP/{version}", "Host: a.example", *more, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+class Connection:
+    """One connection to a server that has only this one."""
+
+    def __init__(self) -> None:
+        self.lane = Waiting()
+        self.socket = Socket()
+        config = uvicorn.Config(app, http=protocol(self.lane), ws="none", log_config=None)
+        config.load()
+        state = ServerState()
+        state.default_headers = [(b"date", b"today")]
+        made: Any = protocol(self.lane)
+        self.protocol: LaneProtocol = made(config=config, server_state=state, app_state={})
+        self.protocol.connection_made(self.socket)
+
+    def send(self, *requests: bytes) -> None:
+        for data in requests:
+            self.protocol.data_received(data)
+
+    async def bodies(self) -> list[str]:
+        """The bodies of all answers so far, once the app has had its turns."""
+        await asyncio.sleep(0.02)
+        answers = self.socket.sent.split(b"HTTP/1.1 200 OK\r\n")[1:]
+        return [answer.partition(b"\r\n\r\n")[2].decode() for answer in answers]
+
+
+def connected(test: Callable[[Connection], Coroutine[None, None, None]]) -> None:
+    async def main() -> None:
+        connection = Connection()
+        await test(connection)
+        connection.protocol.connection_lost(None)
+
+    asyncio.run(main())
+
+
+def test_a_link_is_answered_in_the_lane_and_the_connection_stays() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc"))
+        connection.lane.answer()
+        sent = b"date: today\r\ncontent-length: 0\r\nx-code: abc\r\n\r\n"
+        assert connection.socket.sent == OK + sent
+        connection.send(request("/abd?utm_source=x"))
+        connection.lane.answer()
+        assert connection.socket.sent.endswith(b"x-code: abd\r\n\r\n")
+        assert not connection.socket.closed
+
+    connected(test)
+
+
+def test_who_wants_the_connection_closed_gets_it_closed() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc", "Connection: close"))
+        connection.lane.answer()
+        assert connection.socket.sent.endswith(b"connection: close\r\n\r\n")
+        assert connection.socket.closed
+
+    connected(test)
+
+
+def test_what_is_no_plain_get_of_a_link_goes_to_the_app() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc", method="HEAD"))
+        await asyncio.sleep(0.01)
+        for data in (
+            request("/abc", "Content-Length: 0", method="POST"),
+            request("/docs"),
+            request("/api/links"),
+            request("/a%20b"),
+            request("/abc", "Expect: 100-continue"),
+        ):
+            connection.send(data)
+            await asyncio.sleep(0.01)
+        assert not connection.lane.exchanges
+        assert await connection.bodies() == [
+            "",
+            "POST /abc? None",
+            "GET /docs? None",
+            "GET /api/links? None",
+            "GET /a b? None",
+            "GET /abc? None",
+        ]
+
+    connected(test)
+
+
+def test_an_old_client_goes_to_the_app() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc", version="1.0"))
+        assert await connection.bodies() == ["GET /abc? None"]
+        assert connection.socket.closed
+
+    connected(test)
+
+
+def test_what_the_lane_hands_over_the_app_answers_with_what_is_known() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc?a=b"))
+        connection.lane.exchanges.pop().hand_over("known")
+        assert await connection.bodies() == ["GET /abc?a=b known"]
+        assert not connection.socket.closed
+
+    connected(test)
+
+
+def test_pipelined_requests_are_answered_in_order_whichever_way_they_take() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/a") + request("/api/b") + request("/c") + request("/api/d")[:20])
+        assert await connection.bodies() == []
+        connection.lane.exchanges.pop().hand_over("late")
+        connection.send(request("/api/d")[20:])
+        assert await connection.bodies() == [
+            "GET /a? late",
+            "GET /api/b? None",
+            "GET /c? None",
+            "GET /api/d? None",
+        ]
+
+    connected(test)
+
+
+def test_a_body_that_a_get_brings_along_is_no_part_of_the_next_request() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc", "Content-Length: 4") + b"GET ")
+        connection.lane.answer()
+        connection.send(request("/abd"))
+        connection.lane.answer()
+        assert connection.socket.sent.count(OK) == 2
+
+    connected(test)
+
+
+def test_an_answer_to_who_has_gone_goes_nowhere() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc"))
+        connection.protocol.connection_lost(None)
+        connection.lane.answer()
+        assert connection.socket.sent == b""
+
+    connected(test)
+
+
+def test_a_stop_waits_for_an_answer_in_the_lane_and_closes_behind_it() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc"))
+        connection.protocol.shutdown()
+        assert not connection.socket.closed
+        connection.lane.answer()
+        assert connection.socket.sent.endswith(b"connection: close\r\n\r\n")
+        assert connection.socket.closed
+
+    connected(test)
+
+
+def test_what_is_not_http_gets_a_problem_document() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(b"hello\r\n\r\n")
+        head, _, body = connection.socket.sent.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"content-type: application/problem+json" in head
+        assert json.loads(body)["status"] == 400
+        assert connection.socket.closed
+
+    connected(test)
+
+
+def test_a_head_without_end_is_refused() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc")[:-2])
+        for number in range(40):
+            connection.send(f"x-{number}: {'x' * 1000}\r\n".encode())
+            if connection.socket.closed:
+                break
+        assert connection.socket.sent.startswith(b"HTTP/1.1 431 ")
+        assert number < 35
+        assert connection.socket.closed
+
+    connected(test)
