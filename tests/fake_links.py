@@ -105,4 +105,5 @@ def fake_api(rate: Rate | None = None, **settings: Any) -> FakeApi:
     metrics = Metrics()
     peers = Peers(chosen.trusted_proxies)
     gate = Gate(peers, keys if chosen.require_api_key else None, rate, metrics)
-    return FakeApi(Api(links, cache, metrics, gate, peers, chosen), cache, keys, metrics)
+    app = Api(links, links, cache, metrics, gate, peers, chosen)
+    return FakeApi(app, cache, keys, metrics)

@@ -19,6 +19,7 @@ from stack.shortener.gate import Gate, Visit, header
 from stack.shortener.inputs import NewLink
 from stack.shortener.links import Link, Links
 from stack.shortener.log import log
+from stack.shortener.making import Maker
 from stack.shortener.metrics import Metrics
 from stack.shortener.peers import Peers
 from stack.shortener.problems import Problem, unavailable
@@ -45,6 +46,7 @@ class Api:
     def __init__(
         self,
         links: Links,
+        maker: Maker,
         cache: Cache,
         metrics: Metrics,
         gate: Gate,
@@ -52,6 +54,7 @@ class Api:
         settings: WebSettings,
     ) -> None:
         self._links = links
+        self._maker = maker
         self._cache = cache
         self._metrics = metrics
         self._gate = gate
@@ -106,9 +109,9 @@ class Api:
         members = await self._members(request, self._settings.api_body_longest)
         wanted = inputs.new_link(members, datetime.now(UTC), self._targets, base)
         if key is None:
-            link, fresh = await self._links.create(wanted, _owner(request)), True
+            link, fresh = await self._maker.create(wanted, _owner(request)), True
         else:
-            [link], fresh = await self._links.create_once(
+            [link], fresh = await self._maker.create_once(
                 key, [wanted], _owner(request), bulk=False
             )
         if fresh:
@@ -126,9 +129,9 @@ class Api:
         wanted = inputs.new_links(members, now, settings.bulk_longest, self._targets, base)
         self._gate.charge(_visit(request), len(wanted))
         if key is None:
-            links, fresh = await self._links.create_all(wanted, _owner(request)), True
+            links, fresh = await self._maker.create_all(wanted, _owner(request)), True
         else:
-            links, fresh = await self._links.create_once(key, wanted, _owner(request), bulk=True)
+            links, fresh = await self._maker.create_once(key, wanted, _owner(request), bulk=True)
         if fresh:
             await self._made(wanted)
         return as_json(201, {"links": [self._shown(link, base) for link in links]})

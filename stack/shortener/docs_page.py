@@ -85,8 +85,8 @@ class _Page:
             rows += _row(status, headers, found["description"])
             schema = found.get("content", {}).get("application/json", {}).get("schema")
             if schema:
-                members = _table("Answer", self._members(schema))
-        return f"{members}<details><summary>Statuses</summary><dl>{rows}</dl></details>\n"
+                members = _folded("Answer", self._members(schema))
+        return members + _folded("Statuses", rows)
 
     def _members(self, schema: Json) -> str:
         found = self._resolved(schema)
@@ -133,6 +133,10 @@ def _sample(sample: Json) -> str:
 
 def _table(title: str, rows: str) -> str:
     return f"<h3>{title}</h3>\n<dl>{rows}</dl>\n" if rows else ""
+
+
+def _folded(title: str, rows: str) -> str:
+    return f"<details><summary>{title}</summary><dl>{rows}</dl></details>\n"
 
 
 def _row(name: str, kind: str, about: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.metrics_core import Metric
 
-from stack.shortener import asgi, spans
+from stack.shortener import asgi, links, making, spans
 from stack.shortener.admission import bounded
 from stack.shortener.api import PAGES, Api
 from stack.shortener.breaker import states
@@ -26,8 +26,9 @@ from stack.shortener.keys import LOOK_UP as KEY
 from stack.shortener.keys import Keys
 from stack.shortener.lane import Lane
 from stack.shortener.limits import LOOK, TAKE, Permits
-from stack.shortener.links import STATEMENTS, Links
+from stack.shortener.links import Links
 from stack.shortener.log import configure, log
+from stack.shortener.making import Maker
 from stack.shortener.metrics import Metrics, build_info, started
 from stack.shortener.migrate import migrate
 from stack.shortener.near import Near
@@ -100,7 +101,7 @@ class Web:
             settings.primary_url,
             settings.primary_pool_size,
             settings.primary_timeout_s,
-            [LOOK_UP, TAKE, LOOK, KEY, WRITE, *STATEMENTS],
+            [LOOK_UP, TAKE, LOOK, KEY, WRITE, *links.STATEMENTS, *making.STATEMENTS],
             wait_s=settings.pool_wait_s,
             breaker_failures=settings.breaker_failures,
             breaker_pause_s=settings.breaker_pause_s,
@@ -119,7 +120,8 @@ class Web:
         self._visitors = Visitors()
         peers = Peers(settings.trusted_proxies)
         api = Api(
-            links=Links(self._primary, settings.code_length),
+            links=Links(self._primary),
+            maker=Maker(self._primary, settings.code_length),
             cache=cache,
             metrics=metrics,
             gate=_gate(peers, self._primary, metrics, settings),

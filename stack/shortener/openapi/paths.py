@@ -1,241 +1,14 @@
-"""The API's description (OpenAPI 3.1), made from the very patterns and limits that are checked."""
+"""The operations of the description, each with examples that can be pasted into a shell."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import Any
-
-from stack.shortener import __version__, aliases, inputs, problems, qr, targets
-
-CODE_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
-
-_ABOUT = """Short links: made and changed here, followed at `/{code}`. Every error is a problem \
-document (RFC 9457) that says what is wrong and where; a browser gets it as a page."""
-
-Json = dict[str, Any]
+from stack.shortener import inputs, qr
+from stack.shortener.openapi.facts import Facts, Json, ref
+from stack.shortener.openapi.parts import CODE
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What differs between deployments."""
-
-    base: str
-    needs_key: bool
-    is_rate_limited: bool
-    bulk_longest: int
-    body_longest: int
-    bulk_body_longest: int
-
-
-def document(facts: Facts) -> Json:
-    """The whole description."""
-    document: Json = {
-        "openapi": "3.1.0",
-        "info": {"title": "URL shortener", "version": __version__, "description": _ABOUT},
-        "servers": [{"url": facts.base}],
-        "paths": _Paths(facts).all(),
-        "components": {
-            "schemas": _schemas(facts),
-            "headers": _headers(),
-            "responses": _problems(facts),
-        },
-    }
-    if facts.needs_key:
-        document["security"] = [{"key": []}]
-        document["components"]["securitySchemes"] = {
-            "key": {"type": "http", "scheme": "bearer", "description": "An API key."}
-        }
-    return document
-
-
-def _ref(kind: str, name: str) -> Json:
-    return {"$ref": f"#/components/{kind}/{name}"}
-
-
-def _object(required: list[str], properties: Json, **more: Any) -> Json:
-    fixed = {"type": "object", "additionalProperties": False}
-    return {**fixed, "required": required, "properties": properties, **more}
-
-
-_TIME: Json = {"type": "string", "format": "date-time"}
-_COUNT: Json = {"type": "integer", "minimum": 0}
-_CODE: Json = {"type": "string", "pattern": CODE_PATTERN}
-_URL: Json = {
-    "type": "string",
-    "maxLength": targets.LONGEST,
-    "pattern": targets.PATTERN,
-    "examples": ["https://example.org/page"],
-    "description": "Where the link leads: an http or https address without user and password, "
-    "at most 2048 characters once other scripts are percent-encoded, and not one of ours.",
-}
-_ALIAS: Json = {
-    "type": ["string", "null"],
-    "pattern": aliases.PATTERN,
-    "examples": ["spring-sale"],
-    "description": "The code that you would like; otherwise it is random. Reserved words and what "
-    "looks like one are refused.",
-}
-_EXPIRY: Json = {
-    **_TIME,
-    "type": ["string", "null"],
-    "examples": ["2099-12-31T23:59:59Z"],
-    "description": "When the link ends, with its offset from UTC; null: never.",
-}
-_LIMIT: Json = {
-    "type": ["integer", "null"],
-    "minimum": 1,
-    "maximum": inputs.MOST_CLICKS,
-    "examples": [1000],
-    "description": "How many redirects the link is good for, exactly; null: no limit.",
-}
-_DISABLED: Json = {"type": "boolean", "description": "Whether the link is switched off."}
-
-
-def _schemas(facts: Facts) -> Json:
-    link: Json = {
-        "code": {**_CODE, "description": "What stands after the slash."},
-        "short_url": {"type": "string", "description": "The address to give away."},
-        "url": {"type": "string", "description": "Where it leads."},
-        "version": {
-            "type": "integer",
-            "minimum": 1,
-            "description": "Counts the changes; the ETag is this number in quotes.",
-        },
-        "disabled": _DISABLED,
-        "expires_at": _EXPIRY,
-        "max_clicks": _LIMIT,
-        "uses": {**_COUNT, "description": "Redirects so far, counted while there is a limit."},
-        "created_at": _TIME,
-        "updated_at": _TIME,
-    }
-    new = {"url": _URL, "alias": _ALIAS, "expires_at": _EXPIRY, "max_clicks": _LIMIT}
-    new["expires_at"] = {**_EXPIRY, "description": "When the link ends, still ahead; null: never."}
-    change = {"url": _URL, "disabled": _DISABLED, "expires_at": _EXPIRY, "max_clicks": _LIMIT}
-    day = {"day": {"type": "string", "format": "date"}, "total": _COUNT, "bots": _COUNT}
-    referrer = {"referrer": {"type": "string"}, "total": _COUNT}
-    wrong = {"pointer": {"type": "string"}, "detail": {"type": "string"}}
-    links = {"type": "array", "items": _ref("schemas", "Link")}
-    return {
-        "Link": _object(list(link), link),
-        "NewLink": _object(["url"], new),
-        "Change": _object([], change, minProperties=1),
-        "NewLinks": _object(
-            ["links"],
-            {
-                "links": {
-                    "type": "array",
-                    "minItems": 1,
-                    "maxItems": facts.bulk_longest,
-                    "items": _ref("schemas", "NewLink"),
-                    "description": f"1 to {facts.bulk_longest} links.",
-                }
-            },
-        ),
-        "Links": _object(["links"], {"links": links}),
-        "Page": _object(
-            ["links", "next"],
-            {
-                "links": links,
-                "next": {
-                    "type": ["string", "null"],
-                    "pattern": inputs.CURSOR_PATTERN,
-                    "description": "What to give as `after` for the next page; null: no more.",
-                },
-            },
-        ),
-        "Stats": _object(
-            ["code", "total", "bots", "visitors", "days", "referrers"],
-            {
-                "code": _CODE,
-                "total": {**_COUNT, "description": "Clicks of people and bots."},
-                "bots": {**_COUNT, "description": "Clicks that a program made, as far as it says."},
-                "visitors": {
-                    **_COUNT,
-                    "description": "How many different people, within some per cent.",
-                },
-                "days": {
-                    "type": "array",
-                    "items": _object(list(day), day),
-                    "description": "Clicks by day (UTC), newest first; at most 366 days.",
-                },
-                "referrers": {
-                    "type": "array",
-                    "items": _object(list(referrer), referrer),
-                    "description": "The 50 sites that most clicks came from; '' is no site.",
-                },
-            },
-        ),
-        "Problem": _object(
-            ["type", "title", "status", "detail"],
-            {
-                "type": {"type": "string"},
-                "title": {"type": "string"},
-                "status": {"type": "integer", "minimum": 400, "maximum": 599},
-                "detail": {"type": "string"},
-                "errors": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": _object(list(wrong), wrong),
-                    "description": "Which members of the request are wrong, by JSON pointer.",
-                },
-            },
-        ),
-    }
-
-
-def _headers() -> Json:
-    def header(description: str, schema: Json) -> Json:
-        return {"description": description, "required": True, "schema": schema}
-
-    seconds: Json = {"type": "integer", "minimum": 1}
-    version: Json = {"type": "string", "pattern": '^"[0-9]+"$'}
-    return {
-        "ETag": header("The link's version, for If-Match.", version),
-        "RetryAfter": header("Seconds to wait before the next try.", seconds),
-        "Allow": header("The methods of this address.", {"type": "string"}),
-        "Location": header("The address of the new link in this API.", {"type": "string"}),
-        "Challenge": header("How to show a key.", {"const": "Bearer"}),
-        "Next": {
-            "description": "The address of the next page, as rel=next, if there is one.",
-            "schema": {"type": "string"},
-        },
-    }
-
-
-def _problems(facts: Facts) -> Json:
-    """Every error there is, by name; all have the same form."""
-    form = {"schema": _ref("schemas", "Problem")}
-    content = {problems.MEDIA_TYPE: form, "text/html": {"schema": {"type": "string"}}}
-
-    def problem(description: str, **headers: str) -> Json:
-        found = {name.replace("_", "-"): _ref("headers", ref) for name, ref in headers.items()}
-        return {"description": description, "content": content, "headers": found}
-
-    return {
-        "400": problem("The request is malformed: its JSON, its If-Match or its Host."),
-        "401": problem("An API key is needed.", WWW_Authenticate="Challenge"),
-        "404": problem("There is no such link."),
-        "405": problem("This address has no such method.", Allow="Allow"),
-        "408": problem("The body did not come in time."),
-        "409": problem("The alias is taken; `errors` says which."),
-        "410": problem("The link has ended: expired, used up or switched off."),
-        "412": problem("The link has changed since the version in If-Match.", ETag="ETag"),
-        "413": problem(
-            f"The body is longer than {facts.body_longest} bytes, "
-            f"or {facts.bulk_body_longest} for many links."
-        ),
-        "414": problem("The address is too long."),
-        "415": problem("The body must be application/json, and not compressed."),
-        "422": problem("The request is well-formed, but says something that can't be done."),
-        "429": problem("Too many requests.", Retry_After="RetryAfter"),
-        "431": problem("The headers are too long."),
-        "503": problem("The database can't be reached just now.", Retry_After="RetryAfter"),
-    }
-
-
-class _Paths:
-    """The operations, each with examples that can be pasted into a shell."""
+class Paths:
+    """Makes them for a deployment."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -270,7 +43,7 @@ class _Paths:
             common.append(401)
         if self._facts.is_rate_limited:
             common.append(429)
-        return {str(code): _ref("responses", str(code)) for code in sorted({*codes, *common})}
+        return {str(code): ref("responses", str(code)) for code in sorted({*codes, *common})}
 
     def _create(self) -> Json:
         page = _data('{"url": "https://example.org/page"}')
@@ -467,7 +240,7 @@ class _Paths:
                         "X-Click-Id": header("The id under which the click is counted."),
                     },
                 },
-                **{code: _ref("responses", code) for code in ("400", "404", "405", "410", "503")},
+                **{code: ref("responses", code) for code in ("400", "404", "405", "410", "503")},
             },
             "x-codeSamples": [_sample("Where it leads", f'curl -sSi "{self._facts.base}/$code"')],
         }
@@ -484,13 +257,13 @@ def _data(members: str) -> tuple[str, str]:
 def _json(description: str, schema: str, **headers: str) -> Json:
     return {
         "description": description,
-        "headers": {name: _ref("headers", ref) for name, ref in headers.items()},
-        "content": {"application/json": {"schema": _ref("schemas", schema)}},
+        "headers": {name: ref("headers", which) for name, which in headers.items()},
+        "content": {"application/json": {"schema": ref("schemas", schema)}},
     }
 
 
 def _json_body(schema: str) -> Json:
-    return {"required": True, "content": {"application/json": {"schema": _ref("schemas", schema)}}}
+    return {"required": True, "content": {"application/json": {"schema": ref("schemas", schema)}}}
 
 
 def _code_parameter() -> Json:
@@ -499,7 +272,7 @@ def _code_parameter() -> Json:
         "in": "path",
         "required": True,
         "description": "The link's code.",
-        "schema": _CODE,
+        "schema": CODE,
     }
 
 
@@ -523,8 +296,3 @@ def _if_match() -> Json:
         "description": 'The ETag that the change is meant for, as "1", or several, or *.',
         "schema": {"type": "string", "pattern": inputs.TAGS_PATTERN},
     }
-
-
-def as_bytes(document: Json) -> bytes:
-    """The description as JSON."""
-    return json.dumps(document).encode()
