@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections import Counter
@@ -109,8 +110,7 @@ def test_a_redirect_goes_on_without_an_id_when_its_click_cannot_be_written(
     answer = clicked(url)
     assert time.monotonic() - started_s < 1
     assert (answer.status_code, answer.headers.get("X-Click-Id")) == (302, None)
-    metrics = scraped(stack.endpoints.web["web-1"])
-    assert value(metrics, "shortener_clicks_total", state="dropped") == 1
+    assert dropped(stack.endpoints.web["web-1"]) == 1
 
 
 def test_clicks_in_the_outbox_are_counted_though_the_queue_is_down(
@@ -122,6 +122,30 @@ def test_clicks_in_the_outbox_are_counted_though_the_queue_is_down(
     ids = [clicked(f"{stack.endpoints.url}/{code}").headers["X-Click-Id"] for _ in range(10)]
     eventually(lambda: told(stack, code)["total"] == 10)
     assert stored(stack, code) == Counter(ids)
+
+
+def test_a_stream_that_nobody_reads_takes_its_share_of_memory_and_no_more(stack: Stack) -> None:
+    stack.configure({"CLICK_STREAM_MB": "1", "CLICK_ATTEMPTS": "1"})
+    code, web = new_code(stack), stack.endpoints.web["web-1"]
+    stack.kill("worker")
+    try:
+        with redis.Redis.from_url(stack.endpoints.redis) as queue:
+            now_ms = time.time_ns() // 1_000_000
+            for _ in range(300):
+                ids = [secrets.token_hex(16) for _ in range(100)]
+                batch = [[one, "someone-else", now_ms, "", False, 0] for one in ids]
+                queue.xadd("clicks", {"clicks": json.dumps(batch)})
+            before = queue.xlen("clicks")
+            assert clicked(f"{web}/{code}").status_code == 302
+            eventually(lambda: dropped(web) == 1)
+            assert queue.xlen("clicks") == before
+    finally:
+        stack.start("worker")
+    eventually(lambda: clicked(f"{web}/{code}").ok and told(stack, code)["total"] > 0)
+
+
+def dropped(web: str) -> float:
+    return value(scraped(web), "shortener_clicks_total", state="dropped")
 
 
 def test_visitors_are_counted_and_not_known(stack: Stack, logs: Path) -> None:

@@ -61,14 +61,13 @@ def statements() -> dict[str, str]:
         if module.name.endswith("__main__"):
             continue
         for name, value in vars(importlib.import_module(module.name)).items():
-            is_ours = isinstance(value, str) and STATEMENT.match(value) and "{" not in value
-            if is_ours and value not in found.values():
+            if isinstance(value, str) and STATEMENT.match(value) and "{" not in value:
                 found[f"{module.name.removeprefix('stack.shortener.')}.{name}"] = value
     return found
 
 
 STATEMENTS = statements()
-WHOLE = {"key_commands._LIST"}  # an operator wants to see all keys
+WHOLE = {"key_commands._LIST"}  # which an operator wants to see whole
 
 
 @pytest.fixture(scope="module")

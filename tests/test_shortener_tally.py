@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from chaos.model import Stack
 from stack.shortener.chores import Chores
 from stack.shortener.clicks import NotWritten
-from stack.shortener.db import Database
+from stack.shortener.db import Database, DatabaseUnavailable
 from stack.shortener.outbox import REMOVE, TAKE, WRITE, Outbox, Relay
 from stack.shortener.partitions import Partitions
 from stack.shortener.settings import WorkerSettings
@@ -244,6 +244,17 @@ def test_old_days_are_dropped_whole_and_their_counts_stay(primary: Primary) -> N
     assert {day for day in days_there(primary) if day <= today.date()} == kept
     assert primary.told(code)["total"] == 7
     assert len(primary.rows("SELECT FROM clicks WHERE code = %s", code)) == 3
+
+
+def test_an_old_day_that_is_being_read_is_left_and_holds_up_no_clicks(primary: Primary) -> None:
+    now, code = datetime.now(UTC), new_code()
+    primary.run(primary.tally.add([click(code, clicked_at=now - timedelta(days=5))]))
+    with psycopg.connect(primary.url) as reader:
+        reader.execute("SELECT FROM clicks LIMIT 1")
+        with pytest.raises(DatabaseUnavailable):
+            primary.on_connection(Partitions(2).drop_old)
+        primary.run(primary.tally.add([click(code)]))
+    assert now.date() - timedelta(days=5) in primary.on_connection(Partitions(2).drop_old)
 
 
 def test_a_worker_makes_the_next_days_before_they_come(primary: Primary) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]
 from prometheus_client.metrics_core import Metric
 
 from stack.shortener.db import Database, DatabaseUnavailable
@@ -69,7 +68,7 @@ class Chores:
         try:
             async with self._primary.connection() as connection:
                 return 0.0 if await chore.do(connection) else chore.every_s
-        except (DatabaseUnavailable, asyncpg.LockNotAvailableError) as error:
+        except DatabaseUnavailable as error:
             log("chore_held_up", level="warning", chore=chore.name, error=repr(error))
             return min(_AGAIN_S, chore.every_s)
 

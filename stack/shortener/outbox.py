@@ -77,6 +77,8 @@ class Relay:
                 async with connection.transaction():
                     rows = await connection.fetch(TAKE, size)
                     self._lag_s = _age_s(rows)
+                    if not rows:
+                        return 0
                     await self._count(connection, [Click(*row[1:]) for row in rows])
                     await connection.execute(REMOVE, [row[0] for row in rows])
             except (Refused, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:

@@ -6,11 +6,17 @@ to be vacuumed. The counts made from it stay.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
+
+from stack.shortener.db import DatabaseUnavailable
+
 _LOCK = 7_232_407_135_528_035  # beside the migrations' own
+_LOCK_WAIT_S = 1
 _AHEAD = 2  # days: a worker that hangs over midnight leaves the others their table
 _CLOCKS_APART = 1  # days into the future that a web server's clock may be
 _THERE = """SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
@@ -41,7 +47,7 @@ class Partitions:
         """
         if self._known.issuperset(days):
             return
-        async with connection.transaction():
+        async with _changing_tables(connection):
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
             there = await _there(connection)
             for day in sorted(set(days) - there):
@@ -65,12 +71,24 @@ class Partitions:
         oldest = _today() - self._keep
         old = sorted(day for day in await _there(connection) if day < oldest)
         for day in old:
-            await connection.execute(f"DROP TABLE IF EXISTS {_name(day)}")
+            async with _changing_tables(connection):
+                await connection.execute(f"DROP TABLE IF EXISTS {_name(day)}")
         self._known -= frozenset(old)
         return old
 
 
 _DAY = timedelta(days=1)
+
+
+@asynccontextmanager
+async def _changing_tables(connection: Any) -> AsyncIterator[None]:
+    """A transaction that soon gives up waiting for a table: whatever comes waits behind it."""
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT_S}s'")
+            yield
+    except asyncpg.LockNotAvailableError as error:
+        raise DatabaseUnavailable(f"clicks are being read for long: {error}") from error
 
 
 def _today() -> date:
