@@ -92,6 +92,9 @@ def test_a_browser_gets_a_page_and_a_program_a_document(api: FakeApi) -> None:
 def test_what_a_request_said_is_no_html_on_the_page(api: FakeApi) -> None:
     page = ask(api.app, "POST", "/api/links", JSON | BROWSER, b'{"<b>x</b>": 1}')
     assert b"<b>" not in page.body
+    half = b'{"links": [{"\\ud800": 1}]}'
+    for headers in (JSON, JSON | BROWSER):
+        assert ask(api.app, "POST", "/api/links/bulk", headers, half).status == 422
 
 
 def test_addresses_and_headers_are_bounded(api: FakeApi) -> None:

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
             sys.stdout.write(json.dumps(settings.catalogue(), indent=2) + "\n")
             return 0
         case _:
-            sys.stderr.write("usage: python -m stack.shortener web|worker|settings\n")
+            sys.stderr.write("usage: python -m stack.shortener web|worker|keys|settings\n")
             return 2
 
 

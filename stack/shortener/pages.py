@@ -43,7 +43,7 @@ def page(title: str, body: str) -> bytes:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
-    ).encode()
+    ).encode(errors="replace")  # half a character, as JSON can write it, is shown as ?
 
 
 async def problem(
