@@ -1,0 +1,180 @@
+"""Breaker, budget, near cache and admission, each by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from typing import Any
+
+import pytest
+
+from stack.shortener import asgi
+from stack.shortener.admission import bounded
+from stack.shortener.breaker import Breaker, State
+from stack.shortener.budget import Budget
+from stack.shortener.entry import ABSENT, DISABLED, LIMITED, LIVE, Entry
+from stack.shortener.metrics import Metrics
+from stack.shortener.near import Near
+
+PAUSE_S = 0.02
+ENTRY = Entry(7, LIVE, math.inf, 1000.0, 0.1, 1060.0, b"https://example.org/")
+
+
+class Part:
+    """Something that is down until it is not."""
+
+    def __init__(self) -> None:
+        self.is_up = False
+        self.probes = 0
+        self.breaker = Breaker("part", 3, PAUSE_S, self.probe)
+
+    async def probe(self) -> None:
+        self.probes += 1
+        await asyncio.sleep(0)
+        if not self.is_up:
+            raise OSError("down")
+
+    async def until_closed(self) -> None:
+        while not self.breaker.is_closed:
+            await asyncio.sleep(PAUSE_S / 4)
+
+
+def test_a_breaker_opens_with_the_last_failure_that_is_allowed_in_a_row() -> None:
+    async def main() -> None:
+        breaker = Part().breaker
+        for _ in range(10):
+            breaker.failed()
+            breaker.failed()
+            breaker.succeeded()
+        assert breaker.is_closed
+        for _ in range(3):
+            breaker.failed()
+        assert breaker.state is State.OPEN
+        await breaker.close()
+
+    asyncio.run(main())
+
+
+def test_a_breaker_opens_when_for_a_while_nothing_went_well() -> None:
+    async def main() -> None:
+        breaker = Part().breaker
+        breaker.failed()
+        await asyncio.sleep(PAUSE_S * 1.2)
+        assert breaker.is_closed  # a single failure says little, however long ago
+        breaker.failed()
+        assert breaker.state is State.OPEN
+        await breaker.close()
+
+    asyncio.run(main())
+
+
+def test_an_open_breaker_probes_alone_and_closes_when_a_probe_succeeds() -> None:
+    async def main() -> None:
+        part = Part()
+        for _ in range(50):
+            part.breaker.failed()
+        await asyncio.sleep(PAUSE_S * 5)
+        assert 2 <= part.probes <= 7  # one at a time, a pause between
+        assert not part.breaker.is_closed
+        part.is_up = True
+        await asyncio.wait_for(part.until_closed(), 1)
+        probes = part.probes
+        await asyncio.sleep(PAUSE_S * 3)
+        assert part.probes == probes
+        part.breaker.failed()
+        assert part.breaker.is_closed  # it counts from the start again
+
+    asyncio.run(main())
+
+
+def test_retries_are_a_share_of_what_goes_well_and_a_small_burst() -> None:
+    budget = Budget(0.1)
+    burst = sum(budget.spend() for _ in range(1000))
+    assert burst == 10
+    for _ in range(1000):
+        budget.earn()
+    assert sum(budget.spend() for _ in range(1000)) == 10  # what was saved up is bounded
+    spent = 0
+    for _ in range(1000):
+        budget.earn()
+        spent += budget.spend()
+    assert 99 <= spent <= 100
+
+
+def test_a_share_of_nothing_is_no_retries() -> None:
+    budget = Budget(0)
+    budget.earn()
+    assert not budget.spend()
+
+
+def test_the_near_cache_keeps_a_link_for_its_short_life() -> None:
+    near = Near(ttl_s=2, size=10)
+    near.keep("a", ENTRY, 1000.0)
+    assert near.get("a", 1001.9) == ENTRY
+    assert near.get("a", 1002.0) is None
+    assert near.get("b", 1000.0) is None
+
+
+@pytest.mark.parametrize(
+    "entry", [ENTRY._replace(fresh_until=1001.0), ENTRY._replace(link_expires_at=1001.0)]
+)
+def test_the_near_cache_makes_no_link_live_longer(entry: Entry) -> None:
+    near = Near(ttl_s=2, size=10)
+    near.keep("a", entry, 1000.0)
+    assert near.get("a", 1000.9) == entry
+    assert near.get("a", 1001.0) is None
+
+
+@pytest.mark.parametrize("state", [ABSENT, DISABLED, LIMITED])
+def test_the_near_cache_keeps_only_links_that_redirect_without_asking(state: int) -> None:
+    near = Near(ttl_s=2, size=10)
+    near.keep("a", ENTRY._replace(state=state), 1000.0)
+    assert near.get("a", 1000.0) is None
+
+
+def test_the_near_cache_is_off_forgets_and_does_not_grow() -> None:
+    off = Near(ttl_s=0, size=10)
+    off.keep("a", ENTRY, 1000.0)
+    assert off.get("a", 1000.0) is None
+    near = Near(ttl_s=2, size=10)
+    for number in range(100):
+        near.keep(str(number), ENTRY, 1000.0)
+    assert [code for code in map(str, range(100)) if near.get(code, 1000.0)] == [
+        str(number) for number in range(90, 100)
+    ]
+    near.forget("95")
+    assert near.get("95", 1000.0) is None
+
+
+async def _ask(app: asgi.App) -> tuple[int, dict[bytes, bytes], dict[str, Any]]:
+    sent: list[Any] = []
+
+    async def send(message: asgi.Message) -> None:
+        sent.append(message)
+
+    async def receive() -> asgi.Message:
+        return {"type": "http.request"}
+
+    await app({"type": "http", "path": "/", "headers": []}, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), json.loads(sent[1]["body"])
+
+
+async def _slow(_scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> None:
+    await asyncio.sleep(0.3)
+    await asgi.text(send, 200, b"{}")
+
+
+def test_who_comes_when_too_much_is_under_way_is_refused_and_told_when_to_come_again() -> None:
+    metrics = Metrics(requests_in_flight=3)
+    app = bounded(_slow, metrics, most=2, deadline_s=5)
+    status, headers, problem = asyncio.run(_ask(app))
+    assert (status, headers[b"retry-after"], problem["status"]) == (503, b"1", 503)
+    assert metrics.admission_refused == 1
+
+
+def test_a_request_ends_at_its_deadline() -> None:
+    app = bounded(_slow, Metrics(requests_in_flight=1), most=2, deadline_s=0.05)
+    status, headers, problem = asyncio.run(_ask(app))
+    assert (status, headers[b"retry-after"]) == (503, b"1")
+    assert problem["detail"] == "this took too long"

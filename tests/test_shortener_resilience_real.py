@@ -1,0 +1,197 @@
+"""Redirects while parts are gone: they go on from what is left, nobody waits long, all comes back.
+
+The timeouts are shorter than in production, so that the tests are.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pytest
+import requests
+
+from chaos.model import Link, Stack
+from tests.shortener_process import eventually, scraped, value
+
+pytestmark = pytest.mark.real
+
+READERS, MOST = 8, 24
+TTL_S, STALE_S, TIMEOUT_S = 0.4, 0.2, 0.4
+SETTINGS = {
+    "CACHE_TTL_S": str(TTL_S),
+    "CACHE_STALE_S": str(STALE_S),
+    "REPLICA_TIMEOUT_S": str(TIMEOUT_S),
+    "PRIMARY_TIMEOUT_S": str(TIMEOUT_S),
+    "BREAKER_PAUSE_S": "0.3",
+    "MOST_IN_FLIGHT": str(MOST),
+    "API_RATE_PER_S": "0",
+}
+QUICK_S = 0.15  # for a redirect that waits for nothing that is gone, on a busy machine
+
+
+class Seen(NamedTuple):
+    """An answer: its status, where it came from, and how long it took."""
+
+    status: int
+    served: str
+    took_s: float
+
+
+@pytest.fixture(scope="module")
+def set_up(stack: Stack) -> Iterator[Stack]:
+    stack.configure(SETTINGS)
+    yield stack
+    stack.configure({})
+
+
+@pytest.fixture
+def down(set_up: Stack) -> Iterator[Callable[[Link], None]]:
+    """Makes a link a black hole: connections are taken, and nothing is ever said."""
+    undos: list[Callable[[], None]] = []
+    yield lambda link: undos.append(set_up.toxic(link, "timeout", "downstream", timeout=0))
+    for undo in undos:
+        undo()
+    eventually(lambda: not any(breakers(set_up)))
+
+
+def breakers(stack: Stack) -> list[float]:
+    """The states of all breakers in all web processes."""
+    return [
+        state
+        for web in stack.endpoints.web.values()
+        for state in scraped(web, "shortener_breaker_state").values()
+    ]
+
+
+def new_codes(stack: Stack, count: int) -> list[str]:
+    body = {"links": [{"url": "https://example.org/"}] * count}
+    made = requests.post(f"{stack.endpoints.url}/api/links/bulk", json=body, timeout=10)
+    assert made.status_code == 201, made.text
+    return [link["code"] for link in made.json()["links"]]
+
+
+def read(session: requests.Session, stack: Stack, code: str) -> Seen:
+    began_s = time.monotonic()
+    answer = session.get(f"{stack.endpoints.url}/{code}", allow_redirects=False, timeout=10)
+    served = answer.headers.get("X-Cache", "")
+    return Seen(answer.status_code, served, time.monotonic() - began_s)
+
+
+def read_all(stack: Stack, codes: list[str]) -> list[Seen]:
+    """Each code once, by a few readers at once; in the order in which they were asked for."""
+    with ThreadPoolExecutor(READERS) as readers, requests.Session() as session:
+        return list(readers.map(lambda code: read(session, stack, code), codes))
+
+
+def served(seen: list[Seen]) -> Counter[str]:
+    return Counter(each.served for each in seen)
+
+
+def p99_s(seen: list[Seen]) -> float:
+    return sorted(each.took_s for each in seen)[math.ceil(len(seen) * 0.99) - 1]
+
+
+def test_with_a_silent_redis_redirects_go_on_and_only_the_first_wait(
+    set_up: Stack, down: Callable[[Link], None]
+) -> None:
+    (code,) = new_codes(set_up, 1)
+    read_all(set_up, [code] * 10)
+    down("cache")
+    seen = read_all(set_up, [code] * 600)
+    assert {each.status for each in seen} == {302}
+    assert served(seen).keys() <= {"hit", "stale", "miss", "wait"}
+    assert sum(each.took_s > QUICK_S for each in seen) <= 4 * READERS
+    assert p99_s(seen[200:]) < QUICK_S
+    assert 2 in breakers(set_up) or 1 in breakers(set_up)
+
+
+def test_with_redis_killed_redirects_go_on_and_when_it_is_back_it_is_used(set_up: Stack) -> None:
+    (code,) = new_codes(set_up, 1)
+    read_all(set_up, [code] * 10)
+    set_up.kill("redis")
+    try:
+        seen = read_all(set_up, [code] * 300)
+    finally:
+        set_up.start("redis")
+    assert {each.status for each in seen} == {302}
+    assert p99_s(seen) < QUICK_S
+    eventually(lambda: served(read_all(set_up, [code] * 20)).keys() == {"hit"})
+
+
+def test_with_the_replica_gone_the_primary_answers_and_only_the_first_wait(
+    set_up: Stack, down: Callable[[Link], None]
+) -> None:
+    codes = new_codes(set_up, 90)
+    down("replica")
+    seen = read_all(set_up, codes)
+    assert {each.status for each in seen} == {302}
+    assert served(seen).keys() == {"miss"}
+    assert sum(each.took_s > QUICK_S for each in seen) <= 4 * READERS
+    assert p99_s(seen[60:]) < QUICK_S
+
+
+def test_with_both_databases_gone_cached_links_redirect_even_old_ones(
+    set_up: Stack, down: Callable[[Link], None]
+) -> None:
+    known, unknown = new_codes(set_up, 1)[0], secrets.token_hex(8)
+    read_all(set_up, [known] * 4)
+    down("replica")
+    down("primary")
+    assert read_all(set_up, [known])[0].status == 302
+    time.sleep(TTL_S * 1.1 + STALE_S)
+    began_s = time.monotonic()
+    while 2 not in breakers(set_up):  # until then somebody asks in vain now and then
+        assert served(read_all(set_up, [known] * READERS)).keys() <= {"stale"}
+        assert time.monotonic() - began_s < 10
+    eventually(lambda: min(breakers_of(set_up, "primary", "replica")) > 0)
+    seen = read_all(set_up, [known] * 300)
+    assert {(each.status, each.served) for each in seen} == {(302, "stale")}
+    assert p99_s(seen) < QUICK_S
+    answer = requests.get(f"{set_up.endpoints.url}/{unknown}", timeout=10)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+
+
+def breakers_of(stack: Stack, *parts: str) -> list[float]:
+    found = []
+    for web in stack.endpoints.web.values():
+        session = requests.Session()
+        codes = [secrets.token_hex(8) for _ in range(4)]  # so that each process finds out
+        for code in codes:
+            session.get(f"{web}/{code}", timeout=10)
+        samples = scraped(web, "shortener_breaker_state")
+        found += [value(samples, "shortener_breaker_state", of=part) for part in parts]
+    return found
+
+
+def test_too_many_at_once_are_refused_quickly_and_nothing_piles_up(
+    set_up: Stack, down: Callable[[Link], None]
+) -> None:
+    web = set_up.endpoints.web["web-1"]
+    undo = set_up.toxic("replica", "latency", "downstream", latency=300)
+    codes = [secrets.token_hex(8) for _ in range(4 * MOST)]
+
+    def ask(code: str) -> tuple[int, str | None, float]:
+        began_s = time.monotonic()
+        answer = requests.get(f"{web}/{code}", timeout=10)
+        return answer.status_code, answer.headers.get("Retry-After"), time.monotonic() - began_s
+
+    before = value(scraped(web), "shortener_admission_refused_total")
+    try:
+        with ThreadPoolExecutor(len(codes)) as readers:
+            answers = list(readers.map(ask, codes))
+    finally:
+        undo()
+    refused = [took_s for status, again, took_s in answers if (status, again) == (503, "1")]
+    admitted = [status for status, _, _ in answers if status == 404]
+    assert len(refused) + len(admitted) == len(codes)
+    assert len(admitted) >= MOST
+    assert len(refused) >= MOST
+    samples = scraped(web)
+    assert value(samples, "shortener_admission_refused_total") - before == len(refused)
+    assert value(samples, "shortener_requests_in_flight") == 0
