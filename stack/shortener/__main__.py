@@ -1,6 +1,6 @@
 """`python -m stack.shortener web` or `worker`, which read their settings from the environment and
 from the file that SHORTENER_SETTINGS_FILE names; `settings` lists those,
-with `--markdown` as the page in docs."""
+with `--markdown` as the page in docs. `migrate` only brings the schema up to date."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ def main(arguments: list[str]) -> int:
             from stack.shortener import worker
 
             return _run(worker.run(settings.read(settings.WorkerSettings)))
+        case ["migrate"]:
+            from stack.shortener.migrate import migrate
+
+            chosen = settings.read(settings.KeySettings)
+            return _run(migrate(chosen.primary_url, chosen.primary_timeout_s))
         case ["keys", *command]:
             from stack.shortener import key_commands
 
@@ -43,7 +48,7 @@ def main(arguments: list[str]) -> int:
             sys.stdout.write(json.dumps(settings.catalogue(), indent=2) + "\n")
             return 0
         case _:
-            sys.stderr.write("usage: python -m stack.shortener web|worker|keys|settings\n")
+            sys.stderr.write("usage: python -m stack.shortener web|worker|migrate|keys|settings\n")
             return 2
 
 
