@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from bench.figures import Repeat, quantile
 
 CLOSED_CONNECTIONS, OPEN_CONNECTIONS = 64, 256
 
+_WARM_UP_S = 30.0  # at most
 _WARM_SHARE, _WARM_TIMES = 0.25, 20  # of the time for measuring
 _FULL, _BUSY = 0.97, 0.90  # of a core
 _FOREIGN = 0.10
@@ -44,9 +46,12 @@ def measure(arm: Arm, server: Server, cores: Cores, seconds: float, seed: int) -
     """Warm up, then measure both; whatever makes the figures doubtful is told with them."""
     requests = arm.requests()
 
-    def client() -> Client:
-        return Client(server.address, requests, arm.expected)
+    def client(most: int | None = None) -> Client:
+        return Client(server.address, itertools.islice(requests, most), arm.expected)
 
+    first = client(arm.warm_up)
+    with first.connected(CLOSED_CONNECTIONS):
+        first.closed(_WARM_UP_S)
     for _ in range(_WARM_TIMES):
         warming = client()
         with warming.connected(CLOSED_CONNECTIONS):
