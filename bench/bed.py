@@ -14,12 +14,13 @@ import psycopg
 import redis
 
 from bench.arms import COLD_LINKS, HOT_LINKS, Arm, cold_code, hot_code
-from bench.cores import Cores, on
+from bench.cores import Cores, move, on
 from chaos.runtimes import postgres, probes
 from chaos.runtimes.account import open_to, postgres_account, usable_install
 from chaos.runtimes.binaries import postgres_install
 from chaos.runtimes.bringup import databases, wait_for_replica
 from chaos.runtimes.guarded import guarded
+from chaos.runtimes.members import members
 from chaos.runtimes.parts import Part, concurrently
 from chaos.runtimes.ports import HOST, reserved
 from chaos.runtimes.topology import LINKS, Workshop, clean_environment, link_port, port_names
@@ -141,7 +142,6 @@ def made_bed(cores: Cores, hosted_by: str, logs: Path) -> Iterator[Bed]:
     """Databases that are up, with links in them; nothing of them is left afterwards."""
     logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as entered:
-        entered.enter_context(on(cores.others))
         ports = entered.enter_context(reserved(port_names()))
         straight = {link_port(link): ports[part] for link, part in LINKS.items()}
         guardian = entered.enter_context(
@@ -156,6 +156,8 @@ def made_bed(cores: Cores, hosted_by: str, logs: Path) -> Iterator[Bed]:
             )
             bed = Bed(workshop, cores, hosted_by, {})
             bed.bring_up()
+        move(members(guardian.folder), cores.others)
+        entered.enter_context(on(cores.others))
         yield bed
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psutil
@@ -44,6 +44,14 @@ def on(cores: frozenset[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def move(processes: Iterable[psutil.Process], cores: frozenset[int]) -> None:
+    """Let processes that run already go on here, with all their threads."""
+    for process in processes:
+        for thread in process.threads():
+            with suppress(ProcessLookupError):  # it has just ended
+                os.sched_setaffinity(thread.id, cores)
 
 
 @dataclass(frozen=True)
