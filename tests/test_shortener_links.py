@@ -10,8 +10,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from functools import partial
 from html import unescape
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +23,8 @@ import pytest
 import requests
 
 from chaos.model import Stack
+from stack.shortener import key_commands
+from stack.shortener.settings import KeySettings, read
 from tests.shortener_process import ROOT, Process, eventually, process
 
 pytestmark = pytest.mark.real
@@ -361,25 +366,37 @@ def ready(web: Process) -> bool:
     return web.serves() and requests.get(f"{web.url}/readyz", timeout=2).ok
 
 
+Keys = Callable[..., "Ran"]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command for keys came to."""
+
+    status: int
+    said: str
+    told: str
+
+
 @pytest.fixture(scope="module")
-def keys(stack: Stack) -> Callable[..., subprocess.CompletedProcess[str]]:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "stack.shortener", "keys", *arguments]
-        environment = {**os.environ, "SHORTENER_PRIMARY_URL": stack.endpoints.links["primary"]}
-        return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20
-        )
+def keys(stack: Stack) -> Keys:
+    settings = read(KeySettings, primary_url=stack.endpoints.links["primary"])
+
+    def run(*arguments: str) -> Ran:
+        with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+            status = key_commands.run([*arguments], settings)
+        return Ran(status, out.getvalue(), err.getvalue())
 
     return run
 
 
 def test_with_keys_everybody_has_links_of_their_own(
-    stack: Stack, guarded: Process, keys: Callable[..., subprocess.CompletedProcess[str]]
+    stack: Stack, guarded: Process, keys: Keys
 ) -> None:
     api = f"{guarded.url}/api/links"
     assert requests.get(api, timeout=10).status_code == 401
     anna, ben = (
-        {"Authorization": f"Bearer {keys('add', name).stdout.strip()}"} for name in ("Anna", "Ben")
+        {"Authorization": f"Bearer {keys('add', name).said.strip()}"} for name in ("Anna", "Ben")
     )
     made = requests.post(api, json={"url": GOOD}, headers=anna, timeout=10)
     code = made.json()["code"]
@@ -395,12 +412,10 @@ def test_with_keys_everybody_has_links_of_their_own(
     assert follow(stack, code).status_code == 302
 
 
-def test_the_same_idempotency_key_of_two_owners_is_two_keys(
-    guarded: Process, keys: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_the_same_idempotency_key_of_two_owners_is_two_keys(guarded: Process, keys: Keys) -> None:
     codes = set()
     for name in ("Cleo", "Dan"):
-        headers = {"Authorization": f"Bearer {keys('add', name).stdout.strip()}"}
+        headers = {"Authorization": f"Bearer {keys('add', name).said.strip()}"}
         for _ in range(2):
             answer = requests.post(
                 f"{guarded.url}/api/links",
@@ -413,10 +428,10 @@ def test_the_same_idempotency_key_of_two_owners_is_two_keys(
 
 
 def test_a_revoked_key_ends_and_none_is_stored_as_it_is(
-    stack: Stack, guarded: Process, keys: Callable[..., subprocess.CompletedProcess[str]]
+    stack: Stack, guarded: Process, keys: Keys
 ) -> None:
     added = keys("add", "Eve")
-    key, key_id = added.stdout.strip(), added.stderr.split()[1]
+    key, key_id = added.said.strip(), added.told.split()[1]
     headers = {"Authorization": f"Bearer {key}"}
 
     def status() -> int:
@@ -427,28 +442,39 @@ def test_a_revoked_key_ends_and_none_is_stored_as_it_is(
         stored = database.execute("SELECT * FROM api_keys WHERE id = %s", [key_id]).fetchone()
     assert stored is not None
     assert key not in str(stored)
-    assert f"{key_id}  made" in keys("list").stdout
-    assert keys("revoke", key_id).returncode == 0
+    assert f"{key_id}  made" in keys("list").said
+    assert keys("revoke", key_id).status == 0
     eventually(lambda: status() == 401)
-    assert "revoked" in keys("list").stdout
-    assert keys("revoke", key_id).returncode == 1
+    assert "revoked" in keys("list").said
+    assert keys("revoke", key_id).status == 1
 
 
 @pytest.mark.parametrize("arguments", [(), ("add",), ("add", ""), ("add", "a\nb"), ("drop", "x")])
 def test_a_command_for_keys_that_is_not_understood_says_what_is(
-    keys: Callable[..., subprocess.CompletedProcess[str]], arguments: tuple[str, ...]
+    keys: Keys, arguments: tuple[str, ...]
 ) -> None:
     ran = keys(*arguments)
-    assert ran.returncode == 2
-    assert ran.stderr.startswith("usage:")
+    assert ran.status == 2
+    assert ran.told.startswith("usage:")
+
+
+def test_a_command_for_keys_tells_when_there_is_no_database() -> None:
+    environment = {"SHORTENER_PRIMARY_URL": "postgresql://anybody@127.0.0.1:1/any"}
+    command = [sys.executable, "-m", "stack.shortener", "keys", "list"]
+    ran = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("the database did not do it:")
+    assert "Traceback" not in ran.stderr
 
 
 def test_the_examples_work_with_a_key_too(
     guarded: Process,
-    keys: Callable[..., subprocess.CompletedProcess[str]],
+    keys: Keys,
     tmp_path: Path,
 ) -> None:
-    key = keys("add", "Fay").stdout.strip()
+    key = keys("add", "Fay").said.strip()
     shown = examples(requests.get(f"{guarded.url}/docs", timeout=10).text)
     code = paste(shown[0], f"key={key}", tmp_path).strip()
     for example in shown[1:]:
