@@ -140,6 +140,14 @@ def test_a_process_ends_with_1_and_the_reason_on_a_database_that_is_too_new(
 
 
 @real
+def test_a_command_migrates_and_ends(empty: str) -> None:
+    with process("migrate", {"SHORTENER_PRIMARY_URL": empty}) as started:
+        said, _ = started.popen.communicate(timeout=15)
+    assert (started.popen.returncode, "migrated" in said) == (0, True)
+    assert versions(empty) == list(range(1, len(read_migrations()) + 1))
+
+
+@real
 def test_a_start_on_a_database_that_is_up_to_date_asks_once_and_takes_no_lock(empty: str) -> None:
     asyncio.run(migrate(empty, 5))
 

@@ -26,7 +26,7 @@ FillName = Literal["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
 
 
 class KeySettings(BaseSettings):
-    """Settings of the commands for API keys, which web and worker need, too."""
+    """Settings of the commands that only need the primary; web and worker need them, too."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 from prometheus_client.metrics_core import Metric
 from redis.exceptions import RedisError
@@ -162,7 +162,7 @@ async def run(settings: WorkerSettings) -> None:
         yield build_info()
         yield started()
 
-    working = asyncio.create_task(_work(primary, worker, [relay.run(), chores.run()], settings))
+    working = asyncio.create_task(_work(primary, worker, [relay.run, chores.run], settings))
     watching = asyncio.create_task(lag.watch())
     probes = asgi.guarded(Probes(lambda: primary.ready, families))
     serving = asyncio.create_task(serve(probes, settings.address, _STOP_S))
@@ -183,14 +183,14 @@ async def run(settings: WorkerSettings) -> None:
 async def _work(
     primary: Database,
     worker: Worker,
-    beside: Sequence[Coroutine[None, None, None]],
+    beside: Sequence[Callable[[], Coroutine[None, None, None]]],
     settings: WorkerSettings,
 ) -> None:
     await migrate(settings.primary_url, settings.primary_timeout_s, apply=settings.migrate)
     await primary.open()
     log("ready")
     async with asyncio.TaskGroup() as group:
-        others = [group.create_task(one) for one in beside]
+        others = [group.create_task(one()) for one in beside]
         await worker.run()
         for other in others:
             other.cancel()
