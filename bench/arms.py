@@ -82,7 +82,7 @@ def _address(visitor: int) -> str:
 _KEPT = {"CACHE_TTL_S": "3600"}  # nothing expires while it is measured
 
 ARMS = (
-    Arm("nginx", "nginx: return 302", "nginx", hot_requests, Expected(302)),
+    Arm("nginx", "nginx: return 302, at least", "nginx", hot_requests, Expected(302)),
     Arm("bare", "bare ASGI 302, same server", "bare", hot_requests, Expected(302)),
     Arm(
         "near",

@@ -20,6 +20,7 @@ class Repeat:
     p99_ms: float
     cpu_us: float
     rss_mb: float
+    half_rps: float
     lag_p99_ms: float
     server_share: float
     problems: tuple[str, ...] = ()

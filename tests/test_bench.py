@@ -180,7 +180,7 @@ def test_a_server_that_freezes_delays_everybody_who_wanted_to_ask_meanwhile() ->
 
 
 def repeat(rps: float, *problems: str) -> Repeat:
-    return Repeat(rps, 1.0, 5.0, 25.0, 60.0, 0.2, 0.99, problems)
+    return Repeat(rps, 1.0, 5.0, 25.0, 60.0, rps / 2, 0.2, 0.99, problems)
 
 
 def test_a_quantile_is_a_value_that_was_measured() -> None:
@@ -241,7 +241,14 @@ def test_the_table_shows_the_range_of_the_repeats_and_why_an_arm_is_invalid() ->
     ],
 )
 def test_what_is_in_doubt_is_said(shares: Shares, doubtful: bool) -> None:
-    assert bool(doubts(shares)) == doubtful
+    _, bare, *_ = ARMS
+    assert bool(doubts(shares, bare)) == doubtful
+
+
+def test_nginx_may_be_faster_than_the_client() -> None:
+    nginx, *_ = ARMS
+    assert not doubts(Shares(server=0.60, foreign=0.01, others=1.0), nginx)
+    assert doubts(Shares(server=0.60, foreign=0.20, others=1.0), nginx)
 
 
 def test_one_core_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
