@@ -79,9 +79,13 @@ def measure(arm: Arm, server: Server, cores: Cores, seconds: float, seed: int) -
         half_rps=half_rps,
         lag_p99_ms=1000 * quantile(half.lags_s, 0.99),
         server_share=shares.server,
-        problems=(*_wrong("at saturation", full), *_wrong("at half load", half), *doubts(shares, arm),
-                  *lateness(half)),
-    )  # fmt: skip
+        problems=(
+            *_wrong("at saturation", full),
+            *_wrong("at half load", half),
+            *doubts(shares, arm),
+            *lateness(half),
+        ),
+    )
 
 
 def doubts(shares: Shares, arm: Arm) -> list[str]:
