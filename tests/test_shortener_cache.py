@@ -49,7 +49,15 @@ def test_lua_finds_version_and_freshness_where_it_looks() -> None:
     assert struct.unpack_from("<d", packed, 34 - 1) == (ENTRY.fresh_until,)
 
 
-@pytest.mark.parametrize("packed", [b"", b"x", b"short of a head"])
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"",
+        b"x",
+        b"short of a head",
+        ENTRY._replace(url=b"https://a.example/\r\nSet-Cookie: a").pack(),
+    ],
+)
 def test_bytes_that_are_no_entry_count_as_nothing(packed: bytes) -> None:
     assert unpack(packed) is None
 

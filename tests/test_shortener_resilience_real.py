@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
+import redis
 import requests
 
 from chaos.model import Link, Stack
@@ -122,6 +123,21 @@ def test_with_redis_killed_redirects_go_on_and_when_it_is_back_it_is_used(set_up
     assert {each.status for each in seen} == {302}
     assert p99_s(seen) < QUICK_S
     eventually(lambda: served(read_all(set_up, [code] * 20)).keys() == {"hit"})
+
+
+def test_a_change_that_redis_could_not_be_told_is_told_when_it_is_back(stack: Stack) -> None:
+    (code,) = new_codes(stack, 1)
+    assert read_all(stack, [code])[0].status == 302
+    undo = stack.cut("cache")
+    try:
+        url = f"{stack.endpoints.url}/api/links/{code}"
+        assert requests.patch(url, json={"disabled": True}, timeout=10).ok
+    finally:
+        undo()
+    eventually(lambda: not any(breakers(stack)))
+    with redis.Redis.from_url(stack.endpoints.redis) as cache:
+        eventually(lambda: cache.get(f"floor:1:{code}") == b"2", within_s=3)
+    assert {each.status for each in read_all(stack, [code] * 4)} == {410}
 
 
 def test_with_the_replica_gone_the_primary_answers_and_only_the_first_wait(

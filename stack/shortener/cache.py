@@ -8,6 +8,7 @@ back: the stale set of Nishtala et al., "Scaling Memcache at Facebook", NSDI 201
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -28,6 +29,7 @@ __all__ = ["Cache", "CacheUnavailable", "Stored"]
 
 # The 1 is the version of the packed format: processes of two releases may share a cache.
 _VALUE, _FLOOR, _HOLD = "link:1:", "floor:1:", "hold:1:"
+_MOST_OWED, _AGAIN_S = 10_000, 0.5  # changes that the cache could not be told yet
 
 _STORE = """
 -- value, floor, hold | packed value, time to live in ms, token or ''
@@ -79,6 +81,8 @@ class Cache:
         )
         self.breaker = self._reader.breaker
         self._near = near
+        self._owed: dict[str, int] = {}
+        self._paying: asyncio.Task[None] | None = None
         self._settings = settings
         self._stale_s = stale_s
         self._kept_s = max(stale_s, settings.error_stale_s)
@@ -138,8 +142,38 @@ class Cache:
         return settings.cache_ttl_s * random.uniform(1 - jitter, 1 + jitter)
 
     async def forget(self, code: str, version: int) -> None:
-        """Drop what is cached of a link that has just become `version`, and keep older ones out."""
+        """Drop what is cached of a link that has just become `version`, and keep older ones out.
+
+        If the cache cannot be told now it is told later, by this process, if that lives so long.
+        """
         self._near.forget(code)
+        try:
+            await self._tell(code, version)
+        except CacheUnavailable:
+            self._owe(code, version)
+            raise
+
+    def _owe(self, code: str, version: int) -> None:
+        """Tell it later: else an old link would live on for as long as it is kept."""
+        if len(self._owed) >= _MOST_OWED:
+            del self._owed[next(iter(self._owed))]
+        self._owed[code] = version
+        if self._paying is None:
+            self._paying = asyncio.get_running_loop().create_task(self._pay())
+
+    async def _pay(self) -> None:
+        while self._owed:
+            code, version = next(iter(self._owed.items()))
+            try:
+                await self._tell(code, version)
+            except CacheUnavailable:
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                if self._owed[code] == version:
+                    del self._owed[code]
+        self._paying = None
+
+    async def _tell(self, code: str, version: int) -> None:
         keys = [_VALUE + code, _FLOOR + code, _HOLD + code]
         floor_ms = round(self._settings.version_floor_s * 1000)
         async with self._reaching_redis(though_it_is_down=True):
@@ -169,5 +203,7 @@ class Cache:
     async def close(self) -> None:
         """Close every connection."""
         await self.breaker.close()
+        if self._paying is not None:
+            self._paying.cancel()
         await self._reader.close()
         await self._client.aclose()

@@ -161,7 +161,8 @@ class Database:
     async def _acquire(self) -> Any:
         asked_s = time.perf_counter()
         try:
-            return await self._pool.acquire(timeout=self._wait_s)
+            async with asyncio.timeout(self._wait_s):
+                return await self._pool.acquire()
         finally:
             self.waits.observe(time.perf_counter() - asked_s)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 from functools import lru_cache
 from typing import NamedTuple
 
 _HEAD = struct.Struct("<qBdddd")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 ABSENT, LIVE, DISABLED, LIMITED = range(4)
 
 
@@ -43,8 +45,11 @@ class Entry(NamedTuple):
 
 @lru_cache(maxsize=4096)  # those who read the same link meet the same bytes
 def unpack(packed: bytes) -> Entry | None:
-    """The entry in the bytes, or `None` if they are none of ours."""
-    if len(packed) < _HEAD.size:
+    """The entry in the bytes, or `None` if they are none of ours.
+
+    Nor is a target that could not stand in a header: it must not get as far as one.
+    """
+    if len(packed) < _HEAD.size or _CONTROL.search(packed, _HEAD.size):
         return None
     return Entry._make((*_HEAD.unpack_from(packed), packed[_HEAD.size :]))
 

@@ -22,6 +22,7 @@ from stack.shortener.fills.base import Served
 from stack.shortener.fills.flights import Flights
 from stack.shortener.lane import BEGUN, Exchange, Peer
 from stack.shortener.limits import Permits
+from stack.shortener.log import log
 from stack.shortener.merged import Read
 from stack.shortener.metrics import Metrics
 from stack.shortener.near import Near
@@ -111,14 +112,17 @@ class Redirects:
 
     def _told(self, exchange: Exchange, read: Read | CacheUnavailable) -> None:
         served: Served | None = None
-        if isinstance(read, Read) and (entry := read.entry) is not None:
-            served = self._serves(exchange.code, entry, read.read_s)
-            now = time.time()
-            if served is not None and entry.state == LIVE and now < entry.link_expires_at:
-                self._near.keep(exchange.code, entry, now)
-                if not self._clicks.waits:
-                    self._found(exchange, entry, served, now)
-                    return
+        try:
+            if isinstance(read, Read) and (entry := read.entry) is not None:
+                served = self._serves(exchange.code, entry, read.read_s)
+                now = time.time()
+                if served is not None and entry.state == LIVE and now < entry.link_expires_at:
+                    self._near.keep(exchange.code, entry, now)
+                    if not self._clicks.waits:
+                        self._found(exchange, entry, served, now)
+                        return
+        except Exception as error:  # a mistake of ours must not hold up those read together with it
+            log("lane_left", level="error", error=repr(error))
         self._hand_over(exchange, read, served)
 
     def _hand_over(
