@@ -240,7 +240,10 @@ class Paths:
                         "X-Click-Id": header("The id under which the click is counted."),
                     },
                 },
-                **{code: ref("responses", code) for code in ("400", "404", "405", "410", "503")},
+                **{
+                    code: ref("responses", code)
+                    for code in ("400", "404", "405", "410", "414", "431", "503")
+                },
             },
             "x-codeSamples": [_sample("Where it leads", f'curl -sSi "{self._facts.base}/$code"')],
         }
