@@ -276,16 +276,20 @@ def test_a_worker_makes_the_next_days_before_they_come(primary: Primary) -> None
 
 def test_links_that_expired_long_ago_are_ended_and_others_are_not(primary: Primary) -> None:
     now = datetime.now(UTC)
-    for code, expires_at in [
-        ("long-ago", now - timedelta(days=2)),
-        ("just-now", now - timedelta(seconds=5)),
-        ("to-come", now + timedelta(days=2)),
-        ("never", None),
+    long_ago = now - timedelta(days=2)
+    for code, expires_at, updated_at in [
+        ("long-ago", long_ago, long_ago),
+        ("just-now", now - timedelta(seconds=5), long_ago),
+        ("ended-just-now", long_ago, now),
+        ("to-come", now + timedelta(days=2), long_ago),
+        ("never", None, long_ago),
     ]:
         primary.write(
-            "INSERT INTO links (code, url, expires_at) VALUES (%s, 'https://example.org/', %s)",
+            "INSERT INTO links (code, url, expires_at, updated_at) "
+            "VALUES (%s, 'https://example.org/', %s, %s)",
             code,
             expires_at,
+            updated_at,
         )
     assert primary.on_connection(lambda one: end_expired(one, 86_400)) == 1
     assert primary.on_connection(lambda one: end_expired(one, 86_400)) == 0

@@ -1,6 +1,6 @@
 """Rows that have had their time: expired links are ended, forgotten idempotency keys deleted.
 
-A link that expired long ago is ended like a deleted one: its row stays, since its code is never
+A link that expired long ago, and was not changed since, is ended like a deleted one: its row stays, since its code is never
 given to anybody else, and its target goes. From then on it is answered with 404 instead of 410.
 The cache need not be told: what it has of the link says that it expired, too.
 """
@@ -15,6 +15,7 @@ END_EXPIRED = f"""UPDATE links
 SET deleted = true, url = '', version = version + 1, updated_at = now()
 WHERE code = ANY (ARRAY(
   SELECT code FROM links WHERE NOT deleted AND expires_at < now() - make_interval(secs => $1)
+    AND updated_at < now() - make_interval(secs => $1)
   ORDER BY expires_at LIMIT {_AT_ONCE} FOR UPDATE SKIP LOCKED
 )) RETURNING code"""
 FORGET_KEYS = f"""DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
@@ -24,7 +25,7 @@ FORGET_KEYS = f"""DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
 
 
 async def end_expired(connection: Any, kept_s: float) -> int:
-    """End some of the links that expired at least that long ago, and say how many."""
+    """End some of the links that expired and rested at least that long, and say how many."""
     return len(await connection.fetch(END_EXPIRED, kept_s))
 
 
