@@ -47,11 +47,11 @@ def guarded(app: App) -> App:
     return guard
 
 
-async def mistake(scope: Scope, send: Send, error: Exception) -> None:
-    """Log an error that nobody foresaw, and answer that there was one."""
+async def mistake(scope: Scope, send: Send, error: Exception, more: Headers = ()) -> None:
+    """Log an error that nobody foresaw, and answer that there was one, with `more` headers."""
     log("error", level="error", path=scope["path"], error=repr(error), trace=_trace(error))
     with contextlib.suppress(RuntimeError):  # the answer has begun; uvicorn takes no other
-        await problem(send, problems.Problem(500, "this is our mistake, and it is logged"))
+        await problem(send, problems.Problem(500, "this is our mistake, and it is logged"), more)
 
 
 def _trace(error: Exception) -> list[str]:

@@ -163,7 +163,7 @@ class Redirects:
                 metrics.redirects_refused += 1
             await pages.problem(send, problem, scope["headers"], named)
         except Exception as error:
-            await asgi.mistake(scope, send, error)
+            await asgi.mistake(scope, send, error, named)
         finally:
             metrics.requests_in_flight -= 1
             metrics.redirects[outcome] += 1
