@@ -182,6 +182,16 @@ def test_without_traceparent_each_request_is_a_trace_of_its_own_and_probes_are_n
     assert len(kept.spans) == 2
 
 
+def test_of_a_request_that_is_not_sampled_there_is_nothing() -> None:
+    headers = {"traceparent": f"00-{TRACE}-{PARENT}-00"}
+    with collector() as kept, process("web", towards(kept.url)) as web:
+        eventually(web.serves)
+        requests.get(f"{web.url}/code", headers=headers, timeout=10)
+        requests.get(f"{web.url}/no/such/page", timeout=5)
+        eventually(lambda: bool(kept.named("GET other")))
+    assert len(kept.spans) == 1
+
+
 def test_what_is_left_is_sent_at_the_end() -> None:
     slow = {"OTEL_BSP_SCHEDULE_DELAY": "60000"}
     with collector() as kept, process("web", {**towards(kept.url), **slow}) as web:

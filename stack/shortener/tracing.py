@@ -9,14 +9,21 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagate import extract
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Span,
+    SpanKind,
+    StatusCode,
+    Tracer,
+    get_current_span,
+)
 
 from stack.shortener import __version__, asgi, spans
 from stack.shortener.counted import ROUTE
@@ -44,6 +51,9 @@ class Tracing:
     def _begin(
         self, name: str, attributes: dict[str, spans.Attribute]
     ) -> AbstractContextManager[Span]:
+        around = get_current_span()
+        if around is not INVALID_SPAN and not around.is_recording():
+            return nullcontext(around)  # the request was not sampled, and so is nothing in it
         prefixed = {f"shortener.{key}": value for key, value in attributes.items()}
         return self._tracer.start_as_current_span(name, None, SpanKind.CLIENT, prefixed)
 
