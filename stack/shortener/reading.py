@@ -147,7 +147,7 @@ class _Connection(asyncio.Protocol):
 class Reader:
     """Reads keys, without retries; reads while it is connecting wait for that, in time.
 
-    While the breaker is open there is no connection, and every read fails at once.
+    While the breaker is open every read fails at once.
     """
 
     def __init__(self, url: str, timeout_s: float, failures: int, pause_s: float) -> None:
@@ -161,14 +161,14 @@ class Reader:
     def mget(self, keys: Sequence[str], told: Told) -> None:
         """Ask for the values of these keys; `told` is called once, now or later."""
         connection = self._connection
-        if connection is not None and not connection.gone:
+        if not self.breaker.is_closed:
+            told(CacheUnavailable("the cache is down, and is left alone for a moment"))
+        elif connection is not None and not connection.gone:
             connection.ask(("MGET", *keys), told)
-        elif self.breaker.is_closed:
+        else:
             self._queued.append((("MGET", *keys), told))
             if self._connecting is None:
                 self._connecting = asyncio.get_running_loop().create_task(self._connect_for_them())
-        else:
-            told(CacheUnavailable("the cache is down, and is left alone for a moment"))
 
     async def _connect_for_them(self) -> None:
         """Connect, and then ask for all who came meanwhile; or tell them that it is not so."""
