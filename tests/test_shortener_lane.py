@@ -219,6 +219,35 @@ def test_a_stop_waits_for_an_answer_in_the_lane_and_closes_behind_it() -> None:
     connected(test)
 
 
+def test_half_a_request_behind_a_whole_one_leaves_one_timer_and_is_waited_for() -> None:
+    async def test(connection: Connection) -> None:
+        ended: list[int] = []
+
+        class Timer:
+            def __init__(self, number: int) -> None:
+                self.number = number
+
+            def cancel(self) -> None:
+                ended.append(self.number)
+
+        armed: list[float] = []
+
+        class Loop:
+            def call_later(self, delay_s: float, *_: Any) -> Timer:
+                armed.append(delay_s)
+                return Timer(len(armed))
+
+        connection.lane.quick = lambda exchange: exchange.answer(OK, LENGTH)  # type: ignore[method-assign]
+        connection.protocol.loop = Loop()  # type: ignore[assignment]
+        connection.send(request("/a") + request("/b")[:10])
+        connection.send(request("/b")[10:])
+        assert connection.socket.sent.count(OK) == 2
+        assert len(armed) - len(ended) == 1
+        assert armed == [5, 10, 5]  # idle, half a head, idle
+
+    connected(test)
+
+
 def test_what_is_not_http_gets_a_problem_document() -> None:
     async def test(connection: Connection) -> None:
         connection.send(b"hello\r\n\r\n")

@@ -98,6 +98,7 @@ class LaneProtocol(HttpToolsProtocol):
             if self._head_bytes > _HEAD_LONGEST:
                 self._refuse(Problem(431, f"the headers are longer than {_HEAD_LONGEST} bytes"))
             elif not self.transport.is_closing():
+                self._unset_keepalive_if_required()  # armed by an answer just given
                 later = self.loop.call_later(_HEAD_S, self.timeout_keep_alive_handler)
                 self.timeout_keep_alive_task = later
 
