@@ -105,29 +105,28 @@ class Redirects:
         entry = self._near.get(exchange.code, now)
         if entry is None:
             self._ask(exchange.code, partial(self._told, exchange))
-        elif self._clicks.waits:
-            self._hand_over(exchange, Read(entry, time.monotonic()), "near")
         else:
-            self._found(exchange, entry, "near", now)
+            self._told(exchange, Read(entry, 0.0), "near")
 
-    def _told(self, exchange: Exchange, read: Read | CacheUnavailable) -> None:
-        served: Served | None = None
+    def _told(
+        self,
+        exchange: Exchange,
+        read: Read | CacheUnavailable,
+        served: Served | None = None,
+    ) -> None:
         try:
             if isinstance(read, Read) and (entry := read.entry) is not None:
-                served = self._serves(exchange.code, entry, read.read_s)
                 now = time.time()
-                if served is not None and entry.state == LIVE and now < entry.link_expires_at:
-                    self._near.keep(exchange.code, entry, now)
-                    if not self._clicks.waits:
-                        self._found(exchange, entry, served, now)
-                        return
+                if served is None:
+                    served = self._serves(exchange.code, entry, read.read_s)
+                    if served is not None:
+                        self._near.keep(exchange.code, entry, now)
+                live = entry.state == LIVE and now < entry.link_expires_at
+                if served is not None and live and not self._clicks.waits:
+                    self._found(exchange, entry, served, now)
+                    return
         except Exception as error:  # a mistake of ours must not hold up those read together with it
             log("lane_left", level="error", error=repr(error))
-        self._hand_over(exchange, read, served)
-
-    def _hand_over(
-        self, exchange: Exchange, read: Read | CacheUnavailable, served: Served | None
-    ) -> None:
         self._metrics.requests_in_flight -= 1
         exchange.hand_over(_Begun(exchange.started_s, read, served))
 
