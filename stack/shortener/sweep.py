@@ -1,8 +1,8 @@
 """Rows that have had their time: expired links are ended, forgotten idempotency keys deleted.
 
-A link that expired long ago, and was not changed since, is ended like a deleted one: its row stays, since its code is never
-given to anybody else, and its target goes. From then on it is answered with 404 instead of 410.
-The cache need not be told: what it has of the link says that it expired, too.
+A link that expired long ago, and was not changed since, is ended like a deleted one: its row stays,
+since its code is never given to anybody else, and its target goes. From then on it is answered with
+404 instead of 410. The cache need not be told: what it has of the link says that it expired, too.
 """
 
 from __future__ import annotations

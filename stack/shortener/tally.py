@@ -27,7 +27,7 @@ STORE = f"""WITH given AS (
   ) AS click (click_id, code, clicked_at, referrer, bot, visitor)
 ), fresh AS (
   INSERT INTO clicks (click_id, code, clicked_at, referrer, bot)
-  SELECT click_id, code, clicked_at, referrer, bot FROM given
+  SELECT click_id, code, clicked_at, referrer, bot FROM given ORDER BY click_id
   ON CONFLICT (click_id, clicked_at) DO NOTHING
   RETURNING code, clicked_at, referrer, bot
 ), named AS (
