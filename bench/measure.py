@@ -12,8 +12,7 @@ from bench.client import Client, Outcome
 from bench.cores import Cores, Spent, rss_mb, spent
 from bench.figures import Repeat, quantile
 
-CLOSED_CONNECTIONS, OPEN_CONNECTIONS = 64, 256
-
+_OPEN_CONNECTIONS = 256
 _WARM_UP_S = 30.0  # at most
 _WARM_SHARE, _WARM_TIMES = 0.25, 20  # of the time for measuring
 _FULL, _BUSY = 0.97, 0.90  # of a core
@@ -51,15 +50,15 @@ def measure(arm: Arm, server: Server, cores: Cores, seconds: float, seed: int) -
         return Client(server.address, itertools.islice(requests, most), arm.expected)
 
     first = client(arm.warm_up)
-    with first.connected(CLOSED_CONNECTIONS):
+    with first.connected(arm.connections):
         first.closed(_WARM_UP_S)
     for _ in range(_WARM_TIMES):
         warming = client()
-        with warming.connected(CLOSED_CONNECTIONS):
+        with warming.connected(arm.connections):
             if not warming.closed(_WARM_SHARE * seconds).wrong:
                 break  # whatever has to be cached is
     saturating = client()
-    with saturating.connected(CLOSED_CONNECTIONS):
+    with saturating.connected(arm.connections):
         began_s = time.perf_counter()
         before = spent(server.process, cores)
         full = saturating.closed(seconds)
@@ -68,7 +67,7 @@ def measure(arm: Arm, server: Server, cores: Cores, seconds: float, seed: int) -
     rps = full.in_time / seconds
     half_rps = min(rps / 2, _MOST_RPS)
     halving = client()
-    with halving.connected(OPEN_CONNECTIONS):
+    with halving.connected(_OPEN_CONNECTIONS):
         half = halving.open(max(half_rps, 1.0), seconds, seed)
     return Repeat(
         rps=rps,
