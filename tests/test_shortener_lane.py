@@ -233,6 +233,9 @@ def test_half_a_request_behind_a_whole_one_leaves_one_timer_and_is_waited_for() 
         armed: list[float] = []
 
         class Loop:
+            def time(self) -> float:
+                return 0.0
+
             def call_later(self, delay_s: float, *_: Any) -> Timer:
                 armed.append(delay_s)
                 return Timer(len(armed))
@@ -242,8 +245,25 @@ def test_half_a_request_behind_a_whole_one_leaves_one_timer_and_is_waited_for() 
         connection.send(request("/a") + request("/b")[:10])
         connection.send(request("/b")[10:])
         assert connection.socket.sent.count(OK) == 2
-        assert len(armed) - len(ended) == 1
-        assert armed == [5, 10, 5]  # idle, half a head, idle
+        assert armed == [5, 10]  # for an idle connection, and for half a head
+        assert ended == [2]
+
+    connected(test)
+
+
+def test_a_connection_is_closed_when_nothing_was_asked_for_long_and_not_before() -> None:
+    async def test(connection: Connection) -> None:
+        connection.protocol.timeout_keep_alive = 0.1  # type: ignore[assignment]
+        for _ in range(4):
+            connection.send(request("/abc"))
+            await asyncio.sleep(0.07)
+            connection.lane.answer()
+            assert not connection.socket.closed
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert not connection.socket.closed
+        await asyncio.sleep(0.15)
+        assert connection.socket.closed
 
     connected(test)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -45,14 +46,15 @@ class Exchange:
     """A request in the lane, and its answer; to uvicorn's protocol it is a cycle like others."""
 
     __slots__ = (
-        *("body", "code", "disconnected", "headers", "keep_alive", "more_body"),
+        *("body", "code", "disconnected", "fields", "headers", "keep_alive", "more_body"),
         *("peer", "protocol", "response_complete", "started_s", "url"),
     )
     message_event = _Unheard()
 
-    def __init__(self, protocol: LaneProtocol, code: str) -> None:
+    def __init__(self, protocol: LaneProtocol, code: str, fields: Mapping[bytes, bytes]) -> None:
         self.protocol = protocol
         self.code = code
+        self.fields = fields
         self.url = protocol.url
         self.headers: Headers = protocol.headers
         self.peer: Peer = protocol.client
@@ -89,6 +91,8 @@ class LaneProtocol(HttpToolsProtocol):
         self._lane = lane
         self._in_head = False
         self._head_bytes = 0
+        self._idle_since_s = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         """Parse; the head of a request must come to its end in time, and must not be too long."""
@@ -98,7 +102,6 @@ class LaneProtocol(HttpToolsProtocol):
             if self._head_bytes > _HEAD_LONGEST:
                 self._refuse(Problem(431, f"the headers are longer than {_HEAD_LONGEST} bytes"))
             elif not self.transport.is_closing():
-                self._unset_keepalive_if_required()  # armed by an answer just given
                 later = self.loop.call_later(_HEAD_S, self.timeout_keep_alive_handler)
                 self.timeout_keep_alive_task = later
 
@@ -124,23 +127,29 @@ class LaneProtocol(HttpToolsProtocol):
         self.expect_100_continue = False
         self.headers = []
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header, and no more: what they say is looked at when all are there."""
+        self.headers.append((name.lower(), value))
+
     def on_headers_complete(self) -> None:
         """Take the lane if it is a link that is asked for; or else do as uvicorn does."""
         self._in_head = False
+        fields = dict(self.headers)
         before = self.cycle
         if (
             self._lane is not None
             and (before is None or before.response_complete)  # else it has to queue
             and self.parser.get_method() == b"GET"
             and (link := _LINK.fullmatch(self.url)) is not None
-            and not self.expect_100_continue
-            and not self.parser.should_upgrade()
+            and b"expect" not in fields
+            and b"upgrade" not in fields
             and self.parser.get_http_version() == "1.1"
             and self._lane.takes(code := link[1].decode("ascii"))
         ):
-            self.cycle = exchange = Exchange(self, code)  # type: ignore[assignment]
+            self.cycle = exchange = Exchange(self, code, fields)  # type: ignore[assignment]
             self._lane.quick(exchange)
         else:
+            self.expect_100_continue = fields.get(b"expect", b"").lower() == b"100-continue"
             self.scope = self._scope(self.headers)
             super().on_headers_complete()
 
@@ -175,6 +184,36 @@ class LaneProtocol(HttpToolsProtocol):
         if self.cycle is exchange:  # type: ignore[comparison-overlap]
             self.cycle = cycle
         self._start_asgi_task(cycle, self.app)
+
+    def on_response_complete(self) -> None:
+        """Go on as uvicorn does; but one timer looks now and then, where uvicorn makes one each."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since_s = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_if_idle)
+
+    def _look_if_idle(self) -> None:
+        """Close the connection if nothing has been asked for long, or else look again in time."""
+        left_s = float(self.timeout_keep_alive)
+        if self.cycle.response_complete and not self._in_head:
+            left_s -= self.loop.time() - self._idle_since_s
+        if left_s > 0:
+            self._idle_timer = self.loop.call_later(left_s, self._look_if_idle)
+        else:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of the connection, and of its timers."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
 
     def default_lines(self) -> bytes:
         """The headers of every answer as lines: they change once a second, with the date."""

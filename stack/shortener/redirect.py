@@ -43,6 +43,7 @@ _FOUND_LINES = (
     b"cache-control: private, no-store\r\nlocation: %b\r\ncontent-length: 0\r\n"
     b"x-click-id: %b\r\nx-request-id: %b\r\n"
 )
+_MOST_KNOWN = 4096  # visitors remembered, so that each redirect need not work out whose it is
 _Click = tuple[str, bytes, bytes, int]  # code, referer, user agent, observation of the visitor
 
 
@@ -81,6 +82,7 @@ class Redirects:
         self._clicks = clicks
         self._visitors = visitors
         self._peers = peers
+        self._known: dict[tuple[str, bytes, bytes], int] = {}
         self._metrics = metrics
         self._most = settings.most_in_flight
         self._deadline_s = settings.request_deadline_s
@@ -131,10 +133,10 @@ class Redirects:
         exchange.hand_over(_Begun(exchange.started_s, read, served))
 
     def _found(self, exchange: Exchange, entry: Entry, served: Served, now: float) -> None:
-        headers = dict(exchange.headers)
+        fields = exchange.fields
         age_ms = max(now - entry.read_at, 0.0) * 1000
-        click_id = self._clicks.add(*self._click(exchange.code, headers, exchange.peer)).encode()
-        request_id = request_ids.of(headers.get(request_ids.HEADER))
+        click_id = self._clicks.add(*self._click(exchange.code, fields, exchange.peer)).encode()
+        request_id = request_ids.of(fields.get(request_ids.HEADER))
         lines = (entry.version, served.encode(), age_ms, entry.url, click_id, request_id)
         exchange.answer(_FOUND, _FOUND_LINES % lines)
         metrics = self._metrics
@@ -272,12 +274,20 @@ class Redirects:
         )
         return [(b"x-click-id", click_id.encode())] if click_id else []
 
-    def _click(self, code: str, headers: Mapping[bytes, bytes], peer: Peer) -> _Click:
-        user_agent = headers.get(b"user-agent", b"")
-        forwarded = headers.get(b"x-forwarded-for", b"")
-        address = self._peers.address(peer[0], forwarded) if peer else ""
-        visitor = self._visitors.token(address.encode(), user_agent)
-        return code, headers.get(b"referer", b""), user_agent, visitor
+    def _click(self, code: str, fields: Mapping[bytes, bytes], peer: Peer) -> _Click:
+        user_agent = fields.get(b"user-agent", b"")
+        who = (peer[0] if peer else "", fields.get(b"x-forwarded-for", b""), user_agent)
+        visitor = self._known.get(who) or self._visitor(*who)
+        return code, fields.get(b"referer", b""), user_agent, visitor
+
+    def _visitor(self, peer: str, forwarded: bytes, user_agent: bytes) -> int:
+        address = self._peers.address(peer, forwarded).encode()
+        visitor: int = self._visitors.token(address, user_agent)
+        if visitor:  # else it is nobody, for as long as the key is not known
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[peer, forwarded, user_agent] = visitor
+        return visitor
 
 
 def _missing(status: int) -> Problem:
