@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
@@ -214,6 +215,35 @@ def test_a_stop_waits_for_an_answer_in_the_lane_and_closes_behind_it() -> None:
         assert not connection.socket.closed
         connection.lane.answer()
         assert connection.socket.sent.endswith(b"connection: close\r\n\r\n")
+        assert connection.socket.closed
+
+    connected(test)
+
+
+@pytest.mark.parametrize("path", ["/abc", "/api/links"])
+def test_a_request_that_was_on_its_way_at_the_stop_is_still_answered(path: str) -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc"))
+        connection.lane.answer()
+        connection.protocol.shutdown()
+        assert not connection.socket.closed
+        connection.send(request(path))
+        if connection.lane.exchanges:
+            connection.lane.answer()
+        await asyncio.sleep(0.02)
+        assert connection.socket.sent.count(OK) == 2
+        assert b"connection: close\r\n" in connection.socket.sent
+        assert connection.socket.closed
+
+    connected(test)
+
+
+def test_an_idle_connection_is_closed_soon_after_the_stop() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc"))
+        connection.lane.answer()
+        connection.protocol.shutdown()
+        await asyncio.sleep(0.2)
         assert connection.socket.closed
 
     connected(test)

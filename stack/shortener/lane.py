@@ -25,6 +25,7 @@ _LINK = re.compile(rb"/([A-Za-z0-9_-]{1,64})(?:\?.*)?")
 
 _HEAD_LONGEST = 32 * 1024
 _HEAD_S = 10.0  # a head is one packet or a few
+_LAST_S = 0.1  # the longest way from a balancer to us
 
 
 class Lane(Protocol):
@@ -59,7 +60,7 @@ class Exchange:
         self.headers: Headers = protocol.headers
         self.peer: Peer = protocol.client
         self.started_s = time.perf_counter()
-        self.keep_alive = protocol.parser.should_keep_alive()
+        self.keep_alive = protocol.parser.should_keep_alive() and not protocol.is_ending
         self.response_complete = False
         self.disconnected = False
         self.more_body = True
@@ -88,6 +89,7 @@ class LaneProtocol(HttpToolsProtocol):
 
     def __init__(self, lane: Lane | None, **given: Any) -> None:
         super().__init__(**given)
+        self.is_ending = False
         self._lane = lane
         self._in_head = False
         self._head_bytes = 0
@@ -152,6 +154,7 @@ class LaneProtocol(HttpToolsProtocol):
             self.expect_100_continue = fields.get(b"expect", b"").lower() == b"100-continue"
             self.scope = self._scope(self.headers)
             super().on_headers_complete()
+            self.cycle.keep_alive &= not self.is_ending
 
     def _scope(self, headers: Headers) -> Any:
         """The scope as uvicorn begins it; the message that is being parsed stays as it is."""
@@ -206,6 +209,21 @@ class LaneProtocol(HttpToolsProtocol):
         if left_s > 0:
             self._idle_timer = self.loop.call_later(left_s, self._look_if_idle)
         else:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """End the connection behind the answer that is under way, or the one to a last request.
+
+        A balancer may have sent one on an idle connection before it could learn of the end.
+        """
+        self.is_ending = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            super().shutdown()
+        else:
+            self.loop.call_later(_LAST_S, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
