@@ -44,12 +44,12 @@ def test_a_breaker_opens_with_the_last_failure_that_is_allowed_in_a_row() -> Non
     async def main() -> None:
         breaker = Part().breaker
         for _ in range(10):
-            breaker.failed()
-            breaker.failed()
+            breaker.failed("down")
+            breaker.failed("down")
             breaker.succeeded()
         assert breaker.is_closed
         for _ in range(3):
-            breaker.failed()
+            breaker.failed("down")
         assert breaker.state is State.OPEN
         await breaker.close()
 
@@ -59,10 +59,10 @@ def test_a_breaker_opens_with_the_last_failure_that_is_allowed_in_a_row() -> Non
 def test_a_breaker_opens_when_for_a_while_nothing_went_well() -> None:
     async def main() -> None:
         breaker = Part().breaker
-        breaker.failed()
+        breaker.failed("down")
         await asyncio.sleep(PAUSE_S * 1.2)
         assert breaker.is_closed  # a single failure says little, however long ago
-        breaker.failed()
+        breaker.failed("down")
         assert breaker.state is State.OPEN
         await breaker.close()
 
@@ -73,7 +73,7 @@ def test_an_open_breaker_probes_alone_and_closes_when_a_probe_succeeds() -> None
     async def main() -> None:
         part = Part()
         for _ in range(50):
-            part.breaker.failed()
+            part.breaker.failed("down")
         await asyncio.sleep(PAUSE_S * 5)
         assert 2 <= part.probes <= 7  # one at a time, a pause between
         assert not part.breaker.is_closed
@@ -82,7 +82,7 @@ def test_an_open_breaker_probes_alone_and_closes_when_a_probe_succeeds() -> None
         probes = part.probes
         await asyncio.sleep(PAUSE_S * 3)
         assert part.probes == probes
-        part.breaker.failed()
+        part.breaker.failed("down")
         assert part.breaker.is_closed  # it counts from the start again
 
     asyncio.run(main())

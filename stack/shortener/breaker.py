@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from enum import IntEnum
 
 from prometheus_client.core import GaugeMetricFamily
@@ -56,15 +57,16 @@ class Breaker:
         """Note a use that went well."""
         self._failures = 0
 
-    def failed(self) -> None:
+    def failed(self, why: str) -> None:
         """Note a use that failed, which may be one too many."""
         if not self._failures:
             self._since_s = time.monotonic()
         self._failures += 1
         lasting = self._failures > 1 and time.monotonic() - self._since_s >= self._pause_s
         if (self._failures >= self._most or lasting) and self.state is State.CLOSED:
-            self._turn(State.OPEN)
-            self._probing = asyncio.get_running_loop().create_task(self._probe_until_well())
+            self._turn(State.OPEN, why)
+            probing = self._probe_until_well()  # which is no part of this request
+            self._probing = asyncio.get_running_loop().create_task(probing, context=Context())
 
     async def _probe_until_well(self) -> None:
         while self.state is not State.CLOSED:
@@ -76,15 +78,16 @@ class Breaker:
                 self.state = State.OPEN
             else:
                 self._failures = 0
-                self._turn(State.CLOSED)
+                self._turn(State.CLOSED, "a probe succeeded")
 
-    def _turn(self, state: State) -> None:
+    def _turn(self, state: State, why: str) -> None:
         self.state = state
         log(
             "breaker",
             level="warning" if state is State.OPEN else "info",
             of=self.of,
             state=state.name.lower(),
+            why=why,
         )
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from contextvars import Context
 from enum import Enum
 from typing import Any
 
@@ -102,7 +103,7 @@ class Cache:
         try:
             yield
         except (RedisError, OSError, TimeoutError) as error:
-            self.breaker.failed()
+            self.breaker.failed(repr(error))
             raise CacheUnavailable(str(error)) from error
         else:
             self.breaker.succeeded()
@@ -159,7 +160,7 @@ class Cache:
             del self._owed[next(iter(self._owed))]
         self._owed[code] = version
         if self._paying is None:
-            self._paying = asyncio.get_running_loop().create_task(self._pay())
+            self._paying = asyncio.get_running_loop().create_task(self._pay(), context=Context())
 
     async def _pay(self) -> None:
         while self._owed:

@@ -151,7 +151,7 @@ class Database:
                         await self._pool.release(connection)
         except _OUTAGES as error:
             if self.connections["used"] < self._size:  # else it is we who ask too much
-                self.breaker.failed()
+                self.breaker.failed(repr(error))
             broken = isinstance(error, _BROKEN) and not isinstance(error, TimeoutError)
             kind = ConnectionBroken if broken else DatabaseUnavailable
             raise kind(f"{self.name}: {error!r}") from error

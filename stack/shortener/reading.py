@@ -13,6 +13,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -108,7 +109,7 @@ class _Connection(asyncio.Protocol):
         if not self.waiting:
             self.drop("the cache said something that nobody had asked for")
         elif isinstance(answer, Exception):
-            self._breaker.failed()
+            self._breaker.failed(str(answer))
             self.waiting.popleft().told(CacheUnavailable(str(answer)))
         else:
             self._breaker.succeeded()
@@ -140,7 +141,7 @@ class _Connection(asyncio.Protocol):
         self.gone = True
         waiting, self.waiting = self.waiting, deque()
         for each in waiting:
-            self._breaker.failed()
+            self._breaker.failed(self._why)
             each.told(CacheUnavailable(self._why))
 
 
@@ -168,11 +169,13 @@ class Reader:
         else:
             self._queued.append((("MGET", *keys), told))
             if self._connecting is None:
-                self._connecting = asyncio.get_running_loop().create_task(self._connect_for_them())
+                connecting = self._connect_for_them()
+                loop = asyncio.get_running_loop()
+                self._connecting = loop.create_task(connecting, context=Context())
 
     async def _connect_for_them(self) -> None:
         """Connect, and then ask for all who came meanwhile; or tell them that it is not so."""
-        trouble: CacheUnavailable | None = None
+        trouble = CacheUnavailable("the connection to the cache was lost")
         try:
             await self.connect()
         except CacheUnavailable as error:
@@ -183,8 +186,8 @@ class Reader:
             connection = self._connection
             for command, told in queued:
                 if connection is None or connection.gone:
-                    self.breaker.failed()
-                    told(trouble or CacheUnavailable("the connection to the cache was lost"))
+                    self.breaker.failed(str(trouble))
+                    told(trouble)
                 else:
                     connection.ask(command, told)
 
