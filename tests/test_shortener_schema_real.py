@@ -1,0 +1,140 @@
+"""Whatever a client makes of the API's description: the answers are those that it describes."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi import checks
+
+from chaos.model import Stack
+from tests.shortener_webs import PATIENT, Web, webs
+from tests.thorough import LONG_S, SCALE, counted, times
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(LONG_S)]
+
+OPERATIONS = 9
+CASES = times(quick=10, thorough=10_000 // (2 * OPERATIONS) + 1)
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
+CHECKS = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+    checks.missing_required_header,
+    checks.ignored_auth,
+    checks.unsupported_method,
+    checks.allow_header_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def web(stack: Stack, logs: Path) -> Iterator[Web]:
+    with webs(stack, logs, 1, {**PATIENT, "REQUIRE_API_KEY": "true"}) as (web,):
+        yield web
+
+
+@pytest.fixture(scope="module")
+def session(stack: Stack) -> Iterator[requests.Session]:
+    """A client with an API key."""
+    key = f"lnk_{secrets.token_urlsafe(32)}"
+    digest = hashlib.sha256(key.encode()).digest()
+    with psycopg.connect(stack.endpoints.primary) as database:
+        statement = "INSERT INTO api_keys (id, name, hash) VALUES (%s, 'schema', %s)"
+        database.execute(statement, (secrets.token_hex(6), digest))
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {key}"
+        yield session
+
+
+@pytest.fixture(scope="module")
+def described(web: Web, session: requests.Session) -> Any:
+    return session.get(f"{web.url}/openapi.json", timeout=10).json()
+
+
+def new_code(web: Web, session: requests.Session) -> str:
+    wanted = {"url": "https://example.org/"}
+    code: str = session.post(f"{web.url}/api/links", json=wanted, timeout=10).json()["code"]
+    return code
+
+
+@pytest.mark.parametrize("mode", GenerationMode)
+def test_every_answer_is_as_described_and_none_is_the_servers_fault(
+    web: Web, session: requests.Session, described: Any, mode: GenerationMode
+) -> None:
+    schema = schemathesis.openapi.from_dict(described)
+    found = list(schema.get_all_operations())
+    operations = [each.ok() for each in found if isinstance(each, Ok)]
+    assert len(operations) == OPERATIONS
+    for operation in operations:
+        counted("schemathesis cases", tried(web, session, operation, mode))
+
+
+def tried(web: Web, session: requests.Session, operation: Any, mode: GenerationMode) -> int:
+    """Try cases of one operation; half of the good ones are about a link that is there."""
+    sent: set[int] = set()
+
+    @settings(
+        max_examples=CASES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, Phase.shrink] if SCALE else [Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def one(case: Any) -> None:
+        if mode.is_positive and "code" in (case.path_parameters or {}) and len(sent) % 2:
+            case.path_parameters["code"] = new_code(web, session)
+        sent.add(len(sent))
+        case.call_and_validate(
+            base_url=web.url,
+            session=session,
+            headers={"Authorization": session.headers["Authorization"]},
+            checks=CHECKS,
+            allow_redirects=False,
+        )
+
+    one()
+    return len(sent)
+
+
+def test_a_method_that_is_not_described_gets_a_405_that_names_those_that_are(
+    web: Web, session: requests.Session, described: Any
+) -> None:
+    for path, item in described["paths"].items():
+        told = {method.upper() for method in item if method != "parameters"}
+        allowed = told | {"HEAD"} if "GET" in told else told
+        for method in {*METHODS} - allowed:
+            url = f"{web.url}{path.format(code='code')}"
+            answer = session.request(method, url, allow_redirects=False, timeout=10)
+            assert answer.status_code == 405, (method, path)
+            assert set(answer.headers["Allow"].split(", ")) == allowed
+            assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_every_described_operation_answers_head_where_it_answers_get(
+    web: Web, session: requests.Session, described: Any
+) -> None:
+    code = new_code(web, session)
+    for path in (path for path, item in described["paths"].items() if "get" in item):
+        url = f"{web.url}{path.format(code=code)}"
+        got = session.get(url, allow_redirects=False, timeout=10)
+        head = session.head(url, allow_redirects=False, timeout=10)
+        assert (head.status_code, head.content) == (got.status_code, b""), path
+        assert (
+            head.headers["Content-Type" if got.content else "Location"]
+            == (got.headers["Content-Type" if got.content else "Location"])
+        )
