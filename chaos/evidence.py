@@ -27,7 +27,7 @@ from chaos.model import (
 )
 
 OUTCOMES = np.array(["", "ok", "fail", "unknown"])
-SERVED_FROM = np.array(["", "hit", "stale", "early", "wait", "miss"])
+SERVED_FROM = np.array(["", "hit", "stale", "early", "wait", "miss", "near"])
 Event = dict[str, Any]
 
 
@@ -132,8 +132,9 @@ REQUEST_COLUMNS = """
     SELECT segment, intended_s, sent_s, done_s, rank::BIGINT AS rank, status::BIGINT AS status,
         version::BIGINT AS version, age_ms,
         list_position(['ok', 'fail', 'unknown'], outcome)::BIGINT AS outcome,
-        coalesce(list_position(['hit', 'stale', 'early', 'wait', 'miss'], served_from), 0)::BIGINT
-            AS served_from
+        coalesce(list_position(
+            ['hit', 'stale', 'early', 'wait', 'miss', 'near'], served_from
+        ), 0)::BIGINT AS served_from
     FROM {} ORDER BY segment, intended_s
 """
 

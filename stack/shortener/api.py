@@ -220,7 +220,7 @@ class Api:
             await asyncio.gather(*(self._changed(code, 1) for code in codes))
 
     async def _changed(self, code: str, version: int) -> None:
-        """Tell the cache; if it cannot be told, it errs until its entry's time to live is over."""
+        """Tell the cache; if it cannot be told now, it is told as soon as it can be."""
         try:
             await self._cache.forget(code, version)
         except CacheUnavailable as error:
