@@ -59,9 +59,9 @@ def test_all_processes_of_a_deployment_agree_and_those_of_another_do_not() -> No
 
 def test_before_the_key_is_known_everybody_is_nobody() -> None:
     unknowing = Visitors()
-    assert unknowing.token(b"192.0.2.1", b"browser") == 0
+    assert (unknowing.token(b"192.0.2.1", b"browser"), unknowing.ready) == (0, False)
     unknowing.use(KEY)
-    assert unknowing.token(b"192.0.2.1", b"browser") > 0
+    assert (unknowing.token(b"192.0.2.1", b"browser") > 0, unknowing.ready) == (True, True)
 
 
 @given(st.binary(max_size=64), st.binary(max_size=200))

@@ -24,7 +24,7 @@ _REGISTERS = 1 << _REGISTER_BITS
 _HASH_BITS = 64 - _REGISTER_BITS  # of a hash, those that make the rank
 MOST = (_REGISTERS - 1) << _RANK_BITS | _HASH_BITS + 1
 _REMEMBERED = 8192  # visitors, so that most of a crowd are hashed once; about 3 MB
-_RETRY_S = 0.05
+_RETRY_S = 0.02
 _KEY = "SELECT value FROM deployment WHERE name = 'visitor_key'"
 
 
@@ -34,6 +34,11 @@ class Visitors:
     def __init__(self) -> None:
         self._key = b""
         self.token = lru_cache(_REMEMBERED)(self._token)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the key is known."""
+        return bool(self._key)
 
     def use(self, key: bytes) -> None:
         """Know the deployment's key from now on."""

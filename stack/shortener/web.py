@@ -191,7 +191,7 @@ class Web:
             await self._tracing.close(self._settings.shutdown_s)
 
     def _ready(self) -> bool:
-        return self._replica.ready and self._primary.ready
+        return self._replica.ready and self._primary.ready and self._visitors.ready
 
     def _families(self) -> Iterable[Metric]:
         yield from self._metrics.families()
