@@ -1,10 +1,12 @@
-"""Breaker, budget, near cache and admission, each by itself."""
+"""Breaker, budget, retries, near cache and admission, each by itself."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,9 +15,11 @@ from stack.shortener import asgi
 from stack.shortener.admission import bounded
 from stack.shortener.breaker import Breaker, State
 from stack.shortener.budget import Budget
+from stack.shortener.db import ConnectionBroken, DatabaseUnavailable
 from stack.shortener.entry import ABSENT, DISABLED, LIMITED, LIVE, Entry
 from stack.shortener.metrics import Metrics
 from stack.shortener.near import Near
+from stack.shortener.origin import Origin
 
 PAUSE_S = 0.02
 ENTRY = Entry(7, LIVE, math.inf, 1000.0, 0.1, 1060.0, b"https://example.org/")
@@ -178,3 +182,69 @@ def test_a_request_ends_at_its_deadline() -> None:
     status, headers, problem = asyncio.run(_ask(app))
     assert (status, headers[b"retry-after"]) == (503, b"1")
     assert problem["detail"] == "this took too long"
+
+
+class Asked:
+    """A database of one link, whose connections break for so many look-ups."""
+
+    def __init__(self, name: str, breaks: int = 0, *, slow: bool = False) -> None:
+        self.name = name
+        self.breaks = breaks
+        self.error = DatabaseUnavailable if slow else ConnectionBroken
+        self.left_alone = False
+        self.look_ups = 0
+
+    def check(self) -> None:
+        if self.left_alone:
+            raise DatabaseUnavailable("left alone")
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        yield self
+
+    async def fetchrow(self, _query: str, _code: str) -> tuple[Any, ...]:
+        self.look_ups += 1
+        if self.breaks:
+            self.breaks -= 1
+            raise self.error("broken")
+        return ("https://example.org/", 7, None, False, False, None)
+
+
+def asked(replica: Asked, primary: Asked, budget: Budget) -> tuple[int | None, Metrics]:
+    """The version that a question finds, if it does, and what was counted."""
+    metrics = Metrics()
+    first: Any = replica
+    second: Any = primary
+    question = Origin(first, second, metrics, budget).question("code", 0.0)
+    try:
+        return asyncio.run(question.ask()).version, metrics
+    except DatabaseUnavailable:
+        return None, metrics
+
+
+def test_the_primary_is_asked_once_more_when_only_the_connection_broke() -> None:
+    replica, primary = Asked("replica", breaks=1), Asked("primary", breaks=1)
+    version, metrics = asked(replica, primary, Budget(0.1))
+    assert version == 7
+    assert (replica.look_ups, primary.look_ups) == (1, 2)
+    assert metrics.retries == {"made": 1, "refused": 0}
+
+
+def test_a_look_up_is_not_retried_twice_nor_after_a_timeout_nor_without_a_budget() -> None:
+    for primary, budget, look_ups in (
+        (Asked("primary", breaks=9), Budget(0.1), 2),
+        (Asked("primary", breaks=9, slow=True), Budget(0.1), 1),
+        (Asked("primary", breaks=9), Budget(0), 1),
+    ):
+        version, _ = asked(Asked("replica", breaks=1), primary, budget)
+        assert (version, primary.look_ups) == (None, look_ups)
+
+
+def test_a_database_that_is_left_alone_is_not_asked() -> None:
+    replica, primary = Asked("replica"), Asked("primary")
+    replica.left_alone = True
+    assert asked(replica, primary, Budget(0.1))[0] == 7
+    assert (replica.look_ups, primary.look_ups) == (0, 1)
+    primary.left_alone = True
+    assert asked(replica, primary, Budget(0.1))[0] is None
+    assert primary.look_ups == 1
