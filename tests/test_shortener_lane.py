@@ -86,6 +86,11 @@ class Connection:
         for data in requests:
             self.protocol.data_received(data)
 
+    async def answer(self) -> None:
+        """Answer the first that waits in the lane; answers are sent at the end of a turn."""
+        self.lane.answer()
+        await asyncio.sleep(0.001)
+
     async def bodies(self) -> list[str]:
         """The bodies of all answers so far, once the app has had its turns."""
         await asyncio.sleep(0.02)
@@ -105,13 +110,24 @@ def connected(test: Callable[[Connection], Coroutine[None, None, None]]) -> None
 def test_a_link_is_answered_in_the_lane_and_the_connection_stays() -> None:
     async def test(connection: Connection) -> None:
         connection.send(request("/abc"))
-        connection.lane.answer()
+        await connection.answer()
         sent = b"date: today\r\ncontent-length: 0\r\nx-code: abc\r\n\r\n"
         assert connection.socket.sent == OK + sent
         connection.send(request("/abd?utm_source=x"))
-        connection.lane.answer()
+        await connection.answer()
         assert connection.socket.sent.endswith(b"x-code: abd\r\n\r\n")
         assert not connection.socket.closed
+
+    connected(test)
+
+
+def test_answers_of_one_turn_are_sent_together_at_its_end() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc"))
+        connection.lane.answer()
+        assert connection.socket.sent == b""
+        await asyncio.sleep(0.001)
+        assert connection.socket.sent.count(OK) == 1
 
     connected(test)
 
@@ -119,7 +135,7 @@ def test_a_link_is_answered_in_the_lane_and_the_connection_stays() -> None:
 def test_who_wants_the_connection_closed_gets_it_closed() -> None:
     async def test(connection: Connection) -> None:
         connection.send(request("/abc", "Connection: close"))
-        connection.lane.answer()
+        await connection.answer()
         assert connection.socket.sent.endswith(b"connection: close\r\n\r\n")
         assert connection.socket.closed
 
@@ -190,9 +206,9 @@ def test_pipelined_requests_are_answered_in_order_whichever_way_they_take() -> N
 def test_a_body_that_a_get_brings_along_is_no_part_of_the_next_request() -> None:
     async def test(connection: Connection) -> None:
         connection.send(request("/abc", "Content-Length: 4") + b"GET ")
-        connection.lane.answer()
+        await connection.answer()
         connection.send(request("/abd"))
-        connection.lane.answer()
+        await connection.answer()
         assert connection.socket.sent.count(OK) == 2
 
     connected(test)
@@ -202,7 +218,7 @@ def test_an_answer_to_who_has_gone_goes_nowhere() -> None:
     async def test(connection: Connection) -> None:
         connection.send(request("/abc"))
         connection.protocol.connection_lost(None)
-        connection.lane.answer()
+        await connection.answer()
         assert connection.socket.sent == b""
 
     connected(test)
@@ -213,7 +229,7 @@ def test_a_stop_waits_for_an_answer_in_the_lane_and_closes_behind_it() -> None:
         connection.send(request("/abc"))
         connection.protocol.shutdown()
         assert not connection.socket.closed
-        connection.lane.answer()
+        await connection.answer()
         assert connection.socket.sent.endswith(b"connection: close\r\n\r\n")
         assert connection.socket.closed
 
@@ -224,12 +240,12 @@ def test_a_stop_waits_for_an_answer_in_the_lane_and_closes_behind_it() -> None:
 def test_a_request_that_was_on_its_way_at_the_stop_is_still_answered(path: str) -> None:
     async def test(connection: Connection) -> None:
         connection.send(request("/abc"))
-        connection.lane.answer()
+        await connection.answer()
         connection.protocol.shutdown()
         assert not connection.socket.closed
         connection.send(request(path))
         if connection.lane.exchanges:
-            connection.lane.answer()
+            await connection.answer()
         await asyncio.sleep(0.02)
         assert connection.socket.sent.count(OK) == 2
         assert b"connection: close\r\n" in connection.socket.sent
@@ -241,7 +257,7 @@ def test_a_request_that_was_on_its_way_at_the_stop_is_still_answered(path: str) 
 def test_an_idle_connection_is_closed_soon_after_the_stop() -> None:
     async def test(connection: Connection) -> None:
         connection.send(request("/abc"))
-        connection.lane.answer()
+        await connection.answer()
         connection.protocol.shutdown()
         await asyncio.sleep(0.2)
         assert connection.socket.closed
@@ -263,6 +279,8 @@ def test_half_a_request_behind_a_whole_one_leaves_one_timer_and_is_waited_for() 
         armed: list[float] = []
 
         class Loop:
+            call_soon = asyncio.get_running_loop().call_soon
+
             def time(self) -> float:
                 return 0.0
 
@@ -274,6 +292,7 @@ def test_half_a_request_behind_a_whole_one_leaves_one_timer_and_is_waited_for() 
         connection.protocol.loop = Loop()  # type: ignore[assignment]
         connection.send(request("/a") + request("/b")[:10])
         connection.send(request("/b")[10:])
+        await asyncio.sleep(0.001)
         assert connection.socket.sent.count(OK) == 2
         assert armed == [5, 10]  # for an idle connection, and for half a head
         assert ended == [2]
@@ -287,7 +306,7 @@ def test_a_connection_is_closed_when_nothing_was_asked_for_long_and_not_before()
         for _ in range(4):
             connection.send(request("/abc"))
             await asyncio.sleep(0.07)
-            connection.lane.answer()
+            await connection.answer()
             assert not connection.socket.closed
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)

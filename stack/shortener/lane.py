@@ -69,22 +69,49 @@ class Exchange:
     def answer(self, status: bytes, headers: bytes) -> None:
         """Send a whole answer without a body: its status line and its lines of headers."""
         protocol = self.protocol
+        ending = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        answer = status + protocol.default_lines() + headers + ending
         if not self.disconnected:
-            ending = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-            protocol.transport.write(status + protocol.default_lines() + headers + ending)
+            protocol.answers.add(protocol, answer, self.keep_alive)
         self.response_complete = True
-        if not self.keep_alive:
-            protocol.transport.close()
-        protocol.on_response_complete()
+        if self.keep_alive:
+            protocol.on_response_complete()
 
     def hand_over(self, begun: object) -> None:
         """Have the ASGI app answer, which finds `begun` in the scope."""
         self.protocol.hand_over(self, begun)
 
 
+class _Answers:
+    """The answers of one turn of the event loop, sent together at its end.
+
+    Each sent by itself would wake its reader at once, whose next request would then come by itself,
+    too: at full load that costs as much as the answer.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[LaneProtocol, bytes, bool]] = []
+
+    def add(self, protocol: LaneProtocol, answer: bytes, keep_alive: bool) -> None:
+        """Send this before anything that is begun from now on."""
+        if not self._waiting:
+            protocol.loop.call_soon(self._send)
+        self._waiting.append((protocol, answer, keep_alive))
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for protocol, answer, keep_alive in waiting:
+            transport = protocol.transport
+            if not transport.is_closing():
+                transport.write(answer)
+                if not keep_alive:
+                    transport.close()
+
+
 class LaneProtocol(HttpToolsProtocol):
     """Uvicorn's protocol with the lane beside it."""
 
+    answers = _Answers()
     _rendered: tuple[object, bytes] = (None, b"")
 
     def __init__(self, lane: Lane | None, **given: Any) -> None:
