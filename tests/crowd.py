@@ -111,9 +111,20 @@ def get(path: str) -> bytes:
 
 def post(path: str, members: Mapping[str, Any], **headers: str) -> bytes:
     """A POST of JSON as bytes."""
+    return _with_body("POST", path, members, headers)
+
+
+def patch(path: str, members: Mapping[str, Any], **headers: str) -> bytes:
+    """A PATCH of JSON as bytes."""
+    return _with_body("PATCH", path, members, headers)
+
+
+def _with_body(
+    method: str, path: str, members: Mapping[str, Any], headers: Mapping[str, str]
+) -> bytes:
     body = json.dumps(members).encode()
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
     return (
-        f"POST {path} HTTP/1.1\r\nHost: sho.rt\r\nContent-Type: application/json\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: sho.rt\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n{lines}\r\n"
     ).encode() + body

@@ -66,6 +66,7 @@ def process(
             "SHORTENER_CACHE_URL": f"redis://{address}/0",
             "SHORTENER_QUEUE_URL": f"redis://{address}/0",
             "SHORTENER_LISTEN": f"{host}:{port}",
+            "SHORTENER_READY_WAIT_S": "0.1",  # nobody will answer
         }
         inherited = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
         with subprocess.Popen(

@@ -50,6 +50,11 @@ class Web:
 
     def start(self) -> None:
         """Start it, and return when it is ready."""
+        self.begin()
+        eventually(self.is_ready, within_s=30)
+
+    def begin(self) -> None:
+        """Start it, and wait for nothing."""
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "stack.shortener", "web"],
@@ -58,7 +63,6 @@ class Web:
                 stdout=log,
                 stderr=log,
             )
-        eventually(self.is_ready, within_s=30)
 
     def is_ready(self) -> bool:
         """Whether it has all its connections."""
@@ -87,25 +91,39 @@ def webs(
     stack: Stack, logs: Path, count: int = 2, settings: Mapping[str, str] = {}
 ) -> Iterator[list[Web]]:
     """So many web processes, ready."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("SHORTENER_")}
     names = [f"own-web-{number}" for number in range(count)]
     with reserved(names) as ports, ExitStack() as ended:
-        started = []
-        for name in names:
-            ours = {
-                "NAME": name,
-                "LISTEN": f"{HOST}:{ports[name]}",
-                "PRIMARY_URL": as_owner(stack.endpoints.primary),
-                "REPLICA_URL": as_owner(stack.endpoints.replica),
-                "CACHE_URL": stack.endpoints.redis,
-                "QUEUE_URL": stack.endpoints.redis,
-            }
-            given = {f"SHORTENER_{key}": value for key, value in {**ours, **settings}.items()}
-            web = Web(f"http://{HOST}:{ports[name]}", logs / f"{name}.log", {**inherited, **given})
+        started = [_web(stack, logs, name, ports[name], settings) for name in names]
+        for web in started:
             ended.callback(web.kill)
             web.start()
-            started.append(web)
         yield started
+
+
+@contextmanager
+def begun(stack: Stack, logs: Path, settings: Mapping[str, str]) -> Iterator[Web]:
+    """A web process that was started just now."""
+    with reserved(["own-web"]) as ports:
+        web = _web(stack, logs, "own-web", ports["own-web"], settings)
+        web.begin()
+        try:
+            yield web
+        finally:
+            web.kill()
+
+
+def _web(stack: Stack, logs: Path, name: str, port: int, settings: Mapping[str, str]) -> Web:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("SHORTENER_")}
+    ours = {
+        "NAME": name,
+        "LISTEN": f"{HOST}:{port}",
+        "PRIMARY_URL": as_owner(stack.endpoints.primary),
+        "REPLICA_URL": as_owner(stack.endpoints.replica),
+        "CACHE_URL": stack.endpoints.redis,
+        "QUEUE_URL": stack.endpoints.redis,
+    }
+    given = {f"SHORTENER_{key}": value for key, value in {**ours, **settings}.items()}
+    return Web(f"http://{HOST}:{port}", logs / f"{name}.log", {**inherited, **given})
 
 
 def as_owner(dsn: str) -> str:

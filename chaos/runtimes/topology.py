@@ -35,9 +35,9 @@ ROOT = Path(__file__).parents[2]
 # Settings that the worker does not know, or that mean nothing to it.
 WEB_ONLY = (
     "API_", "BREAKER_", "BULK_", "CACHE_", "CLICK_ATTEMPTS", "CLICK_BATCH", "CLICK_BUFFER",
-    "CLICK_FLUSH_", "CLICK_MODE", "CLICK_STREAM_", "CLICK_WAIT_", "CODE_", "ERROR_", "FILL_",
-    "MOST_", "NEAR_", "NEGATIVE_", "POOL_", "PRIMARY_POOL_", "PUBLIC_", "REFUSE_", "REPLICA_",
-    "REQUEST_", "REQUIRE_", "RETRY_", "TRUSTED_", "VERSION_", "XFETCH_",
+    "CLICK_FLUSH_", "CLICK_MODE", "CLICK_STREAM_", "CLICK_WAIT_", "CODE_", "DRAIN_", "ERROR_",
+    "FILL_", "MOST_", "NEAR_", "NEGATIVE_", "POOL_", "PRIMARY_POOL_", "PUBLIC_", "READY_",
+    "REFUSE_", "REPLICA_", "REQUEST_", "REQUIRE_", "RETRY_", "TRUSTED_", "VERSION_", "XFETCH_",
 )  # fmt: skip
 
 Ports = Mapping[str, int]
@@ -115,6 +115,7 @@ def environment(name: str, ports: Ports, settings: Settings) -> dict[str, str]:
         "CACHE_URL": links["cache"],
         "QUEUE_URL": links["queue"],
         "API_RATE_PER_S": "0",  # all the traffic of a lab comes from one address
+        "DRAIN_S": "0.1",  # who watches a lab waits for its restarts
     }
     return clean_environment() | {
         PREFIX + key: value for key, value in {**ours, **settings}.items()

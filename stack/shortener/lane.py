@@ -25,7 +25,6 @@ _LINK = re.compile(rb"/([A-Za-z0-9_-]{1,64})(?:\?.*)?")
 
 _HEAD_LONGEST = 32 * 1024
 _HEAD_S = 10.0  # a head is one packet or a few
-_LAST_S = 0.1  # the longest way from a balancer to us
 
 
 class Lane(Protocol):
@@ -95,10 +94,11 @@ class _Answers:
     def add(self, protocol: LaneProtocol, answer: bytes, keep_alive: bool) -> None:
         """Send this before anything that is begun from now on."""
         if not self._waiting:
-            protocol.loop.call_soon(self._send)
+            protocol.loop.call_soon(self.send)
         self._waiting.append((protocol, answer, keep_alive))
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send what waits; whoever closes a connection does this first."""
         waiting, self._waiting = self._waiting, []
         for protocol, answer, keep_alive in waiting:
             transport = protocol.transport
@@ -114,8 +114,9 @@ class LaneProtocol(HttpToolsProtocol):
     answers = _Answers()
     _rendered: tuple[object, bytes] = (None, b"")
 
-    def __init__(self, lane: Lane | None, **given: Any) -> None:
+    def __init__(self, lane: Lane | None, drain_s: float, **given: Any) -> None:
         super().__init__(**given)
+        self._drain_s = drain_s
         self.is_ending = False
         self._lane = lane
         self._in_head = False
@@ -139,6 +140,7 @@ class LaneProtocol(HttpToolsProtocol):
         self._refuse(Problem(400, "this is not a request in HTTP/1.1"))
 
     def _refuse(self, problem: Problem) -> None:
+        self.answers.send()
         body = document(problem)
         lines = [b"%b: %b\r\n" % header for header in headers(problem, len(body))]
         self.transport.write(
@@ -236,20 +238,23 @@ class LaneProtocol(HttpToolsProtocol):
         if left_s > 0:
             self._idle_timer = self.loop.call_later(left_s, self._look_if_idle)
         else:
+            self.answers.send()
             self.transport.close()
 
     def shutdown(self) -> None:
         """End the connection behind the answer that is under way, or the one to a last request.
 
-        A balancer may have sent one on an idle connection before it could learn of the end.
+        An idle connection stays open for a while, since a balancer may be about to use it; it
+        learns from the answer that this is the last one, or closes the connection by itself.
         """
         self.is_ending = True
         if self.cycle is not None and not self.cycle.response_complete:
             super().shutdown()
         else:
-            self.loop.call_later(_LAST_S, self._close_if_idle)
+            self.loop.call_later(self._drain_s, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
+        self.answers.send()
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
 
@@ -270,11 +275,11 @@ class LaneProtocol(HttpToolsProtocol):
         return lines
 
 
-def protocol(lane: Lane | None) -> type[asyncio.Protocol]:
-    """Uvicorn's protocol class, with this lane."""
+def protocol(lane: Lane | None, drain_s: float = 0.0) -> type[asyncio.Protocol]:
+    """Uvicorn's protocol class, with this lane; at its end idle connections stay for `drain_s`."""
 
     class Protocol(LaneProtocol):
         def __init__(self, **given: Any) -> None:
-            super().__init__(lane, **given)
+            super().__init__(lane, drain_s, **given)
 
     return Protocol

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -15,7 +17,26 @@ from stack.shortener.lane import Lane, protocol
 _KEEP_ALIVE_S = 75  # above the balancer's: this end must not close an idle connection first
 
 
+_LOOK_S = 0.02
+
+
 class _Server(uvicorn.Server):
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], bool], ready_wait_s: float
+    ) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._ready_wait_s = ready_wait_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen once there is something to be had here: a balancer only sees that we listen."""
+        loop = asyncio.get_running_loop()
+        latest_s = loop.time() + self._ready_wait_s
+        while not (self._ready() or self.should_exit or loop.time() > latest_s):
+            await asyncio.sleep(_LOOK_S)
+        if not self.should_exit:
+            await super().startup(sockets)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Uvicorn's own would raise the signal again at the end, and so end as if killed."""
@@ -26,16 +47,27 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    app: asgi.App, address: tuple[str, int], shutdown_s: float, lane: Lane | None = None
+    app: asgi.App,
+    address: tuple[str, int],
+    shutdown_s: float,
+    *,
+    lane: Lane | None = None,
+    drain_s: float = 0.0,
+    ready: Callable[[], bool] = lambda: True,
+    ready_wait_s: float = 0.0,
 ) -> None:
-    """Serve until told to stop, then let requests end within `shutdown_s`."""
+    """Serve as soon as we are ready, until told to stop.
+
+    Then nobody is let in any more; connections may stay for one more answer within `drain_s`, and
+    the requests that are under way by then end within `shutdown_s`.
+    """
     host, port = address
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
         loop="none",
-        http=protocol(lane),
+        http=protocol(lane, drain_s),
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -44,7 +76,7 @@ async def serve(
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, round(shutdown_s)),
+        timeout_graceful_shutdown=max(1, math.ceil(drain_s + shutdown_s)),
         backlog=2048,
     )
-    await _Server(config).serve()
+    await _Server(config, ready, ready_wait_s).serve()

@@ -289,6 +289,19 @@ class WebSettings(_Settings):
         le=100,
         description="buffered: times a batch of clicks is tried; in all about ten seconds",
     )
+    ready_wait_s: Seconds = Field(
+        5.0,
+        description="longest wait at start for both databases, before which nobody is let in; "
+        "longer than any of them takes, but cached links are served even if one is down",
+    )
+    drain_s: float = Field(
+        4.0,
+        ge=0,
+        le=3600,
+        description="longest time for which open connections are kept at shutdown, each until its "
+        "next answer; above a balancer's keep-alive for idle ones, which it can close itself "
+        "without losing a request, and we cannot",
+    )
     shutdown_s: Seconds = Field(
         2.0,
         description="longest wait at shutdown for requests to end and for clicks to be sent; "

@@ -32,7 +32,7 @@ _CONCERNS = {
     _SLOW: (
         "request_deadline_s cache_timeout_s replica_timeout_s primary_timeout_s queue_timeout_s "
         "pool_size primary_pool_size pool_wait_s breaker_failures breaker_pause_s retry_share "
-        "most_in_flight error_stale_s shutdown_s"
+        "most_in_flight error_stale_s ready_wait_s drain_s shutdown_s"
     ),
     "Links and the API": (
         "code_length bulk_longest api_body_longest bulk_body_longest api_body_s require_api_key "

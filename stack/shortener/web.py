@@ -55,7 +55,15 @@ _CACHE_CONNECTIONS, _QUEUE_CONNECTIONS = 32, 2
 async def run(settings: WebSettings) -> None:
     """Serve until told to stop, then send the clicks that are left."""
     async with opened(settings) as web:
-        await serve(web, settings.address, settings.shutdown_s, web.lane)
+        await serve(
+            web,
+            settings.address,
+            settings.shutdown_s,
+            lane=web.lane,
+            drain_s=settings.drain_s,
+            ready=web.is_ready,
+            ready_wait_s=settings.ready_wait_s,
+        )
 
 
 @asynccontextmanager
@@ -145,7 +153,7 @@ class Web:
         bound = bounded(api, metrics, settings.most_in_flight, settings.request_deadline_s)
         self._api = self._traced(identified(counted(asgi.guarded(bound), metrics)))
         self._short_links = self._traced(self._redirects)
-        self._probes = identified(asgi.guarded(Probes(self._ready, self._families)))
+        self._probes = identified(asgi.guarded(Probes(self.is_ready, self._families)))
 
     def _traced(self, app: asgi.App) -> asgi.App:
         return self._tracing.requests(app) if self._tracing else app
@@ -190,7 +198,8 @@ class Web:
         if self._tracing:
             await self._tracing.close(self._settings.shutdown_s)
 
-    def _ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether all connections to the databases are open."""
         return self._replica.ready and self._primary.ready and self._visitors.ready
 
     def _families(self) -> Iterable[Metric]:
