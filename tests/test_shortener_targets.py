@@ -100,6 +100,7 @@ def test_what_is_wrong_with_a_target_is_said(url: str, why: str) -> None:
         "[2001:0:7f00:1::]",
         "[fc00::1]",
         "[fe80::1]",
+        "[fec0::1]",
         "[ff02::1]",
         "localhost",
         "LOCALHOST.",
@@ -132,6 +133,8 @@ def test_public_places_are_never_refused(host: str) -> None:
         ("http://other.example:8000/abc", "http://other.example:8000"),
         ("https://other.example/abc", "http://other.example"),
         ("http://[::1]:8000/abc", "http://[::1]:8000"),
+        ("http://[0:0::0:1]:8000/abc", "http://[::1]:8000"),
+        ("http://[::ffff:7f00:1]/abc", "http://127.0.0.1"),
     ],
 )
 def test_a_link_to_ourselves_would_lead_in_a_circle(url: str, base: str) -> None:

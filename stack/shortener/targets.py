@@ -106,7 +106,18 @@ def _fault(url: str) -> str:
 def _place(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
-    return host, parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    return _one_notation(host), parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+
+
+def _one_notation(host: str) -> str:
+    """IPv6 has many for one address; and every IPv4 address is one of IPv6, too."""
+    if ":" not in host:
+        return host
+    try:
+        address = IPv6Address(host)
+    except ValueError:  # only a Host header can be so wrong, and it leads nowhere
+        return host
+    return str(address.ipv4_mapped or address)
 
 
 _own_place = lru_cache(maxsize=64)(_place)
@@ -123,6 +134,8 @@ def _is_private(host: str) -> bool:
     if ":" not in host and host.rpartition(".")[2][0].isalpha():
         return "." not in host or host.endswith(_INWARD)
     address = ip_address(host)
-    if isinstance(address, IPv6Address) and (inner := address.ipv4_mapped or address.sixtofour):
-        address = inner
+    if isinstance(address, IPv6Address):
+        if address.is_site_local:
+            return True
+        address = address.sixtofour or address
     return not address.is_global or address.is_multicast or address.is_reserved
