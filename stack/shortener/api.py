@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.routing import Route, Router
@@ -37,7 +37,10 @@ HEADERS: asgi.Headers = (
     (b"x-content-type-options", b"nosniff"),
 )
 _NO_STORE: asgi.Headers = ((b"cache-control", b"no-store"),)
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+Wanted = TypeVar("Wanted")
 
 
 class Api:
@@ -107,12 +110,16 @@ class Api:
         key = inputs.idempotency_key(request.headers.get("idempotency-key"))
         base = self._base(request)
         members = await self._members(request, self._settings.api_body_longest)
-        wanted = inputs.new_link(members, datetime.now(UTC), self._targets, base)
+
+        def checked(now: datetime) -> NewLink:
+            return inputs.new_link(members, now, self._targets, base)
+
+        wanted, late = _wanted(checked, key)
         if key is None:
             link, fresh = await self._maker.create(wanted, _owner(request)), True
         else:
             [link], fresh = await self._maker.create_once(
-                key, [wanted], _owner(request), bulk=False
+                key, [wanted], _owner(request), bulk=False, late=late
             )
         if fresh:
             await self._made([wanted])
@@ -125,13 +132,18 @@ class Api:
         key = inputs.idempotency_key(request.headers.get("idempotency-key"))
         base = self._base(request)
         members = await self._members(request, settings.bulk_body_longest)
-        now = datetime.now(UTC)
-        wanted = inputs.new_links(members, now, settings.bulk_longest, self._targets, base)
+
+        def checked(now: datetime) -> list[NewLink]:
+            return inputs.new_links(members, now, settings.bulk_longest, self._targets, base)
+
+        wanted, late = _wanted(checked, key)
         self._gate.charge(_visit(request), len(wanted))
         if key is None:
             links, fresh = await self._maker.create_all(wanted, _owner(request)), True
         else:
-            links, fresh = await self._maker.create_once(key, wanted, _owner(request), bulk=True)
+            links, fresh = await self._maker.create_once(
+                key, wanted, _owner(request), bulk=True, late=late
+            )
         if fresh:
             await self._made(wanted)
         return as_json(201, {"links": [self._shown(link, base) for link in links]})
@@ -259,6 +271,21 @@ class Api:
 
 async def _nothing_here(_scope: asgi.Scope, _receive: asgi.Receive, _send: asgi.Send) -> None:
     raise Problem(404, "there is nothing here")
+
+
+def _wanted(
+    checked: Callable[[datetime], Wanted], key: str | None
+) -> tuple[Wanted, Problem | None]:
+    """What is asked for, and what is wrong with it only by now.
+
+    Who repeats a request gets its answer, even if the link has expired meanwhile.
+    """
+    try:
+        return checked(datetime.now(UTC)), None
+    except Problem as problem:
+        if key is None:
+            raise
+        return checked(_LONG_AGO), problem
 
 
 def _visit(request: Request) -> Visit:

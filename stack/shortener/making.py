@@ -73,14 +73,32 @@ class Maker:
         return (await self._insert(wanted, owner, None))[0]
 
     async def create_once(
-        self, key: str, wanted: Sequence[NewLink], owner: str | None, *, bulk: bool
+        self,
+        key: str,
+        wanted: Sequence[NewLink],
+        owner: str | None,
+        *,
+        bulk: bool,
+        late: Problem | None = None,
     ) -> tuple[list[Link], bool]:
         """Make these links once for this key, and say whether they were made now.
 
         The same request again, even at the same time, gets the links of the first one; another
         request with the same key is a 422. The primary key of the table decides who is first.
+        `late` is why it is too late for them to be made now.
         """
+        if late is not None:
+            return await self._made_before(key, _fingerprint(wanted, bulk), owner, late), False
         return await self._insert(wanted, owner, (key, _fingerprint(wanted, bulk)), bulk=bulk)
+
+    async def _made_before(
+        self, key: str, fingerprint: bytes, owner: str | None, late: Problem
+    ) -> list[Link]:
+        async with self.primary.connection() as connection:
+            earlier = await connection.fetchrow(EARLIER, owner, key)
+        if earlier is None:
+            raise late
+        return _same(earlier, fingerprint)
 
     async def _insert(
         self,
