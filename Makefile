@@ -5,7 +5,7 @@ LINKSTORM := $(BIN)/linkstorm
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench chaos-all up down locust report list images-offline lock clean
+.PHONY: help setup demo test prove check bench chaos-all up down locust report list images-offline lock clean
 
 help: ## this help
 	@echo "linkstorm: what a failure does, and what each fix for it costs"
@@ -20,6 +20,11 @@ demo: chaos-thundering-herd ## from nothing to the first table and report: a thu
 
 test: $(VENV)/.installed-dev ## all tests, on a fake stack and on the real one (under 8 minutes)
 	$(BIN)/python -m pytest $(ARGS)
+
+PROOFS := requirements_real claims_real model_real schema_real shutdown_real fuzz
+
+prove: $(VENV)/.installed-dev ## the shortener's promises, each tried as often as it takes (under 12 minutes)
+	THOROUGH=1 $(BIN)/python -m pytest -p tests.thorough $(PROOFS:%=tests/test_shortener_%.py) $(ARGS)
 
 check: $(VENV)/.installed-dev ## lint, formatting and types
 	$(BIN)/ruff check .

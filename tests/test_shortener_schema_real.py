@@ -25,7 +25,7 @@ from tests.thorough import LONG_S, SCALE, counted, times
 pytestmark = [pytest.mark.real, pytest.mark.timeout(LONG_S)]
 
 OPERATIONS = 9
-CASES = times(quick=10, thorough=10_000 // (2 * OPERATIONS) + 1)
+CASES = times(quick=7, thorough=10_000 // (2 * OPERATIONS) + 1)
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 CHECKS = [
     not_a_server_error,
