@@ -329,6 +329,18 @@ def test_what_is_not_http_gets_a_problem_document() -> None:
     connected(test)
 
 
+def test_what_is_not_http_behind_a_link_does_not_take_its_answer_away() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/abc"))
+        connection.lane.answer()
+        connection.send(b"hello\r\n\r\n")
+        assert connection.socket.sent.startswith(OK)
+        assert b"x-code: abc\r\n\r\nHTTP/1.1 400 Bad Request\r\n" in connection.socket.sent
+        assert connection.socket.closed
+
+    connected(test)
+
+
 def test_a_head_without_end_is_refused() -> None:
     async def test(connection: Connection) -> None:
         connection.send(request("/abc")[:-2])
