@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
+import json
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,8 @@ import psycopg
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
@@ -24,6 +27,7 @@ from tests.thorough import LONG_S, SCALE, counted, times
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(LONG_S)]
 
+LINKS = "/api/links"
 OPERATIONS = 9
 CASES = times(quick=7, thorough=10_000 // (2 * OPERATIONS) + 1)
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
@@ -67,7 +71,7 @@ def described(web: Web, session: requests.Session) -> Any:
 
 def new_code(web: Web, session: requests.Session) -> str:
     wanted = {"url": "https://example.org/"}
-    code: str = session.post(f"{web.url}/api/links", json=wanted, timeout=10).json()["code"]
+    code: str = session.post(f"{web.url}{LINKS}", json=wanted, timeout=10).json()["code"]
     return code
 
 
@@ -123,6 +127,92 @@ def test_a_method_that_is_not_described_gets_a_405_that_names_those_that_are(
             assert answer.status_code == 405, (method, path)
             assert set(answer.headers["Allow"].split(", ")) == allowed
             assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+VISIBLE = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"))
+HOSTS = st.one_of(
+    VISIBLE,
+    st.from_regex(r"[a-z.-]{0,10}(:[0-9]{0,6})?", fullmatch=True),
+    st.from_regex(r"\[[0-9a-f:.]{0,10}\](:[0-9]{0,6})?", fullmatch=True),
+)
+HEADERS = st.fixed_dictionaries(
+    {"Host": HOSTS},
+    optional={
+        name: st.one_of(VISIBLE, values)
+        for name, values in {
+            "If-Match": st.from_regex(r'(W/)?"[0-9]{0,30}"(, *"[0-9]*")*|\*', fullmatch=True),
+            "Idempotency-Key": st.text(
+                st.characters(codec="ascii", categories=["L"]), max_size=300
+            ),
+            "X-Forwarded-For": st.one_of(st.ip_addresses().map(str), st.just("1.2.3.4, ::1%x")),
+            "X-Forwarded-Proto": st.sampled_from(["https", "HTTP", "gopher"]),
+            "X-Request-Id": VISIBLE,
+            "traceparent": st.from_regex(
+                r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9]{2}", fullmatch=True
+            ),
+            "Accept": st.sampled_from(["text/html", "*/*;q=x", "text/html;;,"]),
+            "Content-Encoding": st.sampled_from(["identity", "gzip"]),
+            "User-Agent": VISIBLE,
+            "Referer": st.one_of(HOSTS.map(lambda host: f"http://{host}/x"), st.just("http://[")),
+            "Range": st.just("bytes=0-"),
+            "Cookie": VISIBLE,
+        }.items()
+    },
+)
+REQUESTS = st.sampled_from(
+    [
+        ("GET", "/{code}"),
+        ("HEAD", "/{code}"),
+        ("GET", "/unknown"),
+        ("POST", LINKS),
+        ("GET", LINKS),
+        ("POST", f"{LINKS}/bulk"),
+        ("GET", f"{LINKS}/{{code}}"),
+        ("PATCH", f"{LINKS}/{{code}}"),
+        ("GET", f"{LINKS}/{{code}}/stats"),
+        ("GET", f"{LINKS}/{{code}}/qr"),
+        ("GET", "/openapi.json"),
+        ("GET", "/docs"),
+    ]
+)
+BODIES = {
+    "POST": {"url": "https://example.org/"},
+    "PATCH": {"disabled": False},
+    "bulk": {"links": [{"url": "https://example.org/"}]},
+}
+
+
+def test_no_header_makes_an_answer_the_servers_fault(web: Web, session: requests.Session) -> None:
+    code = new_code(web, session)
+    key = str(session.headers["Authorization"])
+
+    @settings(
+        max_examples=times(quick=150, thorough=5000),
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(request=REQUESTS, headers=HEADERS, with_key=st.integers(0, 4).map(bool))
+    @example(("POST", LINKS), {"Host": "x:99999"}, True)
+    @example(("POST", LINKS), {"Host": "[::::]"}, True)
+    def one(request: tuple[str, str], headers: dict[str, str], with_key: bool) -> None:
+        counted("requests with any headers")
+        method, path = request
+        members = BODIES.get("bulk" if path.endswith("bulk") else method)
+        body = b"" if members is None else json.dumps(members).encode()
+        connection = http.client.HTTPConnection(*web.address, timeout=30)
+        connection.putrequest(method, path.format(code=code), skip_host=True)
+        given = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
+        for name, value in (({"Authorization": key} if with_key else {}) | given).items():
+            connection.putheader(name, value.encode("latin-1"))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        assert answer.status < 500, (request, given, text)
+        assert b"Traceback" not in text
+
+    one()
 
 
 def test_every_described_operation_answers_head_where_it_answers_get(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.routing import Route, Router
@@ -245,7 +246,7 @@ class Api:
         host = header(asked, b"host").decode("latin-1")
         if not host:  # HTTP/1.0 need not say it
             host = "{}:{}".format(*request.scope["server"])
-        if _HOST.fullmatch(host) is None:
+        if not _is_host(host):
             raise Problem(400, "the Host header is malformed")
         client = request.scope.get("client")
         forwarded = header(asked, b"x-forwarded-proto").lower()
@@ -286,6 +287,14 @@ def _wanted(
         if key is None:
             raise
         return checked(_LONG_AGO), problem
+
+
+@lru_cache(maxsize=1024)
+def _is_host(host: str) -> bool:
+    try:
+        return _HOST.fullmatch(host) is not None and urlsplit(f"//{host}").port != 0
+    except ValueError:  # no IPv6 address, or no port
+        return False
 
 
 def _visit(request: Request) -> Visit:

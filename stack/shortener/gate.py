@@ -114,4 +114,6 @@ def _network(address: str) -> str:
         parsed = ip_address(address)
     except ValueError:
         return address[:64]
-    return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else address
+    if isinstance(parsed, IPv6Address):
+        return IPv6Address(int(parsed)).exploded[:19]  # without a scope, which has no long form
+    return address
