@@ -11,8 +11,8 @@ import platform
 import random
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -103,8 +103,9 @@ def run(order: Order, lab: Lab, directory: Path, progress: Progress) -> None:
                 lab.announce(stack, load, writer),
             ):
                 run = _Run(order, stack, load, observer, writer, progress, lab.clock)
-                run.all_segments()
-                writer.read_back(observer.read_back(run.codes))
+                with _the_dead_named_first(stack):
+                    run.all_segments()
+                    writer.read_back(observer.read_back(run.codes))
         writer.event("finished")
     except (PartDied, StackError) as error:
         writer.event("trouble", why=str(error))
@@ -113,6 +114,16 @@ def run(order: Order, lab: Lab, directory: Path, progress: Progress) -> None:
         raise
     finally:
         writer.close()
+
+
+@contextmanager
+def _the_dead_named_first(stack: Stack) -> Iterator[None]:
+    """Whatever noticed it first, a part that died is what went wrong."""
+    try:
+        yield
+    except StackError:
+        stack.check()
+        raise
 
 
 def _steps(order: Order) -> int:

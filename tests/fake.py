@@ -220,6 +220,8 @@ class FakeStack:
             self._put(part, "up")
 
     def check(self) -> None:
+        if self.world.has("part dies between segments") and self.world.parts["web-1"] == "down":
+            raise PartDied("web-1", ["Traceback", "MemoryError"])
         if self.world.has("part dies") and self.world.segments >= 3:
             raise PartDied("web-1", ["Traceback", "MemoryError"])
         if self.world.has("interrupted") and self.world.segments >= 3:
@@ -348,6 +350,9 @@ class FakeLoad:
         self.current: tuple[int, Traffic, float, int, float] | None = None
 
     def prepare(self, traffic: Traffic) -> Sequence[str]:
+        if self.world.has("part dies between segments") and self.world.segments >= 2:
+            self.world.parts["web-1"] = "down"
+            raise StackError("the load generator: GET /code1 answered 502")
         return [f"code{rank}" for rank in range(traffic.keys)]
 
     def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:

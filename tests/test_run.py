@@ -53,8 +53,9 @@ def test_a_run_that_stops_early_is_healed_and_down(tmp_path: Path, flaw: str) ->
     assert result.verdict is Verdict.INVALID
 
 
-def test_a_part_that_died_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
-    carried_out(tmp_path, "part dies")
+@pytest.mark.parametrize("flaw", ["part dies", "part dies between segments"])
+def test_a_part_that_died_is_named_with_the_end_of_its_log(tmp_path: Path, flaw: str) -> None:
+    carried_out(tmp_path, flaw)
     trouble = read_evidence(tmp_path / "run").trouble
     assert trouble is not None
     assert "web-1 died" in trouble
