@@ -60,15 +60,15 @@ def faults(url: str, target: str, refuse_private: bool) -> Iterator[str]:
         return
     if len(read) > 1:
         yield f"parsers disagree on where it leads: {read}"
-    for scheme, host, _ in read:
-        yield from misled(scheme, host.rstrip("."), refuse_private)
+    for scheme, host, port in read:
+        yield from misled(scheme, host.rstrip("."), port, refuse_private)
 
 
-def misled(scheme: str, host: str, refuse_private: bool) -> Iterator[str]:
+def misled(scheme: str, host: str, port: int, refuse_private: bool) -> Iterator[str]:
     """What is wrong with the place that it leads to."""
     if scheme not in ("http", "https"):
         yield f"its scheme is {scheme}"
-    if host == "sho.rt":
+    if host == "sho.rt" and port in (80, 443):  # at another port is another service
         yield "it leads back to us"
     inward = [address for address in addresses(host) if is_inward(address)]
     if refuse_private and (inward or is_inward_name(host)):

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(LONG_S)]
 
 LINKS = times(quick=100, thorough=2000)
 VISITS = times(quick=3000, thorough=40_000)
-EDITS = times(quick=30, thorough=500)
+EDITS = times(quick=30, thorough=300)
 CLICKS = times(quick=60, thorough=1995)  # of 3 sites and 5 people
 VISITORS = 64
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11)", "Accept": "text/html,*/*;q=0.8"}

@@ -187,7 +187,7 @@ def test_no_header_makes_an_answer_the_servers_fault(web: Web, session: requests
     key = str(session.headers["Authorization"])
 
     @settings(
-        max_examples=times(quick=150, thorough=5000),
+        max_examples=times(quick=150, thorough=2000),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
