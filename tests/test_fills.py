@@ -13,9 +13,11 @@ from stack.shortener.entry import LIVE, Entry
 from stack.shortener.fills.base import Answer, pauses
 from stack.shortener.fills.flights import Flights
 from stack.shortener.fills.xfetch import is_drawn
+from stack.shortener.merged import Read
 
 DELTA_S, FRESH_UNTIL = 0.1, 100.0
 ENTRY = Entry(1, LIVE, math.inf, 0.0, DELTA_S, FRESH_UNTIL, b"https://example.org/")
+NEWER = ENTRY._replace(version=2)
 
 
 @pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])
@@ -68,7 +70,7 @@ def test_who_looked_after_the_flight_landed_starts_another() -> None:
 
 def test_all_who_share_a_flight_share_its_failure_and_the_next_flies_again() -> None:
     async def main() -> tuple[list[object], Answer]:
-        flights = Flights()
+        flights = Flights(look)
 
         async def crash() -> Answer:
             await asyncio.sleep(0)
@@ -84,6 +86,39 @@ def test_all_who_share_a_flight_share_its_failure_and_the_next_flies_again() -> 
     assert answer.served == "miss"
 
 
+async def look(_code: str) -> Read:
+    raise AssertionError("nobody has to look again")
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_who_looked_after_the_answer_was_proven_looks_again(cached: bool) -> None:
+    """A change may have come between the proof and his look, and be the reason that he missed."""
+
+    async def main() -> tuple[int, Answer]:
+        flown = 0
+        proven_s = time.monotonic()
+
+        async def fly() -> Answer:
+            nonlocal flown
+            flown += 1
+            await asyncio.sleep(0.01)
+            return Answer(ENTRY, "miss", proven_s)
+
+        async def look_again(_code: str) -> Read:
+            return Read(NEWER if cached else None, time.monotonic())
+
+        flights = Flights(look_again)
+        first = asyncio.create_task(flights.share("code", proven_s - 1, fly))
+        await asyncio.sleep(0)
+        answer = await flights.share("code", time.monotonic(), fly)
+        await first
+        return flown, answer
+
+    flown, answer = asyncio.run(main())
+    assert (flown, answer.served) == ((1, "wait") if cached else (2, "miss"))
+    assert answer.entry.version == (NEWER if cached else ENTRY).version
+
+
 async def _fly() -> Answer:
     await asyncio.sleep(0.01)
     return Answer(ENTRY, "miss")
@@ -97,7 +132,7 @@ async def _share(looked: list[float]) -> tuple[int, list[Answer]]:
         flown += 1
         return await _fly()
 
-    flights = Flights()
+    flights = Flights(look)
     answers = await asyncio.gather(*(flights.share("code", at_s, fly) for at_s in looked))
     return flown, list(answers)
 
@@ -110,7 +145,7 @@ async def _share_after_landing(*, looked_before: bool) -> int:
         flown += 1
         return await _fly()
 
-    flights = Flights()
+    flights = Flights(look)
     before_s = time.monotonic()
     await flights.share("code", before_s, fly)
     await flights.share("code", before_s if looked_before else math.inf, fly)

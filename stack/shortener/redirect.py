@@ -88,7 +88,7 @@ class Redirects:
         self._deadline_s = settings.request_deadline_s
         self._error_stale_s = settings.error_stale_s
         self._reserved = reserved
-        self._flights = Flights()
+        self._flights = Flights(cache.get)
 
     # --- the lane ------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class Redirects:
             await pages.problem(send, _missing(404), scope["headers"], named)
             return "unknown"
         try:
-            entry, served = await self._find(code, begun)
+            entry, served, _ = await self._find(code, begun)
             status = entry.status(time.time())
             if entry.state == LIMITED and status == 302:
                 entry, status = await self._permitted(code, entry, method)

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stack.shortener.cache import Cache, CacheUnavailable, Stored
 from stack.shortener.entry import Entry
 from stack.shortener.metrics import Metrics
 from stack.shortener.origin import Origin, Question
+
+
+class Filled(NamedTuple):
+    """A link from the databases, which has every change that was answered before `proven_s`.
+
+    The replica lags; it is the cache, which knows the newest version, that proves a value by taking
+    it. In monotonic seconds.
+    """
+
+    entry: Entry
+    proven_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,35 +31,39 @@ class Refill:
     cache: Cache
     metrics: Metrics
 
-    async def __call__(self, code: str, read_s: float, token: str = "") -> Entry:
+    async def __call__(self, code: str, read_s: float, token: str = "") -> Filled:
         """The link as the database has it now, stored if the cache can be reached.
 
         `read_s` is when the cache was asked that did not know; with a `token` the value is stored
         only if that lease still stands. Raises `DatabaseUnavailable`.
         """
         stored_s = None
+        asked_s = time.monotonic()
         question = self.origin.question(code, read_s)
         with self.metrics.filling():
             try:
                 entry = await question.ask()
-                entry, stored = await self._store(question, code, entry, token)
-                stored_s = time.monotonic() if stored else None
+                entry, storing_s = await self._store(question, code, entry, token)
+                stored_s = time.monotonic() if storing_s else None
             finally:
                 question.log(stored_s)
-        return entry
+        return Filled(entry, storing_s or asked_s)
 
     async def _store(
         self, question: Question, code: str, entry: Entry, token: str
-    ) -> tuple[Entry, bool]:
+    ) -> tuple[Entry, float | None]:
+        """The link, and when it was sent to the cache that took it; `None` if it took none."""
+        storing_s = time.monotonic()
         try:
             stored = await self.cache.store(code, entry, token)
             if stored is Stored.BEHIND:
                 entry = await question.ask_primary()
+                storing_s = time.monotonic()
                 stored = await self.cache.store(code, entry, token)
         except CacheUnavailable:
             self.metrics.cache_failures += 1
-            return entry, False
-        return entry, stored is Stored.STORED
+            return entry, None
+        return entry, storing_s if stored is Stored.STORED else None
 
     async def uncached(self, code: str, read_s: float) -> Entry:
         """The link as the database has it now, when the cache is known to be out of reach."""

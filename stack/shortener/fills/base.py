@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -21,10 +22,15 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.04
 
 
 class Answer(NamedTuple):
-    """A link, and where it was served from."""
+    """A link, and where it was served from.
+
+    Whoever asked before `proven_s`, in monotonic seconds, may be given it, too: no change that was
+    answered by then is missing in it.
+    """
 
     entry: Entry
     served: Served
+    proven_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

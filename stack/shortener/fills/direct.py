@@ -24,7 +24,7 @@ class Direct:
 
     async def fill(self, code: str, read: Read) -> Answer:
         """The database's."""
-        return Answer(await self._refill(code, read.read_s), "miss")
+        return Answer((await self._refill(code, read.read_s)).entry, "miss")
 
     async def close(self) -> None:
         """Nothing runs in the background."""

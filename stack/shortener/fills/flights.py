@@ -2,7 +2,8 @@
 
 Source: the duplicate call suppression of groupcache (Go package singleflight, 2013), with one
 addition: a caller who looked before the last flight landed shares that flight even if the news that
-he missed reaches him after it, for otherwise he would start another.
+he missed reaches him after it, for otherwise he would start another. Who looked after the flight's
+answer had been proven, though, may have missed since a change came meanwhile: he looks again.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import time
 from collections.abc import Awaitable, Callable
 
 from stack.shortener.fills.base import Answer
+from stack.shortener.merged import Read
 
 _REMEMBER_S = 2.0
 
 
 class Flights:
-    """The flights of one process."""
+    """The flights of one process; `look` is how who has to look again does so."""
 
-    def __init__(self) -> None:
+    def __init__(self, look: Callable[[str], Awaitable[Read]]) -> None:
+        self._look = look
         self._flying: dict[str, asyncio.Task[Answer]] = {}
         self._landed: dict[str, tuple[float, Answer]] = {}
 
@@ -27,14 +30,20 @@ class Flights:
         self, code: str, looked_s: float, flight: Callable[[], Awaitable[Answer]]
     ) -> Answer:
         """The answer of the flight for this code: the one under way, or else a new one."""
-        landed_s, answer = self._landed.get(code, (0.0, None))
-        if answer is not None and looked_s < landed_s:
-            return Answer(answer.entry, "wait")
-        task = self._flying.get(code)
-        if task is not None:
-            return Answer((await asyncio.shield(task)).entry, "wait")
-        task = self._flying[code] = asyncio.ensure_future(self._fly(code, flight))
-        return await asyncio.shield(task)
+        while True:
+            landed_s, answer = self._landed.get(code, (0.0, None))
+            if answer is None or looked_s >= landed_s:
+                task = self._flying.get(code)
+                if task is None:
+                    task = self._flying[code] = asyncio.ensure_future(self._fly(code, flight))
+                    return await asyncio.shield(task)
+                answer = await asyncio.shield(task)
+            if looked_s <= answer.proven_s:
+                return Answer(answer.entry, "wait")
+            read = await self._look(code)
+            if read.entry is not None:
+                return Answer(read.entry, "wait")
+            looked_s = read.read_s
 
     async def _fly(self, code: str, flight: Callable[[], Awaitable[Answer]]) -> Answer:
         try:

@@ -40,11 +40,11 @@ class Lease:
             if entry is not None:
                 return Answer(entry, "wait")
             await asyncio.sleep(pause_s)
-        return Answer(await self._refill(code, read.read_s), "miss")
+        return Answer((await self._refill(code, read.read_s)).entry, "miss")
 
     async def _fill_leased(self, code: str, read_s: float, token: str) -> Answer:
         try:
-            return Answer(await self._refill(code, read_s, token), "miss")
+            return Answer((await self._refill(code, read_s, token)).entry, "miss")
         except BaseException:
             with contextlib.suppress(CacheUnavailable):  # then it runs out by itself
                 await self._cache.give_back(code, token)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 
 from stack.shortener.cache import CacheUnavailable
 from stack.shortener.entry import Entry
@@ -34,24 +35,28 @@ class Lock:
         """Take the lock and ask, or wait for what its holder stores."""
         token = secrets.token_hex(8)
         for pause_s in pauses(self._wait_s):
+            looking_s = time.monotonic()
             taken, entry = await self._cache.lock(code, token)
+            cached = Answer(entry, "wait", looking_s) if entry is not None else None
             if taken:
-                return await self._fill_locked(code, read.read_s, token, entry)
-            if entry is not None:
-                return Answer(entry, "wait")
+                return await self._fill_locked(code, read.read_s, token, cached)
+            if cached is not None:
+                return cached
             await asyncio.sleep(pause_s)
-        return Answer(await self._refill(code, read.read_s), "miss")
+        return await self._ask(code, read.read_s)
 
     async def _fill_locked(
-        self, code: str, read_s: float, token: str, entry: Entry | None
+        self, code: str, read_s: float, token: str, cached: Answer | None
     ) -> Answer:
         try:
-            if entry is not None:
-                return Answer(entry, "wait")
-            return Answer(await self._refill(code, read_s), "miss")
+            return cached or await self._ask(code, read_s)
         finally:
             with contextlib.suppress(CacheUnavailable):  # then it runs out by itself
                 await self._cache.give_back(code, token)
+
+    async def _ask(self, code: str, read_s: float) -> Answer:
+        filled = await self._refill(code, read_s)
+        return Answer(filled.entry, "miss", filled.proven_s)
 
     async def close(self) -> None:
         """Nothing runs in the background."""

@@ -17,7 +17,7 @@ class SingleFlight:
 
     def __init__(self, parts: Parts) -> None:
         self._refill = parts.refill
-        self._flights = Flights()
+        self._flights = Flights(parts.cache.get)
 
     def serves(self, _code: str, _entry: Entry, _read_s: float) -> Served:
         """Every cached link is a hit."""
@@ -27,7 +27,8 @@ class SingleFlight:
         """What this process's only query for it says."""
 
         async def ask() -> Answer:
-            return Answer(await self._refill(code, read.read_s), "miss")
+            filled = await self._refill(code, read.read_s)
+            return Answer(filled.entry, "miss", filled.proven_s)
 
         return await self._flights.share(code, read.read_s, ask)
 

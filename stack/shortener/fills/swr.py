@@ -28,7 +28,7 @@ class StaleWhileRevalidate:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._cold = Lock(parts)
-        self._flights = Flights()
+        self._flights = Flights(parts.cache.get)
         self._refreshing: dict[str, asyncio.Task[None]] = {}
 
     def serves(self, code: str, entry: Entry, read_s: float) -> Served:

@@ -40,9 +40,9 @@ class XFetch:
     async def fill(self, code: str, read: Read) -> Answer:
         """The database's; if that fails early, what is cached is still good enough."""
         if read.entry is None:
-            return Answer(await self._refill(code, read.read_s), "miss")
+            return Answer((await self._refill(code, read.read_s)).entry, "miss")
         with contextlib.suppress(DatabaseUnavailable):
-            return Answer(await self._refill(code, read.read_s), "early")
+            return Answer((await self._refill(code, read.read_s)).entry, "early")
         return Answer(read.entry, "hit")
 
     async def close(self) -> None:
