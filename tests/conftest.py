@@ -13,6 +13,21 @@ from chaos.runtimes.compose.runtime import Compose, is_up
 from chaos.runtimes.embedded import Embedded
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--half`: of the tests chosen, those marked `alone`, or those that may run side by side."""
+    parser.addoption("--half", choices=["alone", "beside"])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the other half."""
+    half = config.getoption("--half")
+    if half is None:
+        return
+    chosen = [item for item in items if ("alone" in item.keywords) == (half == "alone")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
+
+
 def pytest_configure() -> None:
     """What a background job of a shell ignores, the labs that tests interrupt would ignore, too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.alone,
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="it needs two cores"),
 ]
 

@@ -103,7 +103,9 @@ def in_containers() -> Lab:
     return Lab(at["locust"], at["toxiproxy"], RUNS, earlier)
 
 
-@pytest.fixture(scope="module", params=["embedded", "compose"])
+@pytest.fixture(
+    scope="module", params=["embedded", pytest.param("compose", marks=pytest.mark.alone)]
+)
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     if request.param == "compose":
         yield in_containers()
@@ -141,6 +143,7 @@ def shown_rate(page: Page) -> Locator:
     return page.get_by_text("RPS", exact=True).locator("xpath=following-sibling::*")
 
 
+@pytest.mark.alone
 def test_traffic_a_slow_link_and_a_herd_as_a_person_meets_them(lab: Lab, page: Page) -> None:
     page.goto(lab.page)
     start_edit_and_watch_traffic(page)

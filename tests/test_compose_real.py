@@ -20,7 +20,7 @@ from chaos.model import Stack, StackError
 from chaos.runtimes.compose.containers import PART, PROJECT
 from chaos.runtimes.compose.runtime import Compose
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.alone, pytest.mark.timeout(180)]
 
 LINKSTORM = [sys.executable, "-m", "chaos"]
 HERD = [*LINKSTORM, "run", "thundering-herd", "--arm", "singleflight", "--runtime", "compose"]

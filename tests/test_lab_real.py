@@ -64,6 +64,7 @@ def part(lab: LabProcess, name: str) -> psutil.Process:
     return next(p for p in members(lab.home) if Path(p.cwd()).name == name)
 
 
+@pytest.mark.alone
 def test_a_real_herd_is_shown_and_a_lock_cures_it() -> None:
     before = shared_memory()
     with herd() as lab:

@@ -24,7 +24,7 @@ from tests.scenarios_lab import (
     wait_for_page,
 )
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.alone]
 HEADER = (
     "segment,op_id,session,operation,rank,key,version,intended_s,sent_s,done_s,"
     "outcome,status,served_from,age_ms,click_id,error"

@@ -22,7 +22,7 @@ from tests.fake import FakeRuntime, World
 
 REAL = [
     pytest.param("stack", marks=pytest.mark.real, id="embedded"),
-    pytest.param("compose_stack", marks=pytest.mark.real, id="compose"),
+    pytest.param("compose_stack", marks=[pytest.mark.real, pytest.mark.alone], id="compose"),
 ]
 STACKS = ["fake", *REAL]
 LINKS: tuple[Link, ...] = get_args(Link)

@@ -1,0 +1,20 @@
+"""`make test`: two tests at a time, then one by one those that want to be alone on the machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+NONE_CHOSEN = 5  # pytest's exit code if it had nothing to run
+HALVES = (["--half", "beside", "-n", "2", "--dist", "loadfile"], ["--half", "alone"])
+
+
+def main(arguments: list[str]) -> int:
+    """Run both halves, whatever the first comes to; the exit code is that of the worse one."""
+    pytest = [sys.executable, "-m", "pytest"]
+    codes = [subprocess.run([*pytest, *half, *arguments]).returncode for half in HALVES]
+    return max((code for code in codes if code != NONE_CHOSEN), default=NONE_CHOSEN)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
