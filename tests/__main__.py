@@ -6,13 +6,14 @@ import subprocess
 import sys
 
 NONE_CHOSEN = 5  # pytest's exit code if it had nothing to run
-HALVES = (["--half", "beside", "-n", "2", "--dist", "loadfile"], ["--half", "alone"])
+BESIDE = ["--half", "beside", "-n", "3", "--dist", "loadfile"]  # on two cores: they wait a lot
+ALONE = ["--half", "alone"]
 
 
 def main(arguments: list[str]) -> int:
     """Run both halves, whatever the first comes to; the exit code is that of the worse one."""
     pytest = [sys.executable, "-m", "pytest"]
-    codes = [subprocess.run([*pytest, *half, *arguments]).returncode for half in HALVES]
+    codes = [subprocess.run([*pytest, *half, *arguments]).returncode for half in (BESIDE, ALONE)]
     return max((code for code in codes if code != NONE_CHOSEN), default=NONE_CHOSEN)
 
 
