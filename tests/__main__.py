@@ -1,4 +1,4 @@
-"""`make test`: two tests at a time, then one by one those that want to be alone on the machine."""
+"""`make test`: three files at a time, then one by one the tests that want to be alone."""
 
 from __future__ import annotations
 
