@@ -23,7 +23,7 @@ test: $(VENV)/.installed-dev ## all tests, on a fake stack and on the real one (
 
 PROOFS := requirements_real claims_real model_real schema_real shutdown_real fuzz
 
-prove: $(VENV)/.installed-dev ## the shortener's promises, each tried as often as it takes (under 12 minutes)
+prove: $(VENV)/.installed-dev ## the shortener's promises, each tried as often as it takes (a quarter of an hour)
 	THOROUGH=1 $(BIN)/python -m pytest -p tests.thorough $(PROOFS:%=tests/test_shortener_%.py) $(ARGS)
 
 check: $(VENV)/.installed-dev ## lint, formatting and types

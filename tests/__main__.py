@@ -11,10 +11,15 @@ ALONE = ["--half", "alone"]
 
 
 def main(arguments: list[str]) -> int:
-    """Run both halves, whatever the first comes to; the exit code is that of the worse one."""
+    """Run both halves, whatever the first comes to; the exit code is that of the first to fail.
+
+    A half that a signal ended has a negative one, and has failed like any other.
+    """
     pytest = [sys.executable, "-m", "pytest"]
     codes = [subprocess.run([*pytest, *half, *arguments]).returncode for half in (BESIDE, ALONE)]
-    return max((code for code in codes if code != NONE_CHOSEN), default=NONE_CHOSEN)
+    if set(codes) == {NONE_CHOSEN}:
+        return NONE_CHOSEN
+    return next((abs(code) for code in codes if code not in (0, NONE_CHOSEN)), 0)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     half = config.getoption("--half")
     if half is None:
         return
-    chosen = [item for item in items if ("alone" in item.keywords) == (half == "alone")]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
-    items[:] = chosen
+    halves: dict[str, list[pytest.Item]] = {"alone": [], "beside": []}
+    for item in items:
+        halves["alone" if "alone" in item.keywords else "beside"].append(item)
+    items[:] = halves.pop(half)
+    (others,) = halves.values()
+    config.hook.pytest_deselected(items=others)
 
 
 def pytest_configure() -> None:

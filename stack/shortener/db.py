@@ -24,7 +24,7 @@ _RETRY_S = 0.25
 _SCHEMA_RETRY_S = 0.05  # at a first start the replica has it a moment after the primary
 _SCHEMA_TO_COME = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 # What a connection, server or standby in trouble raises; anything else is a mistake of ours.
-_OUTAGES = (
+OUTAGES = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
@@ -99,7 +99,7 @@ class Database:
             except _SCHEMA_TO_COME as error:
                 log("schema_missing", db=self.name, error=repr(error))
                 await asyncio.sleep(_SCHEMA_RETRY_S)
-            except (*_OUTAGES, asyncpg.PostgresError) as error:  # the database may yet be made
+            except (*OUTAGES, asyncpg.PostgresError) as error:  # the database may yet be made
                 log("database_down", level="warning", db=self.name, error=repr(error))
                 await asyncio.sleep(_RETRY_S)
 
@@ -149,7 +149,7 @@ class Database:
                         raise
                     finally:
                         await self._pool.release(connection)
-        except _OUTAGES as error:
+        except OUTAGES as error:
             if self.connections["used"] < self._size:  # else it is we who ask too much
                 self.breaker.failed(repr(error))
             broken = isinstance(error, _BROKEN) and not isinstance(error, TimeoutError)
@@ -174,7 +174,7 @@ class Database:
         try:
             async with asyncio.timeout(0.3):
                 await self._pool.close()
-        except _OUTAGES:
+        except OUTAGES:
             self._pool.terminate()
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
+from stack.shortener.db import OUTAGES
 from stack.shortener.log import log
 
 FOLDER = Path(__file__).parents[1] / "postgres" / "migrations"
@@ -30,16 +31,6 @@ _TABLE = """CREATE TABLE IF NOT EXISTS schema_migrations (
   checksum   text        NOT NULL,
   applied_at timestamptz NOT NULL DEFAULT now()
 )"""
-_OUTAGES = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
 
 
 class SchemaError(Exception):
@@ -103,7 +94,7 @@ async def migrate(url: str, timeout_s: float, *, apply: bool = True) -> None:
     while True:
         try:
             await _bring_up_to_date(known, url, timeout_s, apply)
-        except _OUTAGES as error:
+        except OUTAGES as error:
             log("database_down", level="warning", db="primary", error=repr(error))
         except asyncpg.LockNotAvailableError:
             log("migration_waits", level="warning", behind="another migration, or a long query")
@@ -157,7 +148,7 @@ async def _step(connection: Any, known: Sequence[Migration]) -> list[Migration]:
         next_one = todo[0]
         try:
             await connection.execute(next_one.sql)
-        except (*_OUTAGES, asyncpg.LockNotAvailableError):
+        except (*OUTAGES, asyncpg.LockNotAvailableError):
             raise
         except asyncpg.PostgresError as error:
             raise SchemaError(f"migration {next_one.name} failed: {error}") from error
