@@ -49,9 +49,10 @@ def on(cores: frozenset[int]) -> Iterator[None]:
 def move(processes: Iterable[psutil.Process], cores: frozenset[int]) -> None:
     """Let processes that run already go on here, with all their threads."""
     for process in processes:
-        for thread in process.threads():
-            with suppress(ProcessLookupError):  # it has just ended
-                os.sched_setaffinity(thread.id, cores)
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):  # Postgres' come and go
+            for thread in process.threads():
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread.id, cores)
 
 
 @dataclass(frozen=True)
