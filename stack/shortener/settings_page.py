@@ -19,7 +19,9 @@ _SLOW = "When something is slow or gone"
 _ABOUT = {
     _SLOW: "A redirect looks in the near cache, the cache, the replica and the primary, in this "
     "order and only as far as it must; if all fail it takes a cached link that is too old. What is "
-    "down is left alone by a breaker, so that nobody waits for it, and is probed until it is back."
+    "down is left alone by a breaker, so that nobody waits for it, and is probed until it is back. "
+    "Once an edit is answered every redirect heeds it, except where a process gets no answer from "
+    "the cache: it then takes what the replica says, which may lag."
 }
 _CONCERNS = {
     "Where things are": (
