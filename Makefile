@@ -31,7 +31,7 @@ check: $(VENV)/.installed-dev ## lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-dev ## what a redirect costs on one core, beside a bare one and nginx (about 3 minutes)
+bench: $(VENV)/.installed-dev ## what a redirect costs on one core, beside a bare one and nginx (about 5 minutes)
 	@$(BIN)/python -m bench $(ARGS)
 
 chaos-%: $(VENV)/.installed ## run one experiment by its name; `make list` knows them

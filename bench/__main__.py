@@ -16,12 +16,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from bench import table
-from bench.arms import ARMS, Arm
+from bench.arms import ARMS, BARE, Arm
 from bench.bed import Bed, made_bed
 from bench.cores import Cores, TooFewCores, choose
 from bench.figures import Repeat, as_json, results
 from bench.machine import facts
-from bench.measure import measure
+from bench.measure import Asked, measure
 from chaos.model import StackError
 
 FAILED, USAGE, INVALID, INTERRUPTED = 1, 2, 3, 130
@@ -59,7 +59,7 @@ def bench(
     """Measure what a redirect costs, on one core, beside the least that a server can do.
 
     Exit code 0; 1 if something would not start; 2 if this machine or the order cannot do it;
-    3 if an arm is invalid, so that its figures prove nothing.
+    3 if an arm is invalid, so that its figures prove nothing, or lacks a figure.
     """
     arms = _chosen(arm or [])
     try:
@@ -81,7 +81,7 @@ def bench(
     }
     _keep(into, server, texts)
     sys.stdout.write(texts[output])
-    if any(result.problems for result in found.values()):
+    if not all(result.proves for result in found.values()):
         raise typer.Exit(INVALID)
 
 
@@ -117,13 +117,17 @@ def _measured(
 
 
 def _measure_one(bed: Bed, arm: Arm, cores: Cores, seconds: float, seed: int) -> Repeat:
-    with bed.server(arm) as running:
-        return measure(arm, running, cores, seconds, seed)
+    with bed.servers(arm, BARE) as (server, bare):
+        return measure(Asked(arm, server, cores), Asked(BARE, bare, cores), seconds, seed)
 
 
 def _in_short(repeat: Repeat) -> str:
+    latency = "late" if repeat.p99_ms is None else f"{repeat.p99_ms:.2f} ms"
     doubtful = " INVALID" if repeat.problems else ""
-    return f"{repeat.rps:,.0f}/s, p99 at half load {repeat.p99_ms:.2f} ms{doubtful}"
+    return (
+        f"{repeat.rps:,.0f}/s, {repeat.ratio_to_bare:.2f} of bare, "
+        f"p99 at half load {latency}{doubtful}"
+    )
 
 
 def _keep(into: Path, server: HostedBy, texts: dict[Format, str]) -> None:

@@ -26,6 +26,7 @@ from chaos.runtimes.ports import HOST, reserved
 from chaos.runtimes.topology import LINKS, Workshop, clean_environment, link_port, port_names
 from chaos.runtimes.trouble import readable
 
+_WEBS = "web-1", "web-2"
 _NGINX = """
 worker_processes 1;
 pid nginx.pid;
@@ -76,19 +77,29 @@ class Bed:
         wait_for_replica(self.parts["replica"], ports)
 
     @contextmanager
-    def server(self, arm: Arm) -> Iterator[Server]:
-        """The server of an arm, just started, on the core that is measured; Redis is empty."""
+    def servers(self, *arms: Arm) -> Iterator[list[Server]]:
+        """The servers of two arms, just started, on the core that is measured; Redis is empty."""
         with redis.Redis(HOST, self.workshop.ports["redis"]) as client:
             client.flushall()
+        with ExitStack() as running:
+            parts = [self._of(arm, name) for arm, name in zip(arms, _WEBS, strict=True)]
+            yield [
+                Server(running.enter_context(self._running(part)), self._address(part.name))
+                for part in parts
+            ]
+
+    def _of(self, arm: Arm, name: str) -> Part:
+        """What serves an arm, in the place of that part."""
         match arm.kind:
             case "nginx":
-                part = self._nginx()
+                return self._nginx()
             case "bare":
-                part = self._bare()
+                return self._bare(name)
             case "shortener":
-                part = self._shortener(arm.settings)
-        with self._running(part) as process:
-            yield Server(process, (HOST, self.workshop.ports[part.name]))
+                return self._shortener(arm.settings)
+
+    def _address(self, part: str) -> tuple[str, int]:
+        return HOST, self.workshop.ports[part]
 
     @contextmanager
     def _running(self, part: Part) -> Iterator[psutil.Process]:
@@ -106,28 +117,28 @@ class Bed:
 
     def _nginx(self) -> Part:
         part = self._part("nginx", {})
-        address = (HOST, self.workshop.ports["nginx"])
+        address = self._address("nginx")
         text = _NGINX.format(host=address[0], port=address[1])
         (part.folder / "nginx.conf").write_text(text, encoding="utf-8")
         part.ready = partial(_redirects, address)
         return part
 
-    def _bare(self) -> Part:
-        part = self._part("web-1", {})
-        address = (HOST, self.workshop.ports["web-1"])
-        part.command = self._hosted("bare", self.hosted_by)
+    def _bare(self, name: str) -> Part:
+        part = self._part(name, {})
+        address = self._address(name)
+        part.command = self._hosted("bare", self.hosted_by, address)
         part.ready = partial(_redirects, address)
         return part
 
     def _shortener(self, settings: Mapping[str, str]) -> Part:
         part = self._part("web-1", settings)
         if self.hosted_by != "uvicorn":
-            part.command = self._hosted("web", self.hosted_by)
+            part.command = self._hosted("web", self.hosted_by, self._address("web-1"))
         return part
 
-    def _hosted(self, app: str, server: str) -> list[str]:
-        address = f"{HOST}:{self.workshop.ports['web-1']}"
-        return [self.workshop.python, "-m", "bench.hosted", app, server, address]
+    def _hosted(self, app: str, server: str, address: tuple[str, int]) -> list[str]:
+        where = f"{address[0]}:{address[1]}"
+        return [self.workshop.python, "-m", "bench.hosted", app, server, where]
 
     def _part(self, name: str, settings: Mapping[str, str]) -> Part:
         """A part of that kind, in a folder that no earlier one has used."""

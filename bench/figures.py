@@ -16,14 +16,16 @@ class Repeat:
     """One measurement of an arm; with problems it proves nothing."""
 
     rps: float
-    p50_ms: float
-    p99_ms: float
+    ratio_to_bare: float
+    p50_ms: float | None  # of a repeat that is late
+    p99_ms: float | None
     cpu_us: float
     rss_mb: float
     half_rps: float
     lag_p99_ms: float
     server_share: float
     problems: tuple[str, ...] = ()
+    late: str = ""  # how late our own requests were, if that is why latencies are not told
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,18 @@ class Result:
             for problem in repeat.problems
         ]
 
+    @property
+    def untold(self) -> list[str]:
+        """Why there are rounds without latencies."""
+        return [
+            f"round {n}: {repeat.late}" for n, repeat in enumerate(self.repeats, 1) if repeat.late
+        ]
+
+    @property
+    def proves(self) -> bool:
+        """Whether every figure is there, and none is in doubt."""
+        return not self.problems and set(FIGURES) <= set(self.figures)
+
 
 def quantile(values: Sequence[float], share: float) -> float:
     """The least value that at least this share of them does not exceed; NaN of nothing."""
@@ -60,35 +74,33 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def results(repeats: Mapping[str, Sequence[Repeat]]) -> dict[str, Result]:
-    """Of all arms; a ratio is taken within a round, since both sides then met the same machine."""
-    bare = [repeat.rps for repeat in repeats.get("bare", ())]
-    return {name: Result(_figures(some, bare), some) for name, some in repeats.items()}
+    """Of all arms."""
+    return {name: Result(_figures(some), some) for name, some in repeats.items()}
 
 
-def _figures(repeats: Sequence[Repeat], bare: Sequence[float]) -> dict[str, Figure]:
+def _figures(repeats: Sequence[Repeat]) -> dict[str, Figure]:
+    """What was told by at least one repeat."""
     columns = {
-        name: [float(getattr(repeat, name)) for repeat in repeats]
+        name: [value for repeat in repeats if (value := getattr(repeat, name)) is not None]
         for name in FIGURES
-        if name != "ratio_to_bare"
     }
-    ratios = [repeat.rps / rps for repeat, rps in zip(repeats, bare, strict=False) if rps]
-    if ratios:
-        columns["ratio_to_bare"] = ratios
     return {
-        name: Figure(fmean(columns[name]), min(columns[name]), max(columns[name]))
-        for name in FIGURES
-        if name in columns
+        name: Figure(fmean(values), min(values), max(values))
+        for name, values in columns.items()
+        if values
     }
 
 
 def as_json(found: Mapping[str, Result]) -> dict[str, Any]:
-    """`arms.<name>`: the means by name, `ranges`, what was wrong, and each repeat."""
+    """`arms.<name>`: the means by name, `ranges`, what was wrong or not told, and each repeat."""
     return {
         name: {
+            **dict.fromkeys(FIGURES),
             **{figure: each.mean for figure, each in result.figures.items()},
             "ranges": {figure: [each.least, each.most] for figure, each in result.figures.items()},
             "valid": not result.problems,
             "problems": result.problems,
+            "untold": result.untold,
             "repeats": [
                 {**asdict(repeat), "problems": [*repeat.problems]} for repeat in result.repeats
             ],

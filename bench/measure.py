@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
 
 from bench.arms import Arm
 from bench.bed import Server
@@ -19,6 +22,8 @@ _FULL, _BUSY = 0.97, 0.90  # of a core
 _FOREIGN = 0.10
 _MOST_RPS = 30_000.0  # of the open loop, which is late with more
 _LATE_S, _LATE_SHARE = 0.002, 0.01
+_TRIES = 3  # at half load, for one that is not late
+_SLICES = 8  # of saturation, each beside one of the bare server
 
 
 @dataclass(frozen=True)
@@ -42,48 +47,122 @@ class Shares:
         )
 
 
-def measure(arm: Arm, server: Server, cores: Cores, seconds: float, seed: int) -> Repeat:
-    """Warm up, then measure both; whatever makes the figures doubtful is told with them."""
-    requests = arm.requests()
+@dataclass(frozen=True)
+class Slice:
+    """A part of the time at saturation, and how the cores spent it."""
 
-    def client(most: int | None = None) -> Client:
-        return Client(server.address, itertools.islice(requests, most), arm.expected)
+    outcome: Outcome
+    seconds: float  # of asking
+    shares: Shares
+    server_s: float  # of CPU
 
-    first = client(arm.warm_up)
-    with first.connected(arm.connections):
-        first.closed(_WARM_UP_S)
-    for _ in range(_WARM_TIMES):
-        warming = client()
-        with warming.connected(arm.connections):
-            if not warming.closed(_WARM_SHARE * seconds).wrong:
-                break  # whatever has to be cached is
-    saturating = client()
-    with saturating.connected(arm.connections):
+    @property
+    def rps(self) -> float:
+        """Requests a second that were answered as expected."""
+        return self.outcome.in_time / self.seconds
+
+
+class Asked:
+    """A server of an arm, and the requests of the arm, which go on where they ended."""
+
+    def __init__(self, arm: Arm, server: Server, cores: Cores) -> None:
+        self.arm = arm
+        self.server = server
+        self._cores = cores
+        self._requests = arm.requests()
+
+    def client(self, most: int | None = None) -> Client:
+        """One that asks so many of the requests that come next."""
+        requests = itertools.islice(self._requests, most)
+        return Client(self.server.address, requests, self.arm.expected)
+
+    def warm_up(self, seconds: float) -> None:
+        """Until the server is what it is measured as."""
+        first = self.client(self.arm.warm_up)
+        with first.connected(self.arm.connections):
+            first.closed(_WARM_UP_S)
+        for _ in range(_WARM_TIMES):
+            warming = self.client()
+            with warming.connected(self.arm.connections):
+                if not warming.closed(_WARM_SHARE * seconds).wrong:
+                    break  # whatever has to be cached is
+
+    def saturate(self, client: Client, seconds: float) -> Slice:
+        """As much as the server can do."""
         began_s = time.perf_counter()
-        before = spent(server.process, cores)
-        full = saturating.closed(seconds)
-        after = spent(server.process, cores)
-        shares = Shares.between(before, after, time.perf_counter() - began_s, cores)
-    rps = full.in_time / seconds
+        before = spent(self.server.process, self._cores)
+        outcome = client.closed(seconds)
+        after = spent(self.server.process, self._cores)
+        shares = Shares.between(before, after, time.perf_counter() - began_s, self._cores)
+        return Slice(outcome, seconds, shares, after.server_s - before.server_s)
+
+    def at_half_load(self, rate_per_s: float, seconds: float, seed: int) -> Outcome:
+        """The open loop, again if our own requests left late: the last try counts."""
+        for number in range(_TRIES):
+            halving = self.client()
+            with halving.connected(_OPEN_CONNECTIONS):
+                half = halving.open(rate_per_s, seconds, _TRIES * seed + number)
+            if not lateness(half):
+                break
+        return half
+
+
+def measure(asked: Asked, bare: Asked, seconds: float, seed: int) -> Repeat:
+    """Warm up, then measure both; whatever makes the figures doubtful is told with them.
+
+    The ratio is the median of pairs of slices, one of this server and one of the bare one, that
+    follow each other within a second: a shared machine changes from one second to the next.
+    """
+    asked.warm_up(seconds)
+    bare.warm_up(seconds)
+    ours, theirs = _slices(asked, bare, seconds)
+    rps = fmean(each.rps for each in ours)
     half_rps = min(rps / 2, _MOST_RPS)
-    halving = client()
-    with halving.connected(_OPEN_CONNECTIONS):
-        half = halving.open(max(half_rps, 1.0), seconds, seed)
+    half = asked.at_half_load(max(half_rps, 1.0), seconds, seed)
+    late = lateness(half)
     return Repeat(
         rps=rps,
-        p50_ms=1000 * quantile(half.latencies_s, 0.5),
-        p99_ms=1000 * quantile(half.latencies_s, 0.99),
-        cpu_us=1e6 * (after.server_s - before.server_s) / max(full.answered, 1),
-        rss_mb=rss_mb(server.process),
+        ratio_to_bare=_ratio(ours, theirs),
+        p50_ms=None if late else 1000 * quantile(half.latencies_s, 0.5),
+        p99_ms=None if late else 1000 * quantile(half.latencies_s, 0.99),
+        cpu_us=1e6 * fmean(each.server_s / max(each.outcome.answered, 1) for each in ours),
+        rss_mb=rss_mb(asked.server.process),
         half_rps=half_rps,
         lag_p99_ms=1000 * quantile(half.lags_s, 0.99),
-        server_share=shares.server,
+        server_share=fmean(each.shares.server for each in ours),
         problems=(
-            *_wrong("at saturation", full),
-            *_wrong("at half load", half),
-            *doubts(shares, arm),
-            *lateness(half),
+            *_wrong("at saturation", ours),
+            *_wrong("at saturation, bare beside it,", theirs),
+            *_told("at half load", half.wrong),
+            *doubts(_mean(ours), asked.arm),
         ),
+        late=late,
+    )
+
+
+def _slices(asked: Asked, bare: Asked, seconds: float) -> tuple[list[Slice], list[Slice]]:
+    """Both in turn, and each time the other one first."""
+    ours: list[Slice] = []
+    theirs: list[Slice] = []
+    client, beside = asked.client(), bare.client()
+    with client.connected(asked.arm.connections), beside.connected(bare.arm.connections):
+        turns = [(asked, client, ours), (bare, beside, theirs)]
+        for _ in range(_SLICES):
+            for each, its_client, slices in turns:
+                slices.append(each.saturate(its_client, seconds / _SLICES))
+            turns.reverse()
+    return ours, theirs
+
+
+def _ratio(ours: Sequence[Slice], theirs: Sequence[Slice]) -> float:
+    return median(our.rps / max(bare.rps, 1.0) for our, bare in zip(ours, theirs, strict=True))
+
+
+def _mean(slices: Sequence[Slice]) -> Shares:
+    return Shares(
+        server=fmean(each.shares.server for each in slices),
+        foreign=fmean(each.shares.foreign for each in slices),
+        others=fmean(each.shares.others for each in slices),
     )
 
 
@@ -103,14 +182,18 @@ def doubts(shares: Shares, arm: Arm) -> list[str]:
     return found
 
 
-def lateness(half: Outcome) -> list[str]:
-    """Whether the requests left when they were due."""
+def lateness(half: Outcome) -> str:
+    """Why its latencies are not the server's: the requests did not leave when they were due."""
     late = sum(lag_s > _LATE_S for lag_s in half.lags_s)
     if late <= _LATE_SHARE * len(half.lags_s):
-        return []
+        return ""
     share = late / len(half.lags_s)
-    return [f"{share:.1%} of the requests at half load left more than {1000 * _LATE_S:g} ms late"]
+    return f"{share:.1%} of the requests at half load left more than {1000 * _LATE_S:g} ms late"
 
 
-def _wrong(when: str, outcome: Outcome) -> list[str]:
-    return [f"{when} {count} times: {what}" for what, count in outcome.wrong.most_common(3)]
+def _wrong(when: str, slices: Sequence[Slice]) -> list[str]:
+    return _told(when, sum((each.outcome.wrong for each in slices), Counter()))
+
+
+def _told(when: str, wrong: Counter[str]) -> list[str]:
+    return [f"{when} {count} times: {what}" for what, count in wrong.most_common(3)]

@@ -26,13 +26,16 @@ def rows(found: Mapping[str, Result], names: Mapping[str, str]) -> list[list[str
 
 
 def text(found: Mapping[str, Result], names: Mapping[str, str]) -> str:
-    """For a terminal; arms that prove nothing say so, and why."""
+    """For a terminal; arms that prove nothing say so, and why; and so do latencies not told."""
     table = [list(_HEADINGS), *rows(found, names)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in table]
     invalid = {arm: result for arm, result in found.items() if result.problems}
     for arm, result in invalid.items():
         lines += ["", f"INVALID: {names[arm]}", *(f"  {problem}" for problem in result.problems)]
+    for arm, result in found.items():
+        if result.untold:
+            lines += ["", f"NO LATENCY: {names[arm]}", *(f"  {why}" for why in result.untold)]
     return "\n".join(lines) + "\n"
 
 

@@ -11,9 +11,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from statistics import fmean
 
 import httptools
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -21,10 +23,11 @@ from bench import table
 from bench.__main__ import app
 from bench.answers import Expected, Unreadable, is_whole
 from bench.arms import ARMS, Arm
+from bench.bed import Server
 from bench.client import Address, Client, Outcome, arrivals
-from bench.cores import TooFewCores, choose
-from bench.figures import Repeat, as_json, quantile, results
-from bench.measure import Shares, doubts, lateness
+from bench.cores import Cores, TooFewCores, choose
+from bench.figures import Figure, Repeat, as_json, quantile, results
+from bench.measure import Asked, Shares, Slice, doubts, lateness, measure
 
 FOUND = b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"
 CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nx: y\r\n\r\nhello"
@@ -179,8 +182,12 @@ def test_a_server_that_freezes_delays_everybody_who_wanted_to_ask_meanwhile() ->
 # --- statistics --------------------------------------------------------------------------------
 
 
-def repeat(rps: float, *problems: str) -> Repeat:
-    return Repeat(rps, 1.0, 5.0, 25.0, 60.0, rps / 2, 0.2, 0.99, problems)
+def repeat(rps: float, *problems: str, ratio: float = 0.8) -> Repeat:
+    return Repeat(rps, ratio, 1.0, 5.0, 25.0, 60.0, rps / 2, 0.2, 0.99, problems)
+
+
+def late(rps: float) -> Repeat:
+    return replace(repeat(rps), p50_ms=None, p99_ms=None, late="3.0% left late")
 
 
 def test_a_quantile_is_a_value_that_was_measured() -> None:
@@ -189,23 +196,57 @@ def test_a_quantile_is_a_value_that_was_measured() -> None:
     assert math.isnan(quantile([], 0.5))
 
 
-def test_a_ratio_is_taken_within_each_round() -> None:
-    found = results(
-        {
-            "bare": [repeat(100), repeat(50)],
-            "redis": [repeat(80), repeat(30)],
-        }
-    )
+def test_a_figure_is_the_mean_of_the_repeats_and_their_range() -> None:
+    found = results({"redis": [repeat(80, ratio=0.6), repeat(30, ratio=0.8)]})
     ratio = found["redis"].figures["ratio_to_bare"]
     assert ratio.mean == pytest.approx(0.7)
-    assert (ratio.least, ratio.most) == pytest.approx((0.6, 0.8))
-    assert found["bare"].figures["ratio_to_bare"].mean == 1
+    assert (ratio.least, ratio.most) == (0.6, 0.8)
+    assert found["redis"].proves
 
 
-def test_without_the_bare_arm_there_is_no_ratio() -> None:
-    found = results({"redis": [repeat(80)]})
-    assert "ratio_to_bare" not in found["redis"].figures
-    assert "–" in table.text(found, {"redis": "ours"})
+def test_latencies_come_from_the_repeats_that_were_not_late() -> None:
+    found = results({"redis": [late(80), repeat(100)]})["redis"]
+    assert found.figures["p99_ms"] == Figure(5, 5, 5)
+    assert found.figures["rps"].mean == 90
+    assert found.untold == ["round 1: 3.0% left late"]
+    assert found.proves
+
+
+def test_without_a_repeat_that_was_not_late_there_is_no_latency_and_that_is_said() -> None:
+    found = results({"redis": [late(80)]})
+    assert not found["redis"].proves
+    assert as_json(found)["redis"]["p99_ms"] is None
+    text = table.text(found, {"redis": "ours"})
+    assert "–" in text
+    assert "NO LATENCY: ours\n  round 1: 3.0% left late" in text
+
+
+def test_a_ratio_is_taken_of_slices_that_follow_each_other() -> None:
+    turns: list[str] = []
+
+    class Told(Asked):
+        def saturate(self, client: Client, seconds: float) -> Slice:
+            turns.append(self.arm.name)
+            slower = 1 + len(turns) // 2 % 3  # the machine, from one pair to the next
+            rps = {"bare": 1e6, "redis": 0.7e6}[self.arm.name] / slower
+            shares = Shares(server=1, foreign=0, others=0)
+            return Slice(Outcome(in_time=round(rps * seconds)), seconds, shares, server_s=1.0)
+
+        def at_half_load(self, *_rate_seconds_seed: float) -> Outcome:
+            return Outcome()
+
+    _, bare, _, redis, *_ = ARMS
+    with server(FOUND) as (address, _):
+        cores = Cores(0, frozenset({1}))
+        here = Server(psutil.Process(), address)
+        asked = [
+            Told(replace(arm, requests=lambda: itertools.repeat(ASK)), here, cores)
+            for arm in (redis, bare)
+        ]
+        turns.append("warming up")
+        measured = measure(asked[0], asked[1], seconds=0.1, seed=1)
+    assert turns[1:7] == ["redis", "bare", "bare", "redis", "redis", "bare"]
+    assert measured.ratio_to_bare == pytest.approx(0.7, rel=1e-3)
 
 
 def test_the_json_has_each_figure_by_name_and_says_what_is_invalid() -> None:
