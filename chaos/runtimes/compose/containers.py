@@ -102,6 +102,10 @@ class Containers:
     def __contains__(self, part: str) -> bool:
         return part in self._by_part
 
+    def environment(self, part: str) -> list[str]:
+        """The names of the variables that a part's container was made with."""
+        return [pair.partition("=")[0] for pair in self[part].attrs["Config"]["Env"] or ()]
+
     def addresses(self) -> dict[str, Address]:
         """Where everything that is there listens: inside by name, else on this machine's ports."""
         there = {name: at for name, at in LISTENS.items() if at[0] in self}

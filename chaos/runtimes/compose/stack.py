@@ -17,6 +17,7 @@ from chaos.runtimes.topology import (
     LINKS,
     NO_SUCH_PAGE,
     PARTS,
+    PREFIX,
     SHORTENER,
     WEB,
     concerned,
@@ -49,7 +50,16 @@ class ComposeStack:
         self.versions: Mapping[str, str] = {}
 
     def configure(self, settings: Settings) -> None:
-        """Restart web, and the worker if this concerns it, with these settings and no cache."""
+        """Restart web, and the worker if this concerns it, with these settings and no cache.
+
+        Raises:
+            StackError: a container's environment fixes one of them, which would go unheeded.
+        """
+        if fixed := settings.keys() & self._fixed():
+            raise StackError(
+                f"the lab in containers cannot set {', '.join(sorted(fixed))}: their environment "
+                "(docker-compose.yml) fixes it; the embedded one can"
+            )
         known = self._settings
         parts = SHORTENER if known is None else concerned(known, settings)
         self._settings = None  # until they are in force, nobody knows
@@ -133,6 +143,11 @@ class ComposeStack:
         }
 
     # --- containers ----------------------------------------------------------------------------
+
+    def _fixed(self) -> set[str]:
+        """The settings that the environment of a container has, where it wins over the file."""
+        named = (name for part in SHORTENER for name in self._containers.environment(part))
+        return {name.removeprefix(PREFIX) for name in named if name.startswith(PREFIX)}
 
     def _known(self, part: str) -> None:
         if part not in PARTS:
