@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from html import unescape
 from io import StringIO
@@ -149,6 +150,21 @@ def test_a_repeated_answer_is_the_first_one_whatever_became_of_the_link(api: str
 
 
 # --- bulk ------------------------------------------------------------------------------------
+
+
+def test_a_link_is_made_now_however_long_its_connection_has_waited(
+    stack: Stack, webs: list[str]
+) -> None:
+    stack.configure({})  # so that there are connections that nobody has used
+    asked_at = datetime.now(UTC)
+    with ThreadPoolExecutor(16) as clients:
+        made = [answer.json() for answer in clients.map(create, webs * 20)]
+    assert min(datetime.fromisoformat(link["created_at"]) for link in made) >= asked_at
+    with psycopg.connect(stack.endpoints.replica) as database:
+        idle = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'shortener'"
+        in_all = database.execute(idle).fetchone()
+        within = database.execute(f"{idle} AND xact_start < now()").fetchone()
+    assert in_all != within == (0,)
 
 
 def test_many_links_come_back_in_their_order(stack: Stack, api: str) -> None:

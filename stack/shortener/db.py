@@ -123,6 +123,8 @@ class Database:
     async def _prepare(self, connection: Any) -> None:
         for statement in self._statements:
             await connection.executemany(statement, [])  # parses it, executes nothing
+        # That leaves a transaction open, whose time would be the first user's now().
+        await connection.execute("SELECT 1")
 
     def check(self) -> None:
         """Raise `DatabaseUnavailable` while the breaker leaves the database alone."""
