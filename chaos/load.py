@@ -18,7 +18,7 @@ from typing import Any
 import requests
 
 from chaos.model import Generator, PartDied, Stack, StackError, Traffic
-from chaos.runtimes.ports import is_free, reserved
+from chaos.runtimes.ports import reserved
 
 LOCUSTFILE = Path(__file__).parent.parent / "scenarios" / "locustfile.py"
 START_TIMEOUT_S = 30.0
@@ -52,11 +52,8 @@ def locust_web_ui(
     The environment tells it where the desk is, for the Chaos page.
 
     Raises:
-        StackError: the port is taken.
         PartDied: Locust ended instead of serving its page.
     """
-    if not is_free(port):
-        raise StackError(f"port {port} is taken; choose another one with --locust-port")
     url = f"http://127.0.0.1:{port}"
     page = ["--web-host", "127.0.0.1", "--web-port", str(port)]
     process = _started(stack, directory, page, environment)

@@ -10,8 +10,9 @@ from typing import NoReturn
 from chaos.desk.desk import Desk
 from chaos.desk.server import new_token, served
 from chaos.load import locust_web_ui
-from chaos.model import Settings, Stack
+from chaos.model import Settings, Stack, StackError
 from chaos.runtimes.embedded import Embedded
+from chaos.runtimes.ports import is_free
 
 CHECK_PERIOD_S = 0.2
 
@@ -29,10 +30,16 @@ def play(
     Runs that are started from the page go beside `directory`.
 
     Raises:
-        StackError: it could not be brought up.
+        StackError: it could not be brought up, or Locust's port is taken.
         PartDied: a part ended that nobody killed.
         KeyboardInterrupt: somebody has played enough; nothing is left running.
     """
+    if not is_free(locust_port):
+        flag = f"--locust-port {locust_port + 1}"
+        raise StackError(
+            f"port {locust_port} is taken, maybe by the lab in containers; choose another one: "
+            f'{flag} (make locust ARGS="{flag}")'
+        )
     token = new_token()
     with Embedded(port=port).up(settings, directory / "logs") as stack:
         desk = Desk(stack, Embedded.name, directory.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = linkstorm("locust", "--locust-port", str(port), "--runs", tmp_path)
+    assert told.returncode == 3
+    assert f"port {port} is taken" in told.stderr
+    assert f"--locust-port {port + 1}" in told.stderr
+    assert not [*tmp_path.iterdir()]
+
+
 def test_list_tells_each_experiment_with_its_question_and_arms() -> None:
     told = linkstorm("list")
     assert told.returncode == 0
@@ -50,7 +61,8 @@ def test_list_tells_each_experiment_with_its_question_and_arms() -> None:
     [
         (["run", "thunder"], "thundering-herd"),
         (["run", "thundering-herd", "--arm", "magic"], "singleflight"),
-        (["run", "thundering-herd", "--set", "CACHE_TTL=1"], "CACHE_TTL_S"),
+        (["run", "thundering_herd"], "did you mean thundering-herd?"),
+        (["run", "thundering-herd", "--set", "CACHE_TTL=1"], "did you mean CACHE_TTL_S"),
         (["run", "thundering-herd", "--set", "CACHE_TTL_S"], "NAME=VALUE"),
         (["run", "thundering-herd", "--set", "CACHE_TTL_S=soon"], "CACHE_TTL_S"),
         (["run", "thundering-herd", "--format", "yaml"], "junit"),

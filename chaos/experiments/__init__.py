@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from difflib import get_close_matches
 
 from chaos.model import Experiment
 
 
 class Unknown(Exception):
-    """A name that does not exist; the message lists those that do."""
+    """A name that does not exist; the message has those that are like it, or else all."""
 
     def __init__(self, what: str, name: str, known: list[str]) -> None:
-        super().__init__(f"no {what} called {name!r}; there are: {', '.join(known)}")
+        alike = get_close_matches(name, known)
+        hint = f"did you mean {' or '.join(alike)}?" if alike else f"there are: {', '.join(known)}"
+        super().__init__(f"no {what} called {name!r}; {hint}")
 
 
 def names() -> list[str]:
@@ -26,7 +29,7 @@ def load(name: str) -> Experiment:
     Raises:
         Unknown: there is none.
     """
-    if name.replace("_", "-") not in names():
+    if name not in names():
         raise Unknown("experiment", name, names())
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     experiment: Experiment = module.experiment

@@ -13,7 +13,7 @@ from typing import Any
 import docker
 
 from chaos.model import StackError
-from chaos.runtimes.compose.containers import LAB, PART, last_lines, ours, project
+from chaos.runtimes.compose.containers import LAB, PART, PROJECT, last_lines, ours, project
 from chaos.runtimes.compose.engine import engine
 from chaos.runtimes.compose.settings_file import write_settings
 from chaos.runtimes.topology import ROOT
@@ -41,15 +41,34 @@ def bring_up(*, observability: bool, offline: bool, locust_workers: int) -> None
             f"--scale=locust-worker={locust_workers}",
         ]
         if _compose(command, profiles, offline=offline):
-            raise StackError("\n".join(["the lab did not come up", *_ill(client)]))
+            told = ["the lab did not come up", *_ill(client)]
+            if not offline:
+                told.append(
+                    "without a registry: `make images-offline`, then `make up OFFLINE=1` "
+                    "(docs/compose.md)"
+                )
+            raise StackError("\n".join(told))
 
 
 def take_down() -> None:
     """Remove every container, network and volume of the lab; images stay."""
-    with engine():
+    with engine() as client:
+        if not _anything(client):
+            sys.stderr.write("there is no lab in containers, nothing to remove\n")
+            return
         command = ["down", "--volumes", "--remove-orphans", "--timeout=5"]
         if _compose(command, ["obs", "grafana"], offline=False):
             raise StackError("the lab could not be removed whole; Docker says why above")
+
+
+def _anything(client: docker.DockerClient) -> bool:
+    """Whether a container, network or volume of the lab is there; broken ones count."""
+    of_us = {"label": f"{PROJECT}={project()}"}
+    return bool(
+        client.api.containers(all=True, filters=of_us)
+        or client.networks.list(filters=of_us)
+        or client.volumes.list(filters=of_us)
+    )
 
 
 def _compose(arguments: Sequence[str], profiles: Sequence[str], *, offline: bool) -> int:
