@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,11 @@ from chaos.model import (
     Mode,
     OriginQueries,
     Reading,
-    Requests,
     Samples,
     Segment,
 )
+from chaos.shelf import bounded, shelve_requests
 
-OUTCOMES = np.array(["", "ok", "fail", "unknown"])
-SERVED_FROM = np.array(["", "hit", "stale", "early", "wait", "miss", "near"])
 Event = dict[str, Any]
 
 
@@ -80,14 +79,16 @@ def read_evidence(path: Path) -> Evidence:
     plan = read_json(path / "plan.json")
     events = read_events(path)
     try:
-        segments = list(_segments(path, events))
+        with bounded(path) as db:
+            segments = list(_segments(db, path, events))
+            clicks = _clicks(db, path, events)
         return Evidence(
             plan=plan,
             mode=Mode(**plan["mode"]),
             segments=[segment for segment in segments if segment.round >= 0],
             control=[segment for segment in segments if segment.round < 0],
             faults=list(_faults(events)),
-            clicks=_clicks(path, events),
+            clicks=clicks,
             trouble=_trouble(events),
         )
     except KeyError as error:
@@ -104,13 +105,12 @@ def _trouble(events: Sequence[Event]) -> str | None:
     return None if finished else "the run did not finish"
 
 
-def _query(path: Path, sql: str, *parameters: object) -> dict[str, Any]:
+def _query(db: duckdb.DuckDBPyConnection, path: Path, sql: str, **values: object) -> dict[str, Any]:
     """Columns of a Parquet file by name, as numpy arrays with NaN for what is missing."""
     if not path.exists():
         raise Damaged(path, _why_missing(path))
     try:
-        with duckdb.connect() as db:
-            columns = db.execute(sql.format(f"'{path}'"), parameters).fetchnumpy()
+        columns = db.execute(sql.format(f"'{path}'"), values).fetchnumpy()
     except duckdb.Error as error:
         raise Damaged(path, f"cannot be read: {str(error).splitlines()[0]}") from error
     return {name: _filled(column) for name, column in columns.items()}
@@ -128,24 +128,15 @@ def _filled(column: Any) -> Any:
     return column
 
 
-REQUEST_COLUMNS = """
-    SELECT segment, intended_s, sent_s, done_s, rank::BIGINT AS rank, status::BIGINT AS status,
-        version::BIGINT AS version, age_ms,
-        list_position(['ok', 'fail', 'unknown'], outcome)::BIGINT AS outcome,
-        coalesce(list_position(
-            ['hit', 'stale', 'early', 'wait', 'miss', 'near'], served_from
-        ), 0)::BIGINT AS served_from
-    FROM {} ORDER BY segment, intended_s
-"""
-
-
-def _segments(path: Path, events: Sequence[Event]) -> Iterator[Segment]:
+def _segments(
+    db: duckdb.DuckDBPyConnection, path: Path, events: Sequence[Event]
+) -> Iterator[Segment]:
     ended = [event for event in events if event["kind"] == "segment"]
     if not ended:
         return
-    requests = _query(path / "requests.parquet", REQUEST_COLUMNS)
-    origin = _origin_queries(path, events)
-    samples = _query(path / "samples.parquet", "SELECT t_s, name, value FROM {} ORDER BY name, t_s")
+    requests_of = shelve_requests(partial(_query, db, path / "requests.parquet"), path)
+    origin = _origin_queries(db, path, events)
+    samples = _samples(db, path)
     for event in ended:
         yield Segment(
             arm=event["arm"],
@@ -154,7 +145,7 @@ def _segments(path: Path, events: Sequence[Event]) -> Iterator[Segment]:
             started_s=event["started_s"],
             ended_s=event["ended_s"],
             web_processes=event["web_processes"],
-            requests=_requests_of(requests, event["segment"]),
+            requests=requests_of(event["segment"]),
             origin=_slice_origin(origin, event["from_s"], event["to_s"]),
             samples=_slice_samples(samples, event["from_s"], event["to_s"]),
             generator=Generator(**event["generator"]),
@@ -162,21 +153,16 @@ def _segments(path: Path, events: Sequence[Event]) -> Iterator[Segment]:
         )
 
 
-def _requests_of(columns: Mapping[str, Any], segment: int) -> Requests:
-    first, last = np.searchsorted(columns["segment"], [segment, segment + 1])
-    part = {name: columns[name][first:last] for name in (f.name for f in fields(Requests))}
-    part["outcome"] = OUTCOMES[part["outcome"]]
-    part["served_from"] = SERVED_FROM[part["served_from"]]
-    return Requests(**part)
-
-
-def _origin_queries(path: Path, events: Sequence[Event]) -> dict[str, Any]:
+def _origin_queries(
+    db: duckdb.DuckDBPyConnection, path: Path, events: Sequence[Event]
+) -> dict[str, Any]:
     codes = [code for event in events if event["kind"] == "links" for code in event["codes"]]
     return _query(
+        db,
         path / "origin_queries.parquet",
-        "SELECT coalesce(list_position($1, key), 0)::BIGINT - 1 AS rank, read_s, asked_s,"
+        "SELECT coalesce(list_position($codes, key), 0)::BIGINT - 1 AS rank, read_s, asked_s,"
         " answered_s, stored_s FROM {} ORDER BY read_s",
-        codes,
+        codes=codes,
     )
 
 
@@ -185,14 +171,29 @@ def _slice_origin(columns: Mapping[str, Any], from_s: float, to_s: float) -> Ori
     return OriginQueries(**{f.name: columns[f.name][first:last] for f in fields(OriginQueries)})
 
 
-def _slice_samples(columns: Mapping[str, Any], from_s: float, to_s: float) -> Samples:
+def _samples(db: duckdb.DuckDBPyConnection, path: Path) -> Samples:
+    """All samples of the run; a number stands for each name until they are apart."""
+    file = path / "samples.parquet"
+    names = [
+        str(name) for name in _query(db, file, "SELECT DISTINCT name FROM {} ORDER BY 1")["name"]
+    ]
+    columns = _query(
+        db,
+        file,
+        "SELECT t_s, list_position($names, name) AS place, value FROM {} ORDER BY place, t_s",
+        names=names,
+    )
+    edges = np.searchsorted(columns["place"], np.arange(len(names) + 1) + 1)
+    parts = {name: slice(*edges[place : place + 2]) for place, name in enumerate(names)}
+    return Samples(*({n: columns[c][part] for n, part in parts.items()} for c in ("t_s", "value")))
+
+
+def _slice_samples(samples: Samples, from_s: float, to_s: float) -> Samples:
     times: dict[str, Floats] = {}
     series: dict[str, Floats] = {}
-    inside = (columns["t_s"] >= from_s) & (columns["t_s"] <= to_s)
-    names = columns["name"]
-    for name in dict.fromkeys(names):
-        chosen = inside & (names == name)
-        times[name], series[name] = columns["t_s"][chosen], columns["value"][chosen]
+    for name, t_s in samples.t_s.items():
+        inside = slice(np.searchsorted(t_s, from_s), np.searchsorted(t_s, to_s, side="right"))
+        times[name], series[name] = t_s[inside], samples.series[name][inside]
     return Samples(times, series)
 
 
@@ -206,21 +207,23 @@ def _faults(events: Sequence[Event]) -> Iterator[FaultEvidence]:
 
 
 CLICKS = """
-    WITH acknowledged AS (SELECT DISTINCT click_id FROM {requests} WHERE outcome = 'ok'
-                          AND click_id IS NOT NULL AND click_id <> ''),
-         counted AS (SELECT click_id, count(*) AS rows FROM {clicks} GROUP BY click_id),
-         claimed AS (SELECT coalesce(sum(total), 0) AS total FROM {totals})
-    SELECT (SELECT count(*) FROM acknowledged) AS acknowledged,
-        (SELECT count(*) FROM counted) AS counted,
-        (SELECT count(*) FROM acknowledged ANTI JOIN counted USING (click_id)) AS lost,
-        (SELECT coalesce(sum(rows - 1), 0) FROM counted) AS duplicated,
-        (SELECT abs(total - (SELECT coalesce(sum(rows), 0) FROM counted)) FROM claimed)
-            AS miscounted,
-        (SELECT count(*) FROM counted ANTI JOIN acknowledged USING (click_id)) AS strangers
+    WITH ids AS (
+        SELECT click_id, bool_or(ours) AS ours, count(*) FILTER (NOT ours) AS rows
+        FROM (SELECT click_id, true AS ours FROM {requests}
+              WHERE outcome = 'ok' AND click_id <> ''
+              UNION ALL SELECT click_id, false FROM {clicks})
+        GROUP BY click_id)
+    SELECT count(*) FILTER (ours) AS acknowledged,
+        count(*) FILTER (rows > 0) AS counted,
+        count(*) FILTER (ours AND rows = 0) AS lost,
+        coalesce(sum(rows - 1) FILTER (rows > 0), 0) AS duplicated,
+        abs((SELECT coalesce(sum(total), 0) FROM {totals}) - coalesce(sum(rows), 0)) AS miscounted,
+        count(*) FILTER (NOT ours) AS strangers
+    FROM ids
 """
 
 
-def _clicks(path: Path, events: Sequence[Event]) -> Clicks | None:
+def _clicks(db: duckdb.DuckDBPyConnection, path: Path, events: Sequence[Event]) -> Clicks | None:
     """Clicks acknowledged to clients against those in the primary, by id.
 
     A click of a request whose answer never came, and those of the unrecorded requests that warm
@@ -233,12 +236,9 @@ def _clicks(path: Path, events: Sequence[Event]) -> Clicks | None:
         if not file.exists():
             raise Damaged(file, "is missing")
     sql = CLICKS.format(**{name: f"'{file}'" for name, file in files.items()})
-    row = {name: int(column[0]) for name, column in _query(files["clicks"], sql).items()}
+    row = {name: int(column[0]) for name, column in _query(db, files["clicks"], sql).items()}
     primed = sum(event["follows"] for event in events if event["kind"] == "primed")
-    unknown = int(
-        _query(files["requests"], "SELECT count(*) FILTER (outcome = 'unknown') AS n FROM {}")["n"][
-            0
-        ]
-    )
+    count = "SELECT count(*) FILTER (outcome = 'unknown') AS n FROM {}"
+    unknown = int(_query(db, files["requests"], count)["n"][0])
     strangers = row.pop("strangers")
     return Clicks(**row, unexpected=max(0, strangers - primed - unknown))

@@ -8,14 +8,15 @@ records of each look-up, on the monotonic clock that all processes of the host s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from chaos.model import Estimate, Floats, Measure, Requests, Segment
+from chaos.model import Estimate, Floats, Ints, Measure, Requests, Segment, Strings
 
 AFTERMATH_S = 1.0
 ORIGIN_QUERIES = "origin_queries_per_expiry"
@@ -82,12 +83,18 @@ def _first_of_each(read_s: Floats, stored_s: Floats) -> list[int]:
     return starts
 
 
-def aftermath(segment: Segment, expiry: Expiry) -> Requests:
-    """Hot requests in flight at the expiry or arriving in the second after it."""
+def aftermaths(segment: Segment) -> Iterator[Ints]:
+    """For each expiry the places of the hot requests that were in flight at it, or arrived in the
+    second after it."""
     requests = segment.requests
-    until_s = min(expiry.began_s + AFTERMATH_S, expiry.until_s)
-    chosen = requests.hot & (requests.done_s > expiry.began_s) & (requests.intended_s < until_s)
-    return Requests(*(getattr(requests, name)[chosen] for name in Requests.__dataclass_fields__))
+    hot = np.flatnonzero(requests.hot)
+    intended_s, done_s = requests.intended_s[hot], requests.done_s[hot]
+    all_done_s = np.fmax.accumulate(done_s)  # when those up to here had all been answered
+    for expiry in expiries(segment):
+        until_s = min(expiry.began_s + AFTERMATH_S, expiry.until_s)
+        first = np.searchsorted(all_done_s, expiry.began_s, side="right")
+        last = np.searchsorted(intended_s, until_s)
+        yield hot[first:last][done_s[first:last] > expiry.began_s]
 
 
 # --- how repetitions become one figure ---------------------------------------------------------
@@ -125,52 +132,65 @@ def total(values: Floats) -> Estimate:
 # --- the measures ------------------------------------------------------------------------------
 
 
-def _at_each_expiry(figure: Callable[[Segment, Expiry], float]) -> Callable[[Segment], Floats]:
-    return lambda segment: np.array([figure(segment, expiry) for expiry in expiries(segment)])
+def _at_each_expiry(figure: Callable[[Expiry], float]) -> Callable[[Segment], Floats]:
+    return lambda segment: np.array([figure(expiry) for expiry in expiries(segment)])
 
 
-def _peak(_: Segment, expiry: Expiry) -> float:
+def _peak(expiry: Expiry) -> float:
     """Most look-ups under way at once: +1 at each question, −1 at each answer."""
     times = np.concatenate([expiry.asked_s, expiry.answered_s])
     steps = np.concatenate([np.ones(len(expiry.asked_s)), -np.ones(len(expiry.answered_s))])
     return float(np.cumsum(steps[np.argsort(times, kind="stable")]).max())
 
 
-def _latency(percentile: float) -> Callable[[Segment, Expiry], float]:
-    def figure(segment: Segment, expiry: Expiry) -> float:
-        latency = aftermath(segment, expiry).latency_ms
-        return float(np.percentile(latency, percentile)) if len(latency) else np.nan
+def _after_each_expiry(
+    column: Callable[[Requests], Any], figure: Callable[[Any], float]
+) -> Callable[[Segment], Floats]:
+    """A figure of what a column of the requests holds for those in each expiry's aftermath."""
 
-    return figure
+    def of(segment: Segment) -> Floats:
+        values = column(segment.requests)
+        return np.array([figure(values[places]) for places in aftermaths(segment)])
+
+    return of
 
 
-def _oldest_age(segment: Segment, expiry: Expiry) -> float:
-    age = aftermath(segment, expiry).age_ms
-    known = age[np.isfinite(age)]
+def _latency(percentile: float) -> Callable[[Segment], Floats]:
+    def figure(latency_ms: Floats) -> float:
+        return float(np.percentile(latency_ms, percentile)) if len(latency_ms) else np.nan
+
+    return _after_each_expiry(lambda requests: requests.latency_ms, figure)
+
+
+def _oldest(age_ms: Floats) -> float:
+    known = age_ms[np.isfinite(age_ms)]
     return float(known.max()) if len(known) else np.nan
 
 
-def _waited(segment: Segment, expiry: Expiry) -> float:
+def _waited(served_from: Strings) -> float:
     """Redirects that waited for the origin, by their own query or by another request's."""
-    served = aftermath(segment, expiry).served_from
-    return float(np.isin(served, ["miss", "wait", "early"]).sum())
+    return float(np.isin(served_from, ["miss", "wait", "early"]).sum())
 
 
 def _failed(segment: Segment) -> Floats:
     return np.array([float((segment.requests.outcome != "ok").sum())])
 
 
-def _redis_use(segment: Segment, from_s: float, to_s: float) -> tuple[float, int] | None:
-    """Commands that Redis ran for web between the first and last sample within a span, and the
-    redirects answered meanwhile; None where there are not two samples."""
+def _redis_uses(
+    segment: Segment, from_s: Sequence[float] | Floats, to_s: Sequence[float] | Floats
+) -> tuple[Floats, Ints]:
+    """Commands that Redis ran for web between the first and last sample within each span, and the
+    redirects answered meanwhile; NaN and 0 where there are not two samples."""
     t_s, commands = segment.samples.of("redis_commands")
-    inside = np.flatnonzero((t_s >= from_s) & (t_s <= to_s))
-    if len(inside) < 2:
-        return None
-    first, last = inside[0], inside[-1]
-    done = segment.requests.done_s
-    redirects = int(((done > t_s[first]) & (done <= t_s[last])).sum())
-    return float(commands[last] - commands[first]), redirects
+    first = np.searchsorted(t_s, from_s)
+    last = np.searchsorted(t_s, to_s, side="right") - 1
+    two = last > first
+    used, redirects = np.full(len(two), np.nan), np.zeros(len(two), dtype=np.int64)
+    used[two] = commands[last[two]] - commands[first[two]]
+    done_s = np.sort(segment.requests.done_s)
+    answered = [np.searchsorted(done_s, t_s[edge[two]], side="right") for edge in (first, last)]
+    redirects[two] = answered[1] - answered[0]
+    return used, redirects
 
 
 def _redis_commands_per_redirect(segment: Segment) -> Floats:
@@ -178,8 +198,8 @@ def _redis_commands_per_redirect(segment: Segment) -> Floats:
     found = expiries(segment)
     ends = [segment.started_s, *(expiry.settled_s for expiry in found)]
     begins = [*(expiry.began_s for expiry in found), segment.ended_s]
-    calm = [_redis_use(segment, *span) for span in zip(ends, begins, strict=True)]
-    return np.array([use[0] / use[1] for use in calm if use is not None and use[1]])
+    used, redirects = _redis_uses(segment, ends, begins)
+    return used[redirects > 0] / redirects[redirects > 0]
 
 
 def _redis_commands_per_expiry(segment: Segment) -> Floats:
@@ -188,35 +208,36 @@ def _redis_commands_per_expiry(segment: Segment) -> Floats:
     t_s, _ = segment.samples.of("redis_commands")
     if not len(in_calm):
         return np.array([])
-    extra = []
-    for expiry in expiries(segment):
-        before, after = t_s[t_s <= expiry.began_s], t_s[t_s >= expiry.settled_s]
-        if len(before) and len(after):
-            use = _redis_use(segment, before[-1], after[0])
-            if use is not None:
-                extra.append(use[0] - float(in_calm.mean()) * use[1])
-    return np.array(extra)
+    found = expiries(segment)
+    before = np.searchsorted(t_s, [expiry.began_s for expiry in found], side="right") - 1
+    after = np.searchsorted(t_s, [expiry.settled_s for expiry in found])
+    inside = (before >= 0) & (after < len(t_s))
+    used, redirects = _redis_uses(segment, t_s[before[inside]], t_s[after[inside]])
+    extra: Floats = used - float(in_calm.mean()) * redirects
+    return extra[np.isfinite(used)]
 
 
 origin_queries = Measure(
     ORIGIN_QUERIES,
     "queries",
     "origin queries per expiry",
-    _at_each_expiry(lambda _, expiry: float(len(expiry.read_s))),
+    _at_each_expiry(lambda expiry: float(len(expiry.read_s))),
     mean,
 )
 peak_origin_queries = Measure(
     "peak_origin_queries", "queries", "peak", _at_each_expiry(_peak), mean
 )
-latency_p50 = Measure(
-    "latency_p50_ms", "ms", "p50 after expiry", _at_each_expiry(_latency(50)), mean
+latency_p50 = Measure("latency_p50_ms", "ms", "p50 after expiry", _latency(50), mean)
+latency_p99 = Measure("latency_p99_ms", "ms", "p99 after expiry", _latency(99), mean)
+latency_max = Measure("latency_max_ms", "ms", "max", _latency(100), worst)
+oldest_age = Measure(
+    "oldest_age_ms", "ms", "oldest", _after_each_expiry(lambda r: r.age_ms, _oldest), worst
 )
-latency_p99 = Measure(
-    "latency_p99_ms", "ms", "p99 after expiry", _at_each_expiry(_latency(99)), mean
+waited = Measure(
+    *("waited_per_expiry", "redirects", "waited"),
+    _after_each_expiry(lambda r: r.served_from, _waited),
+    mean,
 )
-latency_max = Measure("latency_max_ms", "ms", "max", _at_each_expiry(_latency(100)), worst)
-oldest_age = Measure("oldest_age_ms", "ms", "oldest", _at_each_expiry(_oldest_age), worst)
-waited = Measure("waited_per_expiry", "redirects", "waited", _at_each_expiry(_waited), mean)
 failed = Measure("failed_requests", "requests", "failed", _failed, total)
 redis_commands_per_redirect = Measure(
     "redis_commands_per_redirect",
