@@ -40,6 +40,7 @@ def bring_up(*, observability: bool, offline: bool, locust_workers: int) -> None
             f"--wait-timeout={READY_S}",
             f"--scale=locust-worker={locust_workers}",
         ]
+        sys.stderr.write("building and starting the lab (the first time takes minutes)\n")
         if _compose(command, profiles, offline=offline):
             told = ["the lab did not come up", *_ill(client)]
             if not offline:
@@ -72,12 +73,16 @@ def _anything(client: docker.DockerClient) -> bool:
 
 
 def _compose(arguments: Sequence[str], profiles: Sequence[str], *, offline: bool) -> int:
-    """Run `docker compose`, with what it says on stderr; its exit code."""
+    """Run `docker compose`, with what it says on stderr; its exit code.
+
+    Its hundreds of lines of progress are for a terminal, where it draws them over each other.
+    """
     docker_command = shutil.which("docker")
     if docker_command is None:
         raise StackError("there is no `docker` command: install Docker with its Compose plugin")
     files = [ENV, OFFLINE] if offline else [ENV]
-    command = [docker_command, "compose", "--project-directory", str(ROOT)]
+    progress = "auto" if sys.stderr.isatty() else "quiet"
+    command = [docker_command, "compose", "--progress", progress, "--project-directory", str(ROOT)]
     command += [word for file in files for word in ("--env-file", str(file))]
     environment = {**os.environ, **_of_this_machine(), "COMPOSE_PROFILES": ",".join(profiles)}
     return subprocess.run(
