@@ -7,10 +7,11 @@ fails, the numbers prove nothing, and the run is INVALID rather than failed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from chaos.measures import expiries
 from chaos.model import (
+    LATE_SHARE_MAX,
     ArmResult,
     Claim,
     Clicks,
@@ -23,7 +24,7 @@ from chaos.model import (
     Verdict,
 )
 
-LATE_SHARE_MAX = 0.01
+BUSY_SHARE = 0.9  # of a core; a process of one thread cannot do more than all of it
 
 # --- claims ------------------------------------------------------------------------------------
 
@@ -155,12 +156,21 @@ def generator_was_on_time(evidence: Evidence) -> Finding:
     """Each arm's requests were sent when they were due, within 10 ms, all but 1 %."""
     shares = {arm: _late_share(evidence, arm) for arm in evidence.plan["arms"]}
     unsent = sum(segment.generator.unsent for segment in evidence.segments)
-    late = {
-        arm: f"{share:.2%} late" for arm, share in shares.items() if not share <= LATE_SHARE_MAX
-    }
+    late = {arm: _late(share) for arm, share in shares.items() if not share <= LATE_SHARE_MAX}
     on_time = bool(shares) and not late and unsent == 0
     observed = _listed(late) or f"at most {max(shares.values(), default=0):.2%} of an arm late"
-    return _guard("the generator was on time", on_time, f"{observed}, {unsent} unsent")
+    why = "" if on_time else "".join(_exhausted(evidence))
+    return _guard("the generator was on time", on_time, f"{observed}, {unsent} unsent{why}")
+
+
+def _exhausted(evidence: Evidence) -> Iterator[str]:
+    """What the generator itself ran out of."""
+    own = [segment.generator for segment in evidence.segments]
+    if no_socket := sum(generator.no_socket for generator in own):
+        yield f", {no_socket} of them for want of a socket or file descriptor"
+    busiest = max((g.cpu_share for g in own if g.cpu_share >= BUSY_SHARE), default=None)
+    if busiest is not None:
+        yield f"; the generator's process used {busiest:.0%} of a core"
 
 
 def _late(share: float) -> str:

@@ -28,6 +28,7 @@ Curve = Literal["steady", "ramp", "step", "viral"]
 
 CONTROL = "control"
 HOT_RANK = 0
+LATE_SHARE_MAX = 0.01  # of an arm's requests; with more late ones a run proves nothing
 
 
 class Verdict(StrEnum):
@@ -307,6 +308,24 @@ class Generator:
     unsent: int
     lag_p50_ms: float
     lag_p99_ms: float
+    no_socket: int = 0  # of the unsent: its machine had no socket, port or file descriptor left
+    read_lag_p99_ms: float = math.nan  # answers lay in the kernel; no part of their latency
+    cpu_share: float = math.nan  # of one core, by its process
+
+    @staticmethod
+    def together(own: Sequence[Generator]) -> Generator:
+        """Counts add up; lags and CPU are those of the worst, and NaN of none."""
+        return Generator(
+            offered=sum(g.offered for g in own),
+            sent=sum(g.sent for g in own),
+            late=sum(g.late for g in own),
+            unsent=sum(g.unsent for g in own),
+            lag_p50_ms=max((g.lag_p50_ms for g in own), default=math.nan),
+            lag_p99_ms=max((g.lag_p99_ms for g in own), default=math.nan),
+            no_socket=sum(g.no_socket for g in own),
+            read_lag_p99_ms=max((g.read_lag_p99_ms for g in own), default=math.nan),
+            cpu_share=max((g.cpu_share for g in own), default=math.nan),
+        )
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
         claims=claims,
         checks=checks,
         faults=evidence.faults,
-        generator=_whole_generator(evidence.segments),
+        generator=Generator.together([segment.generator for segment in evidence.segments]),
         clicks=evidence.clicks,
         trouble=evidence.trouble,
     )
@@ -96,16 +96,3 @@ def _checked(check: Check, evidence: Evidence) -> Finding:
         return check(evidence)
     except Exception as error:
         return Finding(check.__name__, Verdict.INVALID, f"the check crashed: {error!r}")
-
-
-def _whole_generator(segments: Sequence[Segment]) -> Generator:
-    """Counts add up over the segments; the lag is that of the worst one."""
-    own = [segment.generator for segment in segments]
-    return Generator(
-        offered=sum(g.offered for g in own),
-        sent=sum(g.sent for g in own),
-        late=sum(g.late for g in own),
-        unsent=sum(g.unsent for g in own),
-        lag_p50_ms=max((g.lag_p50_ms for g in own), default=float("nan")),
-        lag_p99_ms=max((g.lag_p99_ms for g in own), default=float("nan")),
-    )

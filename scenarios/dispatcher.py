@@ -2,7 +2,7 @@
 
 Latency counts from the intended time, so neither a stalled server nor a stalled generator can hide
 requests that should have been under way ("coordinated omission", G. Tene). What the generator
-itself failed to do is counted: `late` and `unsent`.
+itself failed to do is counted: `late`, `unsent`, and of these `no_socket`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from time import monotonic
+from time import monotonic, process_time
 from typing import NamedTuple
 
 import gevent  # type: ignore[import-untyped]
 
 from chaos.model import Generator
+from scenarios.alarm import Alarm
 from scenarios.arrivals import Batch
-from scenarios.wire import Answer, Wire
+from scenarios.wire import Answer, OutOfSockets, Wire
 
 LATE_S = 0.010
 BURST = 64
@@ -41,34 +42,76 @@ class Exchange(NamedTuple):
     answer: Answer
 
 
-class Tally:
-    """What the generator did in one segment, in memory that does not grow."""
+class Lags:
+    """Delays in buckets of 2 %, in memory that does not grow."""
 
     def __init__(self) -> None:
-        self.offered = self.sent = self.late = self.unsent = self.in_flight = 0
-        self._lags = array("Q", bytes(8 * _LAG_BUCKETS))
+        self._counts = array("Q", bytes(8 * _LAG_BUCKETS))
+        self._total = 0
 
-    def note_sent(self, lag_s: float) -> None:
-        """One more left, `lag_s` after its intended time."""
-        self.sent += 1
-        if lag_s > LATE_S:
-            self.late += 1
+    def add(self, lag_s: float) -> None:
+        """One more; a negative one is 0."""
         bucket = int(_PER_LOG * math.log1p(max(lag_s, 0.0) * 1e6))
-        self._lags[min(bucket, _LAG_BUCKETS - 1)] += 1
+        self._counts[min(bucket, _LAG_BUCKETS - 1)] += 1
+        self._total += 1
 
-    def lag_ms(self, share: float) -> float:
-        """The dispatch lag that `share` of the requests stayed within, to 2 %; 0 without any."""
-        wanted, seen = share * self.sent, 0
-        for bucket, count in enumerate(self._lags):
+    def ms(self, share: float) -> float:
+        """The delay that `share` of them stayed within, to 2 %; 0 without any."""
+        wanted, seen = share * self._total, 0
+        for bucket, count in enumerate(self._counts):
             seen += count
             if count and seen >= wanted:
                 return math.expm1((bucket + 1) / _PER_LOG) / 1000
         return 0.0
 
+
+class Tally:
+    """What the generator did in one segment, in memory that does not grow."""
+
+    def __init__(self) -> None:
+        self.offered = self.late = self.no_socket = self.in_flight = 0
+        self._tried = self._passed_over = 0
+        self._dispatch_lags, self._read_lags = Lags(), Lags()
+        self._began_s, self._began_cpu_s = monotonic(), process_time()
+
+    @property
+    def sent(self) -> int:
+        """Those that left."""
+        return self._tried - self.no_socket
+
+    @property
+    def unsent(self) -> int:
+        """Those that could not leave: too many in flight, overdue, or no socket."""
+        return self._passed_over + self.no_socket
+
+    def note_passed_over(self) -> None:
+        """One more is not even tried."""
+        self._passed_over += 1
+
+    def note_sent(self, lag_s: float) -> None:
+        """One more leaves, `lag_s` after its intended time."""
+        self._tried += 1
+        if lag_s > LATE_S:
+            self.late += 1
+        self._dispatch_lags.add(lag_s)
+
+    def note_read(self, lag_s: float) -> None:
+        """One more answer was read, `lag_s` after it had come."""
+        self._read_lags.add(lag_s)
+
     def summary(self) -> Generator:
-        """The figures that a run is judged by."""
+        """The figures that a run is judged by; the CPU of the whole process, since this began."""
+        elapsed_s = max(monotonic() - self._began_s, 1e-9)
         return Generator(
-            self.offered, self.sent, self.late, self.unsent, self.lag_ms(0.5), self.lag_ms(0.99)
+            offered=self.offered,
+            sent=self.sent,
+            late=self.late,
+            unsent=self.unsent,
+            lag_p50_ms=self._dispatch_lags.ms(0.5),
+            lag_p99_ms=self._dispatch_lags.ms(0.99),
+            no_socket=self.no_socket,
+            read_lag_p99_ms=self._read_lags.ms(0.99),
+            cpu_share=(process_time() - self._began_cpu_s) / elapsed_s,
         )
 
 
@@ -97,15 +140,17 @@ class Dispatcher:
         self._arrivals = _each(batches, started_s)
         self._next = next(self._arrivals, None)
         burst = 0
+        alarm = Alarm()
         try:
             while self._next is not None:
-                if (wait_s := self._next[0] - monotonic()) > 0:
-                    gevent.sleep(wait_s)
+                if self._next[0] > monotonic():
+                    alarm.sleep_until(self._next[0])
                 elif (arrival := self._take()) is not None:
                     gevent.spawn_raw(self._visit, arrival)
                     if (burst := burst + 1) % BURST == 0:
                         gevent.sleep(0)
         finally:
+            alarm.close()
             self._next = None
 
     def drain(self) -> None:
@@ -123,7 +168,7 @@ class Dispatcher:
             if tally.in_flight < self._max_in_flight and late_s <= self._timeout_s:
                 tally.in_flight += 1
                 return tally.offered, intended_s, rank
-            tally.unsent += 1
+            tally.note_passed_over()
         return None
 
     def _visit(self, arrival: Arrival | None) -> None:
@@ -142,8 +187,13 @@ class Dispatcher:
     def _send(self, number: int, intended_s: float, rank: int) -> None:
         sent_s = monotonic()
         self.tally.note_sent(sent_s - intended_s)
-        answer = self._wire.exchange(self._requests[rank], self._timeout_s)
-        seen = Exchange(number, rank, intended_s, sent_s, monotonic(), answer)
+        try:
+            answer = self._wire.exchange(self._requests[rank], self._timeout_s)
+        except OutOfSockets:
+            self.tally.no_socket += 1
+            return
+        self.tally.note_read(monotonic() - answer.done_s)
+        seen = Exchange(number, rank, intended_s, sent_s, answer.done_s, answer)
         for observe in self._observers:
             observe(seen)
 
