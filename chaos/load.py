@@ -33,10 +33,19 @@ Answer = Mapping[str, Any]
 @contextmanager
 def locust(stack: Stack, directory: Path) -> Iterator[Locust]:
     """Locust against a stack, told what to do by us, with its live `/metrics` on a free port."""
+    with crowd(stack.endpoints.url, directory, stack.workdir("load")) as load:
+        yield load
+
+
+@contextmanager
+def crowd(url: str, directory: Path, workdir: Path) -> Iterator[Locust]:
+    """The same against any server; its record and `logs/load.log` go into the directory."""
     log = directory / "logs" / "load.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     with reserved(["load"]) as ports:
         told = {"LINKSTORM_CONTROL": "1", "LINKSTORM_METRICS_PORT": str(ports["load"])}
-        process = _started(stack, directory, ["--headless", "-u", "1", "--only-summary"], told)
+        arguments = ["--headless", "-u", "1", "--only-summary"]
+        process = _started(url, directory, workdir, arguments, told)
         try:
             yield Locust(process, log, f"http://127.0.0.1:{ports['load']}/metrics")
         finally:
@@ -56,7 +65,7 @@ def locust_web_ui(
     """
     url = f"http://127.0.0.1:{port}"
     page = ["--web-host", "127.0.0.1", "--web-port", str(port)]
-    process = _started(stack, directory, page, environment)
+    process = _started(stack.endpoints.url, directory, stack.workdir("load"), page, environment)
     try:
         _wait_for_page(process, url, directory / "logs" / "load.log")
         yield url
@@ -66,13 +75,17 @@ def locust_web_ui(
 
 
 def _started(
-    stack: Stack, directory: Path, arguments: Sequence[str], environment: Mapping[str, str]
+    url: str,
+    directory: Path,
+    workdir: Path,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
 ) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), *arguments]
     with (directory / "logs" / "load.log").open("ab") as stderr:
         return subprocess.Popen(
-            [*command, "--host", stack.endpoints.url],
-            cwd=stack.workdir("load"),
+            [*command, "--host", url],
+            cwd=workdir,
             env={**os.environ, "LINKSTORM_RECORD": str(directory.resolve()), **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -56,11 +56,16 @@ class Crowd:
         self._report = report
         gevent.spawn(self._upkeep)
 
-    def run(self, segment: Segment, started: Callable[[float], None] = lambda _: None) -> Generator:
+    def run(
+        self,
+        segment: Segment,
+        started: Callable[[float], None] = lambda _: None,
+        ended: Callable[[Generator], None] = lambda _: None,
+    ) -> Generator:
         """Send all of a segment, wait for all answers, and say how the generator did.
 
         `started` is told the first moment; `PrepareError` if there are too few links. Killed, it
-        stops sending and still waits for the answers.
+        stops sending, still waits for the answers, and says it only to `ended`.
         """
         keys, links = segment.traffic.keys, len(self.links.codes)
         if keys > links:
@@ -82,8 +87,10 @@ class Crowd:
         finally:
             dispatcher.drain()
             self._flush()
-            log.info("segment %d: %s", segment.number, dispatcher.tally.summary())
-        return dispatcher.tally.summary()
+            summary = dispatcher.tally.summary()
+            log.info("segment %d: %s", segment.number, summary)
+            ended(summary)
+        return summary
 
     def _dispatcher(self, segment: Segment) -> Dispatcher:
         observers = [self._live.observe, self._report]

@@ -14,6 +14,7 @@ from gevent.queue import Queue  # type: ignore[import-untyped]
 from locust.env import Environment
 from locust.rpc import Message
 
+from scenarios.account import Accounts
 from scenarios.links import Links, PrepareError
 from scenarios.options import traffic_of
 from scenarios.wire import Wire
@@ -41,17 +42,21 @@ class Dealer:
         self._environment = environment
         self._links: dict[str, Links] = {}
         self._dealt = 0
+        self._accounts = Accounts(environment)
         self._one_at_a_time = BoundedSemaphore()
         environment.events.test_start.add_listener(self._begin)  # type: ignore[no-untyped-call]
         self._runner.register_message(ASK, self._deal, concurrent=True)
 
     def _begin(self, **_: Any) -> None:
         self._dealt = 0
+        self._accounts.begin()
 
     def _deal(self, msg: Message, **_: Any) -> None:
         with self._one_at_a_time:
             try:
-                answer = {"part": self._part()}
+                part = self._part()
+                answer = {"part": part}
+                self._accounts.dealt(part[0], msg.node_id)
             except (OSError, ValueError, PrepareError) as problem:
                 answer = {"error": [f"{self._environment.host}: {problem}"]}
         self._runner.send_message(DEAL, answer, msg.node_id)

@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 import os
 from argparse import Namespace
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import gevent  # type: ignore[import-untyped]
+from gevent.pool import Group  # type: ignore[import-untyped]
 from locust import User, events, task
 from locust.env import Environment
 from locust.exception import StopUser
 from locust.runners import WorkerRunner
 from locust.web import WebUI
 
-from chaos.model import HOT_RANK, Traffic
+from chaos.model import HOT_RANK, Generator, Traffic
+from scenarios.account import ACCOUNT, STOP
 from scenarios.chaos_page import add_chaos_page
 from scenarios.control import Control, claim_stdout, stdin_lines
 from scenarios.crowd import Crowd, Segment
@@ -68,6 +71,10 @@ class Process:
         self._environment = environment
         self._history: History | None = None
         self._crowds: dict[str, Crowd] = {}
+        self._running = Group()
+        assert environment.runner is not None
+        self._runner = environment.runner
+        self._runner.register_message(STOP, self._stop, concurrent=True)
 
     @property
     def options(self) -> Namespace:
@@ -85,6 +92,17 @@ class Process:
                 wire, self.live, self._record(), self.options.max_in_flight, report
             )
         return self._crowds[host]
+
+    def start(self, segment: Segment) -> gevent.Greenlet:
+        """Have the crowd run a segment, and tell the dealer in the end what became of it."""
+
+        def ended(did: Generator) -> None:
+            self._runner.send_message(ACCOUNT, [segment.stream, asdict(did)])
+
+        return self._running.spawn(self.crowd().run, segment, ended=ended)
+
+    def _stop(self, **_: Any) -> None:
+        self._running.kill()
 
     def finish(self, **_: Any) -> None:
         """Called by Locust at the very end: leave the record on disk."""
@@ -156,7 +174,7 @@ class Visitors(User):
                 stream=part.stream,
                 streams=part.streams,
             )
-            running = gevent.spawn(crowd.run, segment)
+            running = self.process.start(segment)
             try:
                 self._wait_for_edit(traffic)
             except BaseException:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -256,28 +255,6 @@ def test_the_page_starts_edits_and_stops_a_crowd(tmp_path: Path) -> None:
         assert sent_in_a_second(page, warm_up_s=0.0) == 0
         assert stopped > 0
         assert listed == {"hot link", "other links", "Aggregated"}
-
-
-def test_workers_share_the_rate_and_follow_the_same_links(tmp_path: Path) -> None:
-    options = ["--processes", "2", "--headless", "-u", "2", "-r", "10", "-t", "4s"]
-    port = str(free_port())
-    master = ["--master-bind-port", port, "--master-port", port, "--rate", "200", "--keys", "4"]
-    with (
-        server() as shop,
-        running(
-            [*locust("--host", shop.url, *options, *master), "--only-summary"],
-            cwd=tmp_path,
-            env={**os.environ, "LINKSTORM_RECORD": str(tmp_path)},
-            stderr=subprocess.DEVNULL,
-        ) as crowd,
-    ):
-        assert crowd.wait(20) == 0
-        assert shop.seen()["links"] == 4
-    shards = [(tmp_path / f"requests-{n}.csv").read_text().splitlines()[1:] for n in (0, 1)]
-    assert all(200 < len(shard) < 600 for shard in shards)
-    hot = {line.split(",")[5] for shard in shards for line in shard if line.split(",")[4] == "0"}
-    assert len(hot) == 1
-    assert set(shards[0]).isdisjoint(shards[1])
 
 
 def sent_in_a_second(page: str, warm_up_s: float = 1.5) -> float:
