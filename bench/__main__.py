@@ -19,7 +19,9 @@ from bench import table
 from bench.arms import ARMS, BARE, Arm
 from bench.bed import Bed, made_bed
 from bench.cores import Cores, TooFewCores, choose
+from bench.crosscheck import crosscheck
 from bench.figures import Repeat, as_json, results
+from bench.generator import generator
 from bench.machine import facts
 from bench.measure import Asked, measure
 from chaos.model import StackError
@@ -28,6 +30,8 @@ FAILED, USAGE, INVALID, INTERRUPTED = 1, 2, 3, 130
 KEPT = Path(__file__).parents[1] / "reports" / "bench"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(crosscheck)
+app.command()(generator)
 
 
 class Format(StrEnum):
@@ -45,8 +49,9 @@ class HostedBy(StrEnum):
     GRANIAN = "granian"
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
 def bench(
+    context: typer.Context,
     arm: Annotated[list[str] | None, typer.Option(help="Only this arm; repeatable.")] = None,
     server: Annotated[HostedBy, typer.Option(help="What serves our app.")] = HostedBy.UVICORN,
     rounds: Annotated[int, typer.Option(min=1, help="How often each arm is measured.")] = 2,
@@ -61,6 +66,8 @@ def bench(
     Exit code 0; 1 if something would not start; 2 if this machine or the order cannot do it;
     3 if an arm is invalid, so that its figures prove nothing, or lacks a figure.
     """
+    if context.invoked_subcommand:
+        return
     arms = _chosen(arm or [])
     try:
         cores = choose()
