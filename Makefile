@@ -5,7 +5,7 @@ LINKSTORM := $(BIN)/linkstorm
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test prove check bench chaos-all up down locust report list images-offline lock clean
+.PHONY: help setup demo test prove check bench soak chaos-all up down locust report list images-offline lock clean
 
 help: ## this help
 	@echo "linkstorm: what a failure does, and what each fix for it costs"
@@ -33,6 +33,9 @@ check: $(VENV)/.installed-dev ## lint, formatting and types
 
 bench: $(VENV)/.installed-dev ## what a redirect costs on one core, beside a bare one and nginx (about 5 minutes)
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: $(VENV)/.installed-dev ## end labs in every way at random moments, and look for what is left (N=200: half an hour)
+	@$(BIN)/python -m soak $(or $(N),8) $(or $(SEED),1) $(ARGS)
 
 chaos-%: $(VENV)/.installed ## run one experiment by its name; `make list` knows them
 	@$(LINKSTORM) run $* $(if $(FULL),--full) $(ARGS)

@@ -1,5 +1,5 @@
 """`python -m chaos` is `linkstorm`."""
 
-from chaos.cli import main
+from chaos.entry import main
 
 main()

@@ -12,15 +12,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from io import StringIO
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from chaos import experiments
+from chaos.entry import INTERRUPTED
 from chaos.evidence import Damaged, read_evidence, read_json
 from chaos.model import Arm, Experiment, PartDied, Runtime, Stack, StackError, Verdict
 from chaos.record import write_result
@@ -31,7 +34,7 @@ from chaos.rundirs import ROOT, RUNS, new_run_dir, shown
 from chaos.verdict import judge as judge_evidence
 
 EXIT_OF = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INVALID: 3}
-USAGE, INVALID, INTERRUPTED = 2, 3, 130
+USAGE, INVALID = 2, 3
 
 app = typer.Typer(
     help="Load-test a reference stack, break it, and prove from ground truth what happened.",
@@ -39,7 +42,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-errors = Console(stderr=True, soft_wrap=True)
+
+
+class _Errors(Console):
+    """Words on stderr. If nobody reads them, the exit code still says how it went."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _drop(sys.stderr)
+
+
+errors = _Errors(stderr=True, soft_wrap=True)
 
 
 class Format(StrEnum):
@@ -68,11 +81,15 @@ RunArgument = Annotated[
 ]
 
 
-def main() -> None:
-    """Entry point of `linkstorm`."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
-        signal.signal(number, _interrupt)
-    app()
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """In here Ctrl-C and SIGTERM raise KeyboardInterrupt: there is something to heal or to stop."""
+    before = {number: signal.signal(number, _interrupt) for number in (SIGINT, SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -121,15 +138,14 @@ def run(
     """Run an experiment: every arm in turn, judged, with a report."""
     order = _order(name, full, arm or [], setting or [], seed)
     directory = into or new_run_dir(order.experiment.name, runs)
-    try:
-        with _progress() as progress:
-            run_experiment(order, _lab(runtime), directory, progress)
-    except KeyboardInterrupt:
-        errors.print(f"interrupted: healed and stopped; the record so far: {shown(directory)}")
-        raise typer.Exit(INTERRUPTED) from None
-    except OSError as error:
-        _fail(f"the record cannot be written: {error}", INVALID)
-    raise typer.Exit(_judged(directory, output, report=True))
+    with _interruptible():
+        try:
+            _on_record(order, runtime, directory)
+            code = _judged(directory, output, report=True)
+        except KeyboardInterrupt:
+            errors.print(f"interrupted: healed and stopped; the record so far: {shown(directory)}")
+            code = INTERRUPTED
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -173,19 +189,20 @@ def locust(
     from chaos.playground import play
 
     directory = new_run_dir("playground", runs)
-    try:
-        settings = _overrides(setting or [])
 
-        def ready(stack: Stack, page: str) -> None:
-            _say_what_is_up(stack, page, directory)
+    def ready(stack: Stack, page: str) -> None:
+        _say_what_is_up(stack, page, directory)
 
-        play(settings, directory, ready, port=port, locust_port=locust_port)
-    except experiments.Unknown as unknown:
-        _fail(str(unknown), USAGE)
-    except (StackError, PartDied) as error:
-        _fail(str(error), INVALID)
-    except KeyboardInterrupt:
-        errors.print("stopped; nothing is left running")
+    with _interruptible():
+        try:
+            settings = _overrides(setting or [])
+            play(settings, directory, ready, port=port, locust_port=locust_port)
+        except experiments.Unknown as unknown:
+            _fail(str(unknown), USAGE)
+        except (StackError, PartDied) as error:
+            _fail(str(error), INVALID)
+        except KeyboardInterrupt:
+            errors.print("stopped; nothing is left running")
 
 
 def _say_what_is_up(stack: Stack, locust: str, directory: Path) -> None:
@@ -233,20 +250,22 @@ def down() -> None:
 
 @app.command()
 def status() -> None:
-    """How the parts and links of the lab in containers are, and where they answer."""
+    """What killed labs left on this machine, and how the lab in containers is."""
     from chaos import lab_commands
 
     with _trouble_in_words():
-        typer.echo(lab_commands.status())
+        for line in lab_commands.status():
+            typer.echo(line)
 
 
 @app.command()
 def heal() -> None:
-    """Mend what a killed run left in the containers: toxics, pauses, dead parts, settings."""
+    """Mend what killed runs left: processes, or toxics, pauses, dead parts in containers."""
     from chaos import lab_commands
 
     with _trouble_in_words():
-        typer.echo(lab_commands.heal())
+        for line in lab_commands.heal():
+            typer.echo(line)
 
 
 @app.command()
@@ -263,12 +282,13 @@ def desk(
 
 @contextmanager
 def _trouble_in_words() -> Iterator[None]:
-    try:
-        yield
-    except (StackError, PartDied) as error:
-        _fail(str(error), INVALID)
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+    with _interruptible():
+        try:
+            yield
+        except (StackError, PartDied) as error:
+            _fail(str(error), INVALID)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
 
 
 # --- what to run -------------------------------------------------------------------------------
@@ -282,6 +302,14 @@ def _order(name: str, full: bool, arms: list[str], settings: list[str], seed: in
     except experiments.Unknown as unknown:
         _fail(str(unknown), USAGE)
     return Order(experiment, experiment.mode(full=full), chosen, overrides, seed, _command(seed))
+
+
+def _on_record(order: Order, runtime: RuntimeName, directory: Path) -> None:
+    try:
+        with _progress() as progress:
+            run_experiment(order, _lab(runtime), directory, progress)
+    except OSError as error:
+        _fail(f"the record cannot be written: {error}", INVALID)
 
 
 def _chosen_arms(experiment: Experiment, names: list[str]) -> Sequence[Arm]:
@@ -375,8 +403,8 @@ def _judged(directory: Path, output: Format, *, report: bool) -> int:
     except Damaged as damaged:
         _fail(str(damaged), USAGE)
     except OSError as error:
-        _fail(f"the verdict cannot be written: {error}", INVALID)
-    _print(result, output)
+        _fail(f"the verdict or the report cannot be written: {error}", INVALID)
+    _print(_as_text(result, output), directory)
     return EXIT_OF[Verdict(result["verdict"])]
 
 
@@ -396,16 +424,39 @@ def _write_report(directory: Path) -> None:
     write_report(directory)
 
 
-def _print(result: dict[str, Any], output: Format) -> None:
+def _print(text: str, directory: Path) -> None:
+    """Print a result; a reader who has gone away changes nothing about it."""
+    kept = f"the result is kept in {shown(directory / 'verdict.json')}"
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        _drop(sys.stdout)
+        errors.print(f"linkstorm: nobody reads stdout any more; {kept}", highlight=False)
+    except OSError as error:
+        _drop(sys.stdout)
+        _fail(f"stdout cannot be written: {error}; {kept}", INVALID)
+
+
+def _drop(stream: TextIO) -> None:
+    """Let go what it still holds: to write that at the end would fail once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _as_text(result: dict[str, Any], output: Format) -> str:
     from reports.junit import junit
     from reports.table import table
 
     if output is Format.JSON:
-        typer.echo(json.dumps(result, indent=2, allow_nan=False))
-    elif output is Format.JUNIT:
-        typer.echo(junit(result))
-    else:
-        Console(highlight=False).print(table(result))
+        return json.dumps(result, indent=2, allow_nan=False)
+    if output is Format.JUNIT:
+        return junit(result)
+    text = StringIO()
+    Console(file=text, force_terminal=sys.stdout.isatty() or None, highlight=False).print(
+        table(result)
+    )
+    return text.getvalue().removesuffix("\n")
 
 
 @dataclass

@@ -1,21 +1,25 @@
-"""The commands for a lab in containers: up, down, status, heal, and its control desk."""
+"""The commands for labs that outlive a run: up, down, the control desk; and status and heal.
+
+Status and heal look at what was left on this machine, too: a lab in processes is left only if its
+guardian was killed with it.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-from chaos.desk.server import kept_token, serve_desk
 from chaos.model import State
 from chaos.rundirs import RUNS
+from chaos.runtimes import folders, leftovers
 from chaos.runtimes.compose import lifecycle
 from chaos.runtimes.compose.claim import claimed
 from chaos.runtimes.compose.containers import Containers
-from chaos.runtimes.compose.engine import engine
+from chaos.runtimes.compose.engine import NoLab, engine
 from chaos.runtimes.compose.runtime import TOKEN_FILE, endpoints_of
 from chaos.runtimes.compose.stack import ComposeStack
 
@@ -32,25 +36,41 @@ def down() -> None:
     lifecycle.take_down()
 
 
-def status() -> str:
-    """How every part and link is, what is out of order first."""
-    with _lab() as (containers, stack):
-        return f"{_told(stack.state())}\n\n{_what_is_up(containers)}"
+def status() -> Iterator[str]:
+    """What was left on this machine, and how the lab in containers is, what is wrong first."""
+    yield from _processes([leftovers.told(lab) for lab in leftovers.looked_for()])
+    try:
+        with _lab() as (containers, stack):
+            yield f"containers  {_told(stack.state())}\n\n{_what_is_up(containers)}"
+    except NoLab as none:
+        yield f"containers  {none}"
 
 
-def heal() -> str:
-    """Mend what a killed run left: toxics, pauses, dead parts, settings; what was mended."""
-    with _lab() as (_, stack), claimed(stack.endpoints, "heal"):
-        wrong = _wrong(stack.state())
-        stack.heal()
-        stack.configure({})
-    return "\n".join(
-        [*(f"{line}: healed" for line in wrong), "every part and link is as it should be"]
-    )
+def heal() -> Iterator[str]:
+    """Mend what killed runs left: whole labs in processes; in containers toxics, pauses, dead
+    parts and settings. What was mended, line by line.
+    """
+    yield from _processes([leftovers.mended(lab) for lab in leftovers.looked_for()])
+    try:
+        with _lab() as (_, stack), claimed(stack.endpoints, "heal"):
+            wrong = _wrong(stack.state())
+            stack.heal()
+            stack.configure({})
+    except NoLab as none:
+        yield f"containers  {none}"
+    else:
+        yield from (f"{line}: healed" for line in wrong)
+        yield "every part and link is as it should be"
+
+
+def _processes(told: Sequence[str]) -> Iterator[str]:
+    yield from (f"processes   {line}" for line in told or ["no lab is left, and none is at work"])
 
 
 def desk(host: str, port: int) -> None:
     """Serve the control desk of the lab that this container belongs to, until SIGTERM."""
+    from chaos.desk.server import kept_token, serve_desk
+
     token = kept_token(Path(os.environ.get("LINKSTORM_DESK_TOKEN_FILE", TOKEN_FILE)))
     with _lab() as (containers, stack):
         serve_desk(stack, "compose", RUNS, token, host, port, containers.pages)
@@ -58,9 +78,13 @@ def desk(host: str, port: int) -> None:
 
 @contextmanager
 def _lab() -> Iterator[tuple[Containers, ComposeStack]]:
-    with engine() as client, TemporaryDirectory(prefix="linkstorm-") as folder:
+    with engine() as client:
         containers = Containers(client)
-        yield containers, ComposeStack(containers, endpoints_of(containers), Path(folder))
+        folder = folders.made(os.getpid())
+        try:
+            yield containers, ComposeStack(containers, endpoints_of(containers), folder)
+        finally:
+            shutil.rmtree(folder)
 
 
 def _what_is_up(containers: Containers) -> str:

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from typing import Any
 import psutil
 
 from chaos.runtimes.account import Account
-from chaos.runtimes.members import members
+from soak.labs import Lab, a_home, a_lab
+from soak.watch import Watch, watching
 
 ROOT = Path(__file__).parents[1]
 LAB = """
@@ -40,23 +40,16 @@ class LabProcess:
     """A running lab: it ends when its standard input does."""
 
     process: subprocess.Popen[str]
-    home: Path
+    watch: Watch
 
     def line(self) -> str:
         """Its next line: `imported`, then the address of the stack once it is ready."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def left_behind(self) -> list[object]:
-        """What is there of the lab now: processes and files."""
-        return [*members(self.home), *_guardians(self.home), *self.home.glob("linkstorm-*")]
-
-    def ended_within(self, seconds: float) -> list[object]:
+    def ended_within(self, seconds: float) -> list[str]:
         """What is still there of the lab after this time; nothing as soon as there is nothing."""
-        deadline = time.monotonic() + seconds
-        while (left := self.left_behind()) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return left
+        return self.watch.left_after(seconds)
 
 
 @contextmanager
@@ -79,47 +72,35 @@ def lab_process(
     **popen: Any,
 ) -> Iterator[LabProcess]:
     """A lab whose folder lies in `home`."""
-    with subprocess.Popen(
-        [*wrapper, python, "-c", LAB, str(home / "logs")],
-        cwd="/",
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(home), **environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **popen,
-    ) as process:
+    with (
+        watching(home / "linkstorm-*") as watch,
+        subprocess.Popen(
+            [*wrapper, python, "-c", LAB, str(home / "logs")],
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(home), **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **popen,
+        ) as process,
+    ):
+        watch.wait_for(process.pid)
         try:
-            yield LabProcess(process, home)
+            yield LabProcess(process, watch)
         finally:
             process.kill()
 
 
-def shared_memory() -> set[str]:
-    """The System V segments of this machine that nobody uses, by id; and Postgres' in files."""
-    table = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
-    segments = {row.split()[1] for row in table if row.split()[6] == "0"}
-    return segments | {path.name for path in Path("/dev/shm").glob("PostgreSQL.*")}
-
-
-def shared_memory_since(before: set[str], within_s: float = 5) -> set[str]:
-    """What is there that was not; another lab's may be there for a moment, while it is down."""
-    deadline = time.monotonic() + within_s
-    while (new := shared_memory() - before) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return new
-
-
-def _guardians(home: Path) -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if _is_guardian(process, home)]
-
-
-def _is_guardian(process: psutil.Process, home: Path) -> bool:
-    try:
-        command = process.cmdline()
-        return "chaos.runtimes.guardian" in command and process.environ().get("TMPDIR") == str(home)
-    except (psutil.Error, OSError):
-        return False
+@contextmanager
+def short_run() -> Iterator[Lab]:
+    """`linkstorm run` of a few seconds, which prints JSON."""
+    with (
+        a_home() as home,
+        watching(home.cwd / "*", home.tmp / "*") as watch,
+        a_lab(home, watch, "--format", "json") as lab,
+    ):
+        yield lab
 
 
 def python_for(user: Account, home: Path) -> tuple[str, dict[str, str]] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -125,6 +126,35 @@ def test_a_report_is_written_from_the_files_alone(runs: Path, tmp_path: Path) ->
     assert told.returncode == 0
     assert Path(told.stdout.strip()).read_text(encoding="utf-8").startswith("<!doctype html>")
     ElementTree.fromstring(svg.read_text(encoding="utf-8"))
+
+
+def test_a_verdict_stands_when_nobody_reads_it(runs: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    code, said = judged_to(writer, runs / "click lost")
+    assert code == 1
+    assert "the result is kept in" in said
+
+
+def test_a_result_that_cannot_be_printed_is_no_pass(runs: Path) -> None:
+    code, said = judged_to(os.open("/dev/full", os.O_WRONLY), runs / "sound")
+    assert code == 3
+    assert "stdout cannot be written" in said
+
+
+def judged_to(stdout: int, run_dir: Path) -> tuple[int, str]:
+    judged = subprocess.run(
+        [sys.executable, "-m", "chaos", "judge", str(run_dir)],
+        cwd=ROOT,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(stdout)
+    assert "Traceback" not in judged.stderr
+    return judged.returncode, judged.stderr
 
 
 def test_a_damaged_run_directory_is_named_by_its_file(tmp_path: Path) -> None:

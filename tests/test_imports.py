@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OURS = ("bench", "chaos", "dashboards", "reports", "scenarios", "stack", "tests")
+OURS = ("bench", "chaos", "dashboards", "reports", "scenarios", "soak", "stack", "tests")
 
 # What a module may import of ours; the first prefix that fits decides.
 MAY_IMPORT = {
@@ -41,6 +41,9 @@ MAY_IMPORT = {
     "dashboards": ("dashboards",),
     "reports": ("chaos.model", "chaos.evidence", "reports"),
     "scenarios": ("chaos.model", "scenarios"),
+    "soak.experiments": ("chaos.experiments", "chaos.model"),
+    "soak.lab": ("chaos.entry", "chaos.experiments"),
+    "soak": ("soak",),
     "stack": ("stack",),
 }  # fmt: skip
 
@@ -58,7 +61,8 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {
 def modules() -> list[Path]:
     return [
         path
-        for package in ("bench", "chaos", "dashboards", "reports", "scenarios", "stack")
+        for package in OURS
+        if package != "tests"
         for path in sorted((ROOT / package).rglob("*.py"))
     ]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 import requests
 
 from chaos.model import PartDied, Stack, StackError
@@ -20,7 +21,10 @@ from chaos.runtimes import account, binaries
 from chaos.runtimes.account import Account
 from chaos.runtimes.embedded import Embedded, EmbeddedStack
 from chaos.runtimes.members import members
+from chaos.runtimes.parts import Part
 from chaos.runtimes.ports import HOST
+from chaos.runtimes.topology import Ports
+from chaos.runtimes.trouble import check_disk
 from tests.labs import lab_process, python_for, temporary_home
 
 pytestmark = pytest.mark.real
@@ -81,6 +85,20 @@ def test_a_part_that_ends_by_itself_is_reported_with_the_end_of_its_log(stack: S
     stack.check()
 
 
+def test_a_part_that_dies_while_others_start_is_named(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def redis_dies(replica: Part, ports: Ports) -> None:
+        for process in members(replica.folder.with_name("redis")):
+            process.kill()
+            process.wait(5)
+        redis.Redis(HOST, ports["redis"]).ping()
+
+    monkeypatch.setattr("chaos.runtimes.bringup.wait_for_replica", redis_dies)
+    with pytest.raises(PartDied, match="redis died"), Embedded().up({}, tmp_path):
+        pass
+
+
 def test_a_process_may_join_the_lab(home: Path, tmp_path: Path) -> None:
     with Embedded().up({}, tmp_path) as stack:
         guest = subprocess.Popen(["sleep", "60"], cwd=stack.workdir("load"))
@@ -92,6 +110,17 @@ def test_nothing_of_postgres_lies_outside_its_folder(stack: Stack) -> None:
         with psycopg.connect(address) as database:
             assert database.execute("SHOW dynamic_shared_memory_type").fetchone() == ("mmap",)
             assert database.execute("SHOW unix_socket_directories").fetchone() == ("",)
+
+
+def test_a_redis_that_takes_no_writes_is_told_in_words(stack: Stack) -> None:
+    """As one does whose disk is full."""
+    with redis.Redis.from_url(stack.endpoints.redis) as server:
+        server.set("cached", "value", ex=60)
+        server.config_set("min-replicas-to-write", 1)
+        with pytest.raises(StackError, match="the cache in Redis cannot be emptied: "):
+            stack.configure({})
+        server.config_set("min-replicas-to-write", 0)
+    stack.heal()
 
 
 def test_settings_of_the_users_shell_do_not_leak_into_the_stack(
@@ -190,6 +219,13 @@ def test_a_full_disk_is_named_with_what_to_do(home: Path, tmp_path: Path, size: 
         why = why_not(Embedded(), tmp_path)
     assert "no space left on the disk" in why
     assert str(home) in why
+
+
+@as_root
+def test_a_disk_that_fills_up_under_a_running_lab_is_named(home: Path, tmp_path: Path) -> None:
+    check_disk(tmp_path)
+    with small_disk(home, "900k"), pytest.raises(StackError, match="no space left on the disk"):
+        check_disk(home)
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:

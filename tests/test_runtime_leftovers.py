@@ -19,7 +19,8 @@ from chaos.runtimes.embedded import Embedded
 from chaos.runtimes.guarded import guarded
 from chaos.runtimes.members import members
 from chaos.runtimes.topology import clean_environment
-from tests.labs import lab_process, shared_memory, shared_memory_since, temporary_home
+from soak.watch import watching
+from tests.labs import lab_process, temporary_home
 
 pytestmark = pytest.mark.real
 
@@ -41,8 +42,7 @@ def listens(url: str) -> bool:
 def test_a_lab_that_ends_leaves_no_process_port_memory_or_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = shared_memory()
-    with temporary_home() as home:
+    with temporary_home() as home, watching(home / "*") as watch:
         monkeypatch.setenv("TMPDIR", str(home))
         with Embedded().up({}, tmp_path) as stack:
             at = stack.endpoints
@@ -52,9 +52,7 @@ def test_a_lab_that_ends_leaves_no_process_port_memory_or_folder(
             stack.kill("primary")  # whose shared memory it can no longer remove itself
             stack.pause("replica")
         assert not any(listens(url) for url in everything)
-        assert not members(home)
-        assert not list(home.iterdir())
-    assert not shared_memory_since(before)
+        assert not watch.left_after(GONE_S)
 
 
 def test_an_error_in_a_lab_ends_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,25 +69,21 @@ def test_an_error_in_a_lab_ends_it_too(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_lab_that_is_ended_while_it_starts_leaves_nothing(
     number: signal.Signals, after_s: float
 ) -> None:
-    before = shared_memory()
     with temporary_home() as home, lab_process(home) as lab:
         assert lab.line() == "imported"
         time.sleep(after_s)
         lab.process.send_signal(number)
         lab.process.wait(GONE_S)
         assert not lab.ended_within(GONE_S)
-    assert not shared_memory_since(before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_running_lab_that_is_ended_leaves_nothing(number: signal.Signals) -> None:
-    before = shared_memory()
     with temporary_home() as home, lab_process(home) as lab:
         assert [lab.line(), lab.line()[:7]] == ["imported", "http://"]
         lab.process.send_signal(number)
         lab.process.wait(GONE_S)
         assert not lab.ended_within(GONE_S)
-    assert not shared_memory_since(before)
 
 
 def test_a_second_ctrl_c_leaves_nothing_either() -> None:

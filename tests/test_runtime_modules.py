@@ -15,7 +15,7 @@ import redis
 
 from chaos.model import StackError
 from chaos.runtimes.account import Account
-from chaos.runtimes.guardian import free_shared_memory
+from chaos.runtimes.guardian import shared_memory
 from chaos.runtimes.parts import Part, concurrently
 from chaos.runtimes.ports import HOST, is_free, reserved
 from chaos.runtimes.topology import LINKS, PARTS, clean_environment, port_names, proxies
@@ -138,8 +138,9 @@ def test_an_account_is_stopped_by_the_first_closed_folder(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("content", ["", "1\n/data\n", "1\n/data\n0\n5432\n\n127.0.0.1\n 1 2 3\n"])
 def test_a_pid_file_without_shared_memory_is_passed_over(tmp_path: Path, content: str) -> None:
-    (tmp_path / "postmaster.pid").write_text(content)
-    free_shared_memory(tmp_path / "postmaster.pid")
+    (tmp_path / "primary").mkdir()
+    (tmp_path / "primary" / "postmaster.pid").write_text(content)
+    assert shared_memory(tmp_path) == []
 
 
 def test_parts_get_none_of_the_users_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ from chaos.runtimes.topology import (
     port_names,
     proxies,
 )
-from chaos.runtimes.trouble import readable
+from chaos.runtimes.trouble import check_disk, readable
 from chaos.toxics import Toxics, ToxicsError
 
 
@@ -54,6 +54,7 @@ class Embedded:
 
         Raises:
             StackError: it cannot be brought up; the message says what to do.
+            PartDied: a part ended while the others were started.
         """
         with reserved(port_names()) as ports, ExitStack() as ended:
             if self._port is not None:
@@ -98,10 +99,18 @@ class EmbeddedStack:
         self._toxics = Toxics(self.endpoints.toxiproxy)
 
     def bring_up(self) -> None:
-        """Start everything, and return when a request finds its way through."""
-        bring_up(self._workshop.install, self._parts, self._ports, self._populate)
-        self._wait_for_nginx()
-        self.versions = self._read_versions()
+        """Start everything, and return when a request finds its way through.
+
+        Raises:
+            PartDied: one that served already ended; the others only noticed.
+        """
+        try:
+            bring_up(self._workshop.install, self._parts, self._ports, self._populate)
+            self._wait_for_nginx()
+            self.versions = self._read_versions()
+        except Exception:
+            self._check_parts()
+            raise
 
     def configure(self, settings: Settings) -> None:
         """Restart web, and the worker if this concerns it, with these settings and no cache."""
@@ -159,10 +168,14 @@ class EmbeddedStack:
         concurrently(*(part.wait_until_ready for part in self._parts.values()))
 
     def check(self) -> None:
-        """Raise `PartDied` if a part ended that nobody killed, or the guardian did."""
+        """Raise `PartDied` if a part ended that nobody killed, or the guardian did.
+
+        Raises:
+            StackError: the disk is full.
+        """
         self._guardian.check()
-        for part in self._parts.values():
-            part.check()
+        check_disk(self._workshop.folder)
+        self._check_parts()
 
     def workdir(self, name: str) -> Path:
         """A folder in the lab for another process, which must work there: it ends with the lab."""
@@ -174,6 +187,10 @@ class EmbeddedStack:
         """Take note of the end of every part, once the lab was swept."""
         for part in self._parts.values():
             part.reap()
+
+    def _check_parts(self) -> None:
+        for part in self._parts.values():
+            part.check()
 
     def _part(self, name: str) -> Part:
         if name not in self._parts:

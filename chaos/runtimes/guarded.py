@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.model import PartDied
+from chaos.runtimes.folders import held
 from chaos.runtimes.guardian import sweep
 from chaos.runtimes.trouble import last_lines, part_trouble
 
@@ -53,11 +54,12 @@ def guarded(python: str, environment: Mapping[str, str], log: Path) -> Iterator[
         assert process.stdout is not None
         if not (line := process.stdout.readline().strip()):
             raise part_trouble("guardian", "did not start", log, Path(tempfile.gettempdir()))
-        try:
-            yield Guardian(process, Path(line), log)
-        finally:
-            process.stdin.close()
-            _wait_until_swept(process, Path(line))
+        with held(folder := Path(line)):
+            try:
+                yield Guardian(process, folder, log)
+            finally:
+                process.stdin.close()
+                _wait_until_swept(process, folder)
 
 
 def _wait_until_swept(process: subprocess.Popen[str], folder: Path) -> None:

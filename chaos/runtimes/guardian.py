@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from chaos.runtimes import folders
 from chaos.runtimes.members import members
 
 GRACE_S = 1.0  # between the request to end and SIGKILL
@@ -30,7 +30,7 @@ def main() -> None:
     """Keep a folder for the lab until the lab is gone, then sweep it."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    folder = Path(tempfile.mkdtemp(prefix="linkstorm-")).resolve()
+    folder = folders.made(os.getppid())
     try:
         with suppress(BrokenPipeError):  # the lab is gone already
             os.write(sys.stdout.fileno(), f"{folder}\n".encode())
@@ -51,8 +51,8 @@ def sweep(folder: Path) -> None:
         folder.rename(gone)
     if gone.exists():
         end_members(gone)
-        for pid_file in gone.glob("*/postmaster.pid"):
-            free_shared_memory(pid_file)
+        for segment in shared_memory(gone):
+            free(segment)
         shutil.rmtree(gone)
 
 
@@ -90,15 +90,23 @@ def _send(process: psutil.Process, number: signal.Signals) -> None:
         return
 
 
-def free_shared_memory(pid_file: Path) -> None:
-    """Remove the System V segment of a killed postmaster; line 7 of its pid file names it."""
+def shared_memory(folder: Path) -> list[int]:
+    """The System V segments of a lab's postmasters; line 7 of each one's pid file names it."""
     libc = ctypes.CDLL(None)
-    for key, segment in _segments(pid_file):
-        if libc.shmget(ctypes.c_int(key), ctypes.c_size_t(0), 0) == segment:
-            libc.shmctl(segment, 0, None)  # 0 is IPC_RMID
+    return [
+        segment
+        for pid_file in sorted(folder.glob("*/postmaster.pid"))
+        for key, segment in _named(pid_file)
+        if libc.shmget(ctypes.c_int(key), ctypes.c_size_t(0), 0) == segment
+    ]
 
 
-def _segments(pid_file: Path) -> Iterator[tuple[int, int]]:
+def free(segment: int) -> None:
+    """Remove a System V segment."""
+    ctypes.CDLL(None).shmctl(segment, 0, None)  # 0 is IPC_RMID
+
+
+def _named(pid_file: Path) -> Iterator[tuple[int, int]]:
     match pid_file.read_text().splitlines()[6:7]:
         case [line] if len(words := line.split()) == 2:
             yield int(words[0]), int(words[1])

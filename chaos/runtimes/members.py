@@ -1,15 +1,21 @@
-"""Who belongs to a lab: every process whose working folder lies inside the lab's folder."""
+"""Who belongs to a lab: every process whose working folder lies inside the lab's folder.
+
+Every process but a person's: whoever goes there in a terminal to have a look is no part of it.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
+
+T = TypeVar("T")
 
 
 def members(folder: Path) -> list[psutil.Process]:
@@ -18,21 +24,47 @@ def members(folder: Path) -> list[psutil.Process]:
     Membership needs no list that could be lost with the process that kept it, and a child is a
     member from its first moment on, whoever its parent is by now.
     """
-    found = {process.pid: process for process in _readable_members(folder)}
+    found = {process.pid: process for process in _seen(folder, _readable_members)}
+    return [found[pid] for pid in sorted(found)]
+
+
+def ports(folder: Path) -> list[int]:
+    """The TCP ports that the processes of this folder listen on, lowest first."""
+    return sorted(set(_seen(folder, _readable_ports)))
+
+
+def _seen(folder: Path, look: Callable[[Path], Iterator[T]]) -> list[T]:
+    """What each user that parts of this lab run as can see."""
+    seen = list(look(folder))
     for uid, gid in _owners(folder):
         with _eyes_of(uid, gid):
-            found |= {process.pid: process for process in _readable_members(folder)}
-    return [found[pid] for pid in sorted(found)]
+            seen += look(folder)
+    return seen
 
 
 def _readable_members(folder: Path) -> Iterator[psutil.Process]:
     for pid in psutil.pids():
         try:
             process = psutil.Process(pid)
-            if Path(process.cwd()).is_relative_to(folder):
+            if Path(process.cwd()).is_relative_to(folder) and not _in_a_terminal(process):
                 yield process
         except (psutil.Error, OSError):
             continue  # ended meanwhile, or another user's
+
+
+def _readable_ports(folder: Path) -> Iterator[int]:
+    ours = {process.pid for process in _readable_members(folder)}
+    for at in psutil.net_connections("tcp"):
+        if at.pid in ours and at.status == psutil.CONN_LISTEN and at.laddr:
+            yield at.laddr.port
+
+
+def _in_a_terminal(process: psutil.Process) -> bool:
+    """Parts are started in sessions of their own, which have none."""
+    if sys.platform != "linux":
+        return process.terminal() is not None
+    after_its_name = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2]
+    return after_its_name.split()[4] != "0"  # tty_nr; psutil's table of terminals grows old
 
 
 def _owners(folder: Path) -> set[tuple[int, int]]:

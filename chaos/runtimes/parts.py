@@ -69,9 +69,9 @@ class Part:
 
     def start(self) -> None:
         """Start it, its output added to its log, and return when it serves."""
-        self.wanted = True
         self.process = self._popen(self.command)
         self.wait_until_ready()
+        self.wanted = True
 
     def stop(self) -> None:
         """Ask it to end; kill what is left of it after a while."""

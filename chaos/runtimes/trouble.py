@@ -14,6 +14,7 @@ import redis
 from chaos.model import StackError
 
 TAIL_LINES = 12
+FULL_BYTES = 1 << 20
 _NO_SPACE = os.strerror(errno.ENOSPC)
 
 
@@ -32,6 +33,16 @@ def part_trouble(part: str, what: str, log: Path, folder: Path) -> StackError:
     if any(_NO_SPACE in line for line in lines):
         return StackError(_disk_full(part, folder))
     return StackError("\n".join([f"{part} {what}", *_quoted(lines, log)]))
+
+
+def check_disk(folder: Path) -> None:
+    """Raise `StackError` if the disk of the lab is full.
+
+    Not every part says so: a database goes on to answer what it need not write for.
+    """
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < FULL_BYTES:
+        raise StackError(_disk_full("the lab", folder))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 
 from chaos.model import PartState, StackError
+from chaos.runtimes.compose.engine import NoLab
 from chaos.runtimes.probes import Address
 from chaos.runtimes.topology import PARTS, ROOT, link_port
 
@@ -72,13 +73,13 @@ class Containers:
         """Find them.
 
         Raises:
-            StackError: there is no lab, or it was started from another folder.
+            NoLab: there is none, or it was started from another folder.
         """
         self._client = client
         found = client.containers.list(all=True, filters=ours())
         self._by_part: dict[str, Container] = {each.labels[PART]: each for each in found}
         if missing := [part for part in (*PARTS, LAB) if part not in self._by_part]:
-            raise StackError(
+            raise NoLab(
                 f"there is no lab of project {project()!r} in Docker (no {', '.join(missing)}): "
                 "`make up` starts one"
             )
@@ -87,7 +88,7 @@ class Containers:
     def _refuse_another_checkout(self) -> None:
         folder = Path(self[LAB].labels.get(DIRECTORY, ""))
         if not inside() and folder != ROOT:
-            raise StackError(
+            raise NoLab(
                 f"the lab of project {project()!r} was started from {folder}: run this there, or "
                 "`make down` it there, or set COMPOSE_PROJECT_NAME and other ports for one of them"
             )

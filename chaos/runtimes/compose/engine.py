@@ -14,17 +14,22 @@ from chaos.model import StackError
 TIMEOUT_S = 30
 
 
+class NoLab(StackError):
+    """There is no lab in containers that is ours, or no engine that could have one."""
+
+
 @contextmanager
 def engine() -> Iterator[docker.DockerClient]:
     """A connection to the engine that the `docker` command would use.
 
     Raises:
-        StackError: there is none, or, inside the context, it refused what it was asked.
+        NoLab: there is none.
+        StackError: inside the context, it refused what it was asked.
     """
     try:
         client = docker.from_env(timeout=TIMEOUT_S)
     except DockerException as error:
-        raise StackError(
+        raise NoLab(
             f"no Docker engine can be reached ({_why(error)}): start one, "
             "or use the embedded stack, which needs none"
         ) from error

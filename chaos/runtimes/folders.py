@@ -1,0 +1,105 @@
+"""The folder of a lab: made, held by the processes that live for it, found again when none does.
+
+Who holds it has a shared lock on it. The kernel drops that lock when its process ends, whatever
+ended it, so a lab that nobody holds was killed, and no process id has to be believed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+PREFIX = "linkstorm-"
+NAME = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}(-gone)*")
+OWNER = "owner"  # a file with the process id of the lab: for people, nothing is decided by it
+
+
+def made(owner: int) -> Path:
+    """A new folder in TMPDIR, held until this process ends.
+
+    Whoever tidies up may take it for a killed lab's before it is held: then it is gone, and the
+    next one is made.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+        _lock(folder, fcntl.LOCK_SH)
+        if folder.exists():
+            (folder / OWNER).write_text(f"{owner}\n")
+            return folder
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder that another process made."""
+    lock = _lock(folder, fcntl.LOCK_SH)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def taken(folder: Path) -> Iterator[bool]:
+    """Whether it was nobody's; then it is ours alone inside this context."""
+    try:
+        lock = _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, FileNotFoundError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        os.close(lock)
+
+
+def owner(folder: Path) -> int | None:
+    """The process id of the lab that it was made for, if that can be told."""
+    try:
+        return int((folder / OWNER).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def found() -> list[Path]:
+    """The labs' folders of this user, living or not: in TMPDIR, or wherever a process works in one.
+
+    A folder that only has such a name is none of them.
+    """
+    beside = {path.resolve() for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*")}
+    return sorted(path for path in beside | set(_worked_in()) if _is_lab(path))
+
+
+def _worked_in() -> Iterator[Path]:
+    for process in psutil.process_iter():
+        try:
+            cwd = Path(process.cwd())
+        except (psutil.Error, OSError):
+            continue  # ended meanwhile, or another user's
+        yield from (path for path in (cwd, *cwd.parents) if NAME.fullmatch(path.name))
+
+
+def _is_lab(path: Path) -> bool:
+    """Ours by user, name and mark; the mark may be lacking first thing in life, and last."""
+    try:
+        if not (NAME.fullmatch(path.name) and path.is_dir() and path.stat().st_uid == os.geteuid()):
+            return False
+        return path.name.endswith("-gone") or (path / OWNER).is_file() or not any(path.iterdir())
+    except OSError:
+        return False
+
+
+def _lock(folder: Path, how: int) -> int:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

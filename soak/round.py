@@ -1,0 +1,89 @@
+"""One round: a lab is started, struck at its moment, and everything it could leave is looked at."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from random import Random
+
+from soak.blows import BLOWS, Blow
+from soak.labs import Home, Lab, a_home, a_lab
+from soak.outcome import OVER, Moment, Outcome
+from soak.sensible import not_healed, not_sensible, unreadable
+from soak.watch import Watch, watching
+
+# How far the run is, by what is on record, and how long the phase that begins then takes at most:
+# importing, starting the stack, the control, a fault in force, reading back, judging and reporting.
+PHASES = {
+    "started": 1.2,
+    "began": 2.5,
+    "up": 2.0,
+    "injected": 2.0,
+    "reading-back": 1.0,
+    "finished": 2.5,
+}
+GETS_THERE_S = 60.0
+ENDS_S = 120.0  # a whole run, on a busy machine
+GONE_S = 10.0
+POLL_S = 0.005
+
+
+def a_round(seed: int, blows: list[str]) -> Outcome:
+    """Play the round that follows from this seed."""
+    random = Random(seed)
+    blow = BLOWS[blows[seed % len(blows)]]
+    phase = random.choice(list(PHASES))
+    outcome = Outcome(seed, blow.name, Moment(phase, random.uniform(0, PHASES[phase])))
+    began_s = time.monotonic()
+    with a_home() as home, watching(home.cwd / "*", home.tmp / "*") as watch:
+        outcome.wrong += _played(outcome, blow, random, home, watch)
+    outcome.took_s = time.monotonic() - began_s
+    return outcome
+
+
+def _played(
+    outcome: Outcome, blow: Blow, random: Random, home: Home, watch: Watch
+) -> Iterator[str]:
+    with blow.prepare(home, random) as strike, a_lab(home, watch) as lab:
+        reached = _wait_for(outcome.moment, lab)
+        watch.note_ports()
+        struck_s = time.monotonic()
+        outcome.detail = strike(lab) if reached else OVER
+        try:
+            stdout, stderr = lab.process.communicate(timeout=ENDS_S)
+        except subprocess.TimeoutExpired:
+            yield f"it did not end within {ENDS_S:g} s"
+            lab.process.kill()
+            stdout, stderr = lab.process.communicate()
+        outcome.code, outcome.ended_s = lab.process.returncode, time.monotonic() - struck_s
+        yield from not_sensible(outcome, blow, reached, stdout + stderr, home)
+        if blow.to_be_healed:
+            yield from not_healed(home)
+        ended_s = time.monotonic()
+        yield from watch.left_after(GONE_S)
+        outcome.gone_s = time.monotonic() - ended_s
+    yield from unreadable(home)
+
+
+def _wait_for(moment: Moment, lab: Lab) -> bool:
+    """Whether the lab was still there at that moment."""
+    deadline_s = time.monotonic() + GETS_THERE_S
+    while not _is_at(moment.phase, lab.home) and not lab.ended:
+        if time.monotonic() > deadline_s:
+            break
+        time.sleep(POLL_S)
+    then_s = time.monotonic() + moment.later_s
+    while time.monotonic() < then_s and not lab.ended:
+        time.sleep(POLL_S)
+    return not lab.ended
+
+
+def _is_at(phase: str, home: Home) -> bool:
+    match phase:
+        case "started":
+            return True
+        case "began":
+            return home.run.exists()
+        case _:
+            return home.happened(phase)

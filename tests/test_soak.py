@@ -1,0 +1,141 @@
+"""The soak can fail: what a lab could leave is planted, seen while it is there, and then not."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import requests
+
+from chaos.runtimes.ports import HOST, reserved
+from soak.watch import Watch, watching
+
+ROOT = Path(__file__).parent.parent
+IPC_CREAT, IPC_RMID = 0o1000, 0
+SEEN_S = 10.0
+
+# What an orphan runs, in a session of its own, with no environment and in no folder to betray it.
+SLEEP = "time.sleep(60)"
+WITH_ZOMBIE = f"os.fork() or os._exit(0); {SLEEP}"
+WITH_PORT = f"import socket; kept = socket.create_server(('{HOST}', {{port}})); {SLEEP}"
+TOXIPROXY = (
+    f"import runpy; sys.path.insert(0, '{ROOT}'); sys.argv = ['toxiproxy', '--port={{port}}']; "
+    "runpy.run_module('chaos.runtimes.toxiproxy', run_name='__main__')"
+)
+ORPHAN = """
+import os, sys, time
+os.chdir("/")
+if os.fork(): os._exit(0)
+os.setsid()
+print(os.getpid(), flush=True)
+os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+"""
+
+Plant = Callable[[Path], AbstractContextManager[object]]
+
+
+@contextmanager
+def orphan(script: str, _: Path | None = None) -> Iterator[int]:
+    """A process that its parent has left; its id."""
+    told = subprocess.run(
+        [sys.executable, "-c", ORPHAN + script],
+        env={},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    pid = int(told.stdout)
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def port(_: Path) -> Iterator[int]:
+    with reserved(["left"]) as ports, orphan(WITH_PORT.format(port=ports["left"])):
+        yield ports["left"]
+
+
+@contextmanager
+def toxic(_: Path) -> Iterator[str]:
+    with reserved(["api", "link"]) as ports, orphan(TOXIPROXY.format(port=ports["api"])):
+        api = f"http://{HOST}:{ports['api']}/proxies"
+        link = {"name": "link", "listen": f"{HOST}:{ports['link']}", "upstream": f"{HOST}:1"}
+        answers = partial(requests.post, timeout=SEEN_S)
+        wait_until(lambda: is_there(lambda: answers(api, json=link)))
+        answers(f"{api}/link/toxics", json={"type": "latency"}).raise_for_status()
+        yield "latency on link"
+
+
+@contextmanager
+def folder(there: Path) -> Iterator[Path]:
+    left = there / "linkstorm-left"
+    left.mkdir()
+    yield left
+    left.rmdir()
+
+
+@contextmanager
+def system_v_segment(_: Path) -> Iterator[int]:
+    libc = ctypes.CDLL(None)
+    segment = libc.shmget(0, ctypes.c_size_t(4096), IPC_CREAT | 0o600)
+    yield segment
+    libc.shmctl(segment, IPC_RMID, None)
+
+
+@contextmanager
+def posix_segment(_: Path) -> Iterator[Path]:
+    path = Path(f"/dev/shm/soak-{os.getpid()}")
+    path.write_bytes(b"left")
+    yield path
+    path.unlink()
+
+
+def is_there(call: Callable[[], requests.Response]) -> bool:
+    try:
+        return call().ok
+    except requests.ConnectionError:
+        return False
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + SEEN_S
+    while not reached():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def sees(watch: Watch, what: str) -> bool:
+    watch.note_ports()
+    return any(line.startswith(what) for line in watch.left())
+
+
+@pytest.mark.parametrize(
+    ("plant", "line"),
+    [
+        (partial(orphan, SLEEP), "process {}:"),
+        (partial(orphan, WITH_ZOMBIE), "zombie"),
+        (port, "port {}"),
+        (toxic, "toxic {}"),
+        (folder, "file {}"),
+        (system_v_segment, "segment shmid {}"),
+        (posix_segment, "segment {}"),
+    ],
+    ids=["process", "zombie", "port", "toxic", "folder", "System V segment", "POSIX segment"],
+)
+def test_what_is_left_is_seen_until_it_is_gone(tmp_path: Path, plant: Plant, line: str) -> None:
+    with watching(tmp_path / "*") as watch:
+        with plant(tmp_path) as planted:
+            what = line.format(planted)
+            wait_until(lambda: sees(watch, what))
+        wait_until(lambda: not sees(watch, what))

@@ -1,0 +1,186 @@
+"""`linkstorm status` and `heal` without containers: what killed labs left, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from chaos.runtimes import leftovers
+from chaos.runtimes.ports import HOST
+from soak.watch import Watch, watching
+from tests.labs import temporary_home
+
+ROOT = Path(__file__).parent.parent
+GONE_S = 5.0
+PART = f"import socket, time; kept = socket.create_server(('{HOST}', 0)); time.sleep(60)"
+LAB = """
+import subprocess, sys
+from pathlib import Path
+from chaos.runtimes.guarded import guarded
+from chaos.runtimes.topology import clean_environment
+with guarded(sys.executable, clean_environment(), Path(sys.argv[1])) as guardian:
+    folder = guardian.folder / "redis"
+    folder.mkdir()
+    part = [sys.executable, "-c", sys.argv[2]]
+    subprocess.Popen(part, cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL)
+    print(guardian.folder, guardian.process.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+@dataclass(frozen=True)
+class SmallLab:
+    """A lab of one part under a guardian."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    guardian: int
+
+    def kill(self) -> None:
+        """It and its guardian, which nobody is left to tidy up after."""
+        os.kill(self.guardian, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A TMPDIR of its own, on a machine without a container engine."""
+    with temporary_home() as home:
+        monkeypatch.setattr(tempfile, "tempdir", str(home))
+        monkeypatch.setenv("TMPDIR", str(home))
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{home}/no-engine")
+        yield home
+
+
+@pytest.fixture
+def watch(home: Path) -> Iterator[Watch]:
+    with watching(home / "linkstorm-*") as watch:
+        yield watch
+
+
+@contextmanager
+def small_lab(watch: Watch, log: Path) -> Iterator[SmallLab]:
+    with subprocess.Popen(
+        [sys.executable, "-c", LAB, str(log), PART],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        watch.wait_for(process.pid)
+        assert process.stdout is not None
+        folder, guardian = process.stdout.readline().split()
+        lab = SmallLab(process, Path(folder), int(guardian))
+        while not looked_at(lab).ports:  # pytest's own timeout bounds it
+            time.sleep(0.02)
+        yield lab
+
+
+def looked_at(lab: SmallLab) -> leftovers.Lab:
+    (found,) = labs_in(lab.folder)
+    return found
+
+
+def labs_in(folder: Path) -> list[leftovers.Lab]:
+    """Those, and not the others that may be on this machine."""
+    return [each for each in leftovers.looked_for() if each.folder.is_relative_to(folder)]
+
+
+def linkstorm(command: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "chaos", command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_what_a_killed_lab_and_guardian_left_is_told_and_mended(home: Path, watch: Watch) -> None:
+    with small_lab(watch, home / "log") as lab:
+        lab.kill()
+        code, told, _ = linkstorm("status")
+        assert code == 0
+        assert re.search(
+            rf"{lab.folder}: left by a lab that was killed: 1 processes \(redis 1\), 1 ports", told
+        )
+        assert "no Docker engine can be reached" in told
+        code, told, _ = linkstorm("heal")
+        assert code == 0
+        assert f"{lab.folder}: 1 processes (redis 1)" in told
+        assert "no Docker engine can be reached" in told
+        assert not watch.left_after(GONE_S)
+    assert not labs_in(home)
+
+
+def test_a_lab_at_work_is_told_and_left_alone(home: Path, watch: Watch) -> None:
+    with small_lab(watch, home / "log") as lab:
+        at_work = f"{lab.folder}: a lab at work, process {lab.process.pid}: 1 processes"
+        assert leftovers.told(looked_at(lab)).startswith(at_work)
+        assert leftovers.mended(looked_at(lab)).startswith(at_work)
+        assert looked_at(lab).processes == {"redis": 1}
+
+
+@pytest.mark.parametrize("dead", ["guardian", "lab"])
+def test_a_lab_is_left_only_when_both_it_and_its_guardian_are_dead(
+    home: Path, watch: Watch, dead: str
+) -> None:
+    with small_lab(watch, home / "log") as lab:
+        os.kill(lab.guardian, signal.SIGSTOP)  # it would tidy up
+        if dead == "lab":
+            lab.process.kill()
+            lab.process.wait()
+        else:
+            os.kill(lab.guardian, signal.SIGKILL)
+        assert looked_at(lab).alive
+        leftovers.mended(looked_at(lab))
+        assert looked_at(lab).processes == {"redis": 1}
+        if dead == "lab":
+            os.kill(lab.guardian, signal.SIGCONT)
+
+
+def test_somebody_s_shell_in_the_folder_survives(home: Path, watch: Watch) -> None:
+    with small_lab(watch, home / "log") as lab:
+        shell = f"import pty; pty.spawn(['sh', '-c', 'cd {lab.folder} && echo && exec sleep 60'])"
+        with subprocess.Popen(
+            [sys.executable, "-c", shell], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as terminal:
+            assert terminal.stdout is not None
+            terminal.stdout.readline()
+            (person,) = psutil.Process(terminal.pid).children()
+            lab.kill()
+            leftovers.mended(looked_at(lab))
+            assert person.is_running()
+            assert not lab.folder.exists()
+            person.kill()
+
+
+@pytest.mark.parametrize("name", ["linkstorm-main", "linkstorm-abcdefgh"])
+def test_a_folder_that_only_has_such_a_name_is_not_ours(home: Path, name: str) -> None:
+    (home / name).mkdir()
+    (home / name / "README.md").touch()
+    assert not labs_in(home)
+
+
+@pytest.mark.parametrize("name", ["linkstorm-abcdefgh", "linkstorm-abcdefgh-gone"])
+def test_a_lab_killed_in_its_first_or_last_moment_is_removed(home: Path, name: str) -> None:
+    (home / name).mkdir()
+    if name.endswith("gone"):
+        (home / name / "redis").mkdir()
+    (left,) = labs_in(home)
+    assert leftovers.mended(left) == f"{home / name}: only its folder: ended and removed"
+    assert not (home / name).exists()
