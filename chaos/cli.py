@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import metadata
 from io import StringIO
 from pathlib import Path
 from signal import SIGINT, SIGTERM
@@ -101,6 +102,22 @@ def _fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"linkstorm {metadata.version('linkstorm')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say which this is."),
+    ] = False,
+) -> None:
+    """Load-test a reference stack, break it, and prove from ground truth what happened."""
+
+
 @app.command("list")
 def list_experiments(
     names: Annotated[bool, typer.Option("--names", help="Only the names.")] = False,
@@ -137,13 +154,18 @@ def run(
 ) -> None:
     """Run an experiment: every arm in turn, judged, with a report."""
     order = _order(name, full, arm or [], setting or [], seed)
+    if into is not None and into.exists():
+        _fail(f"{shown(into)} is there already: --into takes a new directory", USAGE)
     directory = into or new_run_dir(order.experiment.name, runs)
     with _interruptible():
         try:
             _on_record(order, runtime, directory)
             code = _judged(directory, output, report=True)
         except KeyboardInterrupt:
-            errors.print(f"interrupted: healed and stopped; the record so far: {shown(directory)}")
+            errors.print(
+                f"interrupted: healed and stopped; `linkstorm judge {shown(directory)}` tells what "
+                "the record so far is worth"
+            )
             code = INTERRUPTED
     raise typer.Exit(code)
 
@@ -151,7 +173,7 @@ def run(
 @app.command()
 def judge(run_dir: RunArgument = None, output: FormatOption = Format.TABLE) -> None:
     """Judge a run again, from its files alone."""
-    raise typer.Exit(_judged(run_dir or _newest_run(), output, report=False))
+    raise typer.Exit(_judged(_run_dir(run_dir), output, report=False))
 
 
 @app.command()
@@ -165,7 +187,7 @@ def report(
     from reports.page import write_report
     from reports.picture import picture as draw
 
-    directory = run_dir or _newest_run()
+    directory = _run_dir(run_dir)
     try:
         result = read_json(directory / "verdict.json")
         page = write_report(directory)
@@ -207,7 +229,7 @@ def locust(
 
 def _say_what_is_up(stack: Stack, locust: str, directory: Path) -> None:
     typer.echo(
-        f"shortener   {stack.endpoints.url}\n"
+        f"shortener   {stack.endpoints.url} (its API: {stack.endpoints.url}/docs)\n"
         f"Locust      {locust}\n"
         f"Chaos       {locust}/chaos\n"
         f"Toxiproxy   {stack.endpoints.toxiproxy}\n"
@@ -373,14 +395,30 @@ def _lab(runtime: RuntimeName) -> Lab:
 
 
 def _runtime(wanted: RuntimeName) -> Runtime:
-    from chaos.runtimes.compose.runtime import Compose, is_up
+    from chaos.runtimes.compose.engine import AnotherCheckout
+    from chaos.runtimes.compose.runtime import Compose, why_not_up
     from chaos.runtimes.embedded import Embedded
 
-    in_containers = wanted is RuntimeName.COMPOSE or (wanted is RuntimeName.AUTO and is_up())
-    return Compose() if in_containers else Embedded()
+    if wanted is RuntimeName.EMBEDDED:
+        return Embedded()
+    why_not = why_not_up()
+    if why_not is None:
+        return Compose()
+    if wanted is RuntimeName.COMPOSE:
+        _fail(str(why_not), USAGE)
+    if isinstance(why_not, AnotherCheckout):
+        errors.print(f"not in containers: {why_not}", highlight=False, markup=False)
+    return Embedded()
 
 
 # --- run directories ---------------------------------------------------------------------------
+
+
+def _run_dir(asked_for: Path | None) -> Path:
+    """The run directory that was named, or the newest."""
+    if asked_for is not None and not (asked_for / "plan.json").exists():
+        _fail(f"{shown(asked_for)} is no run directory: it has no plan.json", USAGE)
+    return asked_for or _newest_run()
 
 
 def _newest_run() -> Path:

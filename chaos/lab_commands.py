@@ -91,7 +91,7 @@ def _what_is_up(containers: Containers) -> str:
     where = endpoints_of(containers)
     addresses = containers.addresses()
     pages = {
-        "shortener": where.url,
+        "shortener": f"{where.url} (its API: {where.url}/docs)",
         "Locust": "http://{}:{}".format(*addresses["locust"]),
         "Chaos page": "http://{}:{}/chaos".format(*addresses["locust"]),
         "Grafana": where.grafana and _without_account(where.grafana),

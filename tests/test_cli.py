@@ -39,6 +39,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def test_the_version_is_told() -> None:
+    told = linkstorm("--version")
+    assert told.returncode == 0
+    assert told.stdout.startswith("linkstorm 0.")
+
+
+def test_a_run_directory_that_is_there_is_not_written_into(tmp_path: Path) -> None:
+    told = linkstorm("run", "thundering-herd", "--into", tmp_path)
+    assert told.returncode == 2
+    assert "--into takes a new directory" in told.stderr
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -69,6 +82,7 @@ def test_list_tells_each_experiment_with_its_question_and_arms() -> None:
         (["run", "thundering-herd", "--format", "yaml"], "junit"),
         (["run", "thundering-herd", "--seed", "x"], "seed"),
         (["judge", "no/such/run"], "no/such/run"),
+        (["judge", "tests"], "tests is no run directory"),
         (["report", "no/such/run"], "no/such/run"),
         (["frobnicate"], "frobnicate"),
     ],

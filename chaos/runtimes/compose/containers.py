@@ -15,7 +15,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 
 from chaos.model import PartState, StackError
-from chaos.runtimes.compose.engine import NoLab
+from chaos.runtimes.compose.engine import AnotherCheckout, NoLab
 from chaos.runtimes.probes import Address
 from chaos.runtimes.topology import PARTS, ROOT, link_port
 
@@ -88,7 +88,7 @@ class Containers:
     def _refuse_another_checkout(self) -> None:
         folder = Path(self[LAB].labels.get(DIRECTORY, ""))
         if not inside() and folder != ROOT:
-            raise NoLab(
+            raise AnotherCheckout(
                 f"the lab of project {project()!r} was started from {folder}: run this there, or "
                 "`make down` it there, or set COMPOSE_PROJECT_NAME and other ports for one of them"
             )

@@ -18,6 +18,10 @@ class NoLab(StackError):
     """There is no lab in containers that is ours, or no engine that could have one."""
 
 
+class AnotherCheckout(NoLab):
+    """There is one, but it was started from another folder."""
+
+
 @contextmanager
 def engine() -> Iterator[docker.DockerClient]:
     """A connection to the engine that the `docker` command would use.

@@ -79,11 +79,17 @@ class _RunStack(ComposeStack):
 
 def is_up() -> bool:
     """Whether there is a lab in containers that is ours."""
+    return why_not_up() is None
+
+
+def why_not_up() -> StackError | None:
+    """Why there is no lab in containers that is ours; None if there is."""
     try:
         with engine() as client:
-            return not Containers(client).ended(LAB)
-    except StackError:
-        return False
+            ended = Containers(client).ended(LAB)
+            return StackError("the lab in containers is stopped: `make up`") if ended else None
+    except StackError as error:
+        return error
 
 
 @contextmanager
