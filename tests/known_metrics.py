@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from chaos.desk.bulletin import Bulletin
 from chaos.desk.desk import Desk
 from chaos.desk.metrics import exposition
-from chaos.runtimes.toxiproxy.link import Traffic
 from chaos.runtimes.toxiproxy.metrics import ProxyBytes
 from chaos.runtimes.toxiproxy.registry import Registry
 from scenarios.live import Exposition
@@ -70,7 +70,8 @@ def _ours(tmp_path: Path) -> Iterator[Metric]:
     yield from Lag(nothing, 1.0).families()
     yield from Exposition(lambda: []).collect()
     directions = ("upstream", "downstream")
-    traffic = {(each, "cache", "[::]:6380", "redis:6379"): Traffic() for each in directions}
+    where = ("cache", "[::]:6380", "redis:6379")
+    traffic = Counter((what, way, *where) for what in ("received", "sent") for way in directions)
     yield from ProxyBytes(Registry(traffic=traffic)).collect()
     yield from _desk(tmp_path)
 

@@ -195,9 +195,9 @@ def is_ready(name: str, address: Address) -> bool:
 
 
 def _toxiproxy(python: str, port: str) -> list[str]:
-    if server := binaries.toxiproxy():
-        return [server, "-host", HOST, "-port", port]
-    return [python, "-m", "chaos.runtimes.toxiproxy", "--host", HOST, "--port", port]
+    server = binaries.toxiproxy()
+    program = [server] if server else [python, "-m", "chaos.runtimes.toxiproxy"]
+    return [*program, "-host", HOST, "-port", port, "-proxy-metrics"]
 
 
 def _nginx_globals() -> str:

@@ -26,10 +26,15 @@ def original_server() -> str | None:
     return os.environ.get("LINKSTORM_TOXIPROXY") or shutil.which("toxiproxy-server")
 
 
-def command(kind: str, port: int) -> list[str]:
+def program(kind: str) -> list[str]:
+    """How that kind of server is called."""
     if kind == EMBEDDED:
-        return [sys.executable, "-m", "chaos.runtimes.toxiproxy", f"--port={port}"]
-    return [original_server() or "", "-host=127.0.0.1", f"-port={port}", "-proxy-metrics"]
+        return [sys.executable, "-m", "chaos.runtimes.toxiproxy"]
+    return [original_server() or ""]
+
+
+def command(kind: str, port: int) -> list[str]:
+    return [*program(kind), "-host=127.0.0.1", f"-port={port}"]
 
 
 @dataclass
@@ -50,6 +55,11 @@ class Server:
         return answer.json()
 
     def add(self, proxy: str, kind: str, stream: str = "downstream", **attributes: int) -> None:
+        self.put(proxy, kind, attributes, stream)
+
+    def put(
+        self, proxy: str, kind: str, attributes: dict[str, int], stream: str = "downstream"
+    ) -> None:
         toxic = {"type": kind, "stream": stream, "attributes": attributes}
         self.call("POST", f"/proxies/{proxy}/toxics", toxic).raise_for_status()
 
@@ -62,11 +72,11 @@ class Server:
 
 
 @contextmanager
-def running(kind: str) -> Iterator[Server]:
-    """A server of that kind on a free port."""
-    port = free_port()
+def running(kind: str, port: int = 0, *options: str) -> Iterator[Server]:
+    """A server of that kind; on a free port and with metrics if nothing else is told."""
+    port, options = port or free_port(), options or ("-proxy-metrics",)
     with (
-        subprocess.Popen(command(kind, port), stdout=subprocess.DEVNULL) as process,
+        subprocess.Popen([*command(kind, port), *options], stdout=subprocess.DEVNULL) as process,
         requests.Session() as session,
     ):
         try:

@@ -1,18 +1,18 @@
 """The server as a command: how it starts, complains and stops."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.toxiproxy.servers import EMBEDDED, WAIT_S, free_port, running
+from tests.toxiproxy.servers import EMBEDDED, WAIT_S, Server, free_port, program, running
 
-COMMAND = [sys.executable, "-m", "chaos.runtimes.toxiproxy"]
+COMMAND = program(EMBEDDED)
 
 
 def complaint(*arguments: str) -> tuple[int, str]:
@@ -22,8 +22,10 @@ def complaint(*arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_soon_with_connections_open(number: signal.Signals) -> None:
-    with running(EMBEDDED) as server, socket.create_server(("127.0.0.1", 0)) as upstream:
+def test_a_signal_stops_it_soon_with_connections_open(
+    any_server: Server, number: signal.Signals
+) -> None:
+    with running(any_server.kind) as server, socket.create_server(("127.0.0.1", 0)) as upstream:
         body = {
             "name": "a",
             "listen": "127.0.0.1:0",
@@ -42,19 +44,40 @@ def test_a_signal_stops_it_soon_with_connections_open(number: signal.Signals) ->
                 assert client.recv(1) == b""
 
 
-def test_it_begins_with_the_proxies_of_its_config(tmp_path: Path) -> None:
+def test_it_begins_with_the_proxies_of_its_config(any_server: Server, tmp_path: Path) -> None:
     config, port = tmp_path / "proxies.json", free_port()
-    proxy = {"name": "a", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:9"}
-    config.write_text(json.dumps([proxy]))
-    with subprocess.Popen(
-        [*COMMAND, f"--port={port}", f"--config={config}"], stdout=subprocess.PIPE, text=True
-    ) as process:
+    proxies = [
+        {"name": "a", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:9"},
+        {"name": "b", "listen": "127.0.0.1:7", "upstream": "127.0.0.1:9", "enabled": False},
+    ]
+    config.write_text(json.dumps(proxies) + " trailing")
+    with running(any_server.kind, port, f"-config={config}") as server:
+        told = server.get("/proxies")
+    assert {name: proxy["enabled"] for name, proxy in told.items()} == {"a": True, "b": False}
+
+
+def test_there_are_no_metrics_unless_it_is_told_to_have_some(any_server: Server) -> None:
+    with running(any_server.kind, free_port(), "-proxy-metrics=false") as server:
+        assert server.call("GET", "/metrics").status_code == 404
+
+
+def test_it_tells_its_version_and_ends(any_server: Server) -> None:
+    for option in ("-version", "--version"):
+        done = subprocess.run(
+            [*program(any_server.kind), option], capture_output=True, text=True, timeout=WAIT_S
+        )
+        assert done.returncode == 0
+        assert re.fullmatch(r"toxiproxy-server version \S+\n", done.stdout)
+
+
+def test_one_line_tells_where_it_is() -> None:
+    with subprocess.Popen([*COMMAND, "--port=0"], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
             line = process.stdout.readline()
         finally:
             process.terminate()
-    assert line == f"Toxiproxy 2.12.0 API on http://127.0.0.1:{port}, 1 proxies\n"
+    assert re.fullmatch(r"Toxiproxy 2.12.0 API on http://127.0.0.1:\d+, 0 proxies\n", line)
 
 
 def test_a_taken_port_is_named_in_one_line() -> None:
@@ -80,7 +103,7 @@ def test_a_port_taken_from_a_proxy_of_the_config_is_named_in_one_line(tmp_path: 
     ("content", "expected"),
     [
         (None, "cannot read {config}: No such file or directory"),
-        ("{}", "{config}: bad request body: cannot read it, it must be an array of proxies"),
+        ("[", "{config}: bad request body: unexpected EOF"),
         ('[{"name": "a"}]', "{config}: missing required field: upstream at proxy 1"),
     ],
 )
@@ -94,8 +117,16 @@ def test_a_bad_config_is_explained_in_one_line(
     assert (code, line) == (2, "toxiproxy: " + expected.format(config=config) + "\n")
 
 
-@pytest.mark.parametrize("arguments", [["--port=many"], ["--port=65536"], ["--odd"]])
-def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["--port=many"], ["--port=65536"]])
+def test_a_port_that_is_none_ends_with_2(arguments: list[str]) -> None:
     code, complained = complaint(*arguments)
     assert code == 2
     assert arguments[0].lstrip("-").split("=")[0] in complained
+
+
+def test_an_unknown_option_ends_with_2(any_server: Server) -> None:
+    done = subprocess.run(
+        [*program(any_server.kind), "-odd"], capture_output=True, text=True, timeout=WAIT_S
+    )
+    assert done.returncode == 2
+    assert "odd" in done.stderr

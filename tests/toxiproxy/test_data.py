@@ -7,9 +7,9 @@ import socket
 import threading
 import time
 
-import psutil
 import pytest
 
+from tests.thorough import SCALE
 from tests.toxiproxy.servers import (
     WAIT_S,
     Server,
@@ -37,6 +37,12 @@ def was_reset(source: socket.socket) -> bool:
     except ConnectionResetError:
         return True
     return False
+
+
+def change(link: Wire, toxic: str, **attributes: int) -> None:
+    """Give a toxic other attributes."""
+    path = f"/proxies/wire/toxics/{toxic}"
+    link.server.call("PATCH", path, {"attributes": attributes}).raise_for_status()
 
 
 def carried_whole(source: socket.socket, sink: socket.socket, data: bytes) -> bool:
@@ -276,43 +282,278 @@ def test_reset_peer_waits_its_time(link: Wire) -> None:
     assert 0.1 <= time.monotonic() - begin_s < LOOSE_S
 
 
-def test_reset_peer_resets_both_sides_of_a_live_connection_too(our_link: Wire) -> None:
-    """The original closes these in order instead."""
-    client, peer = our_link.connect()
-    assert crosses(client, peer)
-    our_link.server.add("wire", "reset_peer", timeout=0)
+def test_reset_peer_resets_both_sides_of_a_connection_that_began_under_it(link: Wire) -> None:
+    link.server.add("wire", "reset_peer", timeout=0)
+    client, peer = link.connect()
     peer.sendall(b"lost")
     assert was_reset(client)
     assert was_reset(peer)
 
 
-def test_an_answer_still_arrives_after_a_half_close(our_link: Wire) -> None:
-    """The original closes both ways instead."""
-    client, peer = our_link.connect()
+def test_reset_peer_closes_an_older_connection_in_order(link: Wire) -> None:
+    client, peer = link.connect()
+    assert crosses(client, peer)
+    link.server.add("wire", "reset_peer", timeout=0)
+    peer.sendall(b"lost")
+    assert ended(client)
+    assert ended(peer)
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_connection_that_began_under_reset_peer_is_always_closed_by_a_reset(
+    link: Wire, removed: bool
+) -> None:
+    toxic = {"type": "reset_peer", "toxicity": 0}
+    link.server.call("POST", "/proxies/wire/toxics", toxic).raise_for_status()
+    client, peer = link.connect()
+    assert crosses(client, peer)
+    if removed:
+        link.server.remove("wire", "reset_peer_downstream")
+    peer.close()
+    assert was_reset(client)
+
+
+def test_a_reset_that_is_decided_comes_before_the_toxic_is_gone(link: Wire) -> None:
+    link.server.add("wire", "reset_peer", timeout=300)
+    client, peer = link.connect()
+    begin_s = time.monotonic()
+    peer.sendall(b"lost")
+    assert is_quiet(client)
+    link.server.remove("wire", "reset_peer_downstream")
+    assert time.monotonic() - begin_s >= 0.29
+    assert was_reset(client)
+
+
+@pytest.mark.skipif(not SCALE, reason="takes half a minute; THOROUGH=1 asks for it")
+def test_a_call_that_would_take_longer_than_25_s_is_given_up(link: Wire) -> None:
+    link.server.add("wire", "reset_peer", timeout=30_000)
+    client, peer = link.connect()
+    peer.sendall(b"lost")
+    assert is_quiet(client)
+    url = f"{link.server.url}/proxies/wire/toxics/reset_peer_downstream"
+    answer = link.server.session.delete(url, timeout=40)
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert "<h1>Timeout</h1>" in answer.text
+
+
+def test_a_half_close_closes_both_ways_after_the_data(link: Wire) -> None:
+    link.server.add("wire", "latency", "upstream", latency=100)
+    client, peer = link.connect()
     client.sendall(b"question")
     client.shutdown(socket.SHUT_WR)
     assert read(peer, 100) == b"question"
-    assert crosses(peer, client, b"answer")
-    peer.shutdown(socket.SHUT_WR)
     assert ended(client)
 
 
-def test_a_half_close_does_not_overtake_delayed_data(our_link: Wire) -> None:
-    our_link.server.add("wire", "latency", "upstream", latency=100)
-    client, peer = our_link.connect()
-    client.sendall(b"question")
+def test_what_is_on_its_way_back_arrives_after_a_half_close(link: Wire) -> None:
+    link.server.add("wire", "latency", latency=300)
+    client, peer = link.connect()
+    peer.sendall(b"answer")
+    time.sleep(0.1)
     client.shutdown(socket.SHUT_WR)
-    assert read(peer, 100) == b"question"
-    assert crosses(peer, client, b"answer")
+    assert ended(peer)
+    assert read(client, 100) == b"answer"
+
+
+def test_what_is_on_its_way_is_lost_when_a_proxy_is_disabled(link: Wire) -> None:
+    link.server.add("wire", "latency", latency=30_000)
+    client, peer = link.connect()
+    peer.sendall(b"lost")
+    assert is_quiet(client)
+    link.server.call("PATCH", "/proxies/wire", {"enabled": False}).raise_for_status()
+    assert ended(client)
+    assert ended(peer)
+
+
+def test_slow_close_holds_the_end_back_and_no_data(link: Wire) -> None:
+    link.server.add("wire", "slow_close", delay=200)
+    client, peer = link.connect()
+    begin_s = time.monotonic()
+    peer.sendall(b"last words")
+    peer.close()
+    assert read(client, 10) == b"last words"
+    assert ended(client)
+    assert 0.2 <= time.monotonic() - begin_s < LOOSE_S
+
+
+def test_slow_close_begins_anew_when_it_is_changed_and_ends_when_it_is_removed(link: Wire) -> None:
+    link.server.add("wire", "slow_close", delay=30_000)
+    first, its_peer = link.connect()
+    its_peer.close()
+    assert is_quiet(first)
+    change(link, "slow_close_downstream", delay=100)
+    assert ended(first)
+    change(link, "slow_close_downstream", delay=30_000)
+    second, its_peer = link.connect()
+    its_peer.close()
+    assert is_quiet(second)
+    link.server.remove("wire", "slow_close_downstream")
+    assert ended(second)
+
+
+def test_limit_data_closes_the_connection_after_its_bytes(link: Wire) -> None:
+    link.server.add("wire", "limit_data", bytes=10)
+    client, peer = link.connect()
+    assert crosses(peer, client, b"123456")
+    assert crosses(client, peer, b"any number of bytes")
+    peer.sendall(b"7890more")
+    assert read(client, 100) == b"7890"
+
+
+def test_limit_data_closes_at_the_last_byte_and_an_exceeded_one_at_the_next(link: Wire) -> None:
+    link.server.add("wire", "limit_data", bytes=6)
+    client, peer = link.connect()
+    peer.sendall(b"123456")
+    assert read(client, 100) == b"123456"
+    change(link, "limit_data_downstream", bytes=100)
+    client, peer = link.connect()
+    assert crosses(peer, client, b"123456")
+    change(link, "limit_data_downstream", bytes=5)
+    assert is_quiet(client)
+    peer.sendall(b"7")
+    assert ended(client)
+
+
+def test_limit_data_goes_on_counting_when_it_is_changed(link: Wire) -> None:
+    link.server.add("wire", "limit_data", bytes=10)
+    client, peer = link.connect()
+    assert crosses(peer, client, b"123456")
+    change(link, "limit_data_downstream", bytes=8)
+    peer.sendall(b"7890")
+    assert read(client, 100) == b"78"
+
+
+def test_slicer_cuts_data_and_pauses_after_each_slice(link: Wire) -> None:
+    link.server.add("wire", "slicer", average_size=10, size_variation=2, delay=60_000)
+    client, peer = link.connect()
+    begin_s = time.monotonic()
+    peer.sendall(bytes(range(40)))
+    slices = [client.recv(100)]
+    while sum(map(len, slices)) < 40:
+        slices.append(client.recv(100))
+    assert b"".join(slices) == bytes(range(40))
+    assert 3 <= len(slices) <= 8
+    assert 0.06 * (len(slices) - 1) <= time.monotonic() - begin_s < LOOSE_S
+
+
+def test_slicer_lets_the_rest_go_at_once_when_it_is_removed(link: Wire) -> None:
+    link.server.add("wire", "slicer", average_size=10, size_variation=0, delay=30_000_000)
+    client, peer = link.connect()
+    peer.sendall(bytes(range(100)))
+    first = client.recv(100)
+    assert 0 < len(first) <= 10
+    assert is_quiet(client)
+    link.server.remove("wire", "slicer_downstream")
+    assert first + read(client, 100 - len(first)) == bytes(range(100))
+
+
+def test_an_update_lets_the_chunk_in_hand_go_and_no_other(link: Wire) -> None:
+    link.server.add("wire", "latency", latency=30_000)
+    client, peer = link.connect()
+    for word in (b"one", b"two"):
+        peer.sendall(word)
+        time.sleep(0.05)
+    assert is_quiet(client)
+    change(link, "latency_downstream", latency=20_000)
+    assert read(client, 3) == b"one"
+    assert is_quiet(client)
+    link.server.remove("wire", "latency_downstream")
+    assert read(client, 3) == b"two"
+
+
+def test_a_toxic_added_behind_another_lets_its_chunk_in_hand_go(link: Wire) -> None:
+    link.server.add("wire", "latency", latency=30_000)
+    client, peer = link.connect()
+    peer.sendall(b"one")
+    assert is_quiet(client)
+    link.server.add("wire", "bandwidth", rate=0)
+    assert read(client, 3) == b"one"
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes", "after"),
+    [("bandwidth", {"rate": 0}, {"rate": 1}), ("latency", {"latency": 30_000}, {"latency": 9})],
+)
+def test_an_update_lets_what_a_toxic_holds_go_whole(
+    link: Wire, kind: str, attributes: dict[str, int], after: dict[str, int]
+) -> None:
+    link.server.put("wire", kind, attributes)
+    client, peer = link.connect()
+    peer.sendall(bytes(5000))
+    assert is_quiet(client)
+    begin_s = time.monotonic()
+    change(link, f"{kind}_downstream", **after)
+    assert len(read(client, 5000)) == 5000
+    assert time.monotonic() - begin_s < 3
+
+
+def test_an_update_of_toxicity_spares_live_connections(link: Wire) -> None:
+    link.server.add("wire", "timeout", timeout=0)
+    client, peer = link.connect()
+    peer.sendall(b"lost")
+    assert is_quiet(client)
+    toxic = "/proxies/wire/toxics/timeout_downstream"
+    link.server.call("POST", toxic, {"toxicity": 0}).raise_for_status()
+    assert crosses(peer, client)
+
+
+def test_a_refused_update_is_half_in_force(link: Wire) -> None:
+    link.server.add("wire", "latency", latency=0)
+    client, peer = link.connect()
+    body = {"attributes": {"latency": 200, "jitter": "x"}}
+    assert (
+        link.server.call("PATCH", "/proxies/wire/toxics/latency_downstream", body).status_code
+        == 400
+    )
+    assert 0.2 <= seconds_to_cross(peer, client) < LOOSE_S
+
+
+def test_removing_timeout_closes_the_connections_that_its_toxicity_spared(link: Wire) -> None:
+    toxic = {"type": "timeout", "toxicity": 0}
+    link.server.call("POST", "/proxies/wire/toxics", toxic).raise_for_status()
+    client, peer = link.connect()
+    assert crosses(peer, client)
+    link.server.remove("wire", "timeout_downstream")
+    assert ended(client)
+
+
+def seconds_for_both(link: Wire, *kinds: str) -> float:
+    """How long 5 kB take through a latency of 400 ms and a bandwidth of 10 kB/s, in that order."""
+    attributes = {"latency": {"latency": 400}, "bandwidth": {"rate": 10}}
+    for kind in kinds:
+        link.server.put("wire", kind, attributes[kind])
+    client, peer = link.connect()
+    try:
+        return seconds_to_cross(peer, client, bytes(5000))
+    finally:
+        for kind in kinds:
+            link.server.remove("wire", f"{kind}_downstream")
+
+
+def test_toxics_act_in_the_order_they_came_and_latency_counts_from_the_read(link: Wire) -> None:
+    assert seconds_for_both(link, "latency", "bandwidth") >= 0.89
+    assert 0.49 <= seconds_for_both(link, "bandwidth", "latency") < 0.89
+
+
+def test_a_second_latency_counts_from_where_the_first_one_let_go(link: Wire) -> None:
+    for name in "ab":
+        toxic = {"type": "latency", "name": name, "attributes": {"latency": 400}}
+        link.server.call("POST", "/proxies/wire/toxics", toxic).raise_for_status()
+    client, peer = link.connect()
+    peer.sendall(b"1")
+    time.sleep(0.2)
+    peer.sendall(b"2")
+    assert read(client, 1) == b"1"
+    begin_s = time.monotonic()
+    assert read(client, 1) == b"2"
+    assert time.monotonic() - begin_s < 0.15
 
 
 @pytest.mark.parametrize("toxic", [None, "latency"])
-def test_a_reader_that_does_not_read_holds_the_sender_back(
-    our_link: Wire, toxic: str | None
-) -> None:
+def test_a_reader_that_does_not_read_holds_the_sender_back(link: Wire, toxic: str | None) -> None:
     if toxic:
-        our_link.server.add("wire", toxic, "upstream", latency=1)
-    client, peer = our_link.connect()
+        link.server.add("wire", toxic, "upstream", latency=1)
+    client, peer = link.connect()
     client.settimeout(0.5)
     sent = 0
     with contextlib.suppress(TimeoutError):
@@ -320,20 +561,3 @@ def test_a_reader_that_does_not_read_holds_the_sender_back(
             sent += client.send(bytes(1 << 20))
     assert sent < 90 << 20
     assert len(read(peer, sent)) == sent
-
-
-def test_nothing_is_left_of_connections_that_are_gone(our_link: Wire) -> None:
-    process = psutil.Process(our_link.server.process.pid)
-    our_link.server.add("wire", "latency", latency=20)
-    before = process.num_fds()
-    for _ in range(3):
-        pairs = [our_link.connect() for _ in range(40)]
-        for client, peer in pairs:
-            client.sendall(b"x")
-            peer.sendall(b"x")
-            client.close()
-            peer.close()
-    deadline_s = time.monotonic() + LOOSE_S
-    while process.num_fds() > before and time.monotonic() < deadline_s:
-        time.sleep(0.02)
-    assert process.num_fds() <= before

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import socket
 
 from chaos.runtimes.toxiproxy.errors import ListenError
@@ -10,6 +12,7 @@ from chaos.runtimes.toxiproxy.errors import ListenError
 DEFAULT_HOST = "127.0.0.1"
 BACKLOG = 1024
 PORT_LIMIT = 65535
+IPV4 = r"\d+\.\d+\.\d+\.\d+"  # what is shorter, getaddrinfo would take, too
 
 
 def split(address: str) -> tuple[str, int]:
@@ -18,16 +21,34 @@ def split(address: str) -> tuple[str, int]:
     Toxiproxy would listen on every interface instead: here that takes the words `0.0.0.0`.
 
     Raises:
-        ListenError: it is not of the form host:port.
+        ListenError: it is not of the form host:port, or the port has a name that nobody knows.
     """
     if not address:
         return DEFAULT_HOST, 0
     host, colon, port = address.rpartition(":")
+    if host.startswith("[") and not host.endswith("]"):
+        raise ListenError(f"address {address}: missing {_missing(address)} in address")
     if not colon:
         raise ListenError(f"address {address}: missing port in address")
-    if not port.isascii() or not port.isdigit() or int(port) > PORT_LIMIT:
+    if ":" in host and not host.startswith("["):
+        raise ListenError(f"address {address}: too many colons in address")
+    return host.strip("[]") or DEFAULT_HOST, _port(port)
+
+
+def _missing(address: str) -> str:
+    return "port" if "]" in address else "']'"
+
+
+def _port(port: str) -> int:
+    number = port.removeprefix("+") or "0"
+    if re.fullmatch("-?[0-9]+", number, re.ASCII):
+        if 0 <= int(number) <= PORT_LIMIT:
+            return int(number)
         raise ListenError(f"address {port}: invalid port")
-    return host.strip("[]") or DEFAULT_HOST, int(port)
+    try:
+        return socket.getservbyname(port, "tcp")
+    except OSError:
+        raise ListenError(f"lookup tcp/{port}: unknown port") from None
 
 
 def join(host: str, port: int) -> str:
@@ -68,6 +89,34 @@ def listen(address: str) -> socket.socket:
     return listener
 
 
+async def dial(address: str) -> socket.socket:
+    """A non-blocking socket that is connected to the address.
+
+    Raises:
+        OSError: nothing there takes the connection.
+        ListenError: it is not of the form host:port.
+    """
+    host, port = split(address)
+    loop = asyncio.get_running_loop()
+    failed = OSError(f"lookup {host}: no such host")
+    for family, kind, protocol, _, target in await loop.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        dialled = socket.socket(family, kind, protocol)
+        dialled.setblocking(False)
+        try:
+            await loop.sock_connect(dialled, target)
+        except OSError as problem:
+            dialled.close()
+            failed = problem
+        except asyncio.CancelledError:
+            dialled.close()
+            raise
+        else:
+            return dialled
+    raise failed
+
+
 def address_of(listener: socket.socket) -> str:
     """The address that a socket is bound to."""
     host, port = listener.getsockname()[:2]
@@ -76,6 +125,8 @@ def address_of(listener: socket.socket) -> str:
 
 def _find(address: str) -> tuple[socket.AddressFamily, tuple[str, int]]:
     host, port = split(address)
+    if re.fullmatch("[0-9.]+", host) and not re.fullmatch(IPV4, host):
+        raise ListenError(f"lookup {host}: no such host")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

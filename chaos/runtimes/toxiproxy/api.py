@@ -1,27 +1,45 @@
 """The HTTP API: Toxiproxy's routes, status codes and bodies.
 
 Starlette routes and uvicorn speaks HTTP: both are here for the shortener anyway, and start in
-50 ms. No handler waits for anything, so each request is one step for the data path to see.
+50 ms. What a handler does is one step for the data path to see.
 """
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import inspect
+import itertools
 import json
-from collections.abc import Callable
+import os
+import posixpath
+import re
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chaos.runtimes.toxiproxy import metrics, orders
 from chaos.runtimes.toxiproxy.errors import ApiError
+from chaos.runtimes.toxiproxy.metrics import Shown
+from chaos.runtimes.toxiproxy.proxy import DIRECTIONS, Proxy
 from chaos.runtimes.toxiproxy.registry import Registry
 
 VERSION = "2.12.0"
+ANSWER_S = 25
+TOO_LATE = "<html><head><title>Timeout</title></head><body><h1>Timeout</h1></body></html>"
 NOSNIFF = {"X-Content-Type-Options": "nosniff"}
+COUNT = itertools.count(int.from_bytes(os.urandom(3), "big"))
+MACHINE = int.from_bytes(os.urandom(3), "big")
+ESCAPED_BY_GO = re.compile("[<>&\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -33,14 +51,15 @@ class Call:
     body: bytes
 
 
-Handler = Callable[[Call], Response]
+Handler = Callable[[Call], Response | Awaitable[Response]]
 
 
 class Api:
     """A handler for each route: see Toxiproxy's README for what each is for."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, shown: Shown) -> None:
         self._registry = registry
+        self._shown = shown
 
     def application(self) -> Starlette:
         """All routes, with what Toxiproxy answers for a wrong path or method."""
@@ -65,9 +84,10 @@ class Api:
                     DELETE=self.delete_toxic,
                 ),
                 _route("/version", GET=self.version),
-                _route("/metrics", GET=self.metrics),
+                *([_route("/metrics", ANY=self.metrics)] if self._shown != Shown() else []),
             ],
-            exception_handlers={404: _not_found, 405: _wrong_method},
+            middleware=[Middleware(_Cleaned)],
+            exception_handlers={404: _not_found},
         )
         application.router.redirect_slashes = False
         return application
@@ -75,11 +95,11 @@ class Api:
     def list_proxies(self, _: Call) -> Response:
         """Every proxy by name, with its toxics."""
         proxies = self._registry.proxies
-        return JSONResponse({name: proxies[name].as_json() for name in sorted(proxies)})
+        return _json({name: proxies[name].as_json() for name in sorted(proxies)})
 
     def create_proxy(self, call: Call) -> Response:
         """A new proxy, listening unless it is asked not to."""
-        return JSONResponse(self._registry.create(orders.new_proxy(call.body)).as_json(), 201)
+        return _json(self._registry.create(orders.new_proxy(call.body)).as_json(), 201)
 
     def populate(self, call: Call) -> Response:
         """Several proxies; on a failure the answer has those that were done before it."""
@@ -88,24 +108,27 @@ class Api:
             for proxy in self._registry.populate(orders.new_proxies(call.body)):
                 done.append(proxy.as_json())  # noqa: PERF401 (what was done must outlive a failure)
         except ApiError as error:
-            return JSONResponse({**error.as_json(), "proxies": done or None}, error.status)
-        return JSONResponse({"proxies": done or None}, 201)
+            return _json({**error.as_json(), "proxies": done or None}, error.status)
+        return _json({"proxies": done or None}, 201)
 
-    def reset(self, _: Call) -> Response:
+    async def reset(self, _: Call) -> Response:
         """Every proxy listening, no toxic anywhere."""
         self._registry.reset()
+        for proxy in self._registry.proxies.values():
+            for direction in DIRECTIONS:
+                await _committed(proxy, direction)
         return Response(status_code=204)
 
     def show_proxy(self, call: Call) -> Response:
         """One proxy."""
-        return JSONResponse(self._registry.get(call.proxy).as_json())
+        return _json(self._registry.get(call.proxy).as_json())
 
     def update_proxy(self, call: Call) -> Response:
         """Other addresses for a proxy, or its start or stop."""
         proxy = self._registry.get(call.proxy)
         wanted = orders.changed_proxy(proxy, call.body)
         proxy.update(wanted.listen, wanted.upstream, enabled=wanted.enabled)
-        return JSONResponse(proxy.as_json())
+        return _json(proxy.as_json())
 
     def delete_proxy(self, call: Call) -> Response:
         """A proxy's end."""
@@ -114,30 +137,38 @@ class Api:
 
     def list_toxics(self, call: Call) -> Response:
         """A proxy's toxics."""
-        return JSONResponse([dose.as_json() for dose in self._registry.get(call.proxy).doses])
+        return _json([dose.as_json() for dose in self._registry.get(call.proxy).doses])
 
-    def create_toxic(self, call: Call) -> Response:
+    async def create_toxic(self, call: Call) -> Response:
         """A toxic, at work on every connection when this is answered."""
         proxy = self._registry.get(call.proxy)
-        dose = orders.new_dose(call.body)
+        dose = orders.new_dose(proxy, call.body)
         proxy.add(dose)
-        return JSONResponse(dose.as_json())
+        await _committed(proxy, dose.direction)
+        return _json(dose.as_json())
 
     def show_toxic(self, call: Call) -> Response:
         """One toxic."""
         proxy = self._registry.get(call.proxy)
-        return JSONResponse(proxy.dose(call.toxic).as_json())
+        return _json(proxy.dose(call.toxic).as_json())
 
-    def update_toxic(self, call: Call) -> Response:
-        """Other attributes or another toxicity."""
+    async def update_toxic(self, call: Call) -> Response:
+        """Other attributes or another toxicity. What can be read of a refused one is in force."""
         proxy = self._registry.get(call.proxy)
-        dose = orders.changed_dose(proxy.dose(call.toxic), call.body)
+        dose = proxy.dose(call.toxic)
+        try:
+            orders.change_dose(dose, call.body)
+        except ApiError:
+            proxy.set_dose(dose)
+            raise
         proxy.update_dose(dose)
-        return JSONResponse(dose.as_json())
+        await _committed(proxy, dose.direction)
+        return _json(dose.as_json())
 
-    def delete_toxic(self, call: Call) -> Response:
+    async def delete_toxic(self, call: Call) -> Response:
         """A toxic's end."""
-        self._registry.get(call.proxy).remove(call.toxic)
+        proxy = self._registry.get(call.proxy)
+        await _committed(proxy, proxy.remove(call.toxic).direction)
         return Response(status_code=204)
 
     def version(self, _: Call) -> Response:
@@ -147,23 +178,80 @@ class Api:
 
     def metrics(self, _: Call) -> Response:
         """The byte counts as Prometheus text."""
-        return Response(metrics.text(self._registry), media_type=metrics.MEDIA_TYPE)
+        told = metrics.text(self._registry, self._shown)
+        return Response(told, media_type=metrics.MEDIA_TYPE)
+
+
+async def _committed(proxy: Proxy, direction: str) -> None:
+    """Wait until what nothing changes any more has happened: a change has its effect after it."""
+    if (wait_s := proxy.committed_until_s(direction) - time.monotonic()) > 0:
+        await asyncio.sleep(wait_s)
 
 
 def _route(path: str, **handlers: Handler) -> Route:
     async def answer(request: Request) -> Response:
-        if request.method not in handlers:
+        handler = handlers.get(request.method) or handlers.get("ANY")
+        if handler is None:
             return Response(status_code=405)
-        if request.headers.get("user-agent", "").startswith("Mozilla/"):
-            return _plain("User agent not allowed", 403)
         try:
-            names = request.path_params
-            call = Call(names.get("proxy", ""), names.get("toxic", ""), await request.body())
-            return handlers[request.method](call)
-        except ApiError as error:
-            return _plain(json.dumps(error.as_json(), separators=(",", ":")), error.status)
+            answered = await asyncio.wait_for(_answer(handler, request), ANSWER_S)
+        except TimeoutError:
+            answered = Response(TOO_LATE, 503, media_type="text/html")
+        answered.headers["X-Toxiproxy-Request-Id"] = _request_id()
+        return answered
 
-    return Route(path, answer, methods=list(handlers))
+    route = Route(path, answer)
+    route.methods = None  # `answer` tells a wrong one by itself
+    return route
+
+
+class _Cleaned:
+    """Leads a path with needless slashes or dots to the one that is meant."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        clean = "/" + posixpath.normpath("/" + path.lstrip("/")).lstrip("/")
+        if path.endswith("/") and clean != "/":
+            clean += "/"
+        if clean == path:
+            await self._app(scope, receive, send)
+            return
+        query = "?" + scope["query_string"].decode() if scope["query_string"] else ""
+        moved = Response(status_code=301, headers={"Location": quote(clean) + query})
+        await moved(scope, receive, send)
+
+
+async def _answer(handler: Handler, request: Request) -> Response:
+    if request.headers.get("user-agent", "").startswith("Mozilla/"):
+        return _plain("User agent not allowed", 403)
+    names = request.path_params
+    call = Call(names.get("proxy", ""), names.get("toxic", ""), await request.body())
+    try:
+        answer = handler(call)
+        return await answer if inspect.isawaitable(answer) else answer
+    except ApiError as error:
+        return _plain(_text(error.as_json()), error.status)
+
+
+def _request_id() -> str:
+    """Twenty letters and digits: seconds, process and a count, so they sort by time."""
+    number = next(COUNT)
+    parts = (int(time.time()), 4), (MACHINE, 3), (os.getpid() & 0xFFFF, 2), (number & 0xFFFFFF, 3)
+    raw = b"".join(value.to_bytes(size, "big") for value, size in parts)
+    return base64.b32hexencode(raw).decode().lower().rstrip("=")
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(_text(value), status, media_type="application/json")
+
+
+def _text(value: object) -> str:
+    """JSON with what Go escapes, so that it could stand in HTML."""
+    plain = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return ESCAPED_BY_GO.sub(lambda found: f"\\u{ord(found[0]):04x}", plain)
 
 
 def _plain(text: str, status: int) -> Response:
@@ -172,7 +260,3 @@ def _plain(text: str, status: int) -> Response:
 
 async def _not_found(_: Request, __: Exception) -> Response:
     return _plain("404 page not found", 404)
-
-
-async def _wrong_method(_: Request, __: Exception) -> Response:
-    return Response(status_code=405)

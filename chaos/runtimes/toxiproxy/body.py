@@ -1,90 +1,200 @@
 """Reads request bodies by the rules of Go's JSON decoder, since Toxiproxy's clients meet those.
 
 Field names match in any case, unknown fields and null are passed over, and whatever follows the
-first JSON value is ignored. A whole number must be written as one: 5, not 5.0.
+first JSON value is ignored. A whole number must be written as one: 5, not 5.0. A body with a
+value of the wrong kind is read to its end, and the first one is named as Go names it.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
-from collections.abc import Mapping
-from typing import Any, TypeVar
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from chaos.runtimes.toxiproxy.errors import bad_body
+from chaos.runtimes.toxiproxy.errors import ApiError, bad_body
+from chaos.runtimes.toxiproxy.scan import Broken, first_value
+from chaos.runtimes.toxiproxy.toxic import single
 
-Fields = Mapping[str, Any]
-T = TypeVar("T")
-WIRE_NAMES: dict[type, str] = {
-    str: "string",
-    bool: "bool",
-    int: "number",
-    float: "number",
-    list: "array",
-    dict: "object",
-}
 INT64_LIMIT = 2**63
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+PLAIN_KINDS: dict[type, str] = {str: "string", bool: "bool"}
+
+Fields = dict[str, Any]
 
 
-def parse(body: bytes) -> Any:
-    """The first JSON value of a body.
+@dataclass(frozen=True)
+class Struct:
+    """A JSON object: the name that Go's messages give it, and the kinds of its fields.
 
-    Raises:
-        ApiError: 400, there is none.
+    A field is `string`, `bool`, `int`, `int64`, `float32`, or a struct. `embedded` are those that
+    Go finds in an inner struct of that name.
     """
+
+    go_type: str
+    fields: Mapping[str, Any]
+    embedded: str = ""
+
+    @property
+    def go_name(self) -> str:
+        """Its name without its package; none if it has none."""
+        return "" if " " in self.go_type else self.go_type.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A JSON array of structs."""
+
+    of: Struct
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number as it was written."""
+
+    text: str
+
+
+@dataclass
+class _Reader:
+    """What is wrong with a body so far, and where reading is in it."""
+
+    wrong: list[str] = field(default_factory=list)
+    path: list[str] = field(default_factory=list)
+    inside: list[str] = field(default_factory=list)
+
+    def struct(self, value: object, struct: Struct) -> Fields:
+        if value is None:
+            return {}
+        if not isinstance(value, Pairs):
+            self.refuse(value, struct.go_type)
+            return {}
+        known = {name.casefold(): name for name in struct.fields}
+        fields: Fields = {}
+        for given, each in value:
+            name = known.get(given.casefold())
+            if name is None or each is None:
+                continue
+            kind = struct.fields[name]
+            outer = [struct.embedded] if struct.embedded and kind != "*bool" else []
+            self.path += [*outer, name]
+            self.inside.append(struct.go_name)
+            read = self.value(each, kind)
+            del self.path[-1 - len(outer) :], self.inside[-1]
+            if isinstance(read, dict):
+                fields.setdefault(name, {}).update(read)
+            elif read is not None:
+                fields[name] = read
+        return fields
+
+    def structs(self, value: object, listed: Listed) -> list[Fields]:
+        if value is None:
+            return []
+        if isinstance(value, list) and not isinstance(value, Pairs):
+            return [self.struct(each, listed.of) for each in value]
+        self.refuse(value, f"[]{listed.of.go_type}")
+        return []
+
+    def value(self, value: object, kind: Any) -> Any:
+        if isinstance(kind, Struct):
+            return self.struct(value, kind)
+        kind = kind.lstrip("*")
+        if isinstance(value, Number) and kind in ("int", "int64", "float32"):
+            return self.number(value, kind)
+        if isinstance(value, str) and kind == "string":
+            return LONE_SURROGATE.sub("\ufffd", value)
+        if isinstance(value, bool) and kind == "bool":
+            return value
+        self.refuse(value, kind)
+        return None
+
+    def number(self, number: Number, kind: str) -> float | int | None:
+        try:
+            if kind == "float32":
+                return single(float(number.text))
+            whole = int(number.text)
+            if -INT64_LIMIT <= whole < INT64_LIMIT:
+                return whole
+        except (ValueError, OverflowError):
+            pass
+        self.refuse(number, kind, f"number {number.text}")
+        return None
+
+    def refuse(self, value: object, go_type: str, called: str = "") -> None:
+        where = f"field {self.inside[-1]}.{'.'.join(self.path)} of" if self.path else "value of"
+        go = f"Go {'struct ' if self.path else ''}{where} type {go_type}"
+        self.wrong.append(f"json: cannot unmarshal {called or _name_of(value)} into {go}")
+
+
+class Pairs(list[tuple[str, Any]]):
+    """A JSON object: its fields in the order they came, repeated ones too."""
+
+
+def read(body: bytes, struct: Struct) -> tuple[Fields, ApiError | None]:
+    """What could be read of a JSON object, and what was wrong with it."""
+    reader = _Reader()
     try:
-        text = body.decode().lstrip(" \t\r\n")
-        if not text:
-            raise bad_body("EOF")
-        return json.JSONDecoder().raw_decode(text)[0]
-    except ValueError as problem:
-        raise bad_body(str(problem)) from None
+        fields = reader.struct(_parse(body), struct)
+    except Broken as problem:
+        return {}, bad_body(str(problem))
+    return fields, bad_body(reader.wrong[0]) if reader.wrong else None
 
 
-def as_fields(value: object) -> Fields:
-    """The fields of a JSON object by their lower-case names; null counts as an empty object.
+def fields_of(body: bytes, struct: Struct) -> Fields:
+    """The fields of a JSON object.
 
     Raises:
-        ApiError: 400, it is another kind of value.
+        ApiError: 400, it is none, or a field is of the wrong kind.
     """
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise bad_body(f"cannot read {_name_of(value)}, it must be an object")
-    return {name.lower(): each for name, each in value.items() if each is not None}
+    fields, problem = read(body, struct)
+    if problem:
+        raise problem
+    return fields
 
 
-def text(fields: Fields, name: str, default: str = "") -> str:
-    """A string field."""
-    return _typed(fields, name, str, default)
+def listed_fields_of(body: bytes, listed: Listed) -> Sequence[Fields]:
+    """The fields of each object in a JSON array.
+
+    Raises:
+        ApiError: 400, it is none, or a field is of the wrong kind.
+    """
+    reader = _Reader()
+    try:
+        found = reader.structs(_parse(body), listed)
+    except Broken as problem:
+        raise bad_body(str(problem)) from None
+    if reader.wrong:
+        raise bad_body(reader.wrong[0])
+    return found
 
 
-def flag(fields: Fields, name: str, default: bool) -> bool:
-    """A field that is true or false."""
-    return _typed(fields, name, bool, default)
-
-
-def number(fields: Fields, name: str, default: float) -> float:
-    """A number with or without a fraction."""
-    whole_or_not = fields.get(name, default)
-    if isinstance(whole_or_not, int) and not isinstance(whole_or_not, bool):
-        return float(whole_or_not)
-    return _typed(fields, name, float, default)
-
-
-def whole(fields: Fields, name: str, default: int) -> int:
-    """A number written without a fraction, of at most 64 bits."""
-    value = _typed(fields, name, int, default)
-    if not -INT64_LIMIT <= value < INT64_LIMIT:
-        raise bad_body(f"cannot read {value} as {name}, it is beyond 64 bits")
-    return value
-
-
-def _typed(fields: Fields, name: str, kind: type[T], default: T) -> T:
-    value = fields.get(name, default)
-    if type(value) is not kind:
-        raise bad_body(f"cannot read {_name_of(value)} {value!r} as {name}, a {kind.__name__}")
-    return value
+def _parse(body: bytes) -> Any:
+    """The first JSON value, its objects as `Pairs` and its numbers as they are written."""
+    text = first_value(body).decode(errors="go")
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=Pairs,
+            parse_int=Number,
+            parse_float=Number,
+        )
+    except RecursionError:
+        raise Broken("exceeded max depth") from None
 
 
 def _name_of(value: object) -> str:
-    return WIRE_NAMES.get(type(value), "null")
+    if isinstance(value, Pairs):
+        return "object"
+    if isinstance(value, list):
+        return "array"
+    return PLAIN_KINDS.get(type(value), "number")
+
+
+def _each_byte_replaced(problem: UnicodeError) -> tuple[str, int]:
+    assert isinstance(problem, UnicodeDecodeError)
+    return "\ufffd" * (problem.end - problem.start), problem.end
+
+
+codecs.register_error("go", _each_byte_replaced)

@@ -1,72 +1,110 @@
-"""A client's connection through a proxy: two sockets, and a link each way between them."""
+"""A client's connection through a proxy: two sockets, and a link each way between them.
+
+As in Toxiproxy, a link that ends closes the socket it writes to, whole; with that the link that
+reads from this socket ends, too, and closes the other one after what is still on its way there.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping
-from typing import cast
+from collections.abc import Callable, Iterable
 
-from chaos.runtimes.toxiproxy.link import Link, Outlet, Traffic
-from chaos.runtimes.toxiproxy.toxic import Dose, End, Item
+from chaos.runtimes.toxiproxy.link import Link
+from chaos.runtimes.toxiproxy.toxic import Dose
 
-WRITE_BUFFER_BYTES = 256 * 1024
+CHUNK_BYTES = 32 * 1024
 NO_LINGER = struct.pack("ii", 1, 0)  # closing then sends RST and drops what was unsent
+Count = Callable[[str, str, int], None]  # what was counted, direction, bytes
 
 
-class Side(asyncio.Protocol):
-    """One socket of a connection."""
+class Side:
+    """One socket of a connection: it reads into `link`, and the other link writes to it."""
 
-    transport: asyncio.Transport
+    link: Link
+    outlet_resume: Callable[[], None]
 
-    def __init__(self) -> None:
-        self.outlet: Outlet | None = None
-        self.on_lost: Callable[[], None] | None = None
-        self.lost = False
-        self._early: list[Item] = []
-        self._receive: Callable[[Item], None] = self._early.append
+    def __init__(
+        self, its_socket: socket.socket, on_end: Callable[[], None], on_close: Callable[[], None]
+    ) -> None:
+        its_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.closed = False
+        self.broken = False
+        self._socket = its_socket
+        self._loop = asyncio.get_running_loop()
+        self._ended = False
+        self._unsent = memoryview(b"")
+        self._on_end = on_end
+        self._on_close = on_close
+        self._recv = its_socket.recv
+        self._send = its_socket.send
 
-    def attach(self, link: Link) -> None:
-        """Read into `link` from now on, beginning with what came before it stood."""
-        self._receive = link.receive
-        for item in self._early:
-            link.receive(item)
+    def read(self) -> None:
+        """Read on."""
+        if not self._ended:
+            self._loop.add_reader(self._socket, self._readable)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+    def hold(self) -> None:
+        """Read no more for now."""
+        if not self.closed:
+            self._loop.remove_reader(self._socket)
 
-    def data_received(self, data: bytes) -> None:
-        """Hand data to the link."""
-        self._receive(data)
+    def write(self, data: bytes | memoryview) -> bool:
+        """Write; False if there is no room for more yet, or the receiver is gone."""
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.broken = True
+            self.close()
+            return False
+        if sent == len(data):
+            return True
+        self._unsent = memoryview(data)[sent:]
+        self._loop.add_writer(self._socket, self._writable)
+        return False
 
-    def eof_received(self) -> bool:
-        """Hand the half-close to the link, and keep the socket open for writing.
+    def close(self) -> None:
+        """Close the socket, by which its sender's stream ends, too."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        self._end()
+        self._on_close()
 
-        uvloop may report the end more than once; a half-close may be done more than once.
-        """
-        self._receive(End.FINISHED)
-        return True
+    def close_by_reset(self) -> None:
+        """Whenever the socket is closed, let that be by a TCP RST."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Let the other side get what is on its way, and then be closed too."""
-        del exc
-        self.lost = True
-        self._receive(End.CLOSED)
-        if self.on_lost:
-            self.on_lost()
+    def _readable(self) -> None:
+        try:
+            data = self._recv(CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.link.receive(data)
+        else:
+            self.hold()
+            self._end()
 
-    def pause_writing(self) -> None:
-        """Hold the link back."""
-        if self.outlet:
-            self.outlet.pause()
+    def _writable(self) -> None:
+        self._loop.remove_writer(self._socket)
+        if self.write(self._unsent):
+            self._unsent = memoryview(b"")
+            self.outlet_resume()
 
-    def resume_writing(self) -> None:
-        """Let the link go on."""
-        if self.outlet:
-            self.outlet.resume()
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._on_end()
+            self.link.end()
 
 
 class Connection:
@@ -74,81 +112,73 @@ class Connection:
 
     def __init__(
         self,
-        client: Side,
-        server: Side,
-        traffic: Mapping[str, Traffic],
+        client: socket.socket,
+        server: socket.socket,
         doses: Iterable[Dose],
+        count: Count,
         on_gone: Callable[[Connection], None],
     ) -> None:
-        self._sides = client, server
-        self._half_closed: set[Side] = set()
+        self._count = count
         self._on_gone = on_gone
         doses = list(doses)
+        self._client = self._side(client, "upstream", "downstream")
+        self._server = self._side(server, "downstream", "upstream")
         self._links = {
-            way: self._link(source, sink, traffic[way], [x for x in doses if x.direction == way])
-            for way, source, sink in (("upstream", client, server), ("downstream", server, client))
+            "upstream": self._link("upstream", self._client, self._server, doses),
+            "downstream": self._link("downstream", self._server, self._client, doses),
         }
+        if any(dose.toxic.resets for dose in doses):
+            self._client.close_by_reset()
+            self._server.close_by_reset()
 
     def start(self) -> None:
-        """Let data flow, beginning with what came while the other side was being reached."""
-        for side, link in zip(self._sides, self._links.values(), strict=True):
-            side.attach(link)
-        self._look_if_gone()
+        """Let data flow."""
+        for side in (self._client, self._server):
+            side.read()
 
     def add(self, dose: Dose) -> None:
         """Put a toxic on the link that it is for."""
         self._links[dose.direction].add(dose)
 
+    def set(self, dose: Dose) -> None:
+        """Go on with a toxic's new attributes, without a break."""
+        self._links[dose.direction].set(dose)
+
     def update(self, dose: Dose) -> None:
-        """Go on with a toxic's new attributes."""
+        """Go on with a toxic's new attributes and toxicity."""
         self._links[dose.direction].update(dose)
 
     def remove(self, dose: Dose) -> None:
         """Take a toxic off the link that it is on."""
-        self._links[dose.direction].remove(dose.name)
+        self._links[dose.direction].remove(dose)
 
-    def close(self) -> None:
-        """Close both sockets; what is already written to them still goes out."""
-        self._stop(lambda transport: transport.close())
+    def committed_until_s(self, direction: str) -> float:
+        """When the last decision that nothing changes any more is carried out, on one link."""
+        return self._links[direction].committed_until_s()
 
     def abort(self) -> None:
-        """Close both sockets at once."""
-        self._stop(lambda transport: transport.abort())
+        """Close both sockets at once, and drop what is on its way."""
+        for side in (self._client, self._server):
+            side.close()
 
-    def reset(self) -> None:
-        """Close both sockets with a TCP RST."""
-        for side in self._sides:
-            if not side.lost:
-                its_socket = side.transport.get_extra_info("socket")
-                its_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
-        self.abort()
+    def _side(self, its_socket: socket.socket, reads: str, writes: str) -> Side:
+        return Side(its_socket, lambda: self._ended(reads), lambda: self._closed(writes))
 
-    def _link(self, source: Side, sink: Side, traffic: Traffic, doses: Iterable[Dose]) -> Link:
-        outlet = Outlet(sink.transport, traffic, lambda end: self._end(sink, end))
-        sink.outlet, sink.on_lost = outlet, self._look_if_gone
-        return Link(source.transport, outlet, traffic, doses)
+    def _link(self, way: str, source: Side, sink: Side, doses: Iterable[Dose]) -> Link:
+        mine = [dose for dose in doses if dose.direction == way]
+        link = source.link = Link(sink, mine, source.hold, source.read)
+        sink.outlet_resume = link.outlet.resume
+        return link
 
-    def _end(self, sink: Side, end: End) -> None:
-        if end is End.RESET:
-            self.reset()
-        elif end is End.CLOSED:
-            self.close()
-        else:
-            self._half_close(sink)
+    def _ended(self, way: str) -> None:
+        self._count("received", way, self._links[way].received_bytes)
 
-    def _half_close(self, sink: Side) -> None:
-        self._half_closed.add(sink)
-        if len(self._half_closed) == len(self._sides):
-            self.close()
-        elif not sink.transport.is_closing():
-            sink.transport.write_eof()
-
-    def _stop(self, leave: Callable[[asyncio.Transport], None]) -> None:
-        for link in self._links.values():
-            link.stop()
-        for side in self._sides:
-            leave(side.transport)
-
-    def _look_if_gone(self) -> None:
-        if all(side.lost for side in self._sides):
+    def _closed(self, way: str) -> None:
+        link = self._links[way]
+        broken = (self._server if way == "upstream" else self._client).broken
+        if not broken and not link.holds_data:
+            self._count("sent", way, link.outlet.sent_bytes)
+        if self._client.closed and self._server.closed:
+            for each in self._links.values():
+                each.stop()
             self._on_gone(self)

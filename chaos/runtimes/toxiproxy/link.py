@@ -1,8 +1,9 @@
-"""One direction of a connection: a source, a chain of stages with a toxic each, an outlet.
+"""One direction of a connection: a chain of stages with a toxic each, and an outlet.
 
 Everything runs in callbacks of one event loop and no step waits, so toxics can come and go
 between two chunks: nothing is ever half on its way. Without toxics a chunk goes from the read
-to the write in the same callback.
+to the write in the same callback. Each node holds a bounded number of chunks and gives only to
+one that has room, so a reader that does not read holds its sender back.
 """
 
 from __future__ import annotations
@@ -11,26 +12,28 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
-from chaos.runtimes.toxiproxy.toxic import Dose, End, Item, Release, Toxic
+from chaos.runtimes.toxiproxy.toxic import END, Chunk, Dose, End, Item, Release, Toxic
 
-ITEM_OVERHEAD_BYTES = 256
 TIMER_S = 0.001  # uvloop's timers count whole milliseconds
+PASS = Toxic()
 
 
-@dataclass(slots=True)
-class Traffic:
-    """Bytes that a proxy read and wrote in one direction, over all its connections."""
+class Sink(Protocol):
+    """Where a link writes to."""
 
-    received: int = 0
-    sent: int = 0
+    def write(self, data: bytes) -> bool:
+        """Write; False if there is no room for more until `Outlet.resume` is called."""
+
+    def close(self) -> None:
+        """Close it."""
 
 
 class Node(Protocol):
-    """What takes items, in order; a polite giver holds back while it is not `ready`."""
+    """What takes items, in order; a giver holds back while it is not `ready`."""
 
     on_ready: Callable[[], None]
 
@@ -39,63 +42,95 @@ class Node(Protocol):
         """Whether it has room."""
 
     def take(self, item: Item) -> None:
-        """Take an item; it is never refused, ready or not."""
+        """Take an item; the end of a stream may be given to one that is not ready, too."""
 
 
 class Outlet:
-    """The last node of a link: it writes to the receiving socket."""
+    """The last node of a link: it writes to the receiving socket, and closes it at the end."""
 
-    def __init__(
-        self, sink: asyncio.WriteTransport, traffic: Traffic, end: Callable[[End], None]
-    ) -> None:
+    def __init__(self, sink: Sink) -> None:
         self.ready = True
         self.on_ready: Callable[[], None] = _nothing
+        self.sent_bytes = 0
         self._sink = sink
-        self._traffic = traffic
-        self._end = end
+        self._ending = False
 
     def take(self, item: Item) -> None:
-        """Write data; what comes for a socket that is closing is dropped."""
+        """Write data; the end comes once all data is written."""
         if isinstance(item, End):
-            self._end(item)
-        elif not self._sink.is_closing():
-            self._sink.write(item)
-            self._traffic.sent += len(item)
+            self._ending = True
+            if self.ready:
+                self._sink.close()
+        else:
+            self.write(item.data)
 
-    def pause(self) -> None:
-        """The socket's write buffer is full."""
-        self.ready = False
+    def write(self, data: bytes) -> None:
+        """Write data."""
+        self.sent_bytes += len(data)
+        self.ready = self._sink.write(data)
 
     def resume(self) -> None:
-        """The socket's write buffer has drained."""
+        """The socket takes data again."""
         self.ready = True
-        self.on_ready()
+        if self._ending:
+            self._sink.close()
+        else:
+            self.on_ready()
 
 
 class Stage:
     """A toxic at work on one link: a line of items, and one timer for the first of them."""
 
-    def __init__(self, toxic: Toxic, following: Node) -> None:
+    def __init__(self, dose: Dose, following: Node) -> None:
         self.following = following
         self.on_ready: Callable[[], None] = _nothing
-        self._toxic = toxic
-        self._items: deque[tuple[float, Item]] = deque()
-        self._held_bytes = 0
+        self.on_left: Callable[[], None] = _nothing
+        self.dose = dose
+        self._leaving = False
+        self._toxic = replace(dose.toxic)
+        self._acting = self._draw()
+        self._line: deque[Item] = deque()
         self._release: Release | None = None
+        self._met = False
+        self._over = False
         self._timer: asyncio.TimerHandle | None = None
         self._running = False
 
     @property
     def ready(self) -> bool:
         """Whether there is room for more."""
-        return self._held_bytes < self._toxic.room_bytes
+        return not self._over and len(self._line) < self._toxic.room
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits here."""
+        return not self._line
+
+    @property
+    def closing(self) -> bool:
+        """Whether the stream has ended here, or is bound to."""
+        return self._over or self.committed_until_s is not None
+
+    @property
+    def left(self) -> bool:
+        """Whether the chain can do without it."""
+        return self._leaving and self.empty and not self._over
+
+    @property
+    def committed_until_s(self) -> float | None:
+        """When a decision that nothing changes any more is carried out; None: there is none."""
+        if not self._acting.commits or self._release is None or self._over:
+            return None
+        return self._release.at_s
 
     def take(self, item: Item) -> None:
-        """Put an item at the end of the line."""
-        self._items.append((monotonic(), item))
-        self._held_bytes += _size(item)
-        if len(self._items) == 1:
-            self._release = None
+        """Put an item at the end of the line, unless the stream has ended here."""
+        if self._over:
+            return
+        self._line.append(item)
+        if len(self._line) == 1:
+            if not self._met:
+                self._release = None
             self.run()
 
     def run(self) -> None:
@@ -104,66 +139,94 @@ class Stage:
             return
         self._running = True
         was_full = not self.ready
-        while self.following.ready and self._step():
-            pass
+        while self._is_due() and self.following.ready:
+            self._pass_on()
         self._running = False
-        if was_full and self.ready:
+        if self.left:
+            self.on_left()
+        elif was_full and self.ready:
             self.on_ready()
 
-    def change(self, toxic: Toxic) -> None:
-        """Go on with another toxic; what is held falls under the new one."""
-        self._toxic = toxic
-        self._release = None
-        self._cancel_timer()
+    def set(self, attributes: dict[str, int]) -> None:
+        """Go on with these attributes; what is in hand was decided under the earlier ones."""
+        self._toxic.set(attributes)
+
+    def interrupt(self) -> None:
+        """Let go of the chunk in hand as it is, and draw anew whether the toxic acts here."""
+        if self.closing:
+            return
+        self._let_go()
+        self._toxic.restart()
+        self._acting = self._draw()
         self.run()
 
     def leave(self) -> None:
         """Pass on all that is held, in order, since the toxic is being removed."""
-        items, when_removed = list(self._items), self._toxic.when_removed
-        self.stop()
-        for _, item in items:
-            self.following.take(item)
-        if when_removed:
-            self.following.take(when_removed)
+        if self.closing:
+            return
+        self._leaving = True
+        self._let_go()
+        if self._toxic.closes_when_removed:
+            self._line.append(END)
+        self._toxic = self._acting = PASS
+        self.run()
 
     def stop(self) -> None:
         """Forget everything: the connection is gone."""
         self._cancel_timer()
-        self._items.clear()
-        self._held_bytes = 0
+        self._line.clear()
         self._release = None
-        self._toxic = Toxic()
+        self._over = True
 
-    def _step(self) -> bool:
-        """Pass on one item if its time has come, else set the timer."""
+    def _draw(self) -> Toxic:
+        return self._toxic if self.dose.strikes() else PASS
+
+    def _let_go(self) -> None:
+        """Have the first item leave now, unless it is on its way already or is the end."""
+        self._cancel_timer()
+        if self._met:
+            return
+        self._release = None
+        if self._line and (self._leaving or self._line[0] is not END):
+            self._release = Release(monotonic(), self._line[0])
+
+    def _is_due(self) -> bool:
+        """Whether the first item may leave; if it may later, a timer is set."""
         release = self._release = self._release or self._plan()
         if release is None:
             return False
-        wait_s = release.at_s - monotonic()
-        if wait_s > 0:
-            self._set_timer(wait_s)
+        if self._met:
+            return True
+        now_s = monotonic()
+        if release.at_s > now_s:
+            self._set_timer(release.at_s - now_s)
             return False
-        self._release = None
-        self._drop_first(release.rest)
-        if release.item is not None:
-            self.following.take(release.item)
+        self._met = True
+        self._acting.met_s = now_s
         return True
 
     def _plan(self) -> Release | None:
+        if self._over:
+            return None
         now_s = monotonic()
-        if not self._items:
-            return self._toxic.idle(now_s)
-        arrived_s, item = self._items[0]
-        return self._toxic.next(item, arrived_s, now_s)
+        if not self._line:
+            return self._acting.idle(now_s)
+        first = self._line[0]
+        if isinstance(first, End):
+            return Release(self._acting.end_s(now_s), END)
+        return self._acting.next(first, now_s)
 
-    def _drop_first(self, rest: bytes) -> None:
-        if not self._items:
-            return
-        arrived_s, item = self._items.popleft()
-        self._held_bytes -= _size(item)
-        if rest:
-            self._items.appendleft((arrived_s, rest))
-            self._held_bytes += _size(rest)
+    def _pass_on(self) -> None:
+        release, self._release, self._met = self._release, None, False
+        assert release
+        if self._line:
+            self._line.popleft()
+        if release.rest is not None:
+            self._line.appendleft(release.rest)
+        if release.item is END:
+            self.stop()
+        if release.item is not None:
+            self.following.take(release.item)
 
     def _set_timer(self, wait_s: float) -> None:
         self._cancel_timer()
@@ -178,70 +241,106 @@ class Stage:
 
 
 class Link:
-    """The chain from one socket of a connection to the other."""
+    """The chain from one socket of a connection to the other.
+
+    `hold` and `go_on` stop and start the reading from the sender.
+    """
 
     def __init__(
         self,
-        source: asyncio.ReadTransport,
-        outlet: Outlet,
-        traffic: Traffic,
+        sink: Sink,
         doses: Iterable[Dose],
+        hold: Callable[[], None],
+        go_on: Callable[[], None],
     ) -> None:
-        self.outlet = outlet
-        self._source = source
-        self._traffic = traffic
-        self._paused = False
-        self._stages = {dose.name: Stage(dose.draw(), outlet) for dose in doses}
-        self._head: Node = outlet
+        self.outlet = Outlet(sink)
+        self.received_bytes = 0
+        self.stages = [Stage(dose, self.outlet) for dose in doses]
+        self._hold = hold
+        self._go_on = go_on
+        self._held = False
+        self._head: Node = self.outlet
         self._connect()
 
-    def receive(self, item: Item) -> None:
-        """Take what the source sent, and stop reading from it while the chain is full."""
-        if not isinstance(item, End):
-            self._traffic.received += len(item)
-        self._head.take(item)
-        if not self._head.ready and not self._paused and not self._source.is_closing():
-            self._paused = True
-            self._source.pause_reading()
+    def receive(self, data: bytes) -> None:
+        """Take what the sender sent, and stop reading from it while the chain is full."""
+        self.received_bytes += len(data)
+        if self.stages:
+            self._head.take(Chunk(data, monotonic()))
+        else:
+            self.outlet.write(data)
+        if not self._head.ready and not self._held:
+            self._held = True
+            self._hold()
+
+    def end(self) -> None:
+        """The sender is done, or its socket is closed."""
+        self._head.take(END)
 
     def add(self, dose: Dose) -> None:
         """Put a toxic at the end of the chain."""
-        self._stages[dose.name] = Stage(dose.draw(), self.outlet)
+        if self.stages:
+            if self.stages[-1].closing:
+                return
+            self.stages[-1].interrupt()
+        self.stages.append(Stage(dose, self.outlet))
         self._connect()
+
+    def set(self, dose: Dose) -> None:
+        """Go on with a toxic's new attributes, without a break."""
+        for stage in self._of(dose):
+            stage.set(dose.toxic.attributes)
 
     def update(self, dose: Dose) -> None:
-        """Go on with a toxic's new attributes; whether it hits this link is drawn anew."""
-        self._stages[dose.name].change(dose.draw())
+        """Go on with a toxic's new attributes and toxicity."""
+        for stage in self._of(dose):
+            stage.set(dose.toxic.attributes)
+            stage.interrupt()
 
-    def remove(self, name: str) -> None:
+    def remove(self, dose: Dose) -> None:
         """Take a toxic out of the chain; what it holds goes on at once."""
-        self._stages.pop(name).leave()
+        for stage in self._of(dose):
+            before = self.stages[: self.stages.index(stage)][-1:]
+            stage.leave()
+            for previous in before:
+                previous.interrupt()
         self._connect()
+
+    def committed_until_s(self) -> float:
+        """When the last decision that nothing changes any more is carried out."""
+        return max((stage.committed_until_s or 0 for stage in self.stages), default=0)
+
+    @property
+    def holds_data(self) -> bool:
+        """Whether anything is on its way."""
+        return not self.outlet.ready or any(not stage.empty for stage in self.stages)
 
     def stop(self) -> None:
         """Drop what is held, and let no timer outlive the connection."""
-        for stage in self._stages.values():
+        for stage in self.stages:
             stage.stop()
 
+    def _of(self, dose: Dose) -> list[Stage]:
+        return [stage for stage in self.stages if stage.dose is dose]
+
     def _connect(self) -> None:
+        """Join the stages, without those that have left and are empty."""
+        self.stages = [stage for stage in self.stages if not stage.left]
         following: Node = self.outlet
-        for stage in reversed(self._stages.values()):
+        for stage in reversed(self.stages):
             stage.following, following.on_ready = following, stage.run
             following = stage
         self._head, following.on_ready = following, self._resume
-        for stage in list(self._stages.values()):
+        for stage in self.stages:
+            stage.on_left = self._connect
+        for stage in reversed(self.stages):
             stage.run()
-        if self._head.ready:
-            self._resume()
+        self._resume()
 
     def _resume(self) -> None:
-        if self._paused and not self._source.is_closing():
-            self._paused = False
-            self._source.resume_reading()
-
-
-def _size(item: Item) -> int:
-    return ITEM_OVERHEAD_BYTES + (0 if isinstance(item, End) else len(item))
+        if self._held and self._head.ready:
+            self._held = False
+            self._go_on()
 
 
 def _nothing() -> None:

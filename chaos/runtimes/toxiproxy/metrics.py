@@ -3,40 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from chaos.runtimes.toxiproxy.registry import Registry
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
 LABELS = ("direction", "proxy", "listener", "upstream")
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What `/metrics` tells; there is no such page if it is nothing."""
+
+    proxies: bool = False
+    runtime: bool = False
+
+
 class ProxyBytes(Collector):
-    """Reads the byte counts at the moment that somebody asks: counting must cost no time."""
+    """Both byte counts, for each direction of each proxy. A connection counts when it ends."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Both counters with a sample for each direction of each proxy."""
-        received = CounterMetricFamily(
-            "toxiproxy_proxy_received_bytes", "Bytes read from the sending side.", labels=LABELS
-        )
-        sent = CounterMetricFamily(
-            "toxiproxy_proxy_sent_bytes", "Bytes written to the receiving side.", labels=LABELS
-        )
-        for labels, traffic in self._registry.traffic.items():
-            received.add_metric(labels, traffic.received)
-            sent.add_metric(labels, traffic.sent)
-        yield received
-        yield sent
+        """Both counters."""
+        told = {
+            what: CounterMetricFamily(f"toxiproxy_proxy_{what}_bytes", help_text, labels=LABELS)
+            for what, help_text in (
+                ("received", "Bytes read from the sending side."),
+                ("sent", "Bytes written to the receiving side."),
+            )
+        }
+        for (what, *labels), size_bytes in self._registry.traffic.items():
+            told[what].add_metric(labels, size_bytes)
+        return iter(told.values())
 
 
-def text(registry: Registry) -> bytes:
-    """All metrics in the text format."""
+def text(registry: Registry, shown: Shown) -> bytes:
+    """What is shown, in the text format."""
     collected = CollectorRegistry()
-    collected.register(ProxyBytes(registry))
+    if shown.proxies:
+        collected.register(ProxyBytes(registry))
+    if shown.runtime:
+        ProcessCollector(registry=collected)
+        PlatformCollector(registry=collected)
     return generate_latest(collected)

@@ -5,12 +5,48 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chaos.runtimes.toxiproxy import errors, toxics
-from chaos.runtimes.toxiproxy.body import Fields, as_fields, flag, number, parse, text, whole
+from chaos.runtimes.toxiproxy.body import Fields, Listed, Struct, fields_of, listed_fields_of, read
 from chaos.runtimes.toxiproxy.proxy import DIRECTIONS, Proxy
 from chaos.runtimes.toxiproxy.registry import Wanted
-from chaos.runtimes.toxiproxy.toxic import KINDS, Dose, Toxic
+from chaos.runtimes.toxiproxy.toxic import KINDS, Dose
 
 assert toxics.__path__, "importing the package is what registers the kinds"
+
+PROXY = Struct(
+    "toxiproxy.Proxy",
+    {"name": "string", "listen": "string", "upstream": "string", "enabled": "bool"},
+)
+PROXIES = Listed(
+    Struct(
+        'struct { toxiproxy.Proxy; Enabled *bool "json:\\"enabled\\"" }',
+        {**PROXY.fields, "enabled": "*bool"},
+        embedded="Proxy",
+    )
+)
+TOXIC = Struct(
+    "toxics.ToxicWrapper",
+    {
+        "attributes": Struct("toxics.NoopToxic", {}),
+        "name": "string",
+        "type": "string",
+        "stream": "string",
+        "toxicity": "float32",
+    },
+)
+UPDATE = (
+    'struct { Attributes interface {} "json:\\"attributes\\""; '
+    'Toxicity float32 "json:\\"toxicity\\"" }'
+)
+GO_TYPES = {
+    "noop": ("NoopToxic", "int64"),
+    "latency": ("LatencyToxic", "int64"),
+    "bandwidth": ("BandwidthToxic", "int64"),
+    "slow_close": ("SlowCloseToxic", "int64"),
+    "timeout": ("TimeoutToxic", "int64"),
+    "reset_peer": ("ResetToxic", "int64"),
+    "slicer": ("SlicerToxic", "int"),
+    "limit_data": ("LimitDataToxic", "int64"),
+}
 
 
 def new_proxy(body: bytes) -> Wanted:
@@ -19,7 +55,7 @@ def new_proxy(body: bytes) -> Wanted:
     Raises:
         ApiError: 400, no JSON object, a field of the wrong kind, no name or no upstream.
     """
-    return _named(_wanted(as_fields(parse(body))), "")
+    return _named(_wanted(fields_of(body, PROXY)), "")
 
 
 def new_proxies(body: bytes) -> list[Wanted]:
@@ -28,10 +64,7 @@ def new_proxies(body: bytes) -> list[Wanted]:
     Raises:
         ApiError: 400, as for one proxy, or no JSON array.
     """
-    listed = parse(body)
-    if not isinstance(listed, list):
-        raise errors.bad_body("cannot read it, it must be an array of proxies")
-    all_wanted = [_wanted(as_fields(each)) for each in listed]
+    all_wanted = [_wanted(fields) for fields in listed_fields_of(body, PROXIES)]
     return [_named(each, f" at proxy {place}") for place, each in enumerate(all_wanted, 1)]
 
 
@@ -42,45 +75,53 @@ def changed_proxy(proxy: Proxy, body: bytes) -> Wanted:
         ApiError: 400, no JSON object or a field of the wrong kind.
     """
     now = Wanted(proxy.name, proxy.listen, proxy.upstream, proxy.enabled)
-    return replace(_wanted(as_fields(parse(body)), now), name=proxy.name)
+    return replace(now, **{**fields_of(body, PROXY), "name": proxy.name})
 
 
-def new_dose(body: bytes) -> Dose:
+def new_dose(proxy: Proxy, body: bytes) -> Dose:
     """The toxic to add.
 
     Raises:
-        ApiError: 400, no JSON object, a field of the wrong kind, an unknown stream or type.
+        ApiError: 400, no JSON object, a field of the wrong kind, an unknown stream or type;
+            409, the proxy has one of that name.
     """
-    fields = as_fields(parse(body))
-    kind, stream = text(fields, "type"), text(fields, "stream", "downstream")
-    toxicity = number(fields, "toxicity", 1.0)
-    name = text(fields, "name") or f"{kind}_{stream}"
+    fields = fields_of(body, TOXIC)
+    kind, stream = fields.get("type", ""), fields.get("stream", "downstream")
     if stream.lower() not in DIRECTIONS:
         raise errors.bad_stream()
     if kind not in KINDS:
         raise errors.bad_kind()
-    return Dose(name, kind, stream, _with_attributes(KINDS[kind](), fields), toxicity)
+    name = fields.get("name") or f"{kind}_{stream}"
+    if any(dose.name == name for dose in proxy.doses):
+        raise errors.toxic_exists()
+    given = fields_of(body, Struct("", {"attributes": _attributes_of(kind)}))
+    toxic = KINDS[kind](**given.get("attributes", {}))
+    return Dose(name, kind, stream, toxic, fields.get("toxicity", 1.0))
 
 
-def changed_dose(dose: Dose, body: bytes) -> Dose:
-    """The toxic with other attributes or toxicity; nothing else of it can change.
+def change_dose(dose: Dose, body: bytes) -> None:
+    """Give a toxic other attributes or another toxicity; nothing else of it can change.
 
     Raises:
-        ApiError: 400, no JSON object or a field of the wrong kind.
+        ApiError: 400, no JSON object or a field of the wrong kind. As in Toxiproxy the attributes
+            that could be read are changed even then; the toxicity is not.
     """
-    fields = as_fields(parse(body))
-    toxicity = number(fields, "toxicity", dose.toxicity)
-    return replace(dose, toxic=_with_attributes(dose.toxic, fields), toxicity=toxicity)
+    attributes = {"attributes": _attributes_of(dose.kind), "toxicity": "float32"}
+    given, problem = read(body, Struct(UPDATE, attributes))
+    dose.toxic.set(given.get("attributes", {}))
+    if problem:
+        raise problem
+    dose.toxicity = given.get("toxicity", dose.toxicity)
 
 
-def _wanted(fields: Fields, default: Wanted | None = None) -> Wanted:
-    default = default or Wanted("", "", "")
-    return Wanted(
-        name=text(fields, "name", default.name),
-        listen=text(fields, "listen", default.listen),
-        upstream=text(fields, "upstream", default.upstream),
-        enabled=flag(fields, "enabled", default.enabled),
-    )
+def _attributes_of(kind: str) -> Struct:
+    """The attributes of that kind of toxic."""
+    name, whole = GO_TYPES[kind]
+    return Struct(f"toxics.{name}", dict.fromkeys(KINDS[kind].attribute_names(), whole))
+
+
+def _wanted(fields: Fields) -> Wanted:
+    return Wanted(**{"name": "", "listen": "", "upstream": "", **fields})
 
 
 def _named(wanted: Wanted, place: str) -> Wanted:
@@ -89,10 +130,3 @@ def _named(wanted: Wanted, place: str) -> Wanted:
     if not wanted.upstream:
         raise errors.missing(f"upstream{place}")
     return wanted
-
-
-def _with_attributes(toxic: Toxic, fields: Fields) -> Toxic:
-    given = as_fields(fields.get("attributes"))
-    return replace(
-        toxic, **{name: whole(given, name, old) for name, old in toxic.attributes.items()}
-    )

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from chaos.runtimes.toxiproxy import address, errors
-from chaos.runtimes.toxiproxy.connection import Connection, Side
-from chaos.runtimes.toxiproxy.link import Traffic
+from chaos.runtimes.toxiproxy.connection import Connection, Count
 from chaos.runtimes.toxiproxy.toxic import Dose
 
-ACCEPTS_AT_ONCE = 64
+ACCEPT_AGAIN_S = 0.02
 DIRECTIONS = ("upstream", "downstream")
-Meter = Callable[["Proxy"], Mapping[str, Traffic]]
+Meter = Callable[["Proxy"], Count]
 
 
 class Proxy:
-    """Listener, connections and toxics. Starting and stopping are done when they return."""
+    """Listener, connections and toxics. Starting and stopping are done when they return.
+
+    Clients are joined to the upstream one after the other: one that hangs holds up the next.
+    """
 
     def __init__(self, name: str, listen: str, upstream: str, meter: Meter) -> None:
         self.name = name
@@ -26,7 +28,7 @@ class Proxy:
         self.upstream = upstream
         self._meter = meter
         self._listener: socket.socket | None = None
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: asyncio.Task[None] | None = None
         self._connections: set[Connection] = set()
         self._doses: dict[str, Dose] = {}
 
@@ -49,7 +51,7 @@ class Proxy:
         if self._listener is None:
             self._listener = address.listen(self.listen)
             self.listen = address.address_of(self._listener)
-            asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
+            self._await_client(self._listener)
 
     def stop(self) -> None:
         """Stop listening, and drop every connection."""
@@ -57,9 +59,9 @@ class Proxy:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
             self._listener = None
-        for task in self._opening:
-            task.cancel()
-        for connection in self._connections:
+        if self._opening:
+            self._opening.cancel()
+        for connection in list(self._connections):
             connection.abort()
 
     def differs(self, listen: str, upstream: str) -> bool:
@@ -85,15 +87,9 @@ class Proxy:
             self.stop()
 
     def add(self, dose: Dose) -> None:
-        """Put a toxic on every connection there is and will be.
-
-        Raises:
-            ApiError: 409, there is one of that name.
-        """
-        if dose.name in self._doses:
-            raise errors.toxic_exists()
+        """Put a toxic on every connection there is and will be."""
         self._doses[dose.name] = dose
-        for connection in self._connections:
+        for connection in list(self._connections):
             connection.add(dose)
 
     def dose(self, name: str) -> Dose:
@@ -107,13 +103,17 @@ class Proxy:
         except KeyError:
             raise errors.no_toxic() from None
 
+    def set_dose(self, dose: Dose) -> None:
+        """Let every connection have a toxic's attributes, without a break in what it does."""
+        for connection in list(self._connections):
+            connection.set(dose)
+
     def update_dose(self, dose: Dose) -> None:
-        """Replace the toxic of the same name and stream."""
-        self._doses[dose.name] = dose
-        for connection in self._connections:
+        """Let every connection go on with a toxic's attributes and toxicity."""
+        for connection in list(self._connections):
             connection.update(dose)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str) -> Dose:
         """Take a toxic off every connection.
 
         Raises:
@@ -121,13 +121,18 @@ class Proxy:
         """
         dose = self.dose(name)
         del self._doses[name]
-        for connection in self._connections:
+        for connection in list(self._connections):
             connection.remove(dose)
+        return dose
 
     def remove_all(self) -> None:
         """Take every toxic off."""
-        for name in list(self._doses):
-            self.remove(name)
+        for dose in self.doses:
+            self.remove(dose.name)
+
+    def committed_until_s(self, direction: str) -> float:
+        """When the last decision of a toxic that nothing changes any more is carried out."""
+        return max((each.committed_until_s(direction) for each in self._connections), default=0)
 
     def as_json(self) -> dict[str, Any]:
         """The proxy as the HTTP API shows it."""
@@ -136,36 +141,35 @@ class Proxy:
             "listen": self.listen,
             "upstream": self.upstream,
             "enabled": self.enabled,
+            "Logger": {},
             "toxics": [dose.as_json() for dose in self.doses],
         }
 
+    def _await_client(self, listener: socket.socket) -> None:
+        if listener is self._listener:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS_AT_ONCE):
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            client.setblocking(False)
-            task = asyncio.get_running_loop().create_task(self._open(client))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+        try:
+            client, _ = listener.accept()
+        except OSError:  # out of file descriptors, say: trying at once again would take all CPU
+            loop.call_later(ACCEPT_AGAIN_S, self._await_client, listener)
+            return
+        client.setblocking(False)
+        self._opening = loop.create_task(self._open(client))
+        self._opening.add_done_callback(lambda _: self._await_client(listener))
 
     async def _open(self, client: socket.socket) -> None:
         """Join a client to the upstream, or close it if the upstream cannot be reached."""
-        loop = asyncio.get_running_loop()
         try:
-            _, server_side = await loop.create_connection(Side, *address.split(self.upstream))
+            server = await address.dial(self.upstream)
         except (OSError, UnicodeError, errors.ListenError, asyncio.CancelledError):
             client.close()
             return
-        try:
-            _, client_side = await loop.connect_accepted_socket(Side, client)
-        except (OSError, asyncio.CancelledError):
-            server_side.transport.abort()
-            client.close()
-            return
         connection = Connection(
-            client_side, server_side, self._meter(self), self.doses, self._connections.discard
+            client, server, self.doses, self._meter(self), self._connections.discard
         )
         self._connections.add(connection)
         connection.start()

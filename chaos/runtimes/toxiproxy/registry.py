@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from chaos.runtimes.toxiproxy import errors
-from chaos.runtimes.toxiproxy.link import Traffic
-from chaos.runtimes.toxiproxy.proxy import DIRECTIONS, Proxy
+from chaos.runtimes.toxiproxy.connection import Count
+from chaos.runtimes.toxiproxy.proxy import Proxy
 
-Labels = tuple[str, str, str, str]  # direction, proxy, listener, upstream
+Series = tuple[str, str, str, str, str]  # received or sent, direction, proxy, listener, upstream
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,10 @@ class Wanted:
 
 @dataclass
 class Registry:
-    """The proxies, and the bytes that went through them since the server started."""
+    """The proxies, and the bytes of the connections through them that have ended."""
 
     proxies: dict[str, Proxy] = field(default_factory=dict)
-    traffic: dict[Labels, Traffic] = field(default_factory=dict)
+    traffic: Counter[Series] = field(default_factory=Counter)
 
     def get(self, name: str) -> Proxy:
         """The proxy of that name.
@@ -97,10 +98,10 @@ class Registry:
         self.proxies[wanted.name] = proxy
         return proxy
 
-    def _meter(self, proxy: Proxy) -> dict[str, Traffic]:
-        return {
-            direction: self.traffic.setdefault(
-                (direction, proxy.name, proxy.listen, proxy.upstream), Traffic()
-            )
-            for direction in DIRECTIONS
-        }
+    def _meter(self, proxy: Proxy) -> Count:
+        where = (proxy.name, proxy.listen, proxy.upstream)
+
+        def count(what: str, direction: str, size_bytes: int) -> None:
+            self.traffic[what, direction, *where] += size_bytes
+
+        return count

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import random
+import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 
 class End(Enum):
-    """How a stream ends; it travels behind the data, so it never overtakes any."""
+    """The end of a stream; it travels behind the data, so it never overtakes any."""
 
-    FINISHED = "the sender is done: pass the half-close on"
-    CLOSED = "close the connection, both ways"
-    RESET = "tear the connection down with a TCP RST, both ways"
+    CLOSED = "close the receiving socket"
 
 
-Item = bytes | End
-ONE_CHUNK_BYTES = 32 * 1024
+END = End.CLOSED
+
+
+class Chunk(NamedTuple):
+    """What one read from the sender gave, or a part of that; toxics reckon from its stamp."""
+
+    data: bytes
+    stamp_s: float
+
+
+Item = Chunk | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +36,7 @@ class Release:
 
     at_s: float
     item: Item | None  # None: dropped
-    rest: bytes = b""
+    rest: Item | None = None
 
 
 @dataclass
@@ -39,26 +48,47 @@ class Toxic:
     Times are seconds on `time.monotonic()`.
     """
 
-    room_bytes: ClassVar[int] = ONE_CHUNK_BYTES
-    """A link reads on while the toxic holds less than this."""
+    room: ClassVar[int] = 1
+    """How many items may wait in line: while it is full, no more is read from the sender."""
 
-    when_removed: ClassVar[End | None] = None
-    """How removing the toxic ends a stream that it was on."""
+    closes_when_removed: ClassVar[bool] = False
+    """Removing it ends the streams that it is on, also those that its toxicity spares."""
 
-    def next(self, item: Item, arrived_s: float, now_s: float) -> Release:
-        """What becomes of the first item in line, which came to the toxic at `arrived_s`."""
-        del arrived_s
-        return Release(now_s, item)
+    resets: ClassVar[bool] = False
+    """Connections that begin under it, spared or not, are closed by a TCP RST, whoever closes."""
+
+    commits: ClassVar[bool] = False
+    """Once it has decided on an item, no update and no removal changes that."""
+
+    met_s: float = field(default=-math.inf, init=False)
+    """When the last release was due and noticed, which may be later than it was planned."""
+
+    def next(self, chunk: Chunk, now_s: float) -> Release:
+        """What becomes of the first chunk in line."""
+        return Release(now_s, chunk)
+
+    def end_s(self, now_s: float) -> float:
+        """When the end of the stream leaves, once it is the first in line."""
+        return now_s
 
     def idle(self, now_s: float) -> Release | None:
         """What happens, and when, if nothing more comes."""
         del now_s
         return None
 
+    def restart(self) -> None:
+        """Forget the state: the toxic, or the one behind it, was changed."""
+        self.met_s = -math.inf
+
     @property
     def attributes(self) -> dict[str, int]:
         """The attributes as the HTTP API shows them."""
         return {name: getattr(self, name) for name in self.attribute_names()}
+
+    def set(self, attributes: dict[str, int]) -> None:
+        """Go on with these attributes."""
+        for name, value in attributes.items():
+            setattr(self, name, value)
 
     @classmethod
     def attribute_names(cls) -> list[str]:
@@ -79,7 +109,7 @@ def register(kind: str) -> Callable[[type[Toxic]], type[Toxic]]:
     return remember
 
 
-@dataclass
+@dataclass(eq=False)
 class Dose:
     """A toxic as it was put on a proxy: on which stream, and on what share of its links."""
 
@@ -93,9 +123,9 @@ class Dose:
     def __post_init__(self) -> None:
         self.direction = self.stream.lower()
 
-    def draw(self) -> Toxic:
-        """The toxic for one link, or one without effect for a link that is spared."""
-        return replace(self.toxic) if random.random() < self.toxicity else Toxic()
+    def strikes(self) -> bool:
+        """Whether the toxic acts on a link, drawn anew with every call."""
+        return random.random() < self.toxicity
 
     def as_json(self) -> dict[str, Any]:
         """The toxic as the HTTP API shows it."""
@@ -104,5 +134,23 @@ class Dose:
             "name": self.name,
             "type": self.kind,
             "stream": self.stream,
-            "toxicity": self.toxicity,
+            "toxicity": _whole_if_it_is(self.toxicity),
         }
+
+
+def single(number: float) -> float:
+    """The nearest number of single precision, as few digits as name it: toxicity is kept so.
+
+    Raises:
+        OverflowError: there is none.
+    """
+    (nearest,) = struct.unpack("<f", struct.pack("<f", number))
+    return next(
+        short
+        for digits in range(1, 18)
+        if struct.pack("<f", short := float(f"{nearest:.{digits}g}")) == struct.pack("<f", nearest)
+    )
+
+
+def _whole_if_it_is(number: float) -> float | int:
+    return int(number) if number == int(number) else number

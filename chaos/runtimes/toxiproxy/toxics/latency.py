@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaos.runtimes.toxiproxy.toxic import ONE_CHUNK_BYTES, End, Item, Release, Toxic, register
+from chaos.runtimes.toxiproxy.toxic import Chunk, Release, Toxic, register
 
 
 @register("latency")
@@ -12,20 +12,19 @@ from chaos.runtimes.toxiproxy.toxic import ONE_CHUNK_BYTES, End, Item, Release, 
 class Latency(Toxic):
     """Delays each chunk by `latency` ± `jitter` milliseconds; the end of a stream is not delayed.
 
-    A chunk never overtakes the one before it. Throughput stays whole while the data on the way
-    fits the room: 32 MiB, as in Toxiproxy (1,024 chunks of 32 KiB).
+    The time counts from when the chunk was read, and a chunk never overtakes the one before it.
+    Throughput stays whole while 1,024 chunks hold what is on its way: 32 MiB of bulk data.
     """
 
     latency: int = 0
     jitter: int = 0
 
-    room_bytes: ClassVar[int] = 1024 * ONE_CHUNK_BYTES
+    room: ClassVar[int] = 1025  # 1,024 wait behind the one in hand
 
-    def next(self, item: Item, arrived_s: float, now_s: float) -> Release:
+    def next(self, chunk: Chunk, now_s: float) -> Release:
         """Hold data until its time on the way is over."""
-        if isinstance(item, End):
-            return Release(now_s, item)
         delay_ms = self.latency
         if self.jitter > 0:
             delay_ms += random.randrange(-self.jitter, self.jitter)
-        return Release(arrived_s + delay_ms / 1000, item)
+        wait_s = delay_ms / 1000 - (now_s - chunk.stamp_s)
+        return Release(now_s + wait_s, Chunk(chunk.data, chunk.stamp_s + wait_s))

@@ -1,21 +1,30 @@
 """reset_peer: the connection is torn down with a TCP RST."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from chaos.runtimes.toxiproxy.toxic import End, Item, Release, Toxic, register
+from chaos.runtimes.toxiproxy.toxic import END, Chunk, Release, Toxic, register
 
 
 @register("reset_peer")
 @dataclass
 class ResetPeer(Toxic):
-    """Resets the connection `timeout` ms after the next data or end of stream, which is dropped.
+    """Ends the stream `timeout` ms after the next data or end of it, which is dropped.
 
-    An idle connection stays up until something is sent on it, as in Toxiproxy.
+    An idle connection stays up until something is sent on it. On connections that begin under
+    the toxic each close is a RST; one that is older is closed in order.
     """
 
     timeout: int = 0
 
-    def next(self, item: Item, arrived_s: float, now_s: float) -> Release:
-        """Turn whatever comes into a reset."""
-        del item, now_s
-        return Release(arrived_s + self.timeout / 1000, End.RESET)
+    resets: ClassVar[bool] = True
+    commits: ClassVar[bool] = True
+
+    def next(self, chunk: Chunk, now_s: float) -> Release:
+        """End the stream instead."""
+        del chunk
+        return Release(self.end_s(now_s), END)
+
+    def end_s(self, now_s: float) -> float:
+        """After the time."""
+        return now_s + self.timeout / 1000

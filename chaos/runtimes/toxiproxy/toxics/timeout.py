@@ -3,27 +3,27 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaos.runtimes.toxiproxy.toxic import End, Item, Release, Toxic, register
+from chaos.runtimes.toxiproxy.toxic import END, Chunk, Release, Toxic, register
 
 
 @register("timeout")
 @dataclass
 class Timeout(Toxic):
-    """Drops all data; closes the connection when nothing came for `timeout` ms (0: never).
+    """Drops all data; ends the stream when nothing came for `timeout` ms (0: never).
 
-    As in Toxiproxy, every chunk starts the time anew, the end of a stream passes, and removing
-    the toxic closes the connections that it was on.
+    Every chunk starts the time anew, the end of a stream passes, and removing the toxic closes
+    the connections of its proxy.
     """
 
     timeout: int = 0
 
-    when_removed: ClassVar[End | None] = End.CLOSED
+    closes_when_removed: ClassVar[bool] = True
 
-    def next(self, item: Item, arrived_s: float, now_s: float) -> Release:
+    def next(self, chunk: Chunk, now_s: float) -> Release:
         """Drop data."""
-        del arrived_s
-        return Release(now_s, item if isinstance(item, End) else None)
+        del chunk
+        return Release(now_s, None)
 
     def idle(self, now_s: float) -> Release | None:
-        """Close the connection once the time is over."""
-        return Release(now_s + self.timeout / 1000, End.CLOSED) if self.timeout > 0 else None
+        """End the stream once the time is over."""
+        return Release(now_s + self.timeout / 1000, END) if self.timeout > 0 else None

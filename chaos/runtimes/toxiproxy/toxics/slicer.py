@@ -1,0 +1,48 @@
+"""slicer: data arrives in small pieces, with a pause after each."""
+
+import random
+from dataclasses import dataclass, field
+
+from chaos.runtimes.toxiproxy.toxic import Chunk, Release, Toxic, register
+
+
+@register("slicer")
+@dataclass
+class Slicer(Toxic):
+    """Cuts each chunk into slices of about `average_size` bytes, `delay` microseconds apart.
+
+    A chunk is halved, give or take `size_variation` bytes, until each part is at most both
+    together. Where these would allow no slice at all, each has one byte.
+    """
+
+    average_size: int = 0
+    size_variation: int = 0
+    delay: int = 0
+    sizes: list[int] = field(default_factory=list, init=False)
+
+    def next(self, chunk: Chunk, now_s: float) -> Release:
+        """Let the first slice go once the pause after the last one is over."""
+        if not self.sizes:
+            self.sizes = self._cut(len(chunk.data))[::-1]
+        size = self.sizes.pop()
+        rest = chunk.data[size:]
+        return Release(
+            max(now_s, self.met_s + self.delay / 1e6),
+            Chunk(chunk.data[:size], chunk.stamp_s),
+            Chunk(rest, chunk.stamp_s) if rest else None,
+        )
+
+    def restart(self) -> None:
+        """Let what is left of a chunk go whole."""
+        super().restart()
+        self.sizes = []
+
+    def _cut(self, size: int) -> list[int]:
+        """Sizes of slices, in order."""
+        if size <= max(1, self.average_size + self.size_variation):
+            return [size]
+        first = size // 2
+        if self.size_variation > 0:
+            first += random.randrange(-self.size_variation, self.size_variation)
+        first = min(max(first, 1), size - 1)
+        return [*self._cut(first), *self._cut(size - first)]
