@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaos.runtimes.toxiproxy.link import Link, Stage
+from chaos.runtimes.toxiproxy.link import READ_AHEAD, Link, Stage
 from chaos.runtimes.toxiproxy.toxic import KINDS, Chunk, Dose, Release, Toxic
 from chaos.runtimes.toxiproxy.toxics.slicer import Slicer
 from chaos.runtimes.toxiproxy.toxics.timeout import Timeout
@@ -157,7 +157,7 @@ def test_the_sender_is_not_read_while_the_chain_is_full_and_is_when_it_is_not() 
         chain.link.add(hoard)
         for number in range(10):
             chain.send(bytes([number]))
-        assert (chain.reading, len(chain.waiting)) == (False, 10 - Hoarder.room)
+        assert (chain.reading, len(chain.waiting)) == (False, 10 - Hoarder.room - READ_AHEAD)
         chain.link.remove(hoard)
         chain.read()
         assert chain.reading

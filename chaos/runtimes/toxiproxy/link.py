@@ -18,6 +18,7 @@ from typing import Protocol
 
 from chaos.runtimes.toxiproxy.toxic import END, Chunk, Dose, End, Item, Release, Toxic
 
+READ_AHEAD = 2  # as in Toxiproxy, whose reader holds one, and its hidden first toxic another
 TIMER_S = 0.001  # uvloop's timers count whole milliseconds
 PASS = Toxic()
 
@@ -87,6 +88,7 @@ class Stage:
         self.on_left: Callable[[], None] = _nothing
         self.dose = dose
         self._leaving = False
+        self.ahead = 0
         self._toxic = replace(dose.toxic)
         self._acting = self._draw()
         self._line: deque[Item] = deque()
@@ -99,7 +101,7 @@ class Stage:
     @property
     def ready(self) -> bool:
         """Whether there is room for more."""
-        return not self._over and len(self._line) < self._toxic.room
+        return not self._over and len(self._line) < self._toxic.room + self.ahead
 
     @property
     def empty(self) -> bool:
@@ -331,8 +333,9 @@ class Link:
             stage.following, following.on_ready = following, stage.run
             following = stage
         self._head, following.on_ready = following, self._resume
-        for stage in self.stages:
+        for place, stage in enumerate(self.stages):
             stage.on_left = self._connect
+            stage.ahead = 0 if place else READ_AHEAD
         for stage in reversed(self.stages):
             stage.run()
         self._resume()
