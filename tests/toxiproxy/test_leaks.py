@@ -25,10 +25,10 @@ from chaos.runtimes.toxiproxy.connection import Connection, Side
 from chaos.runtimes.toxiproxy.link import Link, Stage
 from chaos.runtimes.toxiproxy.registry import Registry, Wanted
 from chaos.runtimes.toxiproxy.toxic import KINDS, Dose
-from tests.thorough import SCALE, counted, times
+from tests.thorough import SCALE, counted
 from tests.toxiproxy.servers import EMBEDDED, WAIT_S, Server, Wire, running, wire
 
-CONNECTIONS = times(120, 1000)
+CONNECTIONS = 1000 if SCALE else 120
 STORM_S = 600 * SCALE
 NO_LINGER = b"\1\0\0\0\0\0\0\0"
 TOXICS = [
