@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from chaos.evidence import Event
 
 
@@ -33,13 +35,18 @@ def round_span(segment: Event, apart_s: float) -> Span:
 
 def fault_spans(own: Sequence[Event], events: Sequence[Event], apart_s: float) -> Iterator[Span]:
     """Each injection in every round that it touches, no further than from its start to the next."""
-    faults = [event for event in events if event["kind"] == "fault"]
+    arms = {segment["arm"] for segment in own}
+    faults = [event for event in events if event["kind"] == "fault" and event["arm"] in arms]
+    injected_s = np.array([fault["injected_s"] for fault in faults])
+    healed_s = np.array([fault["healed_s"] for fault in faults], dtype=float)  # NaN: never
     for segment in own:
         origin_s = segment["started_s"] - segment["round"] * apart_s
-        for fault in faults:
-            healed_s = segment["to_s"] if fault["healed_s"] is None else fault["healed_s"]
-            from_s = max(fault["injected_s"], segment["started_s"])
-            to_s = min(healed_s, segment["started_s"] + apart_s)
+        next_s = segment["started_s"] + apart_s
+        touching = (injected_s < next_s) & ~(healed_s <= segment["started_s"])
+        for place in np.flatnonzero(touching):
+            fault = faults[place]
+            until_s = segment["to_s"] if fault["healed_s"] is None else fault["healed_s"]
+            from_s, to_s = max(fault["injected_s"], segment["started_s"]), min(until_s, next_s)
             if fault["arm"] == segment["arm"] and from_s < to_s:
                 yield Span(fault["fault"], from_s - origin_s, to_s - origin_s)
 
@@ -48,7 +55,8 @@ def on_arm_time(
     moments_s: Sequence[float], own: Sequence[Event], apart_s: float
 ) -> Iterator[float]:
     """Moments on the host's clock, each in the round that it falls into."""
-    for moment_s in moments_s:
-        for segment in own:
-            if segment["started_s"] <= moment_s < segment["ended_s"]:
-                yield moment_s - segment["started_s"] + segment["round"] * apart_s
+    moments = np.sort(np.asarray(moments_s, dtype=float))
+    for segment in own:
+        inside = slice(*np.searchsorted(moments, [segment["started_s"], segment["ended_s"]]))
+        began_s = segment["round"] * apart_s - segment["started_s"]
+        yield from (moments[inside] + began_s).tolist()

@@ -1,14 +1,15 @@
 """What happened in a run over time, read from its Parquet files and ready to be drawn.
 
-Each arm has a time of its own: its rounds laid end to end, with a short gap between them. Only the
-columns that are drawn are read, and DuckDB does the counting, so a million requests take seconds.
+Each arm has a time of its own: its rounds laid end to end, with a short gap between them. DuckDB
+counts, in bounded memory, and what is kept to be drawn is bounded, too: bins are as wide and points
+as few as it takes, so ten million requests make a page no larger than a hundred thousand do.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,24 @@ import numpy as np
 
 from chaos.evidence import Damaged, Event, read_events
 from chaos.model import HOT_RANK
+from chaos.shelf import bounded
 from reports.arm_time import Span, fault_spans, on_arm_time, pitch_s, round_span
 
-RATE_BIN_S = 0.1
-ORIGIN_BIN_S = 0.05
-PERCENTILE_BIN_S = 0.25
 POINTS_MAX = 80_000
+BINS_MAX = 3_000  # an arm
+BATCH_REQUESTS = 1_000_000
+STEPS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 Columns = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bins:
+    """How long the bins of each line are, in seconds: as short as the length of the run allows."""
+
+    rate_s: float = 0.1
+    percentile_s: float = 0.25
+    origin_s: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -43,12 +54,18 @@ class ArmHistory:
 
 @dataclass(frozen=True)
 class Thinning:
-    """How many of the hot key's requests are drawn, and which."""
+    """How many of the hot key's requests are drawn, and which.
+
+    One in `every` of all, one in `every_failed` of those that did not succeed, and of each arm's
+    stretches of `extremes_s` seconds the slowest and the oldest.
+    """
 
     requests: int
     drawn: int
-    slow: int = 0  # of those drawn, how many because they failed or were the slowest
-    every: int = 1  # of the others, one in so many
+    every: int = 1
+    failed: int = 0
+    every_failed: int = 1
+    extremes_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,7 @@ class History:
 
     arms: Mapping[str, ArmHistory]
     thinning: Thinning
+    bins: Bins = Bins()
     missing: Sequence[str] = field(default_factory=list)
 
 
@@ -71,7 +89,7 @@ def read_history(
         events = read_events(run_dir)
         return _history(run_dir, arms, events, points_max)
     except (Damaged, KeyError, TypeError, duckdb.Error) as error:
-        return History({}, Thinning(0, 0), [f"what the timelines need: {error}"])
+        return History({}, Thinning(0, 0), missing=[f"what the timelines need: {error}"])
 
 
 def _history(
@@ -80,13 +98,24 @@ def _history(
     segments = [e for e in events if e["kind"] == "segment" and e["arm"] in arms]
     names = ("requests", "origin_queries")
     missing = [f"{name}.parquet" for name in names if not _whole(run_dir, name)]
-    with duckdb.connect() as db:
+    bins = _bins(segments)
+    with bounded(run_dir) as db:
         _create_segments(db, segments)
         _create_views(db, run_dir, missing, events)
-        thinning = _create_points(db, points_max)
+        thinning = _create_points(db, points_max, bins.percentile_s)
+        _create_bins(db, segments, bins)
         seen = [arm for arm in arms if any(segment["arm"] == arm for segment in segments)]
-        histories = {arm: _arm_history(db, arm, arms[arm], segments, events) for arm in seen}
-    return History(histories, thinning, missing)
+        histories = {arm: _arm_history(db, arm, arms[arm], segments, events, bins) for arm in seen}
+    return History(histories, thinning, bins, missing)
+
+
+def _bins(segments: Sequence[Event]) -> Bins:
+    """The shortest round lengths with which no arm has more than `BINS_MAX` bins."""
+    rounds = 1 + max((segment["round"] for segment in segments), default=0)
+    needed_s = min(rounds * pitch_s(segments) / BINS_MAX, pitch_s(segments))
+    step_s = next((step for step in STEPS_S if step >= needed_s), needed_s)
+    shortest = Bins()
+    return Bins(*(max(least, step_s) for least in astuple(shortest)))
 
 
 def _whole(run_dir: Path, name: str) -> bool:
@@ -108,97 +137,138 @@ def _quoted(run_dir: Path, name: str) -> str:
 
 
 def _create_segments(db: duckdb.DuckDBPyConnection, segments: Sequence[Event]) -> None:
-    """A table of all segments; `origin_s + x` is the host's clock at an arm's own time x."""
+    """A table of all segments; `started_s - began` is the host's clock at an arm's own time 0."""
     db.execute(
         "CREATE TABLE segments (segment INT, arm VARCHAR, started_s DOUBLE, ended_s DOUBLE,"
-        " from_s DOUBLE, to_s DOUBLE, origin_s DOUBLE)"
+        " from_s DOUBLE, to_s DOUBLE, began DOUBLE)"
     )
     apart_s = pitch_s(segments)
-    for event in segments:
-        origin_s = event["started_s"] - event["round"] * apart_s
-        times = [event[name] for name in ("started_s", "ended_s", "from_s", "to_s")]
-        db.execute(
-            "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [event["segment"], event["arm"], *times, origin_s],
-        )
+    names = ("segment", "arm", "started_s", "ended_s", "from_s", "to_s")
+    columns = [[event[name] for event in segments] for name in names]
+    began = [event["round"] * apart_s for event in segments]
+    db.execute(f"INSERT INTO segments SELECT {', '.join(['unnest(?)'] * 7)}", [*columns, began])
 
 
 def _create_views(
     db: duckdb.DuckDBPyConnection, run_dir: Path, missing: Sequence[str], events: Sequence[Event]
 ) -> None:
-    """`requests` and `origin` with their arm and its time; empty where the file is missing."""
+    """`requests` and `origin` with their time in the round; empty where the file is missing."""
     codes = [code for e in events if e["kind"] == "links" for code in e["codes"]]
     hot = codes[HOT_RANK] if codes else ""
     db.execute("CREATE TABLE hot AS SELECT ?::VARCHAR AS key", [hot])
     for name, sql in (("requests", REQUESTS), ("origin_queries", ORIGIN)):
         empty = f"{name}.parquet" in missing
-        source = EMPTY[name] if empty else f"read_parquet({_quoted(run_dir, name)})"
-        db.execute(sql.format(source=source))
+        file = f"read_parquet({_quoted(run_dir, name)}, file_row_number = true)"
+        db.execute(sql.format(source=EMPTY[name] if empty else file))
 
 
 EMPTY = {
     "requests": "(SELECT 0 AS segment, 0 AS rank, 0.0 AS intended_s, 0.0 AS done_s, 0.0 AS age_ms,"
-    " '' AS outcome, 0 AS status, '' AS served_from WHERE false)",
+    " '' AS outcome, 0 AS status, '' AS served_from, 0 AS file_row_number WHERE false)",
     "origin_queries": "(SELECT '' AS key, 0.0 AS read_s, 0.0 AS asked_s WHERE false)",
 }
 REQUESTS = """
-    CREATE VIEW requests AS SELECT arm, rank, outcome, status, served_from, age_ms,
-        intended_s - origin_s AS x, done_s - origin_s AS done_x,
-        (done_s - intended_s) * 1000 AS latency
+    CREATE VIEW requests AS SELECT segment, arm, rank, outcome, status, served_from, age_ms,
+        began, intended_s - started_s AS due, done_s - started_s AS done,
+        ended_s - started_s AS length,
+        (done_s - intended_s) * 1000 AS latency, file_row_number AS row
     FROM {source} JOIN segments USING (segment)
 """
 ORIGIN = """
-    CREATE TABLE origin AS SELECT arm, asked_s - origin_s AS x
-    FROM {source} AS queries JOIN segments ON read_s BETWEEN from_s AND ended_s
+    CREATE TABLE origin AS SELECT segment, arm, began, asked_s - started_s AS asked
+    FROM {source} AS queries JOIN segments ON read_s >= from_s AND read_s <= ended_s
     WHERE key = (SELECT key FROM hot)
 """
 
 
 # --- points ------------------------------------------------------------------------------------
 
+COUNT = "SELECT count(*), count(*) FILTER (outcome <> 'ok') FROM requests WHERE rank = $hot"
+POINTS = """
+    CREATE TABLE points AS
+    SELECT arm, began + due AS x, latency, age_ms, outcome, status, served_from
+    FROM requests
+    WHERE rank = $hot AND (
+        row % $every = 0 OR (outcome <> 'ok' AND row % $every_failed = 0)
+        OR row IN (SELECT unnest([arg_max(row, latency), arg_max(row, age_ms)]) FROM requests
+                   WHERE rank = $hot AND $every > 1 GROUP BY segment, floor(due / $bin)))
+"""
 
-def _create_points(db: duckdb.DuckDBPyConnection, points_max: int) -> Thinning:
-    """The hot key's requests; where they are too many, the failed and slowest and every n-th."""
-    columns = "arm, x, latency, age_ms, outcome, status, served_from"
-    hot = f"SELECT {columns} FROM requests WHERE rank = {HOT_RANK}"
-    ((count,),) = db.execute(f"SELECT count(*) FROM ({hot})").fetchall()
-    slow, every = 0, 1
+
+def _create_points(db: duckdb.DuckDBPyConnection, points_max: int, bin_s: float) -> Thinning:
+    """The hot key's requests; where they are too many, an even sample, failures and extremes."""
+    ((count, failed),) = db.execute(COUNT, {"hot": HOT_RANK}).fetchall()
+    every, every_failed = 1, 1
     if count > points_max:
-        slow = points_max // 2
-        every = math.ceil((count - slow) / (points_max - slow))
-    ranked = (
-        "row_number() OVER (ORDER BY outcome = 'ok', latency DESC) AS slowness,"
-        " row_number() OVER (ORDER BY arm, x) AS turn"
-        if every > 1
-        else "0 AS slowness, 0 AS turn"
-    )
-    db.execute(
-        f"CREATE TABLE points AS SELECT {columns} FROM (SELECT *, {ranked} FROM ({hot}))"
-        f" WHERE slowness <= {slow} OR turn % {every} = 0"
-    )
+        every = math.ceil(count / (points_max // 2))
+        every_failed = math.ceil(failed / (points_max // 8)) or 1
+    values = {"hot": HOT_RANK, "every": every, "every_failed": every_failed, "bin": bin_s}
+    db.execute(POINTS, values)
     ((drawn,),) = db.execute("SELECT count(*) FROM points").fetchall()
-    return Thinning(int(count), int(drawn), slow, every)
+    return Thinning(int(count), int(drawn), every, int(failed), every_failed, bin_s)
+
+
+# --- bins --------------------------------------------------------------------------------------
+
+RATES = """
+    CREATE TABLE {name} AS
+    WITH binned AS (
+        SELECT arm, began, length,
+            least(floor({when} / $bin), ceil(length / $bin - 1e-6) - 1) AS bin
+        FROM requests WHERE {which} AND {when} >= 0 AND {when} < length)
+    SELECT arm, began, bin, count(*) / least($bin, min(length) - bin * $bin) AS rate
+    FROM binned GROUP BY arm, began, bin
+"""
+PERCENTILES = """
+    INSERT INTO percentiles
+    SELECT arm, began, floor(due / $bin), quantile_cont(latency, [0.5, 0.99])
+    FROM requests WHERE rank = $hot AND segment BETWEEN $first AND $last GROUP BY ALL
+"""
+QUERIES = """
+    CREATE TABLE queries AS
+    SELECT arm, began + floor(asked / $bin) * $bin AS x, count(*)::DOUBLE AS queries
+    FROM origin GROUP BY ALL
+"""
+
+
+def _create_bins(db: duckdb.DuckDBPyConnection, segments: Sequence[Event], bins: Bins) -> None:
+    """What happened in each bin of each round, counted over all requests.
+
+    A percentile needs all its values at once, so these are worked out some segments at a time.
+    """
+    offered = RATES.format(name="offered", when="due", which="true")
+    achieved = RATES.format(name="achieved", when="done", which="outcome = 'ok'")
+    db.execute(offered, {"bin": bins.rate_s})
+    db.execute(achieved, {"bin": bins.rate_s})
+    db.execute("CREATE TABLE percentiles (arm VARCHAR, began DOUBLE, bin DOUBLE, p DOUBLE[])")
+    for first, last in _batches(segments):
+        values = {"bin": bins.percentile_s, "hot": HOT_RANK, "first": first, "last": last}
+        db.execute(PERCENTILES, values)
+    db.execute(QUERIES, {"bin": bins.origin_s})
+
+
+def _batches(segments: Sequence[Event]) -> Iterator[tuple[int, int]]:
+    """First and last number of segments that together sent about as many as a batch may hold."""
+    sent = 0
+    first = None
+    for event in segments:
+        first = event["segment"] if first is None else first
+        sent += event["generator"]["sent"]
+        if sent >= BATCH_REQUESTS or event is segments[-1]:
+            yield first, event["segment"]
+            sent, first = 0, None
 
 
 # --- one arm -----------------------------------------------------------------------------------
 
-POINTS = """
-    SELECT x, latency, coalesce(age_ms, 'nan') / 1000 AS age, outcome, status, served_from AS served
-    FROM points WHERE arm = $arm ORDER BY x
-"""
-RATE = """
-    SELECT floor({when} / $bin) * $bin AS x, count(*) / $bin AS rate
-    FROM requests WHERE arm = $arm AND {which} GROUP BY 1 ORDER BY 1
-"""
-PERCENTILES = """
-    SELECT (floor(x / $bin) + 0.5) * $bin AS x, quantile_cont(latency, 0.5) AS p50,
-        quantile_cont(latency, 0.99) AS p99
-    FROM requests WHERE arm = $arm AND rank = 0 GROUP BY 1 ORDER BY 1
-"""
-QUERIES = """
-    SELECT floor(x / $bin) * $bin AS x, count(*)::DOUBLE AS queries
-    FROM origin WHERE arm = $arm GROUP BY 1 ORDER BY 1
-"""
+OF_ARM = {
+    "points": "x, latency, coalesce(age_ms, 'nan') / 1000 AS age, outcome, status,"
+    " served_from AS served",
+    "offered": "began, bin, rate",
+    "achieved": "began, bin, rate",
+    "percentiles": "began, bin, p[1] AS p50, p[2] AS p99",
+    "queries": "x, queries",
+}
 
 
 def _arm_history(
@@ -207,12 +277,13 @@ def _arm_history(
     expiries_s: Sequence[float],
     segments: Sequence[Event],
     events: Sequence[Event],
+    bins: Bins,
 ) -> ArmHistory:
-    def columns(sql: str, **values: float) -> Columns:
-        return db.execute(sql, {"arm": arm, **values}).fetchnumpy()
-
-    offered = RATE.format(when="x", which="true")
-    achieved = RATE.format(when="done_x", which="outcome = 'ok'")
+    found = {
+        name: db.execute(f"SELECT {columns} FROM {name} WHERE arm = $1 ORDER BY ALL", [arm])
+        .fetchnumpy()
+        for name, columns in OF_ARM.items()
+    }  # fmt: skip
     apart_s = pitch_s(segments)
     own = [segment for segment in segments if segment["arm"] == arm]
     rounds = [round_span(segment, apart_s) for segment in own]
@@ -220,13 +291,11 @@ def _arm_history(
         rounds=rounds,
         faults=list(fault_spans(own, events, apart_s)),
         expiries_s=list(on_arm_time(expiries_s, own, apart_s)),
-        points=_compact(columns(POINTS)),
-        offered=_on_grid(columns(offered, bin=RATE_BIN_S), rounds, RATE_BIN_S, 0.0),
-        achieved=_on_grid(columns(achieved, bin=RATE_BIN_S), rounds, RATE_BIN_S, 0.0),
-        percentiles=_on_grid(
-            columns(PERCENTILES, bin=PERCENTILE_BIN_S), rounds, PERCENTILE_BIN_S, math.nan
-        ),
-        origin=_compact(columns(QUERIES, bin=ORIGIN_BIN_S)),
+        points=_compact(found["points"]),
+        offered=_on_grid(found["offered"], rounds, bins.rate_s, 0.0),
+        achieved=_on_grid(found["achieved"], rounds, bins.rate_s, 0.0),
+        percentiles=_on_grid(found["percentiles"], rounds, bins.percentile_s, math.nan),
+        origin=_compact(found["queries"]),
     )
 
 
@@ -242,15 +311,18 @@ def _compact(columns: Columns) -> Columns:
 
 def _on_grid(columns: Columns, rounds: Sequence[Span], bin_s: float, empty: float) -> Columns:
     """Every bin of every round, with `empty` where nothing happened and a break between rounds."""
-    names = [name for name in columns if name != "x"]
-    index = np.floor(columns["x"] / bin_s + 1e-6).astype(int).tolist()
-    at = {number: place for place, number in enumerate(index)}
-    rows: list[tuple[float, ...]] = []
+    names = [name for name in columns if name not in ("began", "bin")]
+    began, places = columns["began"], columns["bin"].astype(int)
+    parts: list[Any] = []
     for span in rounds:
-        first, last = round(span.from_s / bin_s), math.ceil(span.to_s / bin_s - 1e-6)
-        for number in range(first, last):
-            values = (columns[name][at[number]] if number in at else empty for name in names)
-            rows.append(((number + 0.5) * bin_s, *values))
-        rows.append((span.to_s, *(math.nan for _ in names)))
-    table = np.array(rows, dtype=np.float32).reshape(len(rows), 1 + len(names))
+        count = math.ceil((span.to_s - span.from_s) / bin_s - 1e-6)
+        part = np.full((count + 1, 1 + len(names)), empty, dtype=np.float32)
+        part[:, 0] = span.from_s + (np.arange(count + 1) + 0.5) * bin_s
+        part[-1] = [span.to_s, *(math.nan for _ in names)]
+        own = slice(*np.searchsorted(began, [span.from_s - 1e-6, span.from_s + 1e-6]))
+        inside = places[own] < count
+        for column, name in enumerate(names, start=1):
+            part[places[own][inside], column] = columns[name][own][inside]
+        parts.append(part)
+    table = np.concatenate(parts) if parts else np.zeros((0, 1 + len(names)), dtype=np.float32)
     return {name: table[:, place] for place, name in enumerate(("x", *names))}

@@ -17,9 +17,11 @@ from reports.palette import DARK, LIGHT, properties
 from reports.picture import picture
 from reports.proof import proofs
 from reports.reasons import MEANING, reasons, undecided
+from reports.strips import marked
 from reports.words import Json
 
 NARROW_PX = 350
+INJECTIONS_MAX = 100
 
 
 def write_report(run_dir: Path) -> Path:
@@ -126,7 +128,8 @@ def _render(
         limits=limits(result, plan),
         lines=lines,
         naive=naive,
-        thinning=_thinning(history.thinning),
+        drawn=_drawn(history),
+        injections=_injections(result),
         script=Markup(lines.script) if lines else "",
         library=Markup(plots.library()) if lines else "",
         settings=_settings(result),
@@ -170,15 +173,36 @@ def _decimals(result: Json) -> dict[str, int]:
     }
 
 
+def _drawn(history: History) -> str:
+    """What is drawn and how, for the caption."""
+    length = words.duration(history.bins.percentile_s)
+    said = (
+        f"Lines over the points: the median (p50) and the 99th percentile (p99) of each {length}."
+    )
+    if all(marked(own) for own in history.arms.values()):
+        said += " Dotted: the hot key's value expires."
+    return f"{said} {_thinning(history.thinning)}"
+
+
 def _thinning(thinning: Thinning) -> str:
-    """What is drawn of the hot key's requests, for the caption."""
+    """Which of the hot key's requests are drawn."""
     if thinning.every == 1:
         return f"All {thinning.requests:,} requests for the hot key are drawn."
+    extremes = words.duration(thinning.extremes_s)
+    failed = ""
+    if thinning.failed:
+        share = f"one in {thinning.every_failed:,}" if thinning.every_failed > 1 else "each"
+        failed = f", {share} of the {thinning.failed:,} that did not succeed"
     return (
-        f"Of {thinning.requests:,} requests for the hot key {thinning.drawn:,} are drawn: the"
-        f" {thinning.slow:,} that failed or were slowest, and one in {thinning.every} of the"
-        " others. Rates, percentiles and origin queries count all of them."
+        f"Of {thinning.requests:,} requests for the hot key {thinning.drawn:,} are drawn: one in"
+        f" {thinning.every:,}{failed}, and the slowest and the oldest of each {extremes} of an arm."
+        " Rates, percentiles and origin queries count every request."
     )
+
+
+def _injections(result: Json) -> Sequence[Json]:
+    """Each injection, those first that prove nothing; no more than a reader would read."""
+    return sorted(result["faults"], key=lambda fault: bool(fault["proven"]))[:INJECTIONS_MAX]
 
 
 def _settings(result: Json) -> tuple[dict[str, str], dict[str, dict[str, str]]]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from bokeh.document import Document
 from bokeh.embed import components
 from bokeh.models import (
@@ -29,6 +30,7 @@ from reports.strips import Figure, Kind, Strip, all_kinds, sources_of
 
 STRIP_PX, AXIS_PX, FAULT_PX = 82, 22, 20
 LEFT_PX = 50
+ROUNDS_MAX = 8
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def timelines(history: History, naive: str | None) -> Timelines | None:
     pointer = Span(dimension="height", line_width=1, tags=[{"line_color": "soft"}])
     sources = {arm: sources_of(own) for arm, own in history.arms.items()}
     figures: dict[str, Figure] = {}
-    kinds = all_kinds(list(history.arms.values()))
+    kinds = all_kinds(history)
     for kind in kinds:
         for fault in _fault_names(history):
             figures[f"{kind.key}/fault/{fault}"] = _fault_strip(history, fault, time)
@@ -73,7 +75,7 @@ def timelines(history: History, naive: str | None) -> Timelines | None:
             last = number == len(history.arms) - 1
             plot = _strip_figure(kind, time, pointer, last=last)
             colour = "naive" if arm == naive else "fixed"
-            kind.draw(Strip(plot, own, sources[arm], colour, first=number == 0))
+            kind.draw(Strip(plot, own, history.bins, sources[arm], colour, first=number == 0))
             figures[f"{kind.key}/arm/{arm}"] = plot
     script, divs = _embedded(figures)
     return Timelines([_panel(kind, divs) for kind in kinds], script, windows)
@@ -98,13 +100,11 @@ def _panel(kind: Kind, divs: Mapping[str, str]) -> Panel:
 
 
 def _windows(history: History) -> dict[str, tuple[float, float]]:
-    """What the time axis can show: each round, and all of them."""
+    """What the time axis can show: each of the first rounds, and all of them."""
     spans = {span.name: span for own in history.arms.values() for span in own.rounds}
-    windows = {
-        span.name: (span.from_s, span.to_s)
-        for span in sorted(spans.values(), key=lambda s: s.from_s)
-    }
-    end_s = max(to_s for _, to_s in windows.values())
+    in_order = sorted(spans.values(), key=lambda s: s.from_s)
+    windows = {span.name: (span.from_s, span.to_s) for span in in_order[:ROUNDS_MAX]}
+    end_s = max(span.to_s for span in in_order)
     return windows if len(windows) == 1 else {**windows, "all rounds": (0.0, end_s)}
 
 
@@ -166,11 +166,14 @@ def _strip_figure(kind: Kind, time: Range1d, pointer: Span, *, last: bool) -> Fi
 def _fault_strip(history: History, fault: str, time: Range1d) -> Figure:
     """A bar for each time the fault was there in any arm's own time."""
     spans = {
-        (s.from_s, s.to_s) for own in history.arms.values() for s in own.faults if s.name == fault
+        (round(s.from_s, 3), round(s.to_s, 3))
+        for own in history.arms.values()
+        for s in own.faults
+        if s.name == fault
     }
     plot = _figure(time, Range1d(start=0, end=1), FAULT_PX)
     plot.yaxis.visible = plot.ygrid.visible = False
-    left, right = zip(*sorted(spans), strict=True)
+    left, right = np.array(sorted(spans), dtype=np.float32).T.copy()
     bars = plot.quad(left=left, right=right, bottom=0.3, top=0.7, line_color=None, fill_alpha=0.6)
     bars.glyph.tags = [{"fill_color": "shade"}]
     return plot

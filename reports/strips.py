@@ -6,19 +6,21 @@ Nothing here has a colour: a model's tags name the page's colour of each propert
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool, Range1d
 
-from reports.history import ORIGIN_BIN_S, ArmHistory, Columns
+from reports import words
+from reports.history import ArmHistory, Bins, Columns, History
 from reports.scale import LogScale, around
 
 FONT = {"text_font": {"value": "system-ui, sans-serif"}, "text_font_size": "11px"}
 POINT_TIP = "@latency{0.0} ms · @served · @age{0.000} s old · due at @x{0.000} s"
 FAILED_TIP = "@outcome · status @status · @latency{0.0} ms · due at @x{0.000} s"
+MARKS_MAX = 40
 Figure = Any
 
 
@@ -36,6 +38,7 @@ class Strip:
 
     plot: Figure
     history: ArmHistory
+    bins: Bins
     points: Points
     colour: str
     first: bool
@@ -74,19 +77,21 @@ def _chosen(points: Columns, names: Sequence[str], which: Any) -> ColumnDataSour
 # --- kinds and their axes ----------------------------------------------------------------------
 
 
-def all_kinds(arms: Sequence[ArmHistory]) -> list[Kind]:
+def all_kinds(history: History) -> list[Kind]:
     """Rate, latency, origin queries and age, each with one range of y for all arms."""
+    arms, bins = list(history.arms.values()), history.bins
     rate = _top([own.offered["rate"] for own in arms] + [own.achieved["rate"] for own in arms])
     queries = _top([own.origin["queries"] for own in arms])
     age = _top([own.points["age"] for own in arms])
+    look_ups = f"look-ups of the hot key in a database, per {words.duration(bins.origin_s)}"
     latencies = around([v for own in arms for v in _extremes(own.points["latency"])], 0, 1)
     return [
-        Kind("rate", "Rate", "all requests, per 100 ms",
+        Kind("rate", "Rate", f"all requests, per {words.duration(bins.rate_s)}",
              Range1d(start=0, end=rate), "linear", _even(rate), "%d/s", _draw_rate),
         Kind("latency", "Latency", "requests for the hot key, log scale",
              Range1d(start=latencies.low * 0.25, end=latencies.high * 4), "log", _few(latencies),
              "%.4g ms", _draw_latency),
-        Kind("origin", "Origin queries", "look-ups of the hot key in a database, per 50 ms",
+        Kind("origin", "Origin queries", look_ups,
              Range1d(start=0, end=queries), "linear", _even(queries), "%.4g", _draw_origin),
         Kind("age", "Age of what was served", "answers for the hot key",
              Range1d(start=0, end=age), "linear", _even(age), "%.4g s", _draw_age),
@@ -127,15 +132,26 @@ def _backdrop(strip: Strip) -> None:
     """Fault windows shaded, expiries dotted."""
     plot, own = strip.plot, strip.history
     shade = plot.vstrip(
-        x0=[span.from_s for span in own.faults],
-        x1=[span.to_s for span in own.faults],
+        x0=_compact(span.from_s for span in own.faults),
+        x1=_compact(span.to_s for span in own.faults),
         line_color=None,
         fill_alpha=0.06,
         level="underlay",
     )
     shade.glyph.tags = [{"fill_color": "shade"}]
-    marks = plot.vspan(x=list(own.expiries_s), line_dash=[1, 3], line_alpha=0.7, level="underlay")
-    marks.glyph.tags = [{"line_color": "soft"}]
+    if marked(own):
+        x = _compact(own.expiries_s)
+        marks = plot.vspan(x=x, line_dash=[1, 3], line_alpha=0.7, level="underlay")
+        marks.glyph.tags = [{"line_color": "soft"}]
+
+
+def marked(own: ArmHistory) -> bool:
+    """Whether a round has so few expiries that lines for them can be told apart."""
+    return len(own.expiries_s) <= MARKS_MAX * len(own.rounds)
+
+
+def _compact(values: Iterable[float]) -> Any:
+    return np.fromiter(values, dtype=np.float32)
 
 
 def _steps(strip: Strip, columns: Columns, name: str, colour: str, **look: Any) -> Figure:
@@ -223,11 +239,12 @@ def _tip(strip: Strip, points: Figure, text: str) -> None:
 def _draw_origin(strip: Strip) -> None:
     _backdrop(strip)
     origin = strip.history.origin
-    right = origin["x"] + np.float32(ORIGIN_BIN_S)
+    right = origin["x"] + np.float32(strip.bins.origin_s)
     source = ColumnDataSource({**origin, "right": right})
     bars = strip.plot.quad(
         left="x", right="right", bottom=0, top="queries", source=source, line_width=0.8
     )
     bars.glyph.tags = [{"fill_color": strip.colour, "line_color": strip.colour}]
-    tip = "@queries{0} queries in 50 ms from @x{0.00} s on"
+    length = words.duration(strip.bins.origin_s)
+    tip = f"@queries{{0}} queries in {length} from @x{{0.00}} s on"
     strip.plot.add_tools(HoverTool(renderers=[bars], mode="vline", tooltips=tip))

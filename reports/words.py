@@ -28,6 +28,13 @@ def milliseconds(value: float) -> str:
     return f"{value:.1f} ms" if size >= 0.995 else f"{value:.2f} ms"
 
 
+def duration(value_s: float) -> str:
+    """`50 ms`, `2 s`, `10 min`: a round length of time."""
+    if value_s >= 120:
+        return f"{value_s / 60:g} min"
+    return f"{value_s:g} s" if value_s >= 1 else f"{value_s * 1000:g} ms"
+
+
 def number(value: float | None, decimals: int) -> str:
     """A count with so many decimals and thousands apart; a dash where there is none."""
     return NOTHING if value is None else f"{value:,.{decimals}f}"

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "bench.hosted": ("stack.shortener",),
     "bench": ("bench", "chaos.load", "chaos.model", "chaos.runtimes"),
     "dashboards": ("dashboards",),
-    "reports": ("chaos.model", "chaos.evidence", "reports"),
+    "reports": ("chaos.model", "chaos.evidence", "chaos.shelf", "reports"),
     "scenarios": ("chaos.model", "scenarios"),
     "soak.experiments": ("chaos.experiments", "chaos.model"),
     "soak.lab": ("chaos.entry", "chaos.experiments"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from chaos.evidence import read_evidence, read_json
 from chaos.measures import expiries
 from reports.arm_time import fault_spans
-from reports.history import RATE_BIN_S, read_history
+from reports.history import Bins, read_history
 from tests.results import judged_run
 
 ARMS: dict[str, list[float]] = {
@@ -52,7 +54,7 @@ def test_the_offered_rate_adds_up_to_the_requests(run_dir: Path) -> None:
 
     for arm in ARMS:
         requests = sum(len(s.requests) for s in segments if s.arm == arm)
-        total = np.nansum(history.arms[arm].offered["rate"]) * RATE_BIN_S
+        total = np.nansum(history.arms[arm].offered["rate"]) * Bins().rate_s
         assert round(float(total)) == requests
 
 
@@ -86,18 +88,64 @@ def test_each_round_has_its_fault_window(run_dir: Path) -> None:
     assert own.faults[1].from_s == pytest.approx(own.rounds[1].from_s)
 
 
-def test_where_there_are_too_many_points_all_slow_ones_stay(run_dir: Path) -> None:
+def test_where_there_are_too_many_points_a_sample_stays_with_all_extremes(run_dir: Path) -> None:
+    whole, thin = read_history(run_dir, ARMS), read_history(run_dir, ARMS, points_max=1200)
+    thinning = thin.thinning
+
+    assert thinning.requests == whole.thinning.requests
+    assert thinning.every == math.ceil(thinning.requests / 600)
+    assert thinning.drawn == sum(len(own.points["x"]) for own in thin.arms.values()) < 2000
+    for arm in ARMS:
+        every, kept = whole.arms[arm].points, thin.arms[arm].points
+        assert thinning.requests / thinning.every / 12 < len(kept["x"]) < len(every["x"]) / 4
+        for name in ("latency", "age"):
+            assert worst_of_each(kept, name, thinning.extremes_s) == worst_of_each(
+                every, name, thinning.extremes_s
+            )
+
+
+def worst_of_each(points: dict[str, Any], name: str, stretch_s: float) -> dict[int, float]:
+    worst: dict[int, float] = {}
+    for x, value in zip(points["x"].tolist(), points[name].tolist(), strict=True):
+        place = math.floor(x / stretch_s)
+        worst[place] = max(value, worst.get(place, 0.0))
+    return worst
+
+
+def test_what_failed_is_drawn_though_points_are_too_many(tmp_path: Path) -> None:
+    judged_run(tmp_path / "run", "requests fail")
+    thin = read_history(tmp_path / "run", ARMS, points_max=1200)
+
+    for own in thin.arms.values():
+        assert own.points["outcome"].count("fail") == 2
+    assert thin.thinning.failed == 12
+
+
+def test_lines_count_all_requests_however_few_are_drawn(run_dir: Path) -> None:
     whole, thin = read_history(run_dir, ARMS), read_history(run_dir, ARMS, points_max=1200)
 
-    assert thin.thinning.requests == whole.thinning.requests
-    assert thin.thinning.drawn <= 1200
-    slow = sorted((x for own in whole.arms.values() for x in own.points["latency"]), reverse=True)
-    kept = sorted((x for own in thin.arms.values() for x in own.points["latency"]), reverse=True)
-    assert kept[: thin.thinning.slow] == slow[: thin.thinning.slow]
     for arm in ARMS:
-        np.testing.assert_array_equal(
-            thin.arms[arm].offered["rate"], whole.arms[arm].offered["rate"]
-        )
+        for lines in ("offered", "achieved", "percentiles"):
+            for name, column in getattr(whole.arms[arm], lines).items():
+                np.testing.assert_array_equal(getattr(thin.arms[arm], lines)[name], column)
+
+
+def test_a_long_run_has_longer_bins_that_count_the_same(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.history.BINS_MAX", 10)
+    history = read_history(run_dir, ARMS)
+    segments = read_evidence(run_dir).segments
+
+    assert history.bins == Bins(1, 1, 1)
+    for arm in ARMS:
+        own = history.arms[arm]
+        assert len(own.offered["x"]) == 2 * (4 + 1)  # 3.5 s a round, and a break
+        length_s = np.array([1, 1, 1, 0.5, np.nan] * 2)
+        requests = sum(len(s.requests) for s in segments if s.arm == arm)
+        assert round(float(np.nansum(own.offered["rate"] * length_s))) == requests
+        logged = sum(len(s.origin.of_hot()) for s in segments if s.arm == arm)
+        assert own.origin["queries"].sum() == logged
 
 
 def test_a_missing_file_leaves_the_rest(tmp_path: Path) -> None:
