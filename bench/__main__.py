@@ -24,6 +24,7 @@ from bench.figures import Repeat, as_json, results
 from bench.generator import generator
 from bench.machine import facts
 from bench.measure import Asked, measure
+from bench.record import record
 from chaos.model import StackError
 
 FAILED, USAGE, INVALID, INTERRUPTED = 1, 2, 3, 130
@@ -32,6 +33,7 @@ KEPT = Path(__file__).parents[1] / "reports" / "bench"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.command()(crosscheck)
 app.command()(generator)
+app.command()(record)
 
 
 class Format(StrEnum):
