@@ -23,6 +23,7 @@ from reports.arm_time import Span, fault_spans, on_arm_time, pitch_s, round_span
 
 POINTS_MAX = 80_000
 BINS_MAX = 3_000  # an arm
+OPENING_S = 10.0
 BATCH_REQUESTS = 1_000_000
 STEPS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
@@ -46,9 +47,9 @@ class ArmHistory:
     faults: Sequence[Span]
     expiries_s: Sequence[float]
     points: Columns  # x, latency, age, outcome, status, served
-    offered: Columns  # x, rate
-    achieved: Columns  # x, rate
-    percentiles: Columns  # x, p50, p99
+    offered: Columns  # x, end, rate
+    achieved: Columns  # x, end, rate
+    percentiles: Columns  # x, end, p50, p99
     origin: Columns  # x, queries
 
 
@@ -56,8 +57,8 @@ class ArmHistory:
 class Thinning:
     """How many of the hot key's requests are drawn, and which.
 
-    One in `every` of all, one in `every_failed` of those that did not succeed, and of each arm's
-    stretches of `extremes_s` seconds the slowest and the oldest.
+    All of an arm's first `opening_s` seconds; then one in `every`, one in `every_failed` of those
+    that did not succeed, and of each stretch of `extremes_s` seconds the slowest and the oldest.
     """
 
     requests: int
@@ -66,6 +67,7 @@ class Thinning:
     failed: int = 0
     every_failed: int = 1
     extremes_s: float = 0.0
+    opening_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _history(
     with bounded(run_dir) as db:
         _create_segments(db, segments)
         _create_views(db, run_dir, missing, events)
-        thinning = _create_points(db, points_max, bins.percentile_s)
+        thinning = _create_points(db, segments, points_max, bins.percentile_s)
         _create_bins(db, segments, bins)
         seen = [arm for arm in arms if any(segment["arm"] == arm for segment in segments)]
         histories = {arm: _arm_history(db, arm, arms[arm], segments, events, bins) for arm in seen}
@@ -189,23 +191,37 @@ POINTS = """
     SELECT arm, began + due AS x, latency, age_ms, outcome, status, served_from
     FROM requests
     WHERE rank = $hot AND (
-        row % $every = 0 OR (outcome <> 'ok' AND row % $every_failed = 0)
+        row % $every = 0 OR (began = 0 AND due < $opening)
+        OR (outcome <> 'ok' AND row % $every_failed = 0)
         OR row IN (SELECT unnest([arg_max(row, latency), arg_max(row, age_ms)]) FROM requests
                    WHERE rank = $hot AND $every > 1 GROUP BY segment, floor(due / $bin)))
 """
 
 
-def _create_points(db: duckdb.DuckDBPyConnection, points_max: int, bin_s: float) -> Thinning:
-    """The hot key's requests; where they are too many, an even sample, failures and extremes."""
+def _create_points(
+    db: duckdb.DuckDBPyConnection, segments: Sequence[Event], points_max: int, bin_s: float
+) -> Thinning:
+    """The hot key's requests; where they are too many, the opening, and a sample with extremes."""
     ((count, failed),) = db.execute(COUNT, {"hot": HOT_RANK}).fetchall()
-    every, every_failed = 1, 1
+    every, every_failed, opening_s = 1, 1, 0.0
     if count > points_max:
         every = math.ceil(count / (points_max // 2))
         every_failed = math.ceil(failed / (points_max // 8)) or 1
-    values = {"hot": HOT_RANK, "every": every, "every_failed": every_failed, "bin": bin_s}
-    db.execute(POINTS, values)
+        opening_s = _opening_s(segments, count, points_max // 4)
+    values = {"every": every, "every_failed": every_failed, "opening": opening_s}
+    db.execute(POINTS, {"hot": HOT_RANK, "bin": bin_s, **values})
     ((drawn,),) = db.execute("SELECT count(*) FROM points").fetchall()
-    return Thinning(int(count), int(drawn), every, int(failed), every_failed, bin_s)
+    return Thinning(int(count), int(drawn), every, int(failed), every_failed, bin_s, opening_s)
+
+
+def _opening_s(segments: Sequence[Event], count: int, points: int) -> float:
+    """So many seconds at the beginning of all arms hold about so many requests; 10 s at most."""
+    length_s = sum(segment["ended_s"] - segment["started_s"] for segment in segments)
+    arms = len({segment["arm"] for segment in segments})
+    return max(
+        (step for step in STEPS_S if step <= min(OPENING_S, points / (arms * count / length_s))),
+        default=0.0,
+    )
 
 
 # --- bins --------------------------------------------------------------------------------------
@@ -316,13 +332,14 @@ def _on_grid(columns: Columns, rounds: Sequence[Span], bin_s: float, empty: floa
     parts: list[Any] = []
     for span in rounds:
         count = math.ceil((span.to_s - span.from_s) / bin_s - 1e-6)
-        part = np.full((count + 1, 1 + len(names)), empty, dtype=np.float32)
-        part[:, 0] = span.from_s + (np.arange(count + 1) + 0.5) * bin_s
-        part[-1] = [span.to_s, *(math.nan for _ in names)]
+        part = np.full((count + 1, 2 + len(names)), empty, dtype=np.float32)
+        edges = np.minimum(span.from_s + np.arange(count + 2) * bin_s, span.to_s)
+        part[:, 0], part[:, 1] = edges[:-1], edges[1:]
+        part[-1, 2:] = math.nan
         own = slice(*np.searchsorted(began, [span.from_s - 1e-6, span.from_s + 1e-6]))
         inside = places[own] < count
-        for column, name in enumerate(names, start=1):
+        for column, name in enumerate(names, start=2):
             part[places[own][inside], column] = columns[name][own][inside]
         parts.append(part)
-    table = np.concatenate(parts) if parts else np.zeros((0, 1 + len(names)), dtype=np.float32)
-    return {name: table[:, place] for place, name in enumerate(("x", *names))}
+    table = np.concatenate(parts) if parts else np.zeros((0, 2 + len(names)), dtype=np.float32)
+    return {name: table[:, place] for place, name in enumerate(("x", "end", *names))}

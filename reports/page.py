@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from reports.palette import DARK, LIGHT, properties
 from reports.picture import picture
 from reports.proof import proofs
 from reports.reasons import MEANING, reasons, undecided
-from reports.strips import marked
+from reports.strips import marked_s
 from reports.words import Json
 
 NARROW_PX = 350
@@ -179,8 +180,9 @@ def _drawn(history: History) -> str:
     said = (
         f"Lines over the points: the median (p50) and the 99th percentile (p99) of each {length}."
     )
-    if all(marked(own) for own in history.arms.values()):
-        said += " Dotted: the hot key's value expires."
+    until_s = marked_s(history)
+    where = f", marked in the first {words.duration(until_s)}" if math.isfinite(until_s) else ""
+    said += f" Dotted: the hot key's value expires{where}."
     return f"{said} {_thinning(history.thinning)}"
 
 
@@ -188,14 +190,16 @@ def _thinning(thinning: Thinning) -> str:
     """Which of the hot key's requests are drawn."""
     if thinning.every == 1:
         return f"All {thinning.requests:,} requests for the hot key are drawn."
-    extremes = words.duration(thinning.extremes_s)
-    failed = ""
+    which = [f"one in {thinning.every:,}"]
+    if thinning.opening_s:
+        which.insert(0, f"all of an arm's first {words.duration(thinning.opening_s)}")
     if thinning.failed:
         share = f"one in {thinning.every_failed:,}" if thinning.every_failed > 1 else "each"
-        failed = f", {share} of the {thinning.failed:,} that did not succeed"
+        which.append(f"{share} of the {thinning.failed:,} that did not succeed")
     return (
-        f"Of {thinning.requests:,} requests for the hot key {thinning.drawn:,} are drawn: one in"
-        f" {thinning.every:,}{failed}, and the slowest and the oldest of each {extremes} of an arm."
+        f"Of {thinning.requests:,} requests for the hot key {thinning.drawn:,} are drawn:"
+        f" {', '.join(which)}, and the slowest and the oldest of each"
+        f" {words.duration(thinning.extremes_s)} of an arm."
         " Rates, percentiles and origin queries count every request."
     )
 

@@ -59,7 +59,7 @@ class _Frame:
 
     def text_y(self, index: int) -> float:
         """Where the text of a row stands."""
-        return self.line_y(index) + 4.5 if self.wide else self.line_y(index) - 14
+        return self.line_y(index) + 4.5 if self.wide else self.line_y(index) - 18
 
 
 def picture(result: Mapping[str, Any], width: int = WIDTH, *, titled: bool = True) -> str:
@@ -85,7 +85,7 @@ def picture(result: Mapping[str, Any], width: int = WIDTH, *, titled: bool = Tru
 
 def _frame(result: Json, width: int, top: int) -> _Frame:
     if width < NARROW:
-        return _Frame(width, top + 26, 20, width - 20, 46)
+        return _Frame(width, top + 26, 20, width - 20, 50)
     longest = max((len(arm["name"]) for arm in result["arms"]), default=0)
     return _Frame(width, top + 26, 20 + max(112, round(7.8 * longest) + 16), width - 240, 32)
 

@@ -25,12 +25,13 @@ from bokeh.models.annotations import Span
 from bokeh.plotting import figure as bokeh_figure
 from bokeh.resources import Resources
 
-from reports.history import History
-from reports.strips import Figure, Kind, Strip, all_kinds, sources_of
+from reports.history import OPENING_S, History
+from reports.strips import Figure, Kind, Strip, all_kinds, marked_s, sources_of
 
 STRIP_PX, AXIS_PX, FAULT_PX = 82, 22, 20
 LEFT_PX = 50
 ROUNDS_MAX = 8
+LONG_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def timelines(history: History, naive: str | None) -> Timelines | None:
     pointer = Span(dimension="height", line_width=1, tags=[{"line_color": "soft"}])
     sources = {arm: sources_of(own) for arm, own in history.arms.items()}
     figures: dict[str, Figure] = {}
-    kinds = all_kinds(history)
+    kinds, marked = all_kinds(history), marked_s(history)
     for kind in kinds:
         for fault in _fault_names(history):
             figures[f"{kind.key}/fault/{fault}"] = _fault_strip(history, fault, time)
@@ -75,7 +76,8 @@ def timelines(history: History, naive: str | None) -> Timelines | None:
             last = number == len(history.arms) - 1
             plot = _strip_figure(kind, time, pointer, last=last)
             colour = "naive" if arm == naive else "fixed"
-            kind.draw(Strip(plot, own, history.bins, sources[arm], colour, first=number == 0))
+            strip = Strip(plot, own, history.bins, marked, sources[arm], colour, first=number == 0)
+            kind.draw(strip)
             figures[f"{kind.key}/arm/{arm}"] = plot
     script, divs = _embedded(figures)
     return Timelines([_panel(kind, divs) for kind in kinds], script, windows)
@@ -100,10 +102,16 @@ def _panel(kind: Kind, divs: Mapping[str, str]) -> Panel:
 
 
 def _windows(history: History) -> dict[str, tuple[float, float]]:
-    """What the time axis can show: each of the first rounds, and all of them."""
+    """What the time axis can show: each of the first rounds, and all of them.
+
+    Where a round is too long for its course to be seen, its beginning comes first.
+    """
     spans = {span.name: span for own in history.arms.values() for span in own.rounds}
     in_order = sorted(spans.values(), key=lambda s: s.from_s)
     windows = {span.name: (span.from_s, span.to_s) for span in in_order[:ROUNDS_MAX]}
+    if in_order[0].to_s > LONG_S:
+        opening_s = history.thinning.opening_s or OPENING_S
+        windows = {f"first {opening_s:g} s": (0.0, opening_s), **windows}
     end_s = max(span.to_s for span in in_order)
     return windows if len(windows) == 1 else {**windows, "all rounds": (0.0, end_s)}
 

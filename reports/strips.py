@@ -14,7 +14,7 @@ import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool, Range1d
 
 from reports import words
-from reports.history import ArmHistory, Bins, Columns, History
+from reports.history import OPENING_S, ArmHistory, Bins, Columns, History
 from reports.scale import LogScale, around
 
 FONT = {"text_font": {"value": "system-ui, sans-serif"}, "text_font_size": "11px"}
@@ -39,6 +39,7 @@ class Strip:
     plot: Figure
     history: ArmHistory
     bins: Bins
+    marked_s: float
     points: Points
     colour: str
     first: bool
@@ -139,15 +140,15 @@ def _backdrop(strip: Strip) -> None:
         level="underlay",
     )
     shade.glyph.tags = [{"fill_color": "shade"}]
-    if marked(own):
-        x = _compact(own.expiries_s)
-        marks = plot.vspan(x=x, line_dash=[1, 3], line_alpha=0.7, level="underlay")
-        marks.glyph.tags = [{"line_color": "soft"}]
+    marked = [x for x in own.expiries_s if x < strip.marked_s]
+    marks = plot.vspan(x=_compact(marked), line_dash=[1, 3], line_alpha=0.7, level="underlay")
+    marks.glyph.tags = [{"line_color": "soft"}]
 
 
-def marked(own: ArmHistory) -> bool:
-    """Whether a round has so few expiries that lines for them can be told apart."""
-    return len(own.expiries_s) <= MARKS_MAX * len(own.rounds)
+def marked_s(history: History) -> float:
+    """Until when expiries are marked: to the end, if a round has few enough to tell apart."""
+    few = all(len(a.expiries_s) <= MARKS_MAX * len(a.rounds) for a in history.arms.values())
+    return math.inf if few else OPENING_S
 
 
 def _compact(values: Iterable[float]) -> Any:
@@ -155,9 +156,11 @@ def _compact(values: Iterable[float]) -> Any:
 
 
 def _steps(strip: Strip, columns: Columns, name: str, colour: str, **look: Any) -> Figure:
-    """A level for each bin: nothing between two bins was counted."""
-    source = ColumnDataSource({"x": columns["x"], name: columns[name]})
-    line = strip.plot.step("x", name, source=source, mode="center", **look)
+    """A level for each bin, from edge to edge."""
+    edges = np.column_stack([columns["x"], columns["end"]]).ravel()
+    levels, starts = (np.repeat(columns[column], 2) for column in (name, "x"))
+    source = ColumnDataSource({"x": edges, name: levels, "start": starts})
+    line = strip.plot.line("x", name, source=source, **look)
     line.glyph.tags = [{"line_color": colour}]
     return line
 
@@ -182,9 +185,10 @@ def _label(strip: Strip, columns: Columns, name: str, word: _Word) -> None:
         text=[word.text],
         y_offset=-4 if word.above else 4,
         text_baseline="bottom" if word.above else "top",
+        background_fill_alpha=0.75,
         **FONT,
     )
-    label.glyph.tags = [{"text_color": word.colour}]
+    label.glyph.tags = [{"text_color": word.colour, "background_fill_color": "paper"}]
 
 
 def _highest(strip: Strip, columns: Columns, name: str) -> int:
@@ -200,7 +204,8 @@ def _draw_rate(strip: Strip) -> None:
     line = _steps(strip, achieved, "rate", strip.colour, line_width=1.4)
     _label(strip, offered, "rate", _Word("offered", "soft", 0, above=True))
     _label(strip, achieved, "rate", _Word("achieved", strip.colour, 0, above=False))
-    tip = "@rate{0,0}/s achieved at @x{0.00} s"
+    length = words.duration(strip.bins.rate_s)
+    tip = f"@rate{{0,0}}/s achieved in {length} from @start{{0.00}} s on"
     strip.plot.add_tools(HoverTool(renderers=[line], mode="vline", tooltips=tip))
 
 
