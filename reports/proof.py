@@ -25,7 +25,7 @@ class Proof:
     @property
     def words(self) -> str:
         """`12 of 12 proven, SELECT 1: 0.90 ms before, 151 ms during, 0.90 ms after`."""
-        count = f"{self.proven} of {self.injections} proven"
+        count = f"{self.proven:,} of {self.injections:,} proven"
         if self.before is None and self.during is None:
             return f"{count}; its probe never answered"
         readings = {"before": self.before, "during": self.during, "after": self.after}

@@ -202,7 +202,7 @@ def _end(result: Json) -> Iterator[RenderableType]:
     if verdict != "PASS":
         yield _line("", f"{verdict} means: {MEANING[verdict]}.")
     seconds = result["duration_s"]
-    took = f" in {seconds:.0f} s" if seconds is not None else ""
+    took = f" in {seconds:,.0f} s" if seconds is not None else ""
     report = Path(result["run_dir"]) / "report.html"
     yield Text.assemble(
         " ", (verdict, STYLES[verdict]), f"{took}   report {report}", overflow="fold"

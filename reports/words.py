@@ -131,7 +131,7 @@ def repetitions(result: Json) -> str:
     counts = [arm["measures"][result["headline"]]["samples"] for arm in result["arms"]]
     few, many = min(counts), max(counts)
     noun = result["repetition"] if many == 1 else plural(result["repetition"])
-    return f"{few} {noun} an arm" if few == many else f"{few} to {many} {noun} an arm"
+    return f"{few:,} {noun} an arm" if few == many else f"{few:,} to {many:,} {noun} an arm"
 
 
 def plural(noun: str) -> str:
