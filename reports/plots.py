@@ -113,7 +113,7 @@ def _windows(history: History) -> dict[str, tuple[float, float]]:
         opening_s = history.thinning.opening_s or OPENING_S
         windows = {f"first {opening_s:g} s": (0.0, opening_s), **windows}
     end_s = max(span.to_s for span in in_order)
-    return windows if len(windows) == 1 else {**windows, "all rounds": (0.0, end_s)}
+    return windows if len(in_order) == 1 else {**windows, "all rounds": (0.0, end_s)}
 
 
 def _fault_names(history: History) -> list[str]:

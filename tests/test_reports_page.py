@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from reports import plots
+from reports.arm_time import Span
 from reports.history import History, Thinning, read_history
 from reports.page import write_report
 from tests.results import judged_run
@@ -152,6 +155,59 @@ def test_hostile_text_is_only_text(tmp_path: Path) -> None:
     assert "img" not in page.tags
     assert "b" not in page.tags
     assert "<img src=x>" in page.text
+
+
+def many_faults(result: dict[str, Any]) -> None:
+    result["faults"] *= 100
+    result["faults"].append(result["faults"][0] | {"arm": "the bad one", "proven": False})
+
+
+def test_of_many_injections_those_are_listed_that_prove_nothing(tmp_path: Path) -> None:
+    result = judged_run(tmp_path / "run")
+    many_faults(result)
+    (tmp_path / "run" / "verdict.json").write_text(json.dumps(result))
+
+    page = page_of(tmp_path / "run")
+
+    assert "100 of 1201 injections, those first that prove nothing" in page.text
+    assert "the bad one" in page.text
+    assert page.tags.count("tr") < 200
+
+
+def test_it_says_what_it_does_not_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged_run(tmp_path / "run", "requests fail")
+    monkeypatch.setattr(read_history, "__defaults__", (1200,))
+
+    text = page_of(tmp_path / "run").text
+
+    drawn = re.search(
+        r"Of 8,996 requests for the hot key ([\d,]+) are drawn: all of an arm's first 100 ms,"
+        r" one in 15, each of the 12 that did not succeed, and the slowest and the oldest of each"
+        r" 250 ms of an arm. Rates, percentiles and origin queries count every request.",
+        text,
+    )
+    assert drawn is not None
+    assert 600 < int(drawn[1].replace(",", "")) < 1500
+
+
+def test_a_long_round_opens_with_its_beginning_and_many_rounds_have_few_buttons(
+    tmp_path: Path,
+) -> None:
+    judged_run(tmp_path / "run")
+    own = read_history(tmp_path / "run", {"lock": []}).arms["lock"]
+    long, many = (
+        plots.timelines(History({"lock": replace(own, rounds=rounds)}, Thinning(1, 1)), None)
+        for rounds in (
+            [Span("round 1", 0, 100)],
+            [Span(f"round {number + 1}", 4 * number, 4 * number + 3.5) for number in range(500)],
+        )
+    )
+
+    assert long is not None
+    assert dict(long.windows) == {"first 10 s": (0, 10), "round 1": (0, 100)}
+    assert many is not None
+    assert list(many.windows)[-2:] == ["round 8", "all rounds"]
+    assert many.windows["all rounds"] == (0, 1999.5)
 
 
 def test_what_a_server_answered_cannot_end_the_script(tmp_path: Path) -> None:
