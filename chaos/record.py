@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class Writer:
     def read_back(self, state: ReadBack) -> None:
         """Keep the final state of the primary."""
         _write_rows(self.path / "clicks.csv", ("click_id", "key"), state.clicks)
-        _write_rows(self.path / "totals.csv", ("key", "total"), list(state.totals.items()))
+        _write_rows(self.path / "totals.csv", ("key", "total"), state.totals.items())
         self.event("read-back")
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class Writer:
         """
         self._events.close()
         self._samples_file.close()
-        _write_rows(self.path / "origin_queries.csv", ORIGIN_COLUMNS, list(_logged(self.logs)))
+        _write_rows(self.path / "origin_queries.csv", ORIGIN_COLUMNS, _logged(self.logs))
         _to_parquet(self.path)
 
 
@@ -92,9 +92,11 @@ def _write_json(path: Path, data: object) -> None:
     path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def _write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def _logged(logs: Path) -> Iterator[list[object]]:
@@ -103,10 +105,11 @@ def _logged(logs: Path) -> Iterator[list[object]]:
     A line cut short by the death of its process is left out: then the counters disagree.
     """
     for log in sorted(logs.glob("web-*.log")):
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-            if '"origin_query"' in line and line.endswith("}"):
-                query = json.loads(line) | {"part": log.stem}
-                yield [query[name] for name in ORIGIN_COLUMNS]
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if '"origin_query"' in line and line.rstrip().endswith("}"):
+                    query = json.loads(line) | {"part": log.stem}
+                    yield [query[name] for name in ORIGIN_COLUMNS]
 
 
 SCHEMAS = {

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from chaos.model import Requests
 
 MEMORY = "300MB"
-SPILL = ".spill"
 BATCH_ROWS = 400_000
 
 Columns = Mapping[str, NDArray[Any]]
@@ -33,7 +32,7 @@ Ask = Callable[..., Columns]  # SQL on a file that it calls {}, and the values o
 @contextmanager
 def bounded(run_dir: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """DuckDB with `MEMORY` at most; what it spills lies in the run's directory until the end."""
-    spill = str(run_dir / SPILL)
+    spill = str(run_dir / f".spill-{os.getpid()}")
     with duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": spill}) as db:
         yield db
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def test_what_does_not_fit_into_memory_is_spilled_and_removed(
         counted = db.execute(f"SELECT count(*) FROM (SELECT id FROM ({ids}) GROUP BY id)")
 
         assert counted.fetchall() == [(1_000_000,)]
-        assert list(tmp_path.iterdir()) == [tmp_path / shelf.SPILL]
+        assert [path.name for path in tmp_path.iterdir()] == [f".spill-{os.getpid()}"]
 
     assert list(tmp_path.iterdir()) == []
 
