@@ -128,13 +128,11 @@ def shelve_requests(ask: Ask, directory: Path) -> Callable[[int], ShelvedRequest
             for name in ("segment", "second")
         }
         shelf.add(ask(BATCH, **edges, **lists))
-    ends = np.cumsum(seconds["rows"])
-    starts = ends - seconds["rows"]
+    ends = np.cumsum([0, *seconds["rows"]])
 
     def of(segment: int) -> ShelvedRequests:
-        own = np.flatnonzero(seconds["segment"] == segment)
-        rows = (int(starts[own[0]]), int(ends[own[-1]])) if len(own) else (0, 0)
-        return ShelvedRequests.on(shelf, rows)
+        first, last = ends[np.searchsorted(seconds["segment"], [segment, segment + 1])]
+        return ShelvedRequests.on(shelf, (int(first), int(last)))
 
     return of
 
