@@ -50,7 +50,7 @@ class ArmHistory:
     offered: Columns  # x, end, rate
     achieved: Columns  # x, end, rate
     percentiles: Columns  # x, end, p50, p99
-    origin: Columns  # x, queries
+    origin: Columns  # x, until, queries
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,12 @@ def _history(
 
 
 def _bins(segments: Sequence[Event]) -> Bins:
-    """The shortest round lengths with which no arm has more than `BINS_MAX` bins."""
+    """The shortest handy lengths with which no arm has more than `BINS_MAX` bins, or a round."""
     rounds = 1 + max((segment["round"] for segment in segments), default=0)
-    needed_s = min(rounds * pitch_s(segments) / BINS_MAX, pitch_s(segments))
-    step_s = next((step for step in STEPS_S if step >= needed_s), needed_s)
-    shortest = Bins()
-    return Bins(*(max(least, step_s) for least in astuple(shortest)))
+    round_s = max((segment["ended_s"] - segment["started_s"] for segment in segments), default=0.0)
+    needed_s = rounds * round_s / BINS_MAX
+    step_s = min(next((step for step in STEPS_S if step >= needed_s), round_s), round_s)
+    return Bins(*(max(least, round(step_s, 3)) for least in astuple(Bins())))
 
 
 def _whole(run_dir: Path, name: str) -> bool:
@@ -177,7 +177,8 @@ REQUESTS = """
     FROM {source} JOIN segments USING (segment)
 """
 ORIGIN = """
-    CREATE TABLE origin AS SELECT segment, arm, began, asked_s - started_s AS asked
+    CREATE TABLE origin AS
+    SELECT arm, began, asked_s - started_s AS asked, ended_s - started_s AS length
     FROM {source} AS queries JOIN segments ON read_s >= from_s AND read_s <= ended_s
     WHERE key = (SELECT key FROM hot)
 """
@@ -242,8 +243,10 @@ PERCENTILES = """
 """
 QUERIES = """
     CREATE TABLE queries AS
-    SELECT arm, began + floor(asked / $bin) * $bin AS x, count(*)::DOUBLE AS queries
-    FROM origin GROUP BY ALL
+    SELECT arm, began + floor(asked / $bin) * $bin AS x,
+        began + greatest(max(asked), least((floor(asked / $bin) + 1) * $bin, max(length))) AS until,
+        count(*)::DOUBLE AS queries
+    FROM origin GROUP BY arm, began, floor(asked / $bin)
 """
 
 
@@ -283,7 +286,7 @@ OF_ARM = {
     "offered": "began, bin, rate",
     "achieved": "began, bin, rate",
     "percentiles": "began, bin, p[1] AS p50, p[2] AS p99",
-    "queries": "x, queries",
+    "queries": "x, until, queries",
 }
 
 

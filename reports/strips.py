@@ -243,11 +243,9 @@ def _tip(strip: Strip, points: Figure, text: str) -> None:
 
 def _draw_origin(strip: Strip) -> None:
     _backdrop(strip)
-    origin = strip.history.origin
-    right = origin["x"] + np.float32(strip.bins.origin_s)
-    source = ColumnDataSource({**origin, "right": right})
+    source = ColumnDataSource(strip.history.origin)
     bars = strip.plot.quad(
-        left="x", right="right", bottom=0, top="queries", source=source, line_width=0.8
+        left="x", right="until", bottom=0, top="queries", source=source, line_width=0.8
     )
     bars.glyph.tags = [{"fill_color": strip.colour, "line_color": strip.colour}]
     length = words.duration(strip.bins.origin_s)

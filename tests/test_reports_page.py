@@ -228,6 +228,6 @@ def test_an_arm_without_any_request_can_be_drawn(tmp_path: Path) -> None:
     own = read_history(tmp_path / "run", {"lock": []}).arms["lock"]
     for name, column in own.points.items():
         own.points[name] = column[:0]
-    own.origin.update(x=np.zeros(0, np.float32), queries=np.zeros(0, np.float32))
+    own.origin.update({name: np.zeros(0, np.float32) for name in own.origin})
 
     assert plots.timelines(History({"lock": own}, Thinning(0, 0)), None) is not None
