@@ -114,10 +114,15 @@ def _history(
 def _bins(segments: Sequence[Event]) -> Bins:
     """The shortest handy lengths with which no arm has more than `BINS_MAX` bins, or a round."""
     rounds = 1 + max((segment["round"] for segment in segments), default=0)
-    round_s = max((segment["ended_s"] - segment["started_s"] for segment in segments), default=0.0)
+    round_s = _round_s(segments)
     needed_s = rounds * round_s / BINS_MAX
     step_s = min(next((step for step in STEPS_S if step >= needed_s), round_s), round_s)
     return Bins(*(max(least, round(step_s, 3)) for least in astuple(Bins())))
+
+
+def _round_s(segments: Sequence[Event]) -> float:
+    """How long arrivals came in the longest round."""
+    return max((segment["ended_s"] - segment["started_s"] for segment in segments), default=0.0)
 
 
 def _whole(run_dir: Path, name: str) -> bool:
@@ -219,10 +224,9 @@ def _opening_s(segments: Sequence[Event], count: int, points: int) -> float:
     """So many seconds at the beginning of all arms hold about so many requests; 10 s at most."""
     length_s = sum(segment["ended_s"] - segment["started_s"] for segment in segments)
     arms = len({segment["arm"] for segment in segments})
-    return max(
-        (step for step in STEPS_S if step <= min(OPENING_S, points / (arms * count / length_s))),
-        default=0.0,
-    )
+    enough_s = min(OPENING_S, points / (arms * count / length_s))
+    opening_s = max((step for step in STEPS_S if step <= enough_s), default=0.0)
+    return min(opening_s, round(_round_s(segments), 3))
 
 
 # --- bins --------------------------------------------------------------------------------------

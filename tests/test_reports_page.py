@@ -171,7 +171,7 @@ def test_of_many_injections_those_are_listed_that_prove_nothing(tmp_path: Path) 
 
     page = page_of(tmp_path / "run")
 
-    assert "100 of 1201 injections, those first that prove nothing" in page.text
+    assert "100 of 1,201 injections, those first that prove nothing" in page.text
     assert "the bad one" in page.text
     assert page.tags.count("tr") < 200
 
