@@ -16,6 +16,15 @@ from tests.toxiproxy.servers import Server
 CLIENTS = Path(__file__).with_name("clients")
 INSTALL_S = 240
 KINDS = ["bandwidth", "slow_close", "timeout", "reset_peer", "slicer", "limit_data"]
+STEPS = [
+    "version true",
+    "create true",
+    "toxic latency true",
+    "slow true",
+    "update 160 true",
+    *(f"toxic {kind} true" for kind in KINDS),
+    "reset true true",
+]
 REFUSAL = '{"error":"proxy not found","status":404}'
 
 
@@ -92,13 +101,7 @@ def test_the_python_client_works(server: Server, upstream: str) -> None:
 
 def test_the_node_client_works(server: Server, upstream: str, node_client: Path) -> None:
     assert told("node", node_client, server.url, upstream) == [
-        "version true",
-        "create true",
-        "toxic latency true",
-        "slow true",
-        "update 160 true",
-        *(f"toxic {kind} true" for kind in KINDS),
-        "reset true true",
+        *STEPS,
         "populate one made,one",
         "remove 0",
         "refused Request failed with status code 404",
@@ -107,16 +110,6 @@ def test_the_node_client_works(server: Server, upstream: str, node_client: Path)
 
 def test_the_go_client_works(server: Server, upstream: str, go_client: Path) -> None:
     lines = told(go_client, address(server), upstream)
-    assert lines[:-1] == [
-        "version true",
-        "create true",
-        "toxic latency true",
-        "slow true",
-        "update 160 true",
-        *(f"toxic {kind} true" for kind in KINDS),
-        "reset true true",
-        "populate one 2",
-        "remove 0",
-    ]
+    assert lines[:-1] == [*STEPS, "populate one 2", "remove 0"]
     assert lines[-1].startswith("refused ")
     assert "proxy not found" in lines[-1]
