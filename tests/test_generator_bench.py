@@ -99,7 +99,7 @@ def test_a_tool_without_any_latency_is_no_reading() -> None:
 
 def held(share: float, **told: float) -> Sending:
     account = replace(Generator(1000, 1000, 2, 0, 0.1, 4.0), **told)  # type: ignore[arg-type]
-    return Sending(1000.0, 90.0, account, share)
+    return Sending(1000.0, 0.09, 0.02, account, share)
 
 
 def test_a_rate_is_held_only_if_all_was_sent_and_on_time() -> None:
@@ -107,16 +107,23 @@ def test_a_rate_is_held_only_if_all_was_sent_and_on_time() -> None:
     assert not held(0.6, unsent=1).held
     assert not held(0.6, late=11).held
     assert not held(0.6, lag_p99_ms=10.1).held
-    assert not Sending(9000.0, 100.0).held
+    assert not Sending(9000.0, 0.9, 0.02).held
 
 
 def test_less_than_the_wanted_share_fails() -> None:
-    closed = Sending(9000.0, 100.0)
+    closed = Sending(9000.0, 0.9, 0.02)
     enough = [[closed, held(0.5), held(0.6), held(0.7, late=900)]] * 3
     too_little = [[closed, held(0.5), held(0.6, late=900)]] * 2 + [enough[0]]
     assert generator_judged(enough).exit_code == 0
     assert generator_judged(too_little).exit_code == 1
     assert "up to 0.6" in generator_judged(enough).notes[0]
+
+
+def test_rounds_in_which_others_took_the_core_claim_nothing() -> None:
+    disturbed = [Sending(3000.0, 0.4, 0.5), held(0.4, late=900)]
+    quiet = [Sending(9000.0, 0.9, 0.02), held(0.6), held(0.7, late=900)]
+    assert generator_judged([disturbed] * 3).exit_code == 3
+    assert generator_judged([disturbed, disturbed, quiet]).exit_code == 0
 
 
 def test_the_report_is_a_table_in_markdown_that_ends_with_its_verdict() -> None:

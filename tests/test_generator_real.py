@@ -22,6 +22,9 @@ import psutil
 import pytest
 from scipy import stats
 
+from chaos.model import Traffic
+from scenarios.arrivals import arrivals
+from scenarios.dispatcher import Dispatcher, Exchange
 from scenarios.wire import OutOfSockets, Wire
 from tests.scenarios_lab import controlled, free_port, locust, running, server
 
@@ -67,6 +70,32 @@ def test_an_answer_that_waits_for_a_busy_generator_is_as_old_as_it_was_when_it_c
     assert read_s - asked_s >= 1.6
     assert 0.3 <= answer.done_s - asked_s < 1.2
     assert answer.outcome == "ok"
+
+
+def test_a_hog_in_the_generators_own_process_makes_it_late_and_no_answer_slow() -> None:
+    def hog() -> None:
+        while True:
+            until_s = time.monotonic() + 0.08
+            while time.monotonic() < until_s:
+                pass
+            gevent.sleep(0.02)
+
+    seen: list[Exchange] = []
+    with threaded_server(after_s=0.0) as url:
+        wire = Wire(url)
+        dispatcher = Dispatcher(wire, [wire.request("GET", "/any")], 5.0, 1000, [seen.append])
+        hogging = gevent.spawn(hog)
+        dispatcher.run(arrivals(Traffic(100.0, keys=1), 1.0, seed=3), time.monotonic())
+        dispatcher.drain()
+        hogging.kill()
+        wire.close()
+    told = dispatcher.tally.summary()
+    assert told.sent == told.offered == len(seen) > 50
+    assert told.late > 0.4 * told.sent  # most come due while the hog has the core
+    assert told.lag_p99_ms > 40
+    assert told.cpu_share > 0.1
+    # What the hog delayed is told as our own: the answers themselves were there much sooner.
+    assert np.median([one.done_s - one.sent_s for one in seen]) < 0.02
 
 
 def test_without_file_descriptors_nothing_is_asked_and_nothing_is_the_servers_failure() -> None:
