@@ -92,7 +92,7 @@ def _seen(name: str, rate: float, cores: Cores) -> Seen:
         say(f"{name}: {case.what}; {rate:g} requests a second from each, {case.duration_s:g} s")
         problems: list[str] = []
         readings = median([_round(name, rate, cores, problems) for _ in range(case.rounds)])
-        seen = Seen(case, readings, [*problems, *_doubts(case, readings)])
+        seen = Seen(case, readings, [*problems, *doubts(case, readings)])
         if not seen.problems:
             break
     return seen
@@ -116,7 +116,7 @@ def _round(name: str, rate: float, cores: Cores, problems: list[str]) -> Reading
         return {SERVED: reading(server.end()), **told}
 
 
-def _doubts(case: Case, readings: Readings) -> Iterator[str]:
+def doubts(case: Case, readings: Readings) -> Iterator[str]:
     """Why this may prove nothing: the machine disturbed the server, vegeta, or us."""
     for share in QUANTILES:
         served_s = readings[SERVED].quantiles_s[share]

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.crosscheck import PAPER, SERVED, Seen
+from bench.crosscheck import PAPER, SERVED, Seen, doubts
 from bench.crosscheck import judged as crosschecked
 from bench.generator import Sending
 from bench.generator import judged as generator_judged
 from bench.report import Report, Table, markdown
-from bench.tools import OURS, REFERENCE, Reading, median, reading
+from bench.tools import OURS, REFERENCE, VEGETA, Reading, median, reading
 from bench.truth import CASES, QUANTILES, Case
 from chaos.model import Generator, StackError
 
@@ -82,6 +82,31 @@ def test_a_closed_loop_in_our_place_would_be_caught() -> None:
 def test_what_proves_nothing_is_invalid_whatever_it_shows() -> None:
     doubtful = replace(seen(CASES["steady"], 2.0), problems=["a freeze lasted 9 s"])
     assert crosschecked({"steady": doubtful}, 400.0).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("who", "times", "why"),
+    [(SERVED, 1.06, "server itself"), (VEGETA, 0.94, "vegeta was late"), (OURS, 1.06, "")],
+)
+def test_a_machine_that_is_not_quiet_is_told_from_a_tool_that_is_wrong(
+    who: str, times: float, why: str
+) -> None:
+    truth = seen(CASES["steady"]).readings
+    readings = {**truth, VEGETA: truth[SERVED]}
+    figures = {share: times * value for share, value in readings[who].quantiles_s.items()}
+    doubtful = {**readings, who: replace(readings[who], quantiles_s=figures)}
+    found = list(doubts(CASES["steady"], doubtful))
+    assert not list(doubts(CASES["steady"], readings))
+    assert all(why in each for each in found)
+    assert bool(found) == bool(why)
+
+
+def test_a_generator_that_was_late_or_lost_a_record_is_doubtful() -> None:
+    truth = seen(CASES["steady"]).readings
+    readings = {**truth, VEGETA: truth[SERVED]}
+    for told in (Generator(20_000, 20_000, 201, 0, 0.1, 1.0), Generator(9, 9, 0, 0, 0.1, 1.0)):
+        mine = replace(truth[OURS], generator=told)
+        assert list(doubts(CASES["steady"], {**readings, OURS: mine}))
 
 
 def test_a_stall_in_one_round_of_three_does_not_move_the_median() -> None:
