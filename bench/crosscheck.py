@@ -109,7 +109,7 @@ def _round(name: str, rate: float, cores: Cores, problems: list[str]) -> Reading
             own.mkdir()
             load = Load(server.url, rate, case.duration_s, own)
             begins.append(started.enter_context(tool.ready(load)))
-        waits = [begin() for begin in begins]
+        waits = [begin() for begin in reversed(begins)]  # who has to start yet, before ours
         if case.freeze_s:
             problems += server.freeze(case)
         told = {name: reading for wait in waits for name, reading in wait().items()}

@@ -157,7 +157,7 @@ def _range(values: Sequence[float], form: str) -> str:
 
 
 def _round(url: str, folder: Path, cores: Cores, seconds: float) -> list[Sending]:
-    """The closed loop, then ours at rising shares of its rate, until one is not held."""
+    """The closed loop, then ours at rising shares of its rate, until two are not held."""
     folder.mkdir()
     with on(frozenset({cores.server})):
         closed = _undisturbed(lambda: _closed(url, folder, cores, seconds))
@@ -170,7 +170,7 @@ def _round(url: str, folder: Path, cores: Cores, seconds: float) -> list[Sending
                 once = partial(_open, ours, segments, traffic, share, cores, seconds)
                 sending = _undisturbed(once)
                 found.append(sending)
-                if not sending.held:
+                if len(found) > 2 and not any(one.held for one in found[-2:]):
                     break
     return found
 

@@ -33,7 +33,7 @@ REFERENCE = "vegeta, from its intended times"
 CLOSED_USERS = 10
 _CLOSED_LOOP = LOCUSTFILE.with_name("closed_loop.py")
 _END_S = 20.0
-_POLL_S = 0.05
+_POLL_S, _SETTLE_S = 0.05, 0.5
 _OHA_CONNECTIONS, _OHA_OPENS_S = 1000, 1.0
 
 
@@ -125,6 +125,7 @@ def _vegeta(load: Load) -> Iterator[Begin]:
 
         def begin() -> Wait:
             process = running.enter_context(_running(command, load))
+            time.sleep(_SETTLE_S)  # its start would make the others late
             return lambda: _vegetas_two(process, load, results)
 
         yield begin
