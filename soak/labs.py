@@ -20,6 +20,7 @@ from soak.watch import Watch
 ROOT = Path(__file__).parent.parent
 POLL_S = 0.01
 THERE_S = 60.0
+SWEPT_S = 10.0
 GUARDIAN = "guardian"
 
 
@@ -117,6 +118,8 @@ def a_lab(home: Home, watch: Watch, *more: str) -> Iterator[Lab]:
             yield Lab(home, watch, process)
         finally:
             process.kill()
+            process.wait()
+            watch.left_after(SWEPT_S)  # of a round that was interrupted
 
 
 def linkstorm(home: Home, *arguments: str) -> tuple[int, str]:
