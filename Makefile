@@ -34,7 +34,7 @@ check: $(VENV)/.installed-dev ## lint, formatting and types
 bench: $(VENV)/.installed-dev ## what a redirect costs on one core, beside a bare one and nginx (about 5 minutes)
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: $(VENV)/.installed-dev ## end labs in every way at random moments, and look for what is left (N=200: half an hour)
+soak: $(VENV)/.installed-dev ## end labs in every way at random moments, and look for what is left (N=200: 36 minutes)
 	@$(BIN)/python -m soak $(or $(N),8) $(or $(SEED),1) $(ARGS)
 
 chaos-%: $(VENV)/.installed ## run one experiment by its name; `make list` knows them

@@ -60,11 +60,12 @@ def _line(outcome: Outcome) -> str:
 
 
 def _summary(outcomes: Sequence[Outcome]) -> str:
+    if not outcomes:
+        return "no round was played to its end"
     by_blow: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         by_blow[outcome.blow].append(outcome)
     rows = [_row(name, each) for name, each in sorted(by_blow.items())]
-    total = [_row("all", outcomes)] if outcomes else []
     wrong = [str(outcome.seed) for outcome in outcomes if outcome.wrong]
     end = (
         f"seeds with something wrong: {', '.join(wrong)}; `make soak N=1 SEED={wrong[0]}` repeats"
@@ -72,7 +73,7 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
         else f"nothing was left after any of {len(outcomes)} rounds"
     )
     head = f"{'':<28} rounds  wrong  too late  gone: median   worst   (bar {GONE_S:g} s)  a round"
-    return "\n".join(["", head, *rows, *total, "", end])
+    return "\n".join(["", head, *rows, _row("all", outcomes), "", end])
 
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> str:

@@ -26,30 +26,29 @@ NEVER_THERE = "was never there"
 DISK_MB = 600
 BLOCK = bytes(1 << 16)
 
+Strike = Callable[[Lab], str]  # it returns what exactly it did
+Prepare = Callable[[Home, Random], AbstractContextManager[Strike]]
+
 
 @dataclass(frozen=True)
 class Blow:
     """One way to end a lab.
 
-    `prepare` may put something under its home before it starts and yields what ends it with that:
-    a function of the lab that returns what exactly it did. Of `codes` one is what it must end with.
+    `prepare` may put something under its home before it starts, and yields the stroke itself. It
+    must end with one of `codes`; once its run was over, the code of its verdict will do, too.
     """
 
     name: str
-    prepare: Callable[[Home, Random], AbstractContextManager[Callable[[Lab], str]]]
+    prepare: Prepare
     codes: frozenset[int]
     to_be_healed: bool = False  # even the guardian is dead, so `linkstorm heal` must tidy up
 
 
-def _at_once(
-    strike: Callable[[Lab], str],
-) -> Callable[..., AbstractContextManager[Callable[[Lab], str]]]:
+def _at_once(strike: Strike) -> Prepare:
     return lambda _home, _random: nullcontext(strike)
 
 
-def _signalled(
-    number: signal.Signals,
-) -> Callable[..., AbstractContextManager[Callable[[Lab], str]]]:
+def _signalled(number: signal.Signals) -> Prepare:
     def strike(lab: Lab) -> str:
         lab.process.send_signal(number)
         return ""
@@ -64,7 +63,7 @@ def _ctrl_c(lab: Lab) -> str:
     return ""
 
 
-def _a_part(_home: Home, random: Random) -> AbstractContextManager[Callable[[Lab], str]]:
+def _a_part(_home: Home, random: Random) -> AbstractContextManager[Strike]:
     name = random.choice(PARTS)
 
     def strike(lab: Lab) -> str:
@@ -77,17 +76,10 @@ def _a_part(_home: Home, random: Random) -> AbstractContextManager[Callable[[Lab
 
 
 def _both(lab: Lab) -> str:
-    guardian = next((p for p in lab.watch.processes() if _is_guardian(p)), None)
-    if guardian is not None:
+    if (guardian := lab.part_now(GUARDIAN)) is not None:
         _kill(guardian)
     lab.process.kill()
     return "" if guardian else "no guardian yet"
-
-
-def _is_guardian(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return "chaos.runtimes.guardian" in process.cmdline()
-    return False
 
 
 def _kill(process: psutil.Process) -> None:
@@ -95,7 +87,7 @@ def _kill(process: psutil.Process) -> None:
         process.kill()
 
 
-def _no_reader(_home: Home, random: Random) -> AbstractContextManager[Callable[[Lab], str]]:
+def _no_reader(_home: Home, random: Random) -> AbstractContextManager[Strike]:
     too = random.choice([False, True])
 
     def strike(lab: Lab) -> str:
@@ -108,7 +100,7 @@ def _no_reader(_home: Home, random: Random) -> AbstractContextManager[Callable[[
 
 
 @contextmanager
-def _full_disk(home: Home, random: Random) -> Iterator[Callable[[Lab], str]]:
+def _full_disk(home: Home, random: Random) -> Iterator[Strike]:
     """The disk of the stack, or that of the record, is a small one; then it is full."""
     disk = random.choice([home.tmp, home.record])
     with _small_disk(disk), (disk / "filler").open("wb", buffering=0) as filler:

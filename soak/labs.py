@@ -20,6 +20,7 @@ from soak.watch import Watch
 ROOT = Path(__file__).parent.parent
 POLL_S = 0.01
 THERE_S = 60.0
+SWEPT_S = 10.0
 GUARDIAN = "guardian"
 
 
@@ -84,15 +85,18 @@ class Lab:
         """Whether the lab's own process is over."""
         return self.process.poll() is not None
 
+    def part_now(self, name: str) -> psutil.Process | None:
+        """The first process of a part, if there is one."""
+        return next((each for each in self.watch.processes() if _is(each, name)), None)
+
     def part(self, name: str) -> psutil.Process | None:
-        """The first process of a part, as soon as there is one; None if the run ends before."""
+        """The same, as soon as there is one; None if the run ends before."""
         deadline_s = time.monotonic() + THERE_S
-        while time.monotonic() < deadline_s and not self.ended:
-            for process in self.watch.processes():
-                if _is(process, name):
-                    return process
+        while (found := self.part_now(name)) is None and not self.ended:
+            if time.monotonic() > deadline_s:
+                break
             time.sleep(POLL_S)
-        return None
+        return found
 
 
 def _is(process: psutil.Process, name: str) -> bool:
@@ -114,6 +118,8 @@ def a_lab(home: Home, watch: Watch, *more: str) -> Iterator[Lab]:
             yield Lab(home, watch, process)
         finally:
             process.kill()
+            process.wait()
+            watch.left_after(SWEPT_S)  # of a round that was interrupted
 
 
 def linkstorm(home: Home, *arguments: str) -> tuple[int, str]:

@@ -71,7 +71,7 @@ def unreadable(home: Home) -> Iterator[str]:
     elif code in JUDGED:
         json.loads(said)
         yield from _damaged(home.run)
-    elif code != 2 or f"{home.run}/" not in said or "Traceback" in said:
+    elif code != 2 or str(home.run) not in said or "Traceback" in said:
         yield f"judge ended with {code}: {said}"
 
 

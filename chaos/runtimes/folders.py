@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -31,7 +31,8 @@ def made(owner: int) -> Path:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
         _lock(folder, fcntl.LOCK_SH)
         if folder.exists():
-            (folder / OWNER).write_text(f"{owner}\n")
+            with suppress(OSError):  # a full disk: an empty file is a mark, too
+                (folder / OWNER).write_text(f"{owner}\n")
             return folder
 
 
