@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +16,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chaos.runtimes import leftovers
+from chaos.runtimes import folders, leftovers
 from chaos.runtimes.ports import HOST
 from soak.watch import Watch, watching
 from tests.labs import temporary_home
 
 ROOT = Path(__file__).parent.parent
 GONE_S = 5.0
-PART = f"import socket, time; kept = socket.create_server(('{HOST}', 0)); time.sleep(60)"
+PART = (
+    f"import socket, time; kept = socket.create_server(('{HOST}', 0)); print(flush=True); "
+    "time.sleep(60)"
+)
 LAB = """
 import subprocess, sys
 from pathlib import Path
@@ -34,7 +36,8 @@ with guarded(sys.executable, clean_environment(), Path(sys.argv[1])) as guardian
     folder = guardian.folder / "redis"
     folder.mkdir()
     part = [sys.executable, "-c", sys.argv[2]]
-    subprocess.Popen(part, cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(part, cwd=folder, start_new_session=True, stdout=subprocess.PIPE)
+    process.stdout.readline()
     print(guardian.folder, guardian.process.pid, flush=True)
     sys.stdin.read()
 """
@@ -84,8 +87,6 @@ def small_lab(watch: Watch, log: Path) -> Iterator[SmallLab]:
         assert process.stdout is not None
         folder, guardian = process.stdout.readline().split()
         lab = SmallLab(process, Path(folder), int(guardian))
-        while not looked_at(lab).ports:  # pytest's own timeout bounds it
-            time.sleep(0.02)
         yield lab
 
 
@@ -96,7 +97,8 @@ def looked_at(lab: SmallLab) -> leftovers.Lab:
 
 def labs_in(folder: Path) -> list[leftovers.Lab]:
     """Those, and not the others that may be on this machine."""
-    return [each for each in leftovers.looked_for() if each.folder.is_relative_to(folder)]
+    found = [each for each in folders.found() if each.is_relative_to(folder)]
+    return [leftovers.looked_at(each) for each in found]
 
 
 def linkstorm(command: str) -> tuple[int, str, str]:

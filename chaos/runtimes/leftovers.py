@@ -32,7 +32,7 @@ class Lab:
 
 def looked_for() -> list[Lab]:
     """Every lab of this user on this machine, living or left."""
-    return [_looked_at(folder) for folder in folders.found()]
+    return [looked_at(folder) for folder in folders.found()]
 
 
 def told(lab: Lab) -> str:
@@ -52,7 +52,7 @@ def mended(lab: Lab) -> str:
     """
     with folders.taken(lab.folder) as ours:
         if not ours:
-            return told(_looked_at(lab.folder))
+            return told(looked_at(lab.folder))
         try:
             sweep(lab.folder)
         except OSError as error:
@@ -60,7 +60,8 @@ def mended(lab: Lab) -> str:
     return f"{lab.folder}: {_all(lab)}: ended and removed"
 
 
-def _looked_at(folder: Path) -> Lab:
+def looked_at(folder: Path) -> Lab:
+    """The lab of this folder."""
     with folders.taken(folder) as nobodys:
         alive = not nobodys
     return Lab(
