@@ -64,18 +64,34 @@ def _of_the_statistics(result: Json) -> Iterator[str]:
     noun = words.plural(result["repetition"])
     if not result["arms"]:
         return
-    few = min(arm["measures"][result["headline"]]["samples"] for arm in result["arms"])
+    few = min((measure["samples"] for measure in _of_headline(result)), default=0)
     small = (
         f" With {few} in the smallest arm they are wide, and lean on it." if 0 < few < FEW else ""
     )
+    skewed = " Where figures are skewed, as by rare stalls, few of them cover less than 95 %."
     yield (
         f"Whether {noun} differ in kind: 95 % intervals (Student's t) take an arm's {noun} as alike"
-        f" and independent, though neighbours share processes and caches.{small}"
+        f" and independent, though neighbours share processes and caches.{small}{skewed}"
     )
+    alike = min((m["samples"] for m in _of_headline(result) if m["low"] == m["high"]), default=0)
+    if alike > 1:
+        yield (
+            f"Whether {noun} always come out alike: an interval without width says that those seen"
+            f" did; after {alike} alike, up to {1 - 0.05 ** (1 / alike):.0%} of others may not"
+            " (95 % confidence)."
+        )
     yield (
         "The far tail: the 99th percentile after one repetition rests on its two or three slowest"
         " requests."
     )
+
+
+def _of_headline(result: Json) -> list[Json]:
+    return [
+        arm["measures"][result["headline"]]
+        for arm in result["arms"]
+        if arm["measures"][result["headline"]]["value"] is not None
+    ]
 
 
 def _of_the_traffic(plan: Mapping[str, Any]) -> Iterator[str]:
