@@ -35,7 +35,10 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True)
 class Placement:
-    """One copy of one segment: what came from `since_s` to `to_s` happens `shift_s` later."""
+    """One copy of one segment: what came from `since_s` to `to_s` happens `shift_s` later.
+
+    Of samples only those that no other copy has: from `sampled_s` up to `sampled_to_s`.
+    """
 
     segment: int
     copy: int
@@ -43,6 +46,8 @@ class Placement:
     shift_s: float
     since_s: float
     to_s: float
+    sampled_s: float
+    sampled_to_s: float
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def repeat(source: Source, into: Path, copies: int, shape: Shape) -> None:
     events = _longer(source, copies) if longer else _more_rounds(source, copies)
     with (into / "events.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(f"{json.dumps(event)}\n" for event in events)
-    _write_tables(source.path, into, list(_placements(source, copies, shape)))
+    _write_tables(source.path, into, list(_placements(source, copies, shape)), shape)
 
 
 # --- plan and events ---------------------------------------------------------------------------
@@ -168,17 +173,19 @@ def _placements(source: Source, copies: int, shape: Shape) -> Iterator[Placement
     of a longer one: the cache was warmed once."""
     earlier_s, since_s = 0.0, 0.0
     for segment in source.segments:
-        number, length_s = segment["segment"], _length_s(segment)
+        number, length_s, to_s = segment["segment"], _length_s(segment), segment["to_s"]
         for copy in range(copies):
             if shape is Shape.LONGER:
                 shift_s = earlier_s + copy * length_s
                 begin_s = segment["from_s"] if copy else since_s
-                yield Placement(number, copy, number, shift_s, begin_s, segment["to_s"])
+                sampled_s = segment["started_s"] if copy else since_s
+                until_s = segment["ended_s"] if copy < copies - 1 else to_s
+                yield Placement(number, copy, number, shift_s, begin_s, to_s, sampled_s, until_s)
             else:
                 place = number + copy * len(source.blocks)
                 shift_s = copy * _span_s(source)
-                yield Placement(number, copy, place, shift_s, since_s, segment["to_s"])
-        since_s = segment["to_s"]
+                yield Placement(number, copy, place, shift_s, since_s, to_s, since_s, to_s)
+        since_s = to_s
         earlier_s += (copies - 1) * length_s
 
 
@@ -186,7 +193,8 @@ def _placements(source: Source, copies: int, shape: Shape) -> Iterator[Placement
 
 PLACEMENTS = """
     CREATE TABLE placements (segment INT, copy INT, number INT, shift_s DOUBLE, since_s DOUBLE,
-        to_s DOUBLE, mark VARCHAR AS (CASE WHEN copy = 0 THEN '' ELSE '-' || copy END))
+        to_s DOUBLE, sampled_s DOUBLE, sampled_to_s DOUBLE,
+        mark VARCHAR AS (CASE WHEN copy = 0 THEN '' ELSE '-' || copy END))
 """
 REQUESTS = """
     SELECT requests.* REPLACE (
@@ -204,30 +212,28 @@ ORIGIN_QUERIES = """
     FROM {origin_queries} AS queries JOIN placements ON read_s >= since_s AND read_s < to_s
     ORDER BY read_s + shift_s
 """
+RISES = {  # how far each copy but the first raises a counter for all that comes after it
+    Shape.LONGER: """
+        SELECT name, segment, max(value) - min(value) AS rise
+        FROM {samples} JOIN placements ON copy = 1 AND t_s >= since_s AND t_s < to_s GROUP BY ALL
+    """,
+    Shape.MORE_ROUNDS: """
+        SELECT name, (SELECT min(segment) FROM placements) AS segment,
+            max(value) - min(value) AS rise FROM {samples} GROUP BY ALL
+    """,
+}
 SAMPLES = """
-    WITH placed AS (
-        SELECT t_s + shift_s AS t_s, name, value, segment, number, copy
-        FROM {samples} JOIN placements ON t_s >= since_s AND t_s < to_s),
-    seen AS (
-        SELECT name, segment, number, copy, min(value) AS first, max(value) AS last
-        FROM placed WHERE regexp_matches(name, $growing) GROUP BY ALL),
-    source AS (
-        SELECT name, segment, last - first AS within,
-            first - lag(last, 1, first) OVER (PARTITION BY name ORDER BY segment) AS gap
-        FROM seen WHERE copy = 0),
-    grown AS (
-        SELECT name, segment, number, copy, gap, within,
-            CASE WHEN copy = 0 OR number <> segment THEN gap ELSE 0 END AS own_gap
-        FROM seen JOIN source USING (name, segment)),
-    before AS (
-        SELECT name, number, copy, own_gap - gap
-            + coalesce(sum(own_gap + within) OVER (PARTITION BY name ORDER BY number, copy
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
-            - (SELECT coalesce(sum(gap + within), 0) FROM source
-                WHERE source.name = grown.name AND source.segment < grown.segment) AS more
-        FROM grown)
+    WITH risen AS (FROM ({rises}) WHERE regexp_matches(name, $growing)),
+    raised AS (
+        SELECT name, number, copy, sum(if(copy > 0, coalesce(rise, 0), 0))
+            OVER (PARTITION BY name ORDER BY number, copy) AS more
+        FROM (SELECT DISTINCT name FROM risen) CROSS JOIN placements
+        LEFT JOIN risen USING (name, segment)),
+    placed AS (
+        SELECT t_s + shift_s AS t_s, name, value, number, copy
+        FROM {samples} JOIN placements ON t_s >= sampled_s AND t_s < sampled_to_s)
     SELECT t_s, name, value + coalesce(more, 0) AS value
-    FROM placed LEFT JOIN before USING (name, number, copy) ORDER BY t_s
+    FROM placed LEFT JOIN raised USING (name, number, copy) ORDER BY t_s
 """
 CLICKS = """
     SELECT clicks.click_id || mark AS click_id, clicks.key
@@ -238,12 +244,14 @@ CLICKS = """
 TOTALS = "SELECT key, count(*) AS total FROM {clicks} GROUP BY key ORDER BY total DESC"
 
 
-def _write_tables(source: Path, into: Path, placements: Sequence[Placement]) -> None:
+def _write_tables(source: Path, into: Path, placements: Sequence[Placement], shape: Shape) -> None:
     files = {file.stem: f"'{file}'" for file in source.glob("*.parquet")}
+    files["rises"] = RISES[shape].format(**files)
     with duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": str(into / "tmp")}) as db:
         db.execute(PLACEMENTS)
         db.executemany(
-            "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?)", [astuple(p) for p in placements]
+            "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [astuple(p) for p in placements],
         )
         for name, sql, values in (
             ("requests", REQUESTS, {}),

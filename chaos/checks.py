@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from chaos import soundness
 from chaos.measures import expiries
 from chaos.model import (
     LATE_SHARE_MAX,
@@ -17,6 +18,7 @@ from chaos.model import (
     Clicks,
     Estimate,
     Evidence,
+    FaultEvidence,
     Finding,
     Measure,
     Predicted,
@@ -25,6 +27,8 @@ from chaos.model import (
 )
 
 BUSY_SHARE = 0.9  # of a core; a process of one thread cannot do more than all of it
+LATE_S = 0.010
+ROUNDING_S = 2e-6  # times on record have six decimals
 
 # --- claims ------------------------------------------------------------------------------------
 
@@ -141,26 +145,60 @@ def control_is_healthy(evidence: Evidence) -> Finding:
 
 
 def faults_are_proven(evidence: Evidence) -> Finding:
-    """Every injected fault moved its probe and was gone afterwards, in every segment."""
+    """Every planned fault was in force in every segment to its end, once, moved its probe and was
+    gone afterwards; and none was in force in the control."""
+    text = "every fault took effect and was healed"
+    odd = [*_odd_faults(evidence)]
     unproven = [fault for fault in evidence.faults if not fault.proven]
-    enough = len(evidence.faults) >= len(evidence.segments) * _faults_planned(evidence) > 0
     observed = f"{len(evidence.faults) - len(unproven)} of {len(evidence.faults)} injections proven"
-    return _guard("every fault took effect and was healed", enough and not unproven, observed)
+    enough = len(evidence.faults) == len(evidence.segments) * len(evidence.plan["faults"]) > 0
+    return _guard(text, enough and not unproven and not odd, "; ".join([observed, *odd]))
 
 
-def _faults_planned(evidence: Evidence) -> int:
-    return len(evidence.plan["faults"])
+def _odd_faults(evidence: Evidence) -> Iterator[str]:
+    for segment in evidence.segments:
+        for planned in evidence.plan["faults"]:
+            due_s = segment.started_s + max(planned["second"], 0)
+            if len(_in_force(evidence, segment, planned["fault"], due_s)) != 1:
+                yield f"{segment.arm}: {planned['fault']} was not in force as planned"
+    for control in evidence.control:
+        if any(_overlaps(fault, control) for fault in evidence.faults):
+            yield "a fault was in force in the control"
+
+
+def _in_force(
+    evidence: Evidence, segment: Segment, name: str, due_s: float
+) -> Sequence[FaultEvidence]:
+    """Injections of a fault into a segment that lasted to its end; a standing one was there first.
+
+    A later one takes the time that its probe of the healthy stack takes.
+    """
+    standing = due_s == segment.started_s
+    return [
+        fault
+        for fault in evidence.faults
+        if (fault.fault, fault.arm) == (name, segment.arm)
+        and _overlaps(fault, segment)
+        and fault.healed_s is not None
+        and fault.healed_s >= segment.ended_s
+        and (fault.injected_s <= segment.started_s if standing else fault.injected_s >= due_s)
+    ]
+
+
+def _overlaps(fault: FaultEvidence, segment: Segment) -> bool:
+    healed_s = math.inf if fault.healed_s is None else fault.healed_s
+    return fault.injected_s < segment.ended_s and healed_s > segment.started_s
 
 
 def generator_was_on_time(evidence: Evidence) -> Finding:
     """Each arm's requests were sent when they were due, within 10 ms, all but 1 %."""
     shares = {arm: _late_share(evidence, arm) for arm in evidence.plan["arms"]}
-    unsent = sum(segment.generator.unsent for segment in evidence.segments)
+    unsent = [segment.generator.unsent for segment in evidence.segments]
     late = {arm: _late(share) for arm, share in shares.items() if not share <= LATE_SHARE_MAX}
-    on_time = bool(shares) and not late and unsent == 0
+    on_time = bool(shares) and not late and not any(unsent)
     observed = _listed(late) or f"at most {max(shares.values(), default=0):.2%} of an arm late"
     why = "" if on_time else "".join(_exhausted(evidence))
-    return _guard("the generator was on time", on_time, f"{observed}, {unsent} unsent{why}")
+    return _guard("the generator was on time", on_time, f"{observed}, {sum(unsent)} unsent{why}")
 
 
 def _exhausted(evidence: Evidence) -> Iterator[str]:
@@ -178,9 +216,15 @@ def _late(share: float) -> str:
 
 
 def _late_share(evidence: Evidence, arm: str) -> float:
-    own = [segment.generator for segment in evidence.segments if segment.arm == arm]
-    sent = sum(generator.sent for generator in own)
-    return sum(generator.late for generator in own) / sent if sent else float("nan")
+    own = [segment for segment in evidence.segments if segment.arm == arm]
+    sent = sum(segment.generator.sent for segment in own)
+    return sum(_late_count(segment) for segment in own) / sent if sent > 0 else math.nan
+
+
+def _late_count(segment: Segment) -> int:
+    """As the generator counted them, or as the record shows them: the graver of both."""
+    lag_s = segment.requests.sent_s - segment.requests.intended_s
+    return max(segment.generator.late, int((lag_s > LATE_S + ROUNDING_S).sum()))
 
 
 def record_is_whole(evidence: Evidence) -> Finding:
@@ -246,9 +290,10 @@ def _requests_due(segment: Segment) -> tuple[int, int]:
 
 def enough_expiries(evidence: Evidence) -> Finding:
     """Every arm repeated the failure as often as the mode promises."""
-    count: dict[str, int] = dict.fromkeys(evidence.plan["arms"], 0)
-    for segment in evidence.segments:
-        count[segment.arm] += len(expiries(segment))
+    count = {
+        arm: sum(len(expiries(segment)) for segment in evidence.segments if segment.arm == arm)
+        for arm in evidence.plan["arms"]
+    }
     needed = evidence.mode.repetitions
     enough = bool(count) and min(count.values()) >= needed
     return _guard(f"every arm saw at least {needed} expiries", enough, _listed(count))
@@ -278,10 +323,16 @@ def _guard(text: str, holds: bool, observed: str) -> Finding:
 RUN_CHECKS: Sequence[Check] = (
     ran_to_its_end,
     record_is_whole,
+    soundness.requests_are_credible,
+    soundness.clocks_agree,
+    soundness.versions_are_one,
+    soundness.traffic_was_as_planned,
     control_is_healthy,
     faults_are_proven,
     generator_was_on_time,
     counters_agree,
+    soundness.redis_was_watched,
+    soundness.webs_lived_on,
     nobody_else_used_the_lab,
     enough_expiries,
     clicks_are_exact,

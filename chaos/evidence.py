@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
-from functools import partial
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import duckdb
 import numpy as np
@@ -20,14 +22,54 @@ from chaos.model import (
     Floats,
     Generator,
     Mode,
+    Oddities,
     OriginQueries,
-    Reading,
     Samples,
     Segment,
 )
 from chaos.shelf import bounded, shelve_requests
 
+LARGEST = 2.0**53  # beyond it, no two programs read the same number
+OTHERS = ("clicks", "totals")
 Event = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a plan must hold, whatever else it has."""
+
+    experiment: str
+    question: str
+    runtime: str
+    seed: int
+    mode: Mode
+    arms: dict[str, dict[str, str]]
+    traffic: dict[str, Any]
+    faults: list[dict[str, Any]]
+    command: str
+    began: str
+    began_s: float
+    commit: str | None
+    machine: dict[str, Any]
+    linkstorm: str
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """What the event at the end of a segment tells."""
+
+    segment: int
+    arm: str
+    round: int
+    settings: dict[str, str]
+    web_processes: int
+    from_s: float
+    to_s: float
+    started_s: float
+    ended_s: float
+    generator: Generator
+    counted: Counters
 
 
 class Damaged(Exception):
@@ -44,7 +86,7 @@ def read_json(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Damaged(path, "is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Damaged(path, f"cannot be read as JSON: {error}") from error
     if not isinstance(data, dict):
         raise Damaged(path, "should hold a JSON object")
@@ -63,7 +105,7 @@ def read_events(path: Path) -> list[Event]:
         try:
             event = json.loads(line)
             events.append(event | {"t_s": float(event["t_s"]), "kind": str(event["kind"])})
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise Damaged(file, f"line {number} is not an event: {line[:60]!r}") from None
     return events
 
@@ -76,25 +118,94 @@ def read_evidence(path: Path) -> Evidence:
     """
     if not path.is_dir():
         raise Damaged(path, "is not a run directory")
-    plan = read_json(path / "plan.json")
+    plan = _read_plan(path / "plan.json")
     events = read_events(path)
+    file = path / "events.jsonl"
     try:
-        with bounded(path) as db:
-            segments = list(_segments(db, path, events))
-            clicks = _clicks(db, path, events)
+        ended = [_made(_Ended, event) for event in events if event["kind"] == "segment"]
+        faults = [_made(FaultEvidence, event) for event in events if event["kind"] == "fault"]
+        codes = [code for event in events if event["kind"] == "links" for code in event["codes"]]
+        primed = sum(event["follows"] for event in events if event["kind"] == "primed")
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(file, f"holds an event that is not as it should be: {error}") from error
+    read_back = any(event["kind"] == "read-back" for event in events)
+    with bounded(path) as db:
+        tables = _Tables(path, db)
+        segments = list(_segments(tables, ended, codes))
         return Evidence(
             plan=plan,
-            mode=Mode(**plan["mode"]),
+            mode=_made(Mode, plan["mode"]),
             segments=[segment for segment in segments if segment.round >= 0],
             control=[segment for segment in segments if segment.round < 0],
-            faults=list(_faults(events)),
-            clicks=clicks,
+            faults=faults,
+            oddities=_oddities(tables, ended, codes),
+            clicks=_clicks(tables, primed) if read_back else None,
             trouble=_trouble(events),
         )
-    except KeyError as error:
-        raise Damaged(path, f"its plan or events lack {error}") from error
-    except TypeError as error:
-        raise Damaged(path, f"was written by another version of linkstorm: {error}") from error
+
+
+def _read_plan(file: Path) -> dict[str, Any]:
+    plan = read_json(file)
+    try:
+        _made(_Plan, plan)
+    except (TypeError, ValueError) as error:
+        raise Damaged(file, f"is not as it should be: {error}") from error
+    return plan
+
+
+def _made(kind: type[T], given: Any) -> T:
+    """A dataclass out of a JSON object, each field of its own type and each number finite.
+
+    NaN is for what may be unknown: where it is the default.
+
+    Raises:
+        ValueError: it is not; the message names the field.
+    """
+    if not isinstance(given, dict):
+        raise ValueError(f"{given!r} is no {kind.__name__.lower()}")
+    hints = _hints(kind)  # type: ignore[arg-type]
+    values = {}
+    for field in fields(kind):  # type: ignore[arg-type]
+        if _is_unknown(field.default) and _is_unknown(given.get(field.name)):
+            values[field.name] = math.nan
+        elif field.name in given:
+            values[field.name] = _value(hints[field.name], given[field.name], field.name)
+        elif field.default is MISSING:
+            raise ValueError(f"{field.name} is missing")
+    return kind(**values)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _is_unknown(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _value(hint: Any, given: Any, name: str) -> Any:
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    for kind in kinds:
+        if is_dataclass(kind) and given is not None:
+            return _made(kind, given)  # type: ignore[arg-type]
+        if _is(kind, given):
+            return given
+    raise ValueError(f"{name} is {given!r}")
+
+
+def _is(kind: Any, given: Any) -> bool:
+    """Whether a JSON value is what a type says; true and false are no numbers here."""
+    if get_origin(kind) is Literal:
+        return given in get_args(kind)
+    if kind in (int, float):
+        number = isinstance(given, int if kind is int else int | float)
+        return number and not isinstance(given, bool) and abs(given) <= LARGEST
+    if get_origin(kind) is dict:
+        return isinstance(given, dict) and all(_is(get_args(kind)[1], v) for v in given.values())
+    if get_origin(kind) is list:
+        return isinstance(given, list) and all(_is(get_args(kind)[0], v) for v in given)
+    return kind is Any or isinstance(given, kind)
 
 
 def _trouble(events: Sequence[Event]) -> str | None:
@@ -105,15 +216,52 @@ def _trouble(events: Sequence[Event]) -> str | None:
     return None if finished else "the run did not finish"
 
 
-def _query(db: duckdb.DuckDBPyConnection, path: Path, sql: str, **values: object) -> dict[str, Any]:
-    """Columns of a Parquet file by name, as numpy arrays with NaN for what is missing."""
-    if not path.exists():
-        raise Damaged(path, _why_missing(path))
-    try:
-        columns = db.execute(sql.format(f"'{path}'"), values).fetchnumpy()
-    except duckdb.Error as error:
-        raise Damaged(path, f"cannot be read: {str(error).splitlines()[0]}") from error
-    return {name: _filled(column) for name, column in columns.items()}
+@dataclass(frozen=True)
+class _Tables:
+    """The Parquet files of a run, by name."""
+
+    path: Path
+    db: duckdb.DuckDBPyConnection
+
+    def query(self, name: str, sql: str, **values: object) -> dict[str, Any]:
+        """Columns by name, as numpy arrays with NaN for a float that is missing.
+
+        `{}` in the SQL is the named file, `{clicks}` the one of that name.
+        """
+        file = self._file(name)
+        others = {n: _quoted(self._file(n)) for n in OTHERS if f"{{{n}}}" in sql}
+        try:
+            columns = self.db.execute(sql.format(_quoted(file), **others), values).fetchnumpy()
+        except duckdb.Error as error:
+            raise Damaged(file, f"cannot be read: {str(error).splitlines()[0]}") from error
+        return {name: _filled(column) for name, column in columns.items()}
+
+    def count(self, name: str, sql: str, **values: object) -> dict[str, int]:
+        """The one row of whole numbers that a query yields."""
+        columns = self.query(name, sql, **values)
+        return {name: int(column[0]) for name, column in columns.items()}
+
+    def need(self, name: str, columns: Sequence[str], numbers: Sequence[str]) -> None:
+        """Each row needs a value in these columns, and a finite number in those.
+
+        Raises:
+            Damaged: some rows lack one.
+        """
+        lacks = [f"{column} IS NULL" for column in columns]
+        lacks += [f"NOT coalesce(isfinite({number}::DOUBLE), false)" for number in numbers]
+        sql = f"SELECT count(*) FILTER ({' OR '.join(lacks)}) AS rows FROM {{}}"
+        if rows := self.count(name, sql)["rows"]:
+            raise Damaged(self._file(name), f"lacks a value that it needs in {rows} of its rows")
+
+    def _file(self, name: str) -> Path:
+        file = self.path / f"{name}.parquet"
+        if not file.exists():
+            raise Damaged(file, _why_missing(file))
+        return file
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _why_missing(path: Path) -> str:
@@ -128,42 +276,61 @@ def _filled(column: Any) -> Any:
     return column
 
 
-def _segments(
-    db: duckdb.DuckDBPyConnection, path: Path, events: Sequence[Event]
-) -> Iterator[Segment]:
-    ended = [event for event in events if event["kind"] == "segment"]
+REQUEST_NEEDS = ["list_position(['ok', 'fail', 'unknown'], outcome)"]
+REQUEST_NUMBERS = [
+    *("segment", "rank", "status", "version", "intended_s", "sent_s", "done_s"),
+]
+ODDITIES = """
+    SELECT count(*) FILTER (NOT list_contains($numbers::INTEGER[], segment)) AS stray,
+        count(*) - count(DISTINCT hash(op_id)) AS doubled,
+        count(*) FILTER (key IS DISTINCT FROM ($codes::VARCHAR[])[rank + 1]) AS misnamed,
+        count(*) FILTER (CASE outcome WHEN 'ok' THEN status NOT BETWEEN 200 AND 399
+            WHEN 'fail' THEN status < 400 AND status <> 0 ELSE status <> 0 END) AS contradictory,
+        count(*) FILTER (outcome = 'ok' AND (version < 1 OR age_ms IS NULL OR NOT isfinite(age_ms)
+            OR age_ms < 0 OR coalesce(click_id, '') = '' OR coalesce(served_from, '') NOT IN
+            ('hit', 'stale', 'early', 'wait', 'miss', 'near'))) AS incomplete
+    FROM {}
+"""
+
+
+def _oddities(tables: _Tables, ended: Sequence[_Ended], codes: Sequence[str]) -> Oddities:
+    if not ended:
+        return Oddities(0, 0, 0, 0, 0)
+    numbers = [segment.segment for segment in ended]
+    return Oddities(**tables.count("requests", ODDITIES, numbers=numbers, codes=codes))
+
+
+def _segments(tables: _Tables, ended: Sequence[_Ended], codes: Sequence[str]) -> Iterator[Segment]:
     if not ended:
         return
-    requests_of = shelve_requests(partial(_query, db, path / "requests.parquet"), path)
-    origin = _origin_queries(db, path, events)
-    samples = _samples(db, path)
-    for event in ended:
+    tables.need("requests", REQUEST_NEEDS, REQUEST_NUMBERS)
+    tables.need("origin_queries", [], ["read_s", "asked_s", "answered_s"])
+    tables.need("samples", ["name"], ["t_s", "value"])
+    requests_of = shelve_requests(partial(tables.query, "requests"), tables.path)
+    origin = tables.query("origin_queries", ORIGIN_COLUMNS, codes=codes)
+    samples = _samples(tables)
+    for segment in ended:
         yield Segment(
-            arm=event["arm"],
-            round=event["round"],
-            settings=event["settings"],
-            started_s=event["started_s"],
-            ended_s=event["ended_s"],
-            web_processes=event["web_processes"],
-            requests=requests_of(event["segment"]),
-            origin=_slice_origin(origin, event["from_s"], event["to_s"]),
-            samples=_slice_samples(samples, event["from_s"], event["to_s"]),
-            generator=Generator(**event["generator"]),
-            counted=Counters(**event["counted"]),
+            arm=segment.arm,
+            round=segment.round,
+            settings=segment.settings,
+            started_s=segment.started_s,
+            ended_s=segment.ended_s,
+            web_processes=segment.web_processes,
+            requests=requests_of(segment.segment),
+            origin=_slice_origin(origin, segment.from_s, segment.to_s),
+            samples=_slice_samples(samples, segment.from_s, segment.to_s),
+            generator=segment.generator,
+            counted=segment.counted,
         )
 
 
-def _origin_queries(
-    db: duckdb.DuckDBPyConnection, path: Path, events: Sequence[Event]
-) -> dict[str, Any]:
-    codes = [code for event in events if event["kind"] == "links" for code in event["codes"]]
-    return _query(
-        db,
-        path / "origin_queries.parquet",
-        "SELECT coalesce(list_position($codes, key), 0)::BIGINT - 1 AS rank, read_s, asked_s,"
-        " answered_s, stored_s FROM {} ORDER BY read_s",
-        codes=codes,
-    )
+ORIGIN_COLUMNS = """
+    SELECT coalesce(list_position($codes::VARCHAR[], key), 0)::BIGINT - 1 AS rank,
+        read_s::DOUBLE AS read_s, asked_s::DOUBLE AS asked_s, answered_s::DOUBLE AS answered_s,
+        stored_s::DOUBLE AS stored_s
+    FROM {} ORDER BY read_s
+"""
 
 
 def _slice_origin(columns: Mapping[str, Any], from_s: float, to_s: float) -> OriginQueries:
@@ -171,15 +338,12 @@ def _slice_origin(columns: Mapping[str, Any], from_s: float, to_s: float) -> Ori
     return OriginQueries(**{f.name: columns[f.name][first:last] for f in fields(OriginQueries)})
 
 
-def _samples(db: duckdb.DuckDBPyConnection, path: Path) -> Samples:
+def _samples(tables: _Tables) -> Samples:
     """All samples of the run; a number stands for each name until they are apart."""
-    file = path / "samples.parquet"
-    names = [
-        str(name) for name in _query(db, file, "SELECT DISTINCT name FROM {} ORDER BY 1")["name"]
-    ]
-    columns = _query(
-        db,
-        file,
+    sql = "SELECT DISTINCT name FROM {} ORDER BY 1"
+    names = [str(name) for name in tables.query("samples", sql)["name"]]
+    columns = tables.query(
+        "samples",
         "SELECT t_s, list_position($names, name) AS place, value FROM {} ORDER BY place, t_s",
         names=names,
     )
@@ -197,48 +361,35 @@ def _slice_samples(samples: Samples, from_s: float, to_s: float) -> Samples:
     return Samples(times, series)
 
 
-def _faults(events: Sequence[Event]) -> Iterator[FaultEvidence]:
-    for event in events:
-        if event["kind"] == "fault":
-            data = {f.name: event[f.name] for f in fields(FaultEvidence)}
-            for name in ("before", "during", "after"):
-                data[name] = Reading(**data[name]) if data[name] else None
-            yield FaultEvidence(**data)
-
-
 CLICKS = """
     WITH ids AS (
-        SELECT click_id, bool_or(ours) AS ours, count(*) FILTER (NOT ours) AS rows
-        FROM (SELECT click_id, true AS ours FROM {requests}
-              WHERE outcome = 'ok' AND click_id <> ''
-              UNION ALL SELECT click_id, false FROM {clicks})
-        GROUP BY click_id)
-    SELECT count(*) FILTER (ours) AS acknowledged,
+        SELECT click_id, key, count(*) FILTER (ours) AS times, count(*) FILTER (NOT ours) AS rows
+        FROM (SELECT click_id, key, true AS ours FROM {0} WHERE outcome = 'ok' AND click_id <> ''
+              UNION ALL SELECT click_id, key, false FROM {clicks})
+        GROUP BY click_id, key),
+    of_key AS (SELECT key, sum(rows) AS rows FROM ids GROUP BY key)
+    SELECT coalesce(sum(times), 0) AS acknowledged,
         count(*) FILTER (rows > 0) AS counted,
-        count(*) FILTER (ours AND rows = 0) AS lost,
+        coalesce(sum(times - least(rows, 1)) FILTER (times > 0), 0) AS lost,
         coalesce(sum(rows - 1) FILTER (rows > 0), 0) AS duplicated,
-        abs((SELECT coalesce(sum(total), 0) FROM {totals}) - coalesce(sum(rows), 0)) AS miscounted,
-        count(*) FILTER (NOT ours) AS strangers
+        (SELECT coalesce(sum(abs(coalesce(total, 0) - coalesce(rows, 0))), 0)
+            FROM {totals} FULL JOIN of_key USING (key)) AS miscounted,
+        count(*) FILTER (times = 0) AS strangers,
+        (SELECT count(*) FROM {0} WHERE outcome = 'unknown' OR status >= 500) AS unsure
     FROM ids
 """
 
 
-def _clicks(db: duckdb.DuckDBPyConnection, path: Path, events: Sequence[Event]) -> Clicks | None:
-    """Clicks acknowledged to clients against those in the primary, by id.
+def _clicks(tables: _Tables, primed: int) -> Clicks:
+    """Clicks acknowledged to clients against those in the primary, by id and link.
 
-    A click of a request whose answer never came, and those of the unrecorded requests that warm
-    the cache, have ids that no client knows: so many strangers are expected, and no more.
+    The requests that warm the cache are answered, but not on record: their clicks have ids that no
+    client knows, and so has the click of a request whose answer never came, or was a gateway's, if
+    there is one. So many strangers there must be at least, and may be at most.
     """
-    if not any(event["kind"] == "read-back" for event in events):
-        return None
-    files = {name: path / f"{name}.parquet" for name in ("requests", "clicks", "totals")}
-    for file in files.values():
-        if not file.exists():
-            raise Damaged(file, "is missing")
-    sql = CLICKS.format(**{name: f"'{file}'" for name, file in files.items()})
-    row = {name: int(column[0]) for name, column in _query(db, files["clicks"], sql).items()}
-    primed = sum(event["follows"] for event in events if event["kind"] == "primed")
-    count = "SELECT count(*) FILTER (outcome = 'unknown') AS n FROM {}"
-    unknown = int(_query(db, files["requests"], count)["n"][0])
-    strangers = row.pop("strangers")
-    return Clicks(**row, unexpected=max(0, strangers - primed - unknown))
+    tables.need("clicks", ["click_id", "key"], [])
+    tables.need("totals", ["key"], ["total"])
+    row = tables.count("requests", CLICKS)
+    strangers, unsure = row.pop("strangers"), row.pop("unsure")
+    row["lost"] += max(0, primed - strangers)
+    return Clicks(**row, unexpected=max(0, strangers - primed - unsure))

@@ -8,6 +8,7 @@ records of each look-up, on the monotonic clock that all processes of the host s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -109,7 +110,8 @@ def mean(values: Floats) -> Estimate:
     if len(finite) == 1 or np.ptp(finite) == 0:
         spread = np.inf if len(finite) == 1 else 0.0
     else:
-        spread = float(stats.t.ppf(0.975, len(finite) - 1) * stats.sem(finite))
+        error = float(finite.std(ddof=1)) / math.sqrt(len(finite))
+        spread = float(stats.t.ppf(0.975, len(finite) - 1)) * error
     return Estimate(value, value - spread, value + spread, len(finite), "t95")
 
 

@@ -385,10 +385,10 @@ class Clicks:
 
     acknowledged: int
     counted: int
-    lost: int  # acknowledged, and not in the table
+    lost: int  # acknowledged for a link, and not in the table for that link
     duplicated: int  # rows beyond the first of an id
     unexpected: int  # in the table beyond what unanswered and unrecorded requests explain
-    miscounted: int  # how far the links' totals are from the number of rows
+    miscounted: int  # how far each link's total is from the number of its rows, summed up
 
 
 @dataclass(frozen=True)
@@ -400,6 +400,17 @@ class ReadBack:
 
 
 @dataclass(frozen=True)
+class Oddities:
+    """Request records that cannot be true, counted; a sound record has none."""
+
+    stray: int  # of no segment of the run
+    doubled: int  # beyond the first of an operation
+    misnamed: int  # whose key is not the one of its rank
+    contradictory: int  # whose status is another outcome's
+    incomplete: int  # called ok, without version, age, where it was served from or click id
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything a verdict is made from; `trouble` is why the run stopped early, if it did."""
 
@@ -408,6 +419,7 @@ class Evidence:
     segments: Sequence[Segment]
     control: Sequence[Segment]
     faults: Sequence[FaultEvidence]
+    oddities: Oddities
     clicks: Clicks | None
     trouble: str | None
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from chaos.checks import RUN_CHECKS, Check
+from chaos.checks import RUN_CHECKS
 from chaos.model import (
     Arm,
     ArmResult,
@@ -15,6 +17,7 @@ from chaos.model import (
     Estimate,
     Evidence,
     Experiment,
+    FaultEvidence,
     Finding,
     Generator,
     Measure,
@@ -24,10 +27,13 @@ from chaos.model import (
     Verdict,
 )
 from chaos.predictions import herd_inputs
+from chaos.soundness import figures_are_known, ran_as_planned
 
 
 def judge(experiment: Experiment, evidence: Evidence) -> Result:
     """Work out every measure, prediction, claim and check; the worst of them is the verdict."""
+    faults = [_reviewed(fault, experiment) for fault in evidence.faults]
+    evidence = replace(evidence, faults=faults)
     of_arm = {
         arm.name: [segment for segment in evidence.segments if segment.arm == arm.name]
         for arm in experiment.arms
@@ -44,7 +50,11 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
         if (claim.arm in (None, experiment.naive.name) or claim.arm in rows)
         and (evidence.mode.name == "full" or not claim.full_only)
     ]
-    checks = [_checked(check, evidence) for check in RUN_CHECKS]
+    checks = [
+        *(_checked(check.__name__, partial(check, evidence)) for check in RUN_CHECKS),
+        _checked(ran_as_planned.__name__, partial(ran_as_planned, experiment, evidence)),
+        _checked(figures_are_known.__name__, partial(figures_are_known, rows)),
+    ]
     return Result(
         experiment=experiment.name,
         verdict=Verdict.worst([finding.verdict for finding in [*claims, *checks]]),
@@ -52,9 +62,23 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
         claims=claims,
         checks=checks,
         faults=evidence.faults,
-        generator=Generator.together([segment.generator for segment in evidence.segments]),
+        generator=_whole_generator(evidence.segments),
         clicks=evidence.clicks,
         trouble=evidence.trouble,
+    )
+
+
+def _reviewed(seen: FaultEvidence, experiment: Experiment) -> FaultEvidence:
+    """The fault is proven by its three readings, not by what was made of them at the time."""
+    before, during, after = seen.before, seen.during, seen.after
+    known = [at.fault for at in experiment.faults if at.fault.name == seen.fault]
+    alike = {(r.what, r.unit) for r in (before, during, after) if r and r.value >= 0}
+    if not known or not before or not during or not after or len(alike) != 1:
+        return replace(seen, took_effect=False, healed=False)
+    return replace(
+        seen,
+        took_effect=seen.took_effect and known[0].took_effect(before, during),
+        healed=seen.healed and known[0].healed(before, after),
     )
 
 
@@ -91,8 +115,22 @@ def _claimed(claim: Claim, rows: Mapping[str, ArmResult]) -> Finding:
     return Finding(claim.text, verdict, observed, claim.arm)
 
 
-def _checked(check: Check, evidence: Evidence) -> Finding:
+def _checked(name: str, check: Callable[[], Finding]) -> Finding:
     try:
-        return check(evidence)
+        return check()
     except Exception as error:
-        return Finding(check.__name__, Verdict.INVALID, f"the check crashed: {error!r}")
+        return Finding(name, Verdict.INVALID, f"the check crashed: {error!r}")
+
+
+def _whole_generator(segments: Sequence[Segment]) -> Generator:
+    """What the generator says of itself in all segments, but for its lags: those are on record."""
+    return replace(
+        Generator.together([segment.generator for segment in segments]),
+        lag_p50_ms=_worst_lag_ms(segments, 50),
+        lag_p99_ms=_worst_lag_ms(segments, 99),
+    )
+
+
+def _worst_lag_ms(segments: Sequence[Segment], percentile: float) -> float:
+    lags_s = [s.requests.sent_s - s.requests.intended_s for s in segments if len(s.requests)]
+    return max((float(np.percentile(lag, percentile)) * 1000 for lag in lags_s), default=math.nan)

@@ -12,6 +12,7 @@ import json
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,8 @@ LINKS: Mapping[Link, str] = {
 
 TOKEN = "a-token"
 HIT_S = 0.001
+SENT_S = 0.0002  # how late after it is due a request leaves
+LATE_S = 0.030
 STEP_S = 0.0004
 ORIGIN_S = 0.0008
 
@@ -95,6 +98,7 @@ class World:
     answered: int = 0
     redis_commands: float = 0.0
     clicks: list[tuple[str, str]] = field(default_factory=list)
+    primed: int = 0
     samples: list[tuple[float, float]] = field(default_factory=list)
     segments: int = 0
     desk: str | None = None
@@ -102,6 +106,12 @@ class World:
 
     def has(self, flaw: str) -> bool:
         return flaw in self.flaws
+
+    def fill(self) -> str:
+        """How a miss is filled: as it is set, but for a flaw like `lock acts as direct`."""
+        fill = self.settings["CACHE_FILL"]
+        acts = (flaw.partition(" acts as ") for flaw in self.flaws)
+        return next((other for name, _, other in acts if name == fill and other), fill)
 
     def answers(self, kind: str, name: str) -> bool:
         """Whether a part, or what a link leads to, answers now; a paused one takes its time."""
@@ -234,7 +244,7 @@ class FakeSlow:
 
     world: World
     latency_ms: float
-    name: str = "replica link slow"
+    name: str = "replica link +120 ms"
     needs: str = "toxic"
 
     def inject(self, stack: Stack) -> Undo:
@@ -267,15 +277,18 @@ class Answer:
     done_s: float
     served_from: str
     age_ms: float
+    rank: int = 0
 
 
 class HotKey:
     """One cached key, the look-ups under way for it, and the rules of each way to fill it."""
 
-    def __init__(self, settings: Mapping[str, str], delta_s: float, start_s: float, seed: int):
-        self.fill = settings["CACHE_FILL"]
+    def __init__(
+        self, fill: str, settings: Mapping[str, str], delta_s: float, start_s: float, seed: int
+    ):
+        self.fill = fill
         self.ttl_s = float(settings["CACHE_TTL_S"])
-        self.beta = float(settings.get("XFETCH_BETA", "1"))
+        self.beta = float(settings["XFETCH_BETA"])
         self.delta_s = delta_s
         self.random = random.Random(seed)
         self.read_s = start_s
@@ -283,6 +296,7 @@ class HotKey:
         self.landing: list[tuple[float, float]] = []
         self.queries: list[Query] = []
         self.flights: dict[str, float] = {}
+        self.stale_s = HIT_S
 
     def follow(self, t_s: float, process: int) -> Answer:
         while self.landing and self.landing[0][0] <= t_s:
@@ -300,7 +314,8 @@ class HotKey:
         return stored_s
 
     def _hit(self, t_s: float, label: str = "hit") -> Answer:
-        return Answer(t_s, t_s + HIT_S, label, (t_s - self.read_s) * 1000)
+        took_s = self.stale_s if label == "stale" else HIT_S
+        return Answer(t_s, t_s + took_s, label, (t_s - self.read_s) * 1000)
 
     def _own(self, t_s: float, label: str = "miss") -> Answer:
         return Answer(t_s, self._query(t_s) + STEP_S, label, 2 * STEP_S * 1000)
@@ -336,6 +351,19 @@ class HotKey:
         return self._hit(t_s, "hit" if fresh else "stale")
 
 
+def _arrivals(
+    draw: random.Random, rate_per_s: float, t_s: float, until_s: float
+) -> Iterator[float]:
+    while (t_s := t_s + draw.expovariate(rate_per_s)) < until_s:
+        yield t_s
+
+
+def _others(draw: random.Random, traffic: Traffic, *span: float) -> Iterator[Answer]:
+    """Requests for links that are not hot, and never leave the cache."""
+    for t_s in _arrivals(draw, traffic.rate_per_s * (1 - traffic.hot_share), *span):
+        yield Answer(t_s, t_s + HIT_S, "hit", 100.0, draw.randrange(1, traffic.keys))
+
+
 # --- load and observer -------------------------------------------------------------------------
 
 
@@ -353,7 +381,10 @@ class FakeLoad:
         if self.world.has("part dies between segments") and self.world.segments >= 2:
             self.world.parts["web-1"] = "down"
             raise StackError("the load generator: GET /code1 answered 502")
-        return [f"code{rank}" for rank in range(traffic.keys)]
+        codes = [f"code{rank}" for rank in range(traffic.keys)]
+        self.world.primed += 1
+        self.world.clicks += [(f"primed-{self.world.primed}-{code}", code) for code in codes]
+        return codes
 
     def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
         self.current = (segment, traffic, duration_s, seed, self.world.clock.now_s())
@@ -373,45 +404,51 @@ class FakeLoad:
         world = self.world
         draw = random.Random(seed)
         delta_s = ORIGIN_S + world.latency_ms("replica") / 1000
-        key = HotKey(world.settings, delta_s, started_s, seed)
-        answers, t_s = [], started_s
-        while (t_s := t_s + draw.expovariate(traffic.rate_per_s * traffic.hot_share)) < (
-            started_s + duration_s
-        ):
-            answers.append(key.follow(t_s, draw.randrange(2)))
-        self._write(segment, answers)
+        key = HotKey(world.fill(), world.settings, delta_s, started_s, seed)
+        key.beta *= 4 if world.has("xfetch is too eager") else 1
+        key.stale_s += 0.1 if world.has("swr is slow") else 0
+        span = (started_s, started_s + duration_s)
+        hot_per_s = traffic.rate_per_s * traffic.hot_share
+        answers = [key.follow(t_s, draw.randrange(2)) for t_s in _arrivals(draw, hot_per_s, *span)]
+        answers += _others(random.Random(-seed), traffic, *span)
+        answers.sort(key=lambda answer: answer.intended_s)
+        late = self._write(segment, answers)
         self._log(key.queries)
         self._count(answers, key.queries, started_s, duration_s)
-        sent = len(answers)
-        late = sent // 20 if world.has("generator late") else 0
-        return Generator(sent, sent, late, 0, 0.2, 30.0 if late else 1.0)
+        return Generator(len(answers), len(answers), late, 0, 0.2, 30.0 if late else 0.2)
 
-    def _write(self, segment: int, answers: Sequence[Answer]) -> None:
+    def _write(self, segment: int, answers: Sequence[Answer]) -> int:
+        """One line an answer; how many of them were sent late."""
         world = self.world
+        late = 0
         for number, answer in enumerate(answers):
-            click_id = f"{segment}-{number}"
+            click_id, code = f"{segment}-{number}", f"code{answer.rank}"
             failed = world.has("requests fail") and number == 7
             outcome, status = ("fail", 500) if failed else ("ok", 302)
             if not failed:
-                world.clicks.append((click_id, "code0"))
+                world.clicks.append((click_id, code))
             if world.has("record truncated") and number == 5:
                 continue
+            slow = world.has("generator late") and answer.served_from == "hit" and not number % 20
+            late += slow
+            lag_s = LATE_S if slow else 0.0
             self.rows.writerow(
                 [
-                    *(segment, number, 0, "follow", 0, "code0", 1),
-                    *(answer.intended_s, answer.intended_s + 0.0002, answer.done_s),
+                    *(segment, f"{segment}-{number}", 0, "redirect", answer.rank, code, 1),
+                    *(answer.intended_s, answer.intended_s + SENT_S + lag_s, answer.done_s + lag_s),
                     *(outcome, status, answer.served_from, round(answer.age_ms, 3)),
                     *("" if failed else click_id, ""),
                 ]
             )
         self.shard.flush()
+        return late
 
     def _log(self, queries: Sequence[Query]) -> None:
         with (self.world.logs / "web-1.log").open("a", encoding="utf-8") as log:
             for query in queries:
                 line = {
                     "event": "origin_query", "key": "code0", "db": "replica",
-                    "read_s": query.read_s, "asked_s": query.read_s + STEP_S,
+                    "read_s": query.read_s + SENT_S, "asked_s": query.read_s + STEP_S,
                     "answered_s": query.stored_s - STEP_S, "stored_s": query.stored_s,
                 }  # fmt: skip
                 log.write(json.dumps(line) + "\n")
@@ -455,8 +492,9 @@ class FakeObserver:
             clicks.pop()
         if self.world.has("click doubled"):
             clicks.append(clicks[0])
-        total = len(clicks) + (3 if self.world.has("total wrong") else 0)
-        return ReadBack(clicks, {"code0": total})
+        totals = Counter(code for _, code in clicks)
+        totals["code0"] += 3 * self.world.has("total wrong")
+        return ReadBack(clicks, totals)
 
 
 def lab(world: World) -> Lab:

@@ -143,7 +143,7 @@ def test_a_run_tells_what_it_begins_and_each_fault_as_it_comes_and_goes(tmp_path
     ]  # fmt: skip
     started, injected = events[first - 1], events[first]
     assert started["what"] == f"{started['arm']} · round 1"
-    assert injected["fault"] == "replica link slow"
+    assert injected["fault"] == "replica link +120 ms"
     assert injected["arm"] == started["arm"]
     assert [event["kind"] for event in events[-3:]] == ["reading-back", "read-back", "finished"]
 

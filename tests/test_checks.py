@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from chaos import checks as c
 from chaos import measures as m
 from chaos.evidence import read_evidence
-from chaos.model import ArmResult, Claim, Clicks, Estimate, Evidence, Predicted, Segment, Verdict
+from chaos.model import (
+    ArmResult,
+    Claim,
+    Clicks,
+    Estimate,
+    Evidence,
+    Oddities,
+    Predicted,
+    Segment,
+    Verdict,
+)
 from chaos.run import run
 from tests.fake import World, herd_order, lab
 
@@ -150,7 +160,8 @@ MUTANTS: dict[str, tuple[c.Check, Callable[[Evidence], Evidence]]] = {
 
 
 def test_every_check_of_a_run_has_its_mutants_and_passes_without_them(sound: Evidence) -> None:
-    assert {check for check, _ in MUTANTS.values()} == set(c.RUN_CHECKS)
+    own = {check for check in c.RUN_CHECKS if check.__module__ == c.__name__}
+    assert {check for check, _ in MUTANTS.values()} == own
     assert all(check(sound).verdict is Verdict.PASS for check in c.RUN_CHECKS)
 
 
@@ -178,7 +189,8 @@ def test_what_a_killed_web_process_had_counted_is_not_missed(sound: Evidence) ->
 
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))
 def test_clicks_are_exact_only_if_nothing_is_wrong(a: int, b: int, x: int, y: int) -> None:
-    evidence = Evidence({}, None, [], [], [], Clicks(10, 10, a, b, x, y), None)  # type: ignore[arg-type]
+    clicks = Clicks(10, 10, a, b, x, y)
+    evidence = Evidence({}, None, [], [], [], Oddities(0, 0, 0, 0, 0), clicks, None)  # type: ignore[arg-type]
     verdict = c.clicks_are_exact(evidence).verdict
     assert (verdict is Verdict.PASS) == (a == b == x == y == 0)
 

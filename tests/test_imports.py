@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "chaos.predictions": ("chaos.model",),
     "chaos.probes": ("chaos.model",),
     "chaos.faults": ("chaos.model", "chaos.probes"),
-    "chaos.checks": ("chaos.model", "chaos.measures"),
+    "chaos.soundness": ("chaos.model",),
+    "chaos.checks": ("chaos.model", "chaos.measures", "chaos.soundness"),
     "chaos.experiments": (
         "chaos.model", "chaos.faults", "chaos.checks", "chaos.measures", "chaos.predictions",
     ),
@@ -26,7 +27,7 @@ MAY_IMPORT = {
     "chaos.shelf": ("chaos.model",),
     "chaos.evidence": ("chaos.model", "chaos.shelf"),
     "chaos.results": ("chaos.model", "chaos.measures"),
-    "chaos.verdict": ("chaos.model", "chaos.checks", "chaos.predictions"),
+    "chaos.verdict": ("chaos.model", "chaos.checks", "chaos.predictions", "chaos.soundness"),
     "chaos.toxics": ("chaos.model",),
     "chaos.runtimes": ("chaos.model", "chaos.toxics", "chaos.runtimes"),
     "chaos.load": ("chaos.model", "chaos.runtimes.ports"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from chaos.evidence import read_evidence, read_json
 from chaos.measures import expiries
 from reports.arm_time import fault_spans
 from reports.history import Bins, read_history
+from tests.mutants.altering import dropped
 from tests.results import judged_run
 
 ARMS: dict[str, list[float]] = {
@@ -58,9 +60,11 @@ def test_the_offered_rate_adds_up_to_the_requests(run_dir: Path) -> None:
         assert round(float(total)) == requests
 
 
-def test_a_bin_without_requests_counts_as_zero(run_dir: Path) -> None:
-    """While the naive herd waits nothing is answered, and the line must fall to the ground."""
-    achieved = read_history(run_dir, ARMS).arms["direct"].achieved["rate"]
+def test_a_bin_without_requests_counts_as_zero(run_dir: Path, tmp_path: Path) -> None:
+    """While the naive herd waits nothing hot is answered: the line must fall to the ground."""
+    shutil.copytree(run_dir, tmp_path / "run")
+    dropped("requests", "rank > 0")(tmp_path / "run")
+    achieved = read_history(tmp_path / "run", ARMS).arms["direct"].achieved["rate"]
 
     assert (achieved == 0).any()
 
@@ -84,7 +88,7 @@ def test_rounds_follow_one_another_with_a_gap(run_dir: Path) -> None:
 def test_each_round_has_its_fault_window(run_dir: Path) -> None:
     own = read_history(run_dir, ARMS).arms["lock"]
 
-    assert [span.name for span in own.faults] == ["replica link slow"] * 2
+    assert [span.name for span in own.faults] == ["replica link +120 ms"] * 2
     assert own.faults[1].from_s == pytest.approx(own.rounds[1].from_s)
 
 

@@ -70,28 +70,6 @@ def test_a_run_whose_process_was_killed_is_invalid(tmp_path: Path) -> None:
     assert read_evidence(tmp_path / "run").trouble == "the run did not finish"
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        *("plan.json", "events.jsonl", "requests.parquet", "samples.parquet"),
-        *("origin_queries.parquet", "clicks.parquet", "totals.parquet"),
-    ],
-)
-@pytest.mark.parametrize("damage", ["missing", "truncated", "garbage"])
-def test_a_damaged_run_directory_is_refused_by_the_name_of_the_file(
-    tmp_path: Path, file: str, damage: str
-) -> None:
-    carried_out(tmp_path)
-    path = tmp_path / "run" / file
-    content = path.read_bytes()
-    if damage == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"\xff\x00{")
-    with pytest.raises(Damaged, match=file):
-        read_evidence(tmp_path / "run")
-
-
 def test_a_plan_without_its_mode_is_refused(tmp_path: Path) -> None:
     carried_out(tmp_path)
     path = tmp_path / "run" / "plan.json"

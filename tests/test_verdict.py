@@ -45,29 +45,6 @@ def test_a_full_run_holds_xfetch_to_its_law(tmp_path: Path) -> None:
     assert any("of its law" in claim.text for claim in result.claims)
 
 
-@pytest.mark.parametrize(
-    ("flaw", "verdict", "caught_by"),
-    [
-        ("fault does nothing", Verdict.INVALID, "every fault took effect and was healed"),
-        ("fault stays", Verdict.INVALID, "every fault took effect and was healed"),
-        ("probe fails", Verdict.INVALID, "every fault took effect and was healed"),
-        ("generator late", Verdict.INVALID, "the generator was on time"),
-        ("record truncated", Verdict.INVALID, "every request sent is on record"),
-        ("Postgres miscounts", Verdict.INVALID, "Postgres and the app count the same"),
-        ("somebody else", Verdict.INVALID, "nobody else used the lab"),
-        ("part dies", Verdict.INVALID, "the run came to its end"),
-        ("requests fail", Verdict.FAIL, "no arm fails a request"),
-        ("click lost", Verdict.FAIL, "every acknowledged click is counted exactly once"),
-        ("click doubled", Verdict.FAIL, "every acknowledged click is counted exactly once"),
-        ("total wrong", Verdict.FAIL, "every acknowledged click is counted exactly once"),
-    ],
-)
-def test_a_flaw_is_caught(tmp_path: Path, flaw: str, verdict: Verdict, caught_by: str) -> None:
-    _, result = carried_out(tmp_path, flaw)
-    assert result.verdict in {verdict, Verdict.INVALID}
-    assert any(caught_by in text for text in findings(result, verdict))
-
-
 def test_a_fault_that_does_nothing_shows_no_herd_and_is_invalid_not_failed(tmp_path: Path) -> None:
     _, result = carried_out(tmp_path, "fault does nothing")
     assert result.verdict is Verdict.INVALID
