@@ -232,7 +232,7 @@ class _Tables:
         others = {n: _quoted(self._file(n)) for n in OTHERS if f"{{{n}}}" in sql}
         try:
             columns = self.db.execute(sql.format(_quoted(file), **others), values).fetchnumpy()
-        except duckdb.Error as error:
+        except (duckdb.Error, UnicodeDecodeError) as error:  # damage in the names of columns
             raise Damaged(file, f"cannot be read: {str(error).splitlines()[0]}") from error
         return {name: _filled(column) for name, column in columns.items()}
 
