@@ -153,8 +153,8 @@ def _silence(fault: Fault) -> list[Mutant]:
 
 
 def _cut(data: bytes) -> bytes:
-    """Half of a file; of a plan, which names commit and machine, what comes before those."""
-    return data[: min(len(data) // 2, data.find(b'"traffic"') % len(data))]
+    """Half of a file; of a plan only its first words: the rest differs from commit to commit."""
+    return data[:200] if data.startswith(b'{\n  "experiment"') else data[: len(data) // 2]
 
 
 SILENT: Sequence[Fault] = (Cut("replica"), Kill("redis"), Pause("web-1"))
