@@ -114,11 +114,6 @@ def container(part: str) -> Container:
     return found
 
 
-def test_a_setting_that_the_containers_would_not_heed_is_refused(compose_stack: Stack) -> None:
-    with pytest.raises(StackError, match=r"cannot set API_RATE_PER_S: their environment"):
-        compose_stack.configure({"API_RATE_PER_S": "50"})
-
-
 def test_each_part_s_log_is_kept_with_the_run(lab: None, tmp_path: Path) -> None:
     with Compose().up({}, tmp_path / "run" / "logs") as stack:
         stack.kill("web-1")
@@ -156,3 +151,8 @@ def test_no_request_can_go_round_toxiproxy(compose_stack: Stack, part: str) -> N
         port = 5433 if reached else 5432
         knock = ["timeout", "2", "bash", "-c", f"exec 3<>/dev/tcp/{host}/{port}"]
         assert (container(part).exec_run(knock).exit_code == 0) is reached, (part, host)
+
+
+def test_a_setting_that_the_containers_would_not_heed_is_refused(compose_stack: Stack) -> None:
+    with pytest.raises(StackError, match=r"cannot set API_RATE_PER_S: their environment"):
+        compose_stack.configure({"API_RATE_PER_S": "50"})
