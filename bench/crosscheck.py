@@ -161,10 +161,6 @@ def _tables(name: str, seen: Seen, rate: float) -> Iterator[Table]:
         yield _freeze_table(name, seen)
 
 
-def _shown(is_ms: float, be_ms: float) -> str:
-    return f"{is_ms:,.1f} ({is_ms / be_ms - 1:+.1%})"
-
-
 def _freeze_table(name: str, seen: Seen) -> Table:
     case = seen.case
     paper = {t_s: case.slower_share(t_s) for t_s in SLOWER_THAN_S}

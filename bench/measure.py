@@ -135,6 +135,7 @@ def measure(asked: Asked, bare: Asked, seconds: float, seed: int) -> Repeat:
             *_wrong("at saturation, bare beside it,", theirs),
             *_told("at half load", half.wrong),
             *doubts(_mean(ours), asked.arm),
+            *(f"bare beside it: {doubt}" for doubt in doubts(_mean(theirs), bare.arm)),
         ),
         late=late,
     )

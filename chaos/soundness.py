@@ -245,7 +245,8 @@ def _odd_samples(segment: Segment) -> str | None:
 
 def webs_lived_on(evidence: Evidence) -> Finding:
     """No web process began anew, unless it was a fault's doing: its counts would be lost."""
-    planned = any("killed" in fault["fault"] for fault in evidence.plan["faults"])
+    killed = [fault["fault"] for fault in evidence.plan["faults"] if "killed" in fault["fault"]]
+    planned = any(name.startswith("web-") for name in killed)
     odd = [
         f"{s.arm}: {s.counted.web_starts} starts" for s in _all(evidence) if s.counted.web_starts
     ]

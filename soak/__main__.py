@@ -16,7 +16,7 @@ from soak.blows import BLOWS, FULL_DISK, may_mount
 from soak.outcome import Outcome
 from soak.round import GONE_S, a_round
 
-FAILED, INTERRUPTED = 1, 130
+FAILED, INVALID, INTERRUPTED = 1, 3, 130
 
 
 def soak(
@@ -24,7 +24,11 @@ def soak(
     seed: Annotated[int, typer.Argument(help="Of the first round; the next has the next.")] = 1,
     only: Annotated[list[str] | None, typer.Option(help="Only this blow; repeatable.")] = None,
 ) -> None:
-    """End labs in every way at random moments; exit code 1 if anything is left once."""
+    """End labs in every way at random moments.
+
+    Exit code 1 if anything is left once; 3 if every round struck too late, so that none proves
+    anything.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # and end the lab under way, too
     blows = only or _possible()
     outcomes = []
@@ -38,6 +42,9 @@ def soak(
     typer.echo(_summary(outcomes))
     if any(outcome.wrong for outcome in outcomes):
         raise typer.Exit(FAILED)
+    if all(outcome.missed for outcome in outcomes):
+        typer.echo("every round struck too late: nothing was proved", err=True)
+        raise typer.Exit(INVALID)
 
 
 def _possible() -> list[str]:

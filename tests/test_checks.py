@@ -26,6 +26,7 @@ from chaos.model import (
     Verdict,
 )
 from chaos.run import run
+from chaos.soundness import webs_lived_on
 from tests.fake import World, herd_order, lab
 
 HERD = m.origin_queries
@@ -185,6 +186,17 @@ def test_a_request_that_may_not_have_arrived_is_no_sign_of_somebody_else(
 def test_what_a_killed_web_process_had_counted_is_not_missed(sound: Evidence) -> None:
     killed = counted(web_starts=1)(answered(-50)(sound))
     assert c.nobody_else_used_the_lab(killed).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("fault", "verdict"), [("web-1 killed", Verdict.PASS), ("redis killed", Verdict.INVALID)]
+)
+def test_a_web_process_may_begin_anew_only_if_it_was_one_that_was_killed(
+    sound: Evidence, fault: str, verdict: Verdict
+) -> None:
+    anew = counted(web_starts=1)(sound)
+    plan = {**anew.plan, "faults": [{"fault": fault, "second": 1.0}]}
+    assert webs_lived_on(replace(anew, plan=plan)).verdict is verdict
 
 
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))

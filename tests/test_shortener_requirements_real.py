@@ -173,6 +173,7 @@ def test_requirement_3_concurrency_without_loss_of_speed_or_consistency(
             stale.append((version, known, answer.headers))
     # Where the cache did not answer in time, nobody holds the replica to the version of an edit.
     assert len(stale) <= failures, stale
+    assert {headers["x-cache"] for _, _, headers in stale} <= {"miss", "wait"}, stale
     assert len(seen) / busy_s > 0.2 * len(calm) / calm_s  # each edit empties the cache
     counted("reads while a link was edited", len(seen))
     counted("of them stale, as the cache did not answer in time", len(stale))

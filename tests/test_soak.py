@@ -15,8 +15,11 @@ from pathlib import Path
 
 import pytest
 import requests
+import typer
 
 from chaos.runtimes.ports import HOST, reserved
+from soak.__main__ import soak
+from soak.outcome import OVER, Moment, Outcome
 from soak.watch import Watch, watching
 
 ROOT = Path(__file__).parent.parent
@@ -118,6 +121,16 @@ def wait_until(reached: Callable[[], bool]) -> None:
 def sees(watch: Watch, what: str) -> bool:
     watch.note_ports()
     return any(line.startswith(what) for line in watch.left())
+
+
+def test_rounds_that_all_struck_too_late_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(seed: int, _blows: list[str]) -> Outcome:
+        return Outcome(seed, "Ctrl-C", Moment("finished", 1.0), detail=OVER)
+
+    monkeypatch.setattr("soak.__main__.a_round", late)
+    with pytest.raises(typer.Exit) as ended:
+        soak(2, 1, ["Ctrl-C"])
+    assert ended.value.exit_code == 3
 
 
 @pytest.mark.parametrize(
