@@ -62,7 +62,7 @@ def _too_small(seen: Estimate, predicted: Predicted) -> str:
 
 
 def at_most(arm: str, measure: Measure, limit: float) -> Claim:
-    """The mean of an arm's measure is within a limit."""
+    """An arm's figure is within a limit."""
 
     def check(arms: Arms) -> tuple[Verdict, str]:
         seen = arms[arm].measures[measure.name]
@@ -74,7 +74,7 @@ def at_most(arm: str, measure: Measure, limit: float) -> Claim:
 
 
 def follows_law(arm: str, measure: Measure, *, within: float, full_only: bool) -> Claim:
-    """The mean of an arm's measure is within a share of what theory predicts."""
+    """An arm's figure is within a share of what theory predicts."""
 
     def check(arms: Arms) -> tuple[Verdict, str]:
         seen, predicted = arms[arm].measures[measure.name], arms[arm].predictions[measure.name]
@@ -89,7 +89,7 @@ def follows_law(arm: str, measure: Measure, *, within: float, full_only: bool) -
 
 
 def fewer_than(arm: str, other: str, measure: Measure, *, share: float) -> Claim:
-    """The mean of an arm's measure is at most a share of another arm's."""
+    """An arm's figure is at most a share of another arm's."""
 
     def check(arms: Arms) -> tuple[Verdict, str]:
         seen, beside = arms[arm].measures[measure.name], arms[other].measures[measure.name]

@@ -8,16 +8,15 @@ records of each look-up, on the monotonic clock that all processes of the host s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from chaos.model import Estimate, Floats, Ints, Measure, Requests, Segment, Strings
+from chaos.estimates import mean, median, total, worst
+from chaos.model import Floats, Ints, Measure, Requests, Segment, Strings
 
 AFTERMATH_S = 1.0
 ORIGIN_QUERIES = "origin_queries_per_expiry"
@@ -96,39 +95,6 @@ def aftermaths(segment: Segment) -> Iterator[Ints]:
         first = np.searchsorted(all_done_s, expiry.began_s, side="right")
         last = np.searchsorted(intended_s, until_s)
         yield hot[first:last][done_s[first:last] > expiry.began_s]
-
-
-# --- how repetitions become one figure ---------------------------------------------------------
-
-
-def mean(values: Floats) -> Estimate:
-    """Mean over the repetitions with Student's 95 % t interval."""
-    finite = values[np.isfinite(values)]
-    if len(finite) == 0:
-        return Estimate(np.nan, np.nan, np.nan, 0, "t95")
-    value = float(finite.mean())
-    if len(finite) == 1 or np.ptp(finite) == 0:
-        spread = np.inf if len(finite) == 1 else 0.0
-    else:
-        error = float(finite.std(ddof=1)) / math.sqrt(len(finite))
-        spread = float(stats.t.ppf(0.975, len(finite) - 1)) * error
-    return Estimate(value, value - spread, value + spread, len(finite), "t95")
-
-
-def worst(values: Floats) -> Estimate:
-    """The largest repetition, and the range of them all."""
-    finite = values[np.isfinite(values)]
-    if len(finite) == 0:
-        return Estimate(np.nan, np.nan, np.nan, 0, "range")
-    high = float(finite.max())
-    return Estimate(high, float(finite.min()), high, len(finite), "range")
-
-
-def total(values: Floats) -> Estimate:
-    """The sum over all repetitions, which is exact."""
-    finite = values[np.isfinite(values)]
-    value = float(finite.sum()) if len(finite) else np.nan
-    return Estimate(value, value, value, len(finite), "range")
 
 
 # --- the measures ------------------------------------------------------------------------------
@@ -229,8 +195,8 @@ origin_queries = Measure(
 peak_origin_queries = Measure(
     "peak_origin_queries", "queries", "peak", _at_each_expiry(_peak), mean
 )
-latency_p50 = Measure("latency_p50_ms", "ms", "p50 after expiry", _latency(50), mean)
-latency_p99 = Measure("latency_p99_ms", "ms", "p99 after expiry", _latency(99), mean)
+latency_p50 = Measure("latency_p50_ms", "ms", "p50 after expiry", _latency(50), median)
+latency_p99 = Measure("latency_p99_ms", "ms", "p99 after expiry", _latency(99), median)
 latency_max = Measure("latency_max_ms", "ms", "max", _latency(100), worst)
 oldest_age = Measure(
     "oldest_age_ms", "ms", "oldest", _after_each_expiry(lambda r: r.age_ms, _oldest), worst

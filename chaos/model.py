@@ -135,13 +135,13 @@ class Arm:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval (`t95`) or the range it was seen in (`range`)."""
+    """A mean or a median with its 95 % interval, or a figure with the range it was seen in."""
 
     value: float
     low: float
     high: float
     samples: int
-    interval: Literal["t95", "range"]
+    interval: Literal["mean95", "median95", "range"]
 
     @property
     def known(self) -> bool:

@@ -68,10 +68,9 @@ def _of_the_statistics(result: Json) -> Iterator[str]:
     small = (
         f" With {few} in the smallest arm they are wide, and lean on it." if 0 < few < FEW else ""
     )
-    skewed = " Where figures are skewed, as by rare stalls, few of them cover less than 95 %."
     yield (
-        f"Whether {noun} differ in kind: 95 % intervals (Student's t) take an arm's {noun} as alike"
-        f" and independent, though neighbours share processes and caches.{small}{skewed}"
+        f"Whether {noun} differ in kind: 95 % intervals take an arm's {noun} as alike and"
+        f" independent, though neighbours share processes and caches.{small}"
     )
     alike = min((m["samples"] for m in _of_headline(result) if m["low"] == m["high"]), default=0)
     if alike > 1:

@@ -148,7 +148,7 @@ def _headings(result: Json, frame: _Frame) -> Iterator[str]:
     measure = _measures(result)[0]
     yield _text(frame.left, frame.top + 8, f"{clean(measure['title'])}, log scale", "soft")
     if frame.wide:
-        spread = "95 % interval" if measure["interval"] == "t95" else "range"
+        spread = "range" if measure["interval"] == "range" else "95 % interval"
         yield _text(frame.width - 156, frame.top + 8, spread, "soft")
         yield _text(frame.width - 20, frame.top + 8, "theory", "soft end")
 

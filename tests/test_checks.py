@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from chaos import checks as c
 from chaos import measures as m
+from chaos.estimates import mean
 from chaos.evidence import read_evidence
 from chaos.model import (
     ArmResult,
@@ -216,7 +217,7 @@ def arms(*, predicted: float = 26.0, **values: float) -> dict[str, ArmResult]:
             name=name,
             naive=name == "direct",
             verdict=Verdict.PASS,
-            measures={HERD.name: m.mean(np.array([value]))},
+            measures={HERD.name: mean(np.array([value]))},
             predictions={HERD.name: Predicted(predicted, "", "", False)},
             inputs={},
         )
@@ -265,4 +266,4 @@ def test_a_claim_passes_fails_or_has_no_data(
 
 
 def test_an_estimate_of_no_samples_is_no_figure() -> None:
-    assert not Estimate(1.0, 1.0, 1.0, 0, "t95").known
+    assert not Estimate(1.0, 1.0, 1.0, 0, "mean95").known

@@ -14,7 +14,7 @@ SLACK = 0.02  # of 700 tries, two and a half standard deviations
 def test_an_interval_covers_as_it_says_or_the_page_says_that_it_does_not(case: Case) -> None:
     low, high = NOMINAL
     share = covered(case, 13, times(700, TRIES))
-    assert (low - SLACK <= share <= high + SLACK) != case.skewed
+    assert (low - SLACK <= share <= high + SLACK) != case.discrete
 
 
 def test_the_next_repetition_lies_in_the_range_as_often_as_it_should() -> None:

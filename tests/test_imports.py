@@ -14,7 +14,8 @@ OURS = ("bench", "chaos", "dashboards", "reports", "scenarios", "soak", "stack",
 # What a module may import of ours; the first prefix that fits decides.
 MAY_IMPORT = {
     "chaos.model": (),
-    "chaos.measures": ("chaos.model",),
+    "chaos.estimates": ("chaos.model",),
+    "chaos.measures": ("chaos.model", "chaos.estimates"),
     "chaos.predictions": ("chaos.model",),
     "chaos.probes": ("chaos.model",),
     "chaos.faults": ("chaos.model", "chaos.probes"),

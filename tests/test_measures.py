@@ -138,26 +138,6 @@ def test_redis_commands_of_an_expiry_are_those_beyond_calm() -> None:
     assert m.redis_commands_per_expiry.of(seen)[1] == pytest.approx(40, abs=2)
 
 
-@pytest.mark.parametrize("summary", [m.mean, m.worst, m.total])
-def test_no_sample_and_not_a_number_are_no_figure(summary) -> None:  # type: ignore[no-untyped-def]
-    assert not summary(np.array([])).known
-    assert not summary(np.array([math.nan, math.nan])).known
-
-
-def test_one_sample_has_no_interval() -> None:
-    estimate = m.mean(np.array([3.0]))
-    assert (estimate.value, estimate.low, estimate.high) == (3.0, -math.inf, math.inf)
-
-
-def test_the_interval_of_the_mean_covers_the_truth_as_often_as_it_says() -> None:
-    random = np.random.default_rng(3)
-    covered = 0
-    for _ in range(2000):
-        estimate = m.mean(random.poisson(26, size=8).astype(float))
-        covered += estimate.low <= 26 <= estimate.high
-    assert 0.93 <= covered / 2000 <= 0.97
-
-
 def test_the_herd_is_predicted_from_measured_rate_and_time() -> None:
     herd = segment([5, 5, 5])
     assert p.hot_rate_per_s([herd]) == pytest.approx(100, rel=0.01)
