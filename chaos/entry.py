@@ -13,9 +13,12 @@ INTERRUPTED = 130
 def main() -> None:
     """Entry point of `linkstorm`."""
     end_at_once()
-    from chaos.cli import app
+    try:
+        from chaos.cli import app
 
-    app()
+        app()
+    finally:
+        keep_the_verdict()
 
 
 def end_at_once() -> None:
@@ -25,6 +28,15 @@ def end_at_once() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
+
+
+def keep_the_verdict() -> None:
+    """Let no signal change how this process ends: all is said, and only Python itself remains.
+
+    It forgets its handlers while it winds up, and would die of the signal.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -150,6 +150,27 @@ def test_a_verdict_stands_when_nobody_reads_it(runs: Path) -> None:
     assert "the result is kept in" in said
 
 
+SIGNALLED_AT_THE_VERY_END = """
+import os, signal, sys
+class Last:
+    def __del__(self):
+        os.write(2, b"struck")
+        os.kill(os.getpid(), signal.{name})
+last = Last()
+from chaos.entry import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interruption_while_python_winds_up_does_not_change_the_exit_code(name: str) -> None:
+    program = SIGNALLED_AT_THE_VERY_END.format(name=name)
+    listed = subprocess.run(
+        [sys.executable, "-c", program, "list"], capture_output=True, text=True, timeout=60
+    )
+    assert (listed.stderr, listed.returncode) == ("struck", 0)
+
+
 def test_a_result_that_cannot_be_printed_is_no_pass(runs: Path) -> None:
     code, said = judged_to(os.open("/dev/full", os.O_WRONLY), runs / "sound")
     assert code == 3

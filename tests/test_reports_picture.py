@@ -52,7 +52,7 @@ def test_it_can_be_read_without_being_seen() -> None:
 
     assert "How many requests reach the database?" in str(svg.findtext(f"{SVG}title"))
     description = str(svg.findtext(f"{SVG}desc"))
-    assert "direct (naive): 29.0 [25.1, 32.9], theory 27.7." in " ".join(description.split())
+    assert "direct (naive): 29.0 [25.0, 32.8], theory 27.7." in " ".join(description.split())
     assert "theory ≤ 2" in description
 
 
