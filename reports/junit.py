@@ -1,7 +1,8 @@
 """The result as JUnit XML, for tools that show tests: one case for each claim and each check.
 
 FAIL is a `failure`. INVALID is an `error`, JUnit's word for a test that could not be carried out:
-`skipped` would leave a pipeline green although nothing was proven.
+`skipped` would leave a pipeline green although nothing was proven. A claim that holds in a run that
+is INVALID is `skipped`, beside the error that makes it so: it is unproven, and no pass.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree as Xml
 
 from reports.reasons import MEANING
-from reports.words import Json, clean
+from reports.words import Json, clean, is_unproven
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 KINDS = {"FAIL": "failure", "INVALID": "error"}
@@ -23,7 +24,7 @@ def junit(result: Mapping[str, Any]) -> str:
     _properties(suite, result)
     for kind in ("claims", "checks"):
         for finding in result[kind]:
-            _case(suite, clean(f"{result['experiment']}.{kind}"), finding)
+            _case(suite, kind, finding, result)
     if result["trouble"]:
         Xml.SubElement(suite, "system-err").text = clean(result["trouble"])
     suites = Xml.Element("testsuites", {"name": "linkstorm"})
@@ -39,7 +40,7 @@ def _summary(result: Json) -> dict[str, str]:
         "tests": str(len(verdicts)),
         "failures": str(verdicts.count("FAIL")),
         "errors": str(verdicts.count("INVALID")),
-        "skipped": "0",
+        "skipped": str(len(_unproven(result))),
         "time": f"{result['duration_s'] or 0:.3f}",
         "timestamp": clean(result["provenance"]["began"]),
     }
@@ -51,10 +52,19 @@ def _properties(suite: Xml.Element, result: Json) -> None:
         Xml.SubElement(properties, "property", {"name": name, "value": clean(result[name])})
 
 
-def _case(suite: Xml.Element, classname: str, finding: Json) -> None:
+def _case(suite: Xml.Element, kind: str, finding: Json, result: Json) -> None:
+    classname = clean(f"{result['experiment']}.{kind}")
     name, observed = clean(finding["text"]), clean(finding["observed"])
     case = Xml.SubElement(suite, "testcase", {"classname": classname, "name": name, "time": "0"})
-    if kind := KINDS.get(finding["verdict"]):
-        problem = Xml.SubElement(case, kind, {"type": finding["verdict"], "message": observed})
+    if tag := KINDS.get(finding["verdict"]):
+        problem = Xml.SubElement(case, tag, {"type": finding["verdict"], "message": observed})
         problem.text = f"{name}\n{observed}\n{MEANING[finding['verdict']]}"
+    elif finding in _unproven(result):
+        Xml.SubElement(case, "skipped", {"message": f"unproven: {MEANING['INVALID']}"})
     Xml.SubElement(case, "system-out").text = observed
+
+
+def _unproven(result: Json) -> list[Json]:
+    """Claims that hold, but for the run."""
+    claims = [claim for claim in result["claims"] if claim["verdict"] == "PASS"]
+    return [claim for claim in claims if is_unproven(result, claim["verdict"])]

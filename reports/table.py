@@ -18,7 +18,11 @@ from reports.proof import proofs
 from reports.reasons import MEANING, reasons, undecided
 from reports.words import Json
 
-STYLES = {"PASS": "bold green", "shown": "yellow", "FAIL": "bold red", "INVALID": "bold magenta"}
+UNPROVEN = "unproven"
+STYLES = {
+    **{"PASS": "bold green", "shown": "yellow", "FAIL": "bold red", "INVALID": "bold magenta"},
+    UNPROVEN: "dim",
+}
 PLAIN = {
     **{"≤ ": "<=", "≥ ": ">=", "≤": "<=", "≥": ">=", "×": "x", "–": "-", "−": "-", "·": "|"},
     **{"λδ": "lambda*delta", "λ": "lambda", "δ": "delta", "β": "beta", "…": "...", "→": "->"},
@@ -147,7 +151,11 @@ def _further_columns(result: Json) -> Iterator[Column]:
 
 
 def _verdicts(result: Json) -> Column:
-    return Column("verdict", [words.arm_verdict(arm) for arm in result["arms"]], justify="left")
+    cells = [
+        UNPROVEN if words.is_unproven(result, arm["verdict"]) else words.arm_verdict(arm)
+        for arm in result["arms"]
+    ]
+    return Column("verdict", cells, justify="left")
 
 
 def _folded(title: str, width: int) -> str:

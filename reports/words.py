@@ -104,6 +104,11 @@ def arm_verdict(arm: Json) -> str:
     return "shown" if arm["naive"] and arm["verdict"] == "PASS" else str(arm["verdict"])
 
 
+def is_unproven(result: Json, verdict: str) -> bool:
+    """Whether a verdict on an arm or a claim stands on a run that proves nothing."""
+    return result["verdict"] == "INVALID" and verdict != "INVALID"
+
+
 def inputs(result: Json) -> list[str]:
     """What the herd's size depends on, as far as it is known: `hot key λ 212/s` and so on."""
     known = {name: value for name, value in result["inputs"].items() if value is not None}

@@ -47,6 +47,18 @@ def test_invalid_is_an_error_and_never_a_pass() -> None:
     assert error.get("type") == "INVALID"
 
 
+def test_a_claim_that_holds_in_an_invalid_run_is_skipped_beside_the_error() -> None:
+    result = result_with("generator late")
+    suite = suite_of(result)
+
+    skipped = [
+        case.get("name") for case in suite.iter("testcase") if case.find("skipped") is not None
+    ]
+    assert skipped == [claim["text"] for claim in result["claims"]]
+    assert suite.get("skipped") == str(len(skipped))
+    assert [*suite_of(result_with("click lost")).iter("skipped")] == []
+
+
 def test_a_run_that_stopped_says_why_on_the_suite() -> None:
     assert "MemoryError" in str(suite_of(result_with("part dies")).findtext("system-err"))
 

@@ -125,6 +125,14 @@ def test_an_invalid_run_tells_why() -> None:
     assert "INVALID means: the run proves nothing either way." in text
 
 
+def test_in_an_invalid_run_no_arm_reads_as_passed_or_failed() -> None:
+    text = shown(result_with("fault does nothing"))
+
+    assert row(text, "direct").rstrip().endswith("INVALID")
+    for arm in ("singleflight", "lock", "lease", "xfetch", "swr"):
+        assert row(text, arm).rstrip().endswith("unproven")
+
+
 def test_a_run_that_stopped_shows_why_with_the_end_of_the_log_and_no_made_up_figures() -> None:
     text = shown(result_with("part dies"))
 
