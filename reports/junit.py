@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-from reports.reasons import MEANING
+from reports.reasons import MEANING, reason
 from reports.words import Json, clean, is_unproven
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
@@ -57,8 +57,10 @@ def _case(suite: Xml.Element, kind: str, finding: Json, result: Json) -> None:
     name, observed = clean(finding["text"]), clean(finding["observed"])
     case = Xml.SubElement(suite, "testcase", {"classname": classname, "name": name, "time": "0"})
     if tag := KINDS.get(finding["verdict"]):
-        problem = Xml.SubElement(case, tag, {"type": finding["verdict"], "message": observed})
-        problem.text = f"{name}\n{observed}\n{MEANING[finding['verdict']]}"
+        why = reason(finding, result)
+        message = f"{why.sentence}; saw: {observed}"
+        problem = Xml.SubElement(case, tag, {"type": finding["verdict"], "message": message})
+        problem.text = "\n".join([name, message, MEANING[finding["verdict"]], why.advice]).rstrip()
     elif finding in _unproven(result):
         Xml.SubElement(case, "skipped", {"message": f"unproven: {MEANING['INVALID']}"})
     Xml.SubElement(case, "system-out").text = observed

@@ -17,7 +17,7 @@ from reports.limits import limits
 from reports.palette import DARK, LIGHT, properties
 from reports.picture import picture
 from reports.proof import proofs
-from reports.reasons import MEANING, reasons, undecided
+from reports.reasons import MEANING, advice, reasons, undecided
 from reports.strips import marked_s
 from reports.words import Json
 
@@ -120,6 +120,7 @@ def _render(
         answer=_answer(result),
         problems=[*problems, *(f"The record lacks {name}." for name in history.missing)],
         reasons=reasons(result),
+        advice=advice(result),
         undecided=undecided(result),
         wide=_svg(result),
         narrow=_svg(result, NARROW_PX),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reports.broken import broken
 from reports.words import Json, clean
 
 MEANING = {
@@ -16,16 +17,13 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Reason:
-    """One finding that is not a PASS, as a sentence with what was observed."""
+    """One finding that is not a PASS: what is wrong, what was observed, and what to do."""
 
     verdict: str
-    text: str
+    text: str  # the finding's own, which says what should hold
     observed: str
-
-    @property
-    def sentence(self) -> str:
-        """Findings are worded as what should hold; an INVALID one could not be shown to."""
-        return f"not shown: {self.text}" if self.verdict == "INVALID" else f"failed: {self.text}"
+    sentence: str
+    advice: str = ""
 
 
 def reasons(result: Json) -> list[Reason]:
@@ -34,17 +32,32 @@ def reasons(result: Json) -> list[Reason]:
     A run that stopped early has data for little; then only its failures are listed one by one,
     for `result["trouble"]` already says why.
     """
-    findings = [*result["claims"], *result["checks"]]
-    failed = [_reason(finding) for finding in findings if finding["verdict"] == "FAIL"]
-    if result["trouble"]:
-        return failed
-    checks = [_reason(finding) for finding in result["checks"] if finding["verdict"] == "INVALID"]
-    claims = [_reason(finding) for finding in result["claims"] if finding["verdict"] == "INVALID"]
-    return [*failed, *checks, *claims]
+    claims, checks = result["claims"], result["checks"]
+    failed = [finding for finding in [*claims, *checks] if finding["verdict"] == "FAIL"]
+    open_ = [finding for finding in [*checks, *claims] if finding["verdict"] == "INVALID"]
+    return [
+        reason(finding, result) for finding in (failed if result["trouble"] else failed + open_)
+    ]
 
 
-def _reason(finding: Json) -> Reason:
-    return Reason(finding["verdict"], clean(finding["text"]), clean(finding["observed"]))
+def reason(finding: Json, result: Json) -> Reason:
+    """Why a finding is no PASS, said as what does not hold."""
+    text, observed = clean(finding["text"]), clean(finding["observed"])
+    if known := broken(text, result):
+        return Reason(finding["verdict"], text, observed, known.means, known.do)
+    naive = [arm["name"] for arm in result["arms"] if arm["naive"]]
+    if finding["verdict"] == "FAIL":
+        sentence = f"failed: {text}"
+    elif finding["arm"] in naive:
+        sentence = f"the failure did not show, so there was nothing to fix; wanted: {text}"
+    else:
+        sentence = f"could not be judged: {text}"
+    return Reason(finding["verdict"], text, observed, sentence)
+
+
+def advice(result: Json) -> list[str]:
+    """What to do about it, each thing once."""
+    return [*dict.fromkeys(reason.advice for reason in reasons(result) if reason.advice)]
 
 
 def undecided(result: Json) -> str:

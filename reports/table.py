@@ -15,7 +15,7 @@ from rich.text import Text
 
 from reports import words
 from reports.proof import proofs
-from reports.reasons import MEANING, reasons, undecided
+from reports.reasons import MEANING, advice, reasons, undecided
 from reports.words import Json
 
 UNPROVEN = "unproven"
@@ -70,7 +70,7 @@ def _parts(result: Json, width: int) -> Iterator[RenderableType]:
     for label, text in [*(_costs(result) if costs_below else []), *_evidence(result)]:
         yield _line(label, text)
     for reason in reasons(result):
-        yield _line(reason.verdict, f"{reason.sentence}\nsaw {reason.observed}")
+        yield _line(reason.verdict, f"{reason.sentence}\nsaw: {reason.observed}")
     yield from _end(result)
 
 
@@ -209,6 +209,8 @@ def _end(result: Json) -> Iterator[RenderableType]:
         yield _line("", undecided(result))
     if verdict != "PASS":
         yield _line("", f"{verdict} means: {MEANING[verdict]}.")
+    for text in advice(result):
+        yield _line("next", text)
     seconds = result["duration_s"]
     took = f" in {seconds:,.0f} s" if seconds is not None else ""
     report = Path(result["run_dir"]) / "report.html"

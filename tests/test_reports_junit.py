@@ -45,6 +45,8 @@ def test_invalid_is_an_error_and_never_a_pass() -> None:
     (error,) = suite.iter("error")
     assert suite.get("errors") == "1"
     assert error.get("type") == "INVALID"
+    assert "the machine was too busy" in str(error.get("message"))
+    assert "run it again" in str(error.text)
 
 
 def test_a_claim_that_holds_in_an_invalid_run_is_skipped_beside_the_error() -> None:

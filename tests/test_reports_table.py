@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from reports.reasons import reasons
 from reports.table import table
 from tests.results import result_with
 
@@ -112,17 +113,24 @@ def test_colours_are_there_on_a_terminal() -> None:
 def test_a_failed_check_tells_what_was_observed() -> None:
     text = " ".join(shown(result_with("click lost")).split())
 
-    assert "failed: every acknowledged click is counted exactly once saw" in text
+    assert (
+        "FAIL clicks are lost, counted twice or made up, or were not read back at all saw" in text
+    )
     assert "FAIL means: the run can be trusted, and a claim did not hold." in text
 
 
-def test_an_invalid_run_tells_why() -> None:
+def test_an_invalid_run_ends_with_why_in_plain_words_and_with_what_to_do() -> None:
     result = result_with("generator late")
     (late,) = (check for check in result["checks"] if check["verdict"] == "INVALID")
     text = " ".join(shown(result).split())
 
-    assert f"not shown: {late['text']} saw {late['observed']}" in text
-    assert "INVALID means: the run proves nothing either way." in text
+    assert (
+        "INVALID the machine was too busy for these numbers to mean anything: more than 1 % of an"
+        " arm's requests left over 10 ms late, or some not at all"
+        f" saw: {late['observed']} INVALID means: the run proves nothing either way."
+        " next end other work on this machine, and run it again INVALID in"
+    ) in text
+    assert "direct 4.56% late" in late["observed"]
 
 
 def test_in_an_invalid_run_no_arm_reads_as_passed_or_failed() -> None:
@@ -131,6 +139,38 @@ def test_in_an_invalid_run_no_arm_reads_as_passed_or_failed() -> None:
     assert row(text, "direct").rstrip().endswith("INVALID")
     for arm in ("singleflight", "lock", "lease", "xfetch", "swr"):
         assert row(text, arm).rstrip().endswith("unproven")
+
+
+def test_a_generator_without_sockets_is_not_called_a_busy_machine() -> None:
+    result = result_with("generator late")
+    result["generator"] |= {"no_socket": 3}
+    text = " ".join(shown(result).split())
+
+    assert "INVALID the load generator had no socket, port or file descriptor left" in text
+    assert "busy" not in text
+
+
+def test_each_check_that_does_not_hold_is_said_as_such_and_says_what_to_do() -> None:
+    result = result_with()
+    for check in result["checks"]:
+        check["verdict"] = "INVALID"
+    said = reasons(result)
+
+    assert [reason.text for reason in said] == [check["text"] for check in result["checks"]]
+    for reason in said:
+        assert reason.text not in reason.sentence
+        assert reason.advice
+
+
+def test_a_claim_that_has_no_data_and_one_that_fails_are_told_apart() -> None:
+    result = result_with()
+    for claim, verdict in zip(result["claims"], ("INVALID", "INVALID", "FAIL"), strict=False):
+        claim["verdict"] = verdict
+    failed, naive, open_ = (reason.sentence for reason in reasons(result))
+
+    assert failed.startswith("failed: lock: ")
+    assert naive.startswith("the failure did not show, so there was nothing to fix; wanted: direct")
+    assert open_.startswith("could not be judged: singleflight: ")
 
 
 def test_a_run_that_stopped_shows_why_with_the_end_of_the_log_and_no_made_up_figures() -> None:

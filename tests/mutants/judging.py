@@ -98,7 +98,7 @@ def judged(directory: Path) -> Outcome:
         said = " ".join(told.stderr.split()).removeprefix("linkstorm: ")
         said = said.replace(f"{directory}/", "").replace(str(directory), "it")
         what, _, why = said.partition(": ")
-        return Outcome("refused", (Reason("refused", what, why),))
+        return Outcome("refused", (Reason("refused", what, why, said),))
     return _outcome(json.loads(told.stdout))
 
 
