@@ -7,7 +7,7 @@ All times are seconds on the host's monotonic clock, which every process of a la
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -393,9 +393,13 @@ class Clicks:
 
 @dataclass(frozen=True)
 class ReadBack:
-    """What the primary holds of some links: (click id, code) of each click, each link's total."""
+    """What the primary holds of some links: (click id, code) of each click, each link's total.
 
-    clicks: Sequence[tuple[str, str]]
+    The clicks can be gone through once, on the thread that asked for them; what keeps them from
+    coming is raised then, as a `StackError`.
+    """
+
+    clicks: Iterable[tuple[str, str]]
     totals: Mapping[str, int]
 
 

@@ -50,6 +50,7 @@ ORIGIN_CALLS = """
 T = TypeVar("T")
 
 CLICKS = "SELECT click_id, code FROM clicks WHERE code = ANY(%s)"
+CLICKS_AT_ONCE = 10_000
 
 LAG = """
     SELECT coalesce(max(pg_wal_lsn_diff(sent_lsn, replay_lsn)), 0)::float8,
@@ -153,9 +154,14 @@ class Eyes:
         """
         with self._sources():
             self._wait("the click queue has not drained", lambda: self._unsettled_clicks() == 0)
+            totals = {code: self._total(code) for code in codes}
+            return ReadBack(self._clicks(codes), totals)
+
+    def _clicks(self, codes: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """They come as they are asked for: there may be more of them than fit into memory."""
+        with self._sources():
             database = self._database(self._stack.endpoints.primary)
-            clicks = database.execute(CLICKS, [list(codes)]).fetchall()
-            return ReadBack(clicks, {code: self._total(code) for code in codes})
+            yield from database.cursor().stream(CLICKS, [list(codes)], size=CLICKS_AT_ONCE)
 
     @contextmanager
     def _sources(self) -> Iterator[None]:
