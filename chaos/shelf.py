@@ -8,6 +8,7 @@ from there each time that it is asked for.
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
@@ -33,8 +34,19 @@ Ask = Callable[..., Columns]  # SQL on a file that it calls {}, and the values o
 def bounded(run_dir: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """DuckDB with `MEMORY` at most; what it spills lies in the run's directory until the end."""
     spill = str(run_dir / f".spill-{os.getpid()}")
-    with duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": spill}) as db:
+    with (
+        _removed_at_the_end(spill),
+        duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": spill}) as db,
+    ):
         yield db
+
+
+@contextmanager
+def _removed_at_the_end(folder: str) -> Iterator[None]:
+    """However we end: a shell waits for the end of a pipe whose other end only we hold."""
+    command = ["sh", "-c", 'read -r _; [ ! -e "$0" ] || exec rm -rf -- "$0"', folder]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
+        yield
 
 
 class Shelf:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -84,18 +90,51 @@ def test_reading_leaves_nothing_in_the_run_directory(run_dir: Path) -> None:
     assert len(evidence.segments[0].requests) > 0
 
 
-def test_what_does_not_fit_into_memory_is_spilled_and_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shelf, "MEMORY", "20MB")
-    ids = "SELECT md5(i::VARCHAR) AS id FROM range(1_000_000) numbers(i)"
-    with shelf.bounded(tmp_path) as db:
-        counted = db.execute(f"SELECT count(*) FROM (SELECT id FROM ({ids}) GROUP BY id)")
+SPILLING = """
+import sys, time
+from pathlib import Path
+from chaos import shelf
 
-        assert counted.fetchall() == [(1_000_000,)]
-        assert [path.name for path in tmp_path.iterdir()] == [f".spill-{os.getpid()}"]
+shelf.MEMORY = "10MB"
+ids = "SELECT md5(i::VARCHAR) AS id FROM range(300_000) numbers(i)"
+with shelf.bounded(Path(sys.argv[1])) as db:
+    print(*db.execute(f"SELECT count(*) FROM (SELECT id FROM ({ids}) GROUP BY id)").fetchone())
+    sys.stdout.flush()
+    sys.stdin.read()
+"""
 
-    assert list(tmp_path.iterdir()) == []
+
+@contextmanager
+def spilling(directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has spilled into a directory, and ends when its standard input does."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SPILLING, str(directory)],
+        cwd=Path(__file__).parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "300000\n"
+        assert [path.name for path in directory.iterdir()] == [f".spill-{process.pid}"]
+        yield process
+
+
+def test_what_does_not_fit_into_memory_is_spilled_and_removed(tmp_path: Path) -> None:
+    with spilling(tmp_path) as process:
+        process.communicate("")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_spilled_is_removed_even_if_the_whole_group_is_killed(tmp_path: Path) -> None:
+    with spilling(tmp_path) as process:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        deadline_s = time.monotonic() + 10
+        while list(tmp_path.iterdir()) and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        assert list(tmp_path.iterdir()) == []
 
 
 # --- what an expiry touched, against the definition asked of each request ----------------------
