@@ -60,9 +60,11 @@ def _line(outcome: Outcome) -> str:
     blow = f"{outcome.blow} ({outcome.detail})" if outcome.detail else outcome.blow
     times = f"ended in {outcome.ended_s:4.1f} s, all gone {outcome.gone_s:4.1f} s later"
     first = (
-        f"seed {outcome.seed:<6} {blow:<34} {outcome.moment!s:<22}"
+        f"seed {outcome.seed:<6} {blow:<34} {outcome.struck or outcome.meant!s:<22}"
         f" exit {outcome.code!s:<4} {times}, took {outcome.took_s:4.1f} s"
     )
+    if outcome.displaced:
+        first += f", meant for {outcome.meant}"
     return "\n".join([first, *(f"  WRONG: {what}" for what in outcome.wrong)])
 
 
@@ -80,6 +82,8 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
         else f"nothing was left after any of {len(outcomes)} rounds"
     )
     head = f"{'':<28} rounds  wrong  too late  gone: median   worst   (bar {GONE_S:g} s)  a round"
+    if displaced := sum(outcome.displaced for outcome in outcomes):
+        end = f"{displaced} struck earlier in the run than meant: the lab was too slow\n{end}"
     return "\n".join(["", head, *rows, _row("all", outcomes), "", end])
 
 

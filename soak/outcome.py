@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from soak.blows import NEVER_THERE
 
@@ -16,6 +16,10 @@ class Moment:
     phase: str
     later_s: float
 
+    def later(self, seconds: float) -> Moment:
+        """So much later still."""
+        return replace(self, later_s=self.later_s + seconds)
+
     def __str__(self) -> str:
         return f"{self.phase} + {self.later_s:.2f} s"
 
@@ -26,7 +30,8 @@ class Outcome:
 
     seed: int
     blow: str
-    moment: Moment
+    meant: Moment  # to be struck at
+    struck: Moment | None = None  # at which it was, if it was
     detail: str = ""
     code: int | None = None
     ended_s: float = 0.0  # from the blow to the end of the lab's own process
@@ -38,3 +43,8 @@ class Outcome:
     def missed(self) -> bool:
         """Whether there was nothing to strike at any more."""
         return self.detail == OVER or self.detail.endswith(NEVER_THERE)
+
+    @property
+    def displaced(self) -> bool:
+        """Whether a slow lab was struck in an earlier phase than was meant."""
+        return self.struck is not None and self.struck.phase != self.meant.phase

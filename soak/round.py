@@ -46,10 +46,13 @@ def _played(
     outcome: Outcome, blow: Blow, random: Random, home: Home, watch: Watch
 ) -> Iterator[str]:
     with blow.prepare(home, random) as strike, a_lab(home, watch) as lab:
-        reached = _wait_for(outcome.moment, lab)
+        moment, reached_s = wait_for(outcome.meant, lab), time.monotonic()
+        reached = not lab.ended
         watch.note_ports()
-        struck_s = time.monotonic()
         outcome.detail = strike(lab) if reached else OVER
+        struck_s = time.monotonic()
+        if reached:  # a part that was not there yet has been waited for
+            outcome.struck = moment.later(struck_s - reached_s)
         try:
             stdout, stderr = lab.process.communicate(timeout=ENDS_S)
         except subprocess.TimeoutExpired:
@@ -66,17 +69,26 @@ def _played(
     yield from unreadable(home)
 
 
-def _wait_for(moment: Moment, lab: Lab) -> bool:
-    """Whether the lab was still there at that moment."""
+def wait_for(moment: Moment, lab: Lab) -> Moment:
+    """Wait for it; what moment it really is, if the lab was too slow to come so far, or is over."""
     deadline_s = time.monotonic() + GETS_THERE_S
-    while not _is_at(moment.phase, lab.home) and not lab.ended:
+    phases = list(PHASES)
+    for phase in phases[: phases.index(moment.phase) + 1]:
+        if not _gets_to(phase, lab, deadline_s):
+            break
+        at, since_s = phase, time.monotonic()
+    else:
+        while time.monotonic() < since_s + moment.later_s and not lab.ended:
+            time.sleep(POLL_S)
+    return Moment(at, time.monotonic() - since_s)
+
+
+def _gets_to(phase: str, lab: Lab, deadline_s: float) -> bool:
+    while not (reached := _is_at(phase, lab.home)) and not lab.ended:
         if time.monotonic() > deadline_s:
             break
         time.sleep(POLL_S)
-    then_s = time.monotonic() + moment.later_s
-    while time.monotonic() < then_s and not lab.ended:
-        time.sleep(POLL_S)
-    return not lab.ended
+    return reached
 
 
 def _is_at(phase: str, home: Home) -> bool:

@@ -19,7 +19,9 @@ import typer
 
 from chaos.runtimes.ports import HOST, reserved
 from soak.__main__ import soak
+from soak.labs import Home, Lab
 from soak.outcome import OVER, Moment, Outcome
+from soak.round import wait_for
 from soak.watch import Watch, watching
 
 ROOT = Path(__file__).parent.parent
@@ -131,6 +133,42 @@ def test_rounds_that_all_struck_too_late_prove_nothing(monkeypatch: pytest.Monke
     with pytest.raises(typer.Exit) as ended:
         soak(2, 1, ["Ctrl-C"])
     assert ended.value.exit_code == 3
+
+
+def test_a_lab_too_slow_for_its_moment_is_said_to_be_struck_when_it_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def slow(seed: int, _blows: list[str]) -> Outcome:
+        struck = Moment("up", 60.0) if seed == 2 else Moment("injected", 1.5)
+        return Outcome(seed, "Ctrl-C", Moment("injected", 1.5), struck, code=130)
+
+    monkeypatch.setattr("soak.__main__.a_round", slow)
+    soak(3, 1, ["Ctrl-C"])
+    said = capsys.readouterr().out
+    assert "up + 60.00 s" in said
+    assert said.count("meant for injected + 1.50 s") == 1
+    assert "1 struck earlier in the run than meant: the lab was too slow" in said
+
+
+@pytest.mark.parametrize(
+    ("meant", "phase", "later_s"),
+    [(Moment("up", 0.1), "up", 0.1), (Moment("finished", 0.1), "injected", 0.3)],
+    ids=["in time", "too slow"],
+)
+def test_the_moment_of_a_blow_is_where_the_lab_is_by_its_own_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meant: Moment, phase: str, later_s: float
+) -> None:
+    monkeypatch.setattr("soak.round.GETS_THERE_S", 0.3)
+    home = Home(tmp_path)
+    home.run.mkdir(parents=True)
+    (home.run / "events.jsonl").write_text('{"kind": "up"}\n{"kind": "injected"}\n')
+    with (
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True) as it,
+        watching() as watch,
+    ):
+        moment = wait_for(meant, Lab(home, watch, it))
+    assert moment.phase == phase
+    assert later_s - 0.01 <= moment.later_s < later_s + SEEN_S
 
 
 @pytest.mark.parametrize(
