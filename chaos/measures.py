@@ -217,7 +217,7 @@ redis_commands_per_redirect = Measure(
 redis_commands_per_expiry = Measure(
     "redis_commands_per_expiry",
     "commands",
-    "extra Redis commands per expiry",
+    "Redis commands due to an expiry",
     _redis_commands_per_expiry,
     mean,
 )

@@ -183,9 +183,10 @@ def _grid(columns: Sequence[Column]) -> Table:
 
 
 def _costs(result: Json) -> Iterator[tuple[str, str]]:
+    naive = next((arm["name"] for arm in result["arms"] if arm["naive"]), "")
     for arm in result["arms"]:
         if arm["cost"]:
-            yield "cost", f"{arm['name']}: {', '.join(words.costs(arm))}"
+            yield "cost", f"{arm['name']}, beside {naive}: {', '.join(words.costs(arm))}"
 
 
 def _evidence(result: Json) -> Iterator[tuple[str, str]]:
