@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -60,17 +61,22 @@ LAG = """
 
 @contextmanager
 def eyes(stack: Stack, writer: Writer) -> Iterator[Eyes]:
-    """An observer that samples in the background until the context ends."""
+    """An observer that samples in the background until the context ends.
+
+    Raises:
+        OSError: a sample could not be written; told at the end, unless something else is.
+    """
     seen = Eyes(stack)
     stop = threading.Event()
-    sampler = threading.Thread(target=_keep_sampling, args=(seen, writer, stop), name="eyes")
-    sampler.start()
-    try:
-        yield seen
-    finally:
-        stop.set()
-        sampler.join()
-        seen.close()
+    with ThreadPoolExecutor(1, thread_name_prefix="eyes") as thread:
+        sampling = thread.submit(_keep_sampling, seen, writer, stop)
+        try:
+            yield seen
+        finally:
+            stop.set()
+            wait([sampling])
+            seen.close()
+    sampling.result()
 
 
 def _keep_sampling(eyes: Eyes, writer: Writer, stop: threading.Event) -> None:

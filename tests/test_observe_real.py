@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from errno import ENOSPC
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,7 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chaos.model import Stack, StackError
-from chaos.observe import CLICKS, Eyes
+from chaos.observe import CLICKS, SAMPLE_PERIOD_S, Eyes
+from chaos.observe import eyes as eyes_on
+from chaos.record import Writer
+from chaos.run import HostClock
 from tests.thorough import times
 
 pytestmark = pytest.mark.real
@@ -47,6 +53,20 @@ def test_only_clicks_on_the_links_asked_for_are_read_back(stack: Stack, eyes: Ey
     assert sorted(seen.clicks) == sorted((click_id, ours) for click_id in clicks)
     assert seen.totals == {ours: 3}
     assert list(eyes.read_back([]).clicks) == []
+
+
+class FullDisk(Writer):
+    """A record that has no room for samples."""
+
+    def sample(self, t_s: float, values: Mapping[str, float]) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+
+def test_a_sample_that_cannot_be_written_is_told_at_the_end(stack: Stack, tmp_path: Path) -> None:
+    writer = FullDisk(tmp_path / "run", {}, HostClock())
+    with pytest.raises(OSError, match="No space left"), eyes_on(stack, writer):
+        time.sleep(2 * SAMPLE_PERIOD_S)
+    writer.close()
 
 
 @pytest.fixture
