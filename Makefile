@@ -5,7 +5,7 @@ LINKSTORM := $(BIN)/linkstorm
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test prove check bench soak chaos-all up down locust report list images-offline lock clean
+.PHONY: help setup demo test prove check mutate bench soak chaos-all up down locust report list images-offline lock clean
 
 help: ## this help
 	@echo "linkstorm: what a failure does, and what each fix for it costs"
@@ -30,6 +30,9 @@ check: $(VENV)/.installed-dev ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+mutate: $(VENV)/.installed-dev ## change what judges a run, one thing at a time: the tests must notice (a quarter of an hour)
+	@$(BIN)/python -m tests.survivors $(ARGS)
 
 bench: $(VENV)/.installed-dev ## what a redirect costs on one core, beside a bare one and nginx (about 5 minutes)
 	@$(BIN)/python -m bench $(ARGS)
@@ -67,7 +70,7 @@ lock: $(VENV)/.installed-dev ## pin all dependencies again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --group build --group dev --universal --generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.txt -c requirements.txt
 
 clean: ## remove what was installed and built; runs stay
-	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis mutants
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
