@@ -133,7 +133,7 @@ def clocks_agree(evidence: Evidence) -> Finding:
     """
     odd = []
     for segment in _all(evidence):
-        outside = len(segment.origin) - int(_inside_a_request(segment).sum())
+        outside = _outside_requests(segment)
         if outside or not _in_order(segment.origin):
             odd.append(f"{segment.arm}: {outside} of {len(segment.origin)} look-ups in no request")
     total = sum(len(segment.origin) for segment in _all(evidence))
@@ -146,13 +146,14 @@ def _in_order(origin: OriginQueries) -> bool:
     return all(bool((later >= earlier).all()) for earlier, later in pairwise(times))
 
 
-def _inside_a_request(segment: Segment) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _outside_requests(segment: Segment) -> int:
+    """How many look-ups fall into no request for their key."""
     origin, requests = segment.origin, segment.requests
-    inside = np.zeros(len(origin), dtype=np.bool_)
-    for rank in np.unique(origin.rank):
-        own = origin.rank == rank
-        inside[own] = _under_way(requests, int(rank), origin.read_s[own])
-    return inside
+    inside = sum(
+        int(_under_way(requests, int(rank), origin.read_s[origin.rank == rank]).sum())
+        for rank in np.unique(origin.rank)
+    )
+    return len(origin) - inside
 
 
 def _under_way(
@@ -193,26 +194,38 @@ def _distinct(requests: Requests) -> np.ndarray[tuple[int, int], np.dtype[np.int
 
 
 def traffic_was_as_planned(evidence: Evidence) -> Finding:
-    """As many requests as the plan's rates make likely, and as many of them for the hot key.
+    """As many requests as the plan's rates make likely, and as many of them for the hot key: in
+    the whole run, and in each segment, so that no arm had less to bear than another.
 
-    Arrivals are Poisson, and keys are drawn: not one sound run in a million is five standard
-    deviations from what is expected. A worker of a distributed generator that never came is. One
-    per cent is near enough for any run, however large.
+    Arrivals are Poisson, and keys are drawn: not one sound run in ten thousand has a segment five
+    standard deviations from what is expected. A worker of a distributed generator that never came
+    is. One per cent is near enough for any run, however large.
     """
     traffic = Traffic(**evidence.plan["traffic"])
-    duration_s = sum(segment.ended_s - segment.started_s for segment in _all(evidence))
-    offered = sum(segment.generator.offered for segment in _all(evidence))
-    hot = sum(int(segment.requests.hot.sum()) for segment in _all(evidence))
-    least = traffic.rate_per_s * duration_s
-    most = (traffic.peak_per_s or traffic.rate_per_s) * duration_s
-    expected_hot = traffic.hot_share * offered
-    odd = []
-    if not least - _slack(least, least) <= offered <= most + _slack(most, most):
-        odd.append(f"{offered} requests in {duration_s:.1f} s")
-    if abs(hot - expected_hot) > _slack(expected_hot, expected_hot * (1 - traffic.hot_share)):
-        odd.append(f"{hot} of {offered} for the hot key")
+    segments = _all(evidence)
+    odd = [*_odd_traffic(traffic, segments)]
+    odd += [f"{s.arm}: {why}" for s in segments for why in _odd_traffic(traffic, [s])]
+    offered, hot, duration_s = _offered(segments)
     observed = f"{offered} requests in {duration_s:.1f} s, {hot} for the hot key"
     return _guard("the traffic was the planned one", odd, observed)
+
+
+def _odd_traffic(traffic: Traffic, segments: Sequence[Segment]) -> Iterator[str]:
+    offered, hot, duration_s = _offered(segments)
+    least = traffic.rate_per_s * duration_s
+    most = (traffic.peak_per_s or traffic.rate_per_s) * duration_s
+    if not least - _slack(least, least) <= offered <= most + _slack(most, most):
+        yield f"{offered} requests in {duration_s:.1f} s"
+    expected_hot = traffic.hot_share * offered
+    if abs(hot - expected_hot) > _slack(expected_hot, expected_hot * (1 - traffic.hot_share)):
+        yield f"{hot} of {offered} for the hot key"
+
+
+def _offered(segments: Sequence[Segment]) -> tuple[int, int, float]:
+    """Requests that were due, those of them for the hot key, and the seconds they came in."""
+    offered = sum(segment.generator.offered for segment in segments)
+    hot = sum(int(segment.requests.hot.sum()) for segment in segments)
+    return offered, hot, sum(segment.ended_s - segment.started_s for segment in segments)
 
 
 def _slack(expected: float, variance: float) -> float:
@@ -232,8 +245,8 @@ def redis_was_watched(evidence: Evidence) -> Finding:
 
 def _odd_samples(segment: Segment) -> str | None:
     t_s, commands = segment.samples.of("redis_commands")
-    inside = t_s[(t_s > segment.started_s) & (t_s < segment.ended_s)]
-    gap_s = np.diff(np.concatenate([[segment.started_s], inside, [segment.ended_s]])).max()
+    start_s, end_s = segment.started_s, segment.ended_s
+    gap_s = np.diff(np.clip(np.concatenate([[start_s], t_s, [end_s]]), start_s, end_s)).max()
     if gap_s > SAMPLE_GAP_S:
         return f"no reading for {gap_s:.1f} s"
     if (np.diff(commands) < 0).any() or segment.counted.redis_commands < 0:
@@ -244,13 +257,17 @@ def _odd_samples(segment: Segment) -> str | None:
 
 
 def webs_lived_on(evidence: Evidence) -> Finding:
-    """No web process began anew, unless it was a fault's doing: its counts would be lost."""
-    killed = [fault["fault"] for fault in evidence.plan["faults"] if "killed" in fault["fault"]]
-    planned = any(name.startswith("web-") for name in killed)
+    """No web process began anew, but as many as faults killed: its counts would be lost."""
+    names = [fault["fault"] for fault in evidence.plan["faults"]]
+    killed = sum(name.startswith("web-") and name.endswith(" killed") for name in names)
+    most = [*((s, 0) for s in evidence.control), *((s, killed) for s in evidence.segments)]
     odd = [
-        f"{s.arm}: {s.counted.web_starts} starts" for s in _all(evidence) if s.counted.web_starts
+        f"{segment.arm}: {segment.counted.web_starts} starts"
+        for segment, planned in most
+        if not 0 <= segment.counted.web_starts <= planned
     ]
-    return _guard("no web process died unplanned", [] if planned else odd, "none began anew")
+    count = sum(segment.counted.web_starts for segment in _all(evidence))
+    return _guard("no web process died unplanned", odd, f"{count} began anew")
 
 
 def figures_are_known(rows: Mapping[str, ArmResult]) -> Finding:

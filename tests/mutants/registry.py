@@ -105,26 +105,30 @@ def _swap_arms(seen: Sequence[dict[str, Any]]) -> None:
         one[name], other[name] = other[name], one[name]
 
 
-GONE = "served_from = 'hit' AND hash(op_id) % 2 = 0"
+def _half_the_crowd(segments: str) -> Alter:
+    """One of two generators was away: half of what hits the cache is nowhere, in no account."""
+    gone_rows = f"{segments} AND served_from = 'hit' AND hash(op_id) % 2 = 0"
 
+    def alter(run: Path) -> None:
+        requests = f"'{run / REQUESTS_FILE}'"
+        with duckdb.connect() as db:
+            sql = f"SELECT segment, count(*) FROM {requests} WHERE {gone_rows} GROUP BY segment"
+            less = dict(db.execute(sql).fetchall())
 
-def _half_the_crowd(run: Path) -> None:
-    """One of two generators never came: half of what hits the cache is nowhere, in no account."""
-    requests = f"'{run / REQUESTS_FILE}'"
-    with duckdb.connect() as db:
-        sql = f"SELECT segment, count(*) FROM {requests} WHERE {GONE} GROUP BY segment"
-        less = dict(db.execute(sql).fetchall())
+        def account(event: dict[str, Any]) -> None:
+            away = less.get(event["segment"], 0)
+            event["generator"]["sent"] -= away
+            event["generator"]["offered"] -= away
+            event["counted"]["web_requests"] -= away
 
-    def account(event: dict[str, Any]) -> None:
-        event["generator"]["sent"] -= less[event["segment"]]
-        event["generator"]["offered"] -= less[event["segment"]]
-        event["counted"]["web_requests"] -= less[event["segment"]]
+        each("segment", account)(run)
+        never = f"click_id IN (SELECT click_id FROM {requests} WHERE {gone_rows})"
+        dropped("clicks", never)(run)
+        dropped("requests", gone_rows)(run)
+        clicks = run / "clicks.parquet"
+        rows("totals", f"SELECT key, count(*) AS total FROM '{clicks}' GROUP BY key")(run)
 
-    each("segment", account)(run)
-    dropped("clicks", f"click_id IN (SELECT click_id FROM {requests} WHERE {GONE})")(run)
-    dropped("requests", GONE)(run)
-    clicks = run / "clicks.parquet"
-    rows("totals", f"SELECT key, count(*) AS total FROM '{clicks}' GROUP BY key")(run)
+    return alter
 
 
 def _of_three(before: float, during: float, after: float, fault: Fault) -> Alter:
@@ -216,7 +220,9 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("a shard missing", "a dead worker of a distributed generator", ON_RECORD,
                dropped("requests", "hash(op_id) % 2 = 0")),
         Mutant("a worker that never came", "half a generator, in all accounts", TRAFFIC,
-               _half_the_crowd),
+               _half_the_crowd("true")),
+        Mutant("a worker away for a segment", "half a generator, in all accounts", TRAFFIC,
+               _half_the_crowd("segment = 3")),
         Mutant("hot requests said to be of another link", "keys drawn by another law", TRAFFIC,
                changed("requests", "segment > 1 AND hash(op_id) % 5 = 0", rank="3", key="'code3'")),
         Mutant("one of another segment", "a row under the wrong number", CREDIBLE,
