@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -74,12 +75,11 @@ def _first_of_each(read_s: Floats, stored_s: Floats) -> list[int]:
     """Index of the first look-up of each expiry, `read_s` being in order."""
     starts: list[int] = []
     refilled = -np.inf
-    for index, (read, stored) in enumerate(zip(read_s, stored_s, strict=True)):
+    for index, read in enumerate(read_s):
         if read >= refilled:
             starts.append(index)
             refilled = np.inf
-        if np.isfinite(stored):
-            refilled = min(refilled, stored)
+        refilled = np.fmin(refilled, stored_s[index])  # NaN, where none was stored, is no time
     return starts
 
 
@@ -92,7 +92,7 @@ def aftermaths(segment: Segment) -> Iterator[Ints]:
     all_done_s = np.fmax.accumulate(done_s)  # when those up to here had all been answered
     for expiry in expiries(segment):
         until_s = min(expiry.began_s + AFTERMATH_S, expiry.until_s)
-        first = np.searchsorted(all_done_s, expiry.began_s, side="right")
+        first = np.searchsorted(all_done_s, expiry.began_s)
         last = np.searchsorted(intended_s, until_s)
         yield hot[first:last][done_s[first:last] > expiry.began_s]
 
@@ -100,34 +100,30 @@ def aftermaths(segment: Segment) -> Iterator[Ints]:
 # --- the measures ------------------------------------------------------------------------------
 
 
-def _at_each_expiry(figure: Callable[[Expiry], float]) -> Callable[[Segment], Floats]:
-    return lambda segment: np.array([figure(expiry) for expiry in expiries(segment)])
+def _at_each_expiry(figure: Callable[[Expiry], float], segment: Segment) -> Floats:
+    return np.array([figure(expiry) for expiry in expiries(segment)])
 
 
 def _peak(expiry: Expiry) -> float:
-    """Most look-ups under way at once: +1 at each question, −1 at each answer."""
+    """Most look-ups under way at once: +1 at each question, then −1 at each answer."""
     times = np.concatenate([expiry.asked_s, expiry.answered_s])
     steps = np.concatenate([np.ones(len(expiry.asked_s)), -np.ones(len(expiry.answered_s))])
-    return float(np.cumsum(steps[np.argsort(times, kind="stable")]).max())
+    return float(np.cumsum(steps[np.lexsort((-steps, times))]).max())
 
 
 def _after_each_expiry(
-    column: Callable[[Requests], Any], figure: Callable[[Any], float]
-) -> Callable[[Segment], Floats]:
+    column: Callable[[Requests], Any], figure: Callable[[Any], float], segment: Segment
+) -> Floats:
     """A figure of what a column of the requests holds for those in each expiry's aftermath."""
-
-    def of(segment: Segment) -> Floats:
-        values = column(segment.requests)
-        return np.array([figure(values[places]) for places in aftermaths(segment)])
-
-    return of
+    values = column(segment.requests)
+    return np.array([figure(values[places]) for places in aftermaths(segment)])
 
 
-def _latency(percentile: float) -> Callable[[Segment], Floats]:
+def _latency(percentile: float, segment: Segment) -> Floats:
     def figure(latency_ms: Floats) -> float:
         return float(np.percentile(latency_ms, percentile)) if len(latency_ms) else np.nan
 
-    return _after_each_expiry(lambda requests: requests.latency_ms, figure)
+    return _after_each_expiry(lambda requests: requests.latency_ms, figure, segment)
 
 
 def _oldest(age_ms: Floats) -> float:
@@ -146,14 +142,14 @@ def _failed(segment: Segment) -> Floats:
 
 def _redis_uses(
     segment: Segment, from_s: Sequence[float] | Floats, to_s: Sequence[float] | Floats
-) -> tuple[Floats, Ints]:
+) -> tuple[Floats, Floats]:
     """Commands that Redis ran for web between the first and last sample within each span, and the
     redirects answered meanwhile; NaN and 0 where there are not two samples."""
     t_s, commands = segment.samples.of("redis_commands")
     first = np.searchsorted(t_s, from_s)
     last = np.searchsorted(t_s, to_s, side="right") - 1
     two = last > first
-    used, redirects = np.full(len(two), np.nan), np.zeros(len(two), dtype=np.int64)
+    used, redirects = np.full(len(two), np.nan), np.zeros(len(two))
     used[two] = commands[last[two]] - commands[first[two]]
     done_s = np.sort(segment.requests.done_s)
     answered = [np.searchsorted(done_s, t_s[edge[two]], side="right") for edge in (first, last)]
@@ -167,43 +163,43 @@ def _redis_commands_per_redirect(segment: Segment) -> Floats:
     ends = [segment.started_s, *(expiry.settled_s for expiry in found)]
     begins = [*(expiry.began_s for expiry in found), segment.ended_s]
     used, redirects = _redis_uses(segment, ends, begins)
-    return used[redirects > 0] / redirects[redirects > 0]
+    busy = redirects > 0
+    return used[busy] / redirects[busy]
 
 
 def _redis_commands_per_expiry(segment: Segment) -> Floats:
     """Commands from the sample before an expiry to the one after it, beyond those of calm."""
     in_calm = _redis_commands_per_redirect(segment)
-    t_s, _ = segment.samples.of("redis_commands")
     if not len(in_calm):
         return np.array([])
+    t_s, _ = segment.samples.of("redis_commands")
     found = expiries(segment)
     before = np.searchsorted(t_s, [expiry.began_s for expiry in found], side="right") - 1
     after = np.searchsorted(t_s, [expiry.settled_s for expiry in found])
     inside = (before >= 0) & (after < len(t_s))
     used, redirects = _redis_uses(segment, t_s[before[inside]], t_s[after[inside]])
-    extra: Floats = used - float(in_calm.mean()) * redirects
-    return extra[np.isfinite(used)]
+    return used - float(in_calm.mean()) * redirects
 
 
 origin_queries = Measure(
     ORIGIN_QUERIES,
     "queries",
     "origin queries per expiry",
-    _at_each_expiry(lambda expiry: float(len(expiry.read_s))),
+    partial(_at_each_expiry, lambda expiry: float(len(expiry.read_s))),
     mean,
 )
 peak_origin_queries = Measure(
-    "peak_origin_queries", "queries", "peak", _at_each_expiry(_peak), mean
+    "peak_origin_queries", "queries", "peak", partial(_at_each_expiry, _peak), mean
 )
-latency_p50 = Measure("latency_p50_ms", "ms", "p50 after expiry", _latency(50), median)
-latency_p99 = Measure("latency_p99_ms", "ms", "p99 after expiry", _latency(99), median)
-latency_max = Measure("latency_max_ms", "ms", "max", _latency(100), worst)
+latency_p50 = Measure("latency_p50_ms", "ms", "p50 after expiry", partial(_latency, 50), median)
+latency_p99 = Measure("latency_p99_ms", "ms", "p99 after expiry", partial(_latency, 99), median)
+latency_max = Measure("latency_max_ms", "ms", "max", partial(_latency, 100), worst)
 oldest_age = Measure(
-    "oldest_age_ms", "ms", "oldest", _after_each_expiry(lambda r: r.age_ms, _oldest), worst
+    "oldest_age_ms", "ms", "oldest", partial(_after_each_expiry, lambda r: r.age_ms, _oldest), worst
 )
 waited = Measure(
     *("waited_per_expiry", "redirects", "waited"),
-    _after_each_expiry(lambda r: r.served_from, _waited),
+    partial(_after_each_expiry, lambda r: r.served_from, _waited),
     mean,
 )
 failed = Measure("failed_requests", "requests", "failed", _failed, total)
