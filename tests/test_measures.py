@@ -119,7 +119,7 @@ def test_latency_runs_from_the_intended_time() -> None:
 
 # --- against definitions that are slow and plain -------------------------------------------------
 
-SOME = settings(max_examples=80, deadline=None)
+SOME = settings(max_examples=40, deadline=None)
 TICKS = st.integers(0, 12).map(float)  # few moments, so that many fall together
 LOOK_UPS = st.lists(st.tuples(TICKS, st.one_of(st.just(math.nan), TICKS)), max_size=9)
 ARRIVALS = st.lists(st.tuples(TICKS, st.integers(0, 6), st.integers(0, 1)), max_size=12)

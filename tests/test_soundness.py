@@ -316,7 +316,7 @@ MOMENTS = st.integers(0, 7).map(lambda number: number * EDGE_S)
 KEYS = st.integers(0, 2)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(KEYS, MOMENTS, MOMENTS), max_size=6),
     st.lists(st.tuples(KEYS, MOMENTS), min_size=1, max_size=6),
