@@ -181,26 +181,41 @@ def _redis_commands_per_expiry(segment: Segment) -> Floats:
     return used - float(in_calm.mean()) * redirects
 
 
+NO_EXPIRY = "the hot key did not expire and come back while requests for it were answered"
+NO_CALM = "no two expiries were far enough apart to see what Redis does in calm"
+
 origin_queries = Measure(
     ORIGIN_QUERIES,
     "queries",
     "origin queries per expiry",
     partial(_at_each_expiry, lambda expiry: float(len(expiry.read_s))),
     mean,
+    NO_EXPIRY,
 )
 peak_origin_queries = Measure(
-    "peak_origin_queries", "queries", "peak", partial(_at_each_expiry, _peak), mean
+    *("peak_origin_queries", "queries", "peak"),
+    partial(_at_each_expiry, _peak),
+    mean,
+    NO_EXPIRY,
 )
-latency_p50 = Measure("latency_p50_ms", "ms", "p50 after expiry", partial(_latency, 50), median)
-latency_p99 = Measure("latency_p99_ms", "ms", "p99 after expiry", partial(_latency, 99), median)
-latency_max = Measure("latency_max_ms", "ms", "max", partial(_latency, 100), worst)
+latency_p50 = Measure(
+    "latency_p50_ms", "ms", "p50 after expiry", partial(_latency, 50), median, NO_EXPIRY
+)
+latency_p99 = Measure(
+    "latency_p99_ms", "ms", "p99 after expiry", partial(_latency, 99), median, NO_EXPIRY
+)
+latency_max = Measure("latency_max_ms", "ms", "max", partial(_latency, 100), worst, NO_EXPIRY)
 oldest_age = Measure(
-    "oldest_age_ms", "ms", "oldest", partial(_after_each_expiry, lambda r: r.age_ms, _oldest), worst
+    *("oldest_age_ms", "ms", "oldest"),
+    partial(_after_each_expiry, lambda r: r.age_ms, _oldest),
+    worst,
+    NO_EXPIRY,
 )
 waited = Measure(
     *("waited_per_expiry", "redirects", "waited"),
     partial(_after_each_expiry, lambda r: r.served_from, _waited),
     mean,
+    NO_EXPIRY,
 )
 failed = Measure("failed_requests", "requests", "failed", _failed, total)
 redis_commands_per_redirect = Measure(
@@ -209,6 +224,7 @@ redis_commands_per_redirect = Measure(
     "Redis commands per redirect",
     _redis_commands_per_redirect,
     mean,
+    NO_CALM,
 )
 redis_commands_per_expiry = Measure(
     "redis_commands_per_expiry",
@@ -216,4 +232,5 @@ redis_commands_per_expiry = Measure(
     "Redis commands due to an expiry",
     _redis_commands_per_expiry,
     mean,
+    NO_CALM,
 )

@@ -158,6 +158,7 @@ class Measure:
     title: str
     of: Callable[[Segment], Floats]
     summary: Callable[[Floats], Estimate]
+    without: str = "there was nothing to measure it by"  # why there is no figure, if there is none
 
 
 @dataclass(frozen=True)

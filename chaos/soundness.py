@@ -19,6 +19,7 @@ from chaos.model import (
     Evidence,
     Experiment,
     Finding,
+    Measure,
     Mode,
     OriginQueries,
     Requests,
@@ -270,15 +271,24 @@ def webs_lived_on(evidence: Evidence) -> Finding:
     return _guard("no web process died unplanned", odd, f"{count} began anew")
 
 
-def figures_are_known(rows: Mapping[str, ArmResult]) -> Finding:
+def figures_are_known(measures: Sequence[Measure], rows: Mapping[str, ArmResult]) -> Finding:
     """No measure of any arm is without a figure: what was not measured proves nothing."""
-    unknown = {
-        arm.name: [name for name, estimate in arm.measures.items() if not estimate.known]
-        for arm in rows.values()
-    }
-    odd = [f"{arm} lacks {names[0]}" for arm, names in unknown.items() if names]
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for arm in rows.values():
+        for why, titles in _without_figure(measures, arm).items():
+            lacking.setdefault((", ".join(titles), why), []).append(arm.name)
+    odd = [f"{', '.join(arms)}: no {what}, since {why}" for (what, why), arms in lacking.items()]
     text = "every measure of every arm has a figure"
     return _guard(text, odd if rows else ["no arm at all"], f"{len(rows)} arms")
+
+
+def _without_figure(measures: Sequence[Measure], arm: ArmResult) -> Mapping[str, Sequence[str]]:
+    """The titles of the measures that an arm has no figure of, by why it has none."""
+    titles: dict[str, list[str]] = {}
+    for measure in measures:
+        if not arm.measures[measure.name].known:
+            titles.setdefault(measure.without, []).append(measure.title)
+    return titles
 
 
 def _all(evidence: Evidence) -> Sequence[Segment]:

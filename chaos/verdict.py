@@ -53,7 +53,7 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
     checks = [
         *(_checked(check.__name__, partial(check, evidence)) for check in RUN_CHECKS),
         _checked(ran_as_planned.__name__, partial(ran_as_planned, experiment, evidence)),
-        _checked(figures_are_known.__name__, partial(figures_are_known, rows)),
+        _checked(figures_are_known.__name__, partial(figures_are_known, experiment.measures, rows)),
     ]
     return Result(
         experiment=experiment.name,

@@ -14,6 +14,7 @@ from reports.words import Json
 NUMBER = re.compile(r"\d+")
 ALONE = "end other work on this machine, and run it again"
 AGAIN = "run it again; if it stays so, linkstorm itself is at fault, and `logs/` in the run tells"
+NEARER = "run it again without `--set`, or with settings nearer to the experiment's own"
 ON_TIME = "the generator was on time"
 
 
@@ -69,7 +70,7 @@ BROKEN: Mapping[str, Broken] = {
     ),
     "Postgres and the app count the same origin queries": Broken(
         "Postgres and the app do not agree how often a database was asked, or none was",
-        "leave the lab's databases alone while it measures, and run it again",
+        "run it again without `--set`, and leave the lab's databases alone meanwhile",
     ),
     "Redis was watched throughout": Broken(
         "Redis was not watched all the time, so its commands are not all counted", ALONE
@@ -83,7 +84,7 @@ BROKEN: Mapping[str, Broken] = {
     ),
     "every arm saw at least … expiries": Broken(
         "too few expiries in an arm to judge it by",
-        "run it without `--set`, or with a shorter CACHE_TTL_S",
+        NEARER,
     ),
     "every acknowledged click is counted exactly once": Broken(
         "clicks are lost, counted twice or made up, or were not read back at all"
@@ -94,6 +95,6 @@ BROKEN: Mapping[str, Broken] = {
     ),
     "every measure of every arm has a figure": Broken(
         "there is nothing to compare: a measure of an arm has no figure",
-        "run it without `--set`, or with settings nearer to the experiment's own",
+        NEARER,
     ),
 }

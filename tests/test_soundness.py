@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from chaos import experiments
 from chaos import soundness as s
+from chaos.estimates import mean
 from chaos.model import (
     ArmResult,
     Counters,
@@ -20,6 +21,7 @@ from chaos.model import (
     Evidence,
     Finding,
     Generator,
+    Measure,
     Mode,
     Oddities,
     OriginQueries,
@@ -175,7 +177,7 @@ def test_of_a_sound_record_each_check_says_what_it_saw() -> None:
         s.traffic_was_as_planned(SOUND),
         s.redis_was_watched(SOUND),
         s.webs_lived_on(SOUND),
-        s.figures_are_known(rows(1.0)),
+        s.figures_are_known(MEASURES[:1], rows(1.0)),
     ]
     assert [(f.text, f.observed) for f in findings if f.verdict is Verdict.PASS] == [
         ("the run was the experiment's, from plan to end", "6 segments of it"),
@@ -531,9 +533,25 @@ def rows(*values: float) -> dict[str, ArmResult]:
     return {"lock": ArmResult("lock", False, Verdict.PASS, measures, {}, {})}
 
 
-def test_an_arm_is_told_by_the_first_figure_that_it_lacks() -> None:
-    assert observed(s.figures_are_known(rows(1.0, np.nan, np.inf))) == "lock lacks m1"
-    assert observed(s.figures_are_known({})) == "no arm at all"
+MEASURES = [
+    Measure(f"m{place}", "", f"title {place}", lambda _: np.array([]), mean, why)
+    for place, why in enumerate(["never", "no calm", "no calm", "no expiry"])
+]
+
+
+def test_an_arm_is_told_with_the_figures_that_it_lacks_and_why() -> None:
+    told = s.figures_are_known(MEASURES, rows(1.0, np.nan, np.inf, np.nan))
+    assert observed(told) == (
+        "lock: no title 1, title 2, since no calm; lock: no title 3, since no expiry"
+    )
+    assert observed(s.figures_are_known(MEASURES, {})) == "no arm at all"
+
+
+def test_arms_that_lack_the_same_are_told_together() -> None:
+    lock = rows(1.0, 1.0, 1.0, np.nan)["lock"]
+    both = {"lock": lock, "swr": replace(lock, name="swr")}
+    told = s.figures_are_known(MEASURES, both)
+    assert observed(told) == "lock, swr: no title 3, since no expiry"
 
 
 def test_what_is_odd_several_times_is_told_once() -> None:

@@ -99,6 +99,31 @@ def test_too_few_expiries_are_invalid(tmp_path: Path) -> None:
     assert "every arm saw at least 6 expiries" in findings(result, Verdict.INVALID)
 
 
+NEVER_EXPIRES = (
+    "direct, lock: no origin queries per expiry, peak, p99 after expiry, oldest, p50 after expiry,"
+    " max, waited, since the hot key did not expire and come back while requests for it were"
+    " answered; direct, lock: no Redis commands due to an expiry, since no two expiries were far"
+    " enough apart to see what Redis does in calm"
+)
+EXPIRES_ALL_THE_TIME = (
+    "direct, lock: no Redis commands per redirect, Redis commands due to an expiry, since no two"
+    " expiries were far enough apart to see what Redis does in calm"
+)
+
+
+@pytest.mark.parametrize(("ttl_s", "why"), [("60", NEVER_EXPIRES), ("0.01", EXPIRES_ALL_THE_TIME)])
+def test_settings_that_leave_a_measure_without_a_figure_are_told_as_such(
+    tmp_path: Path, ttl_s: str, why: str
+) -> None:
+    order = herd_order(world := World())
+    arms = [arm for arm in order.arms if arm.name in ("direct", "lock")]
+    order = replace(order, arms=arms, overrides={"CACHE_TTL_S": ttl_s})
+    run(order, lab(world), tmp_path / "run", lambda *_: None)
+    result = judge(order.experiment, read_evidence(tmp_path / "run"))
+    (figures,) = (f for f in result.checks if f.text == "every measure of every arm has a figure")
+    assert (figures.verdict, figures.observed) == (Verdict.INVALID, why)
+
+
 def test_a_crashing_claim_or_check_is_invalid(tmp_path: Path) -> None:
     order, _ = carried_out(tmp_path)
     experiment = order.experiment
