@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from chaos.model import Traffic
 from scenarios.arrivals import arrivals
 from scenarios.dispatcher import Dispatcher, Exchange
 from scenarios.wire import OutOfSockets, Wire
+from tests.few_ports import NOT_HERE
 from tests.scenarios_lab import controlled, free_port, locust, running, server
 
 pytestmark = [pytest.mark.real, pytest.mark.alone]
@@ -123,6 +125,24 @@ def test_requests_that_find_no_file_descriptor_are_unsent_and_say_so(tmp_path: P
     assert finished["no_socket"] == finished["unsent"] > 40
     assert finished["sent"] == len(rows) == finished["offered"] - finished["unsent"]
     assert {row["outcome"] for row in rows} == {"unknown"}  # the silent server's, no failure
+
+
+def test_requests_that_find_no_port_are_unsent_and_say_so() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.few_ports"],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if told.returncode == NOT_HERE:
+        pytest.skip(f"this user may not have a network of its own: {told.stderr.strip()}")
+    assert told.returncode == 0, told.stderr
+    generator, outcomes = json.loads(told.stdout).values()
+    assert generator["no_socket"] == generator["unsent"] > 40
+    assert generator["sent"] == len(outcomes) == generator["offered"] - generator["unsent"]
+    assert 0 < len(outcomes) <= 20  # as many as there are ports
+    assert set(outcomes) == {"unknown"}  # the silent server's, no failure
 
 
 def test_more_than_a_core_can_send_is_late_and_names_the_core(tmp_path: Path) -> None:
