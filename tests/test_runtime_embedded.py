@@ -7,8 +7,9 @@ import pwd
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -21,7 +22,7 @@ from chaos.runtimes import account, binaries
 from chaos.runtimes.account import Account
 from chaos.runtimes.embedded import Embedded, EmbeddedStack
 from chaos.runtimes.members import members
-from chaos.runtimes.parts import Part
+from chaos.runtimes.parts import READY_S, Part
 from chaos.runtimes.ports import HOST
 from chaos.runtimes.topology import Ports
 from chaos.runtimes.trouble import check_disk
@@ -85,18 +86,23 @@ def test_a_part_that_ends_by_itself_is_reported_with_the_end_of_its_log(stack: S
     stack.check()
 
 
-def test_a_part_that_dies_while_others_start_is_named(
+def test_a_part_that_dies_while_others_start_is_named_at_once(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def redis_dies(replica: Part, ports: Ports) -> None:
-        for process in members(replica.folder.with_name("redis")):
+    died_s = 0.0
+
+    def toxiproxy_dies(replica: Part, ports: Ports) -> None:
+        """So that the shortener, which is started next, never gets ready."""
+        nonlocal died_s
+        for process in members(replica.folder.with_name("toxiproxy")):
             process.kill()
             process.wait(5)
-        redis.Redis(HOST, ports["redis"]).ping()
+        died_s = time.monotonic()
 
-    monkeypatch.setattr("chaos.runtimes.bringup.wait_for_replica", redis_dies)
-    with pytest.raises(PartDied, match="redis died"), Embedded().up({}, tmp_path):
+    monkeypatch.setattr("chaos.runtimes.bringup.wait_for_replica", toxiproxy_dies)
+    with pytest.raises(PartDied, match="toxiproxy died"), Embedded().up({}, tmp_path):
         pass
+    assert time.monotonic() - died_s < READY_S / 2
 
 
 def test_a_process_may_join_the_lab(home: Path, tmp_path: Path) -> None:
@@ -219,6 +225,25 @@ def test_a_full_disk_is_named_with_what_to_do(home: Path, tmp_path: Path, size: 
         why = why_not(Embedded(), tmp_path)
     assert "no space left on the disk" in why
     assert str(home) in why
+
+
+@as_root
+def test_no_other_disk_is_taken_for_one_that_is_full_already(home: Path, tmp_path: Path) -> None:
+    with small_disk(home, "1m"):
+        with suppress(OSError):
+            (home / "filler").write_bytes(bytes(2 << 20))
+        why = why_not(Embedded(), tmp_path)
+    assert "no space left on the disk" in why
+    assert str(home) in why
+
+
+def test_a_folder_for_labs_that_there_is_not_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    why = why_not(Embedded(), tmp_path / "logs")
+    assert f"made in {tmp_path / 'nowhere'}: No such file" in why
+    assert "Traceback" not in why
 
 
 @as_root

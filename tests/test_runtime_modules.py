@@ -102,6 +102,17 @@ def test_a_part_that_does_not_get_ready_is_not_waited_for_longer_than_that(
     slow.kill()
 
 
+def test_a_part_is_waited_for_no_longer_once_something_else_is_wrong(tmp_path: Path) -> None:
+    def wrong() -> None:
+        raise StackError("the disk is full")
+
+    slow = part(tmp_path, "exec sleep 60")
+    slow.meanwhile = wrong
+    with pytest.raises(StackError, match="the disk is full"):
+        slow.start()
+    slow.kill()
+
+
 def test_a_preparation_that_fails_or_hangs_is_told_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,7 +61,6 @@ class SmallLab:
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A TMPDIR of its own, on a machine without a container engine."""
     with temporary_home() as home:
-        monkeypatch.setattr(tempfile, "tempdir", str(home))
         monkeypatch.setenv("TMPDIR", str(home))
         monkeypatch.setenv("DOCKER_HOST", f"unix://{home}/no-engine")
         yield home

@@ -94,6 +94,8 @@ class EmbeddedStack:
         self._ports = workshop.ports
         self._settings = dict(settings)
         self._parts = {name: workshop.part(name, settings) for name in PARTS}
+        for part in self._parts.values():
+            part.meanwhile = self.check
         self.endpoints: Endpoints = endpoints(self._ports)
         self.versions: Mapping[str, str] = {}
         self._toxics = Toxics(self.endpoints.toxiproxy)
@@ -103,13 +105,14 @@ class EmbeddedStack:
 
         Raises:
             PartDied: one that served already ended; the others only noticed.
+            StackError: the disk is full, or a part did not get ready.
         """
         try:
             bring_up(self._workshop.install, self._parts, self._ports, self._populate)
             self._wait_for_nginx()
             self.versions = self._read_versions()
         except Exception:
-            self._check_parts()
+            self.check()
             raise
 
     def configure(self, settings: Settings) -> None:

@@ -21,6 +21,14 @@ NAME = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}(-gone)*")
 OWNER = "owner"  # a file with the process id of the lab: for people, nothing is decided by it
 
 
+def place() -> Path:
+    """Where labs have their folders: TMPDIR, or /tmp.
+
+    `tempfile` would go to any other disk, or even here, without a word if that one is full.
+    """
+    return Path(os.environ.get("TMPDIR") or "/tmp")
+
+
 def made(owner: int) -> Path:
     """A new folder in TMPDIR, held until this process ends.
 
@@ -28,7 +36,7 @@ def made(owner: int) -> Path:
     next one is made.
     """
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place())).resolve()
         _lock(folder, fcntl.LOCK_SH)
         if folder.exists():
             with suppress(OSError):  # a full disk: an empty file is a mark, too
@@ -73,7 +81,7 @@ def found() -> list[Path]:
 
     A folder that only has such a name is none of them.
     """
-    beside = {path.resolve() for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*")}
+    beside = {path.resolve() for path in place().glob(f"{PREFIX}*")}
     return sorted(path for path in beside | set(_worked_in()) if _is_lab(path))
 
 

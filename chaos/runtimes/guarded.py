@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.model import PartDied
-from chaos.runtimes.folders import held
+from chaos.runtimes.folders import held, place
 from chaos.runtimes.guardian import sweep
 from chaos.runtimes.trouble import last_lines, part_trouble
 
@@ -53,7 +52,7 @@ def guarded(python: str, environment: Mapping[str, str], log: Path) -> Iterator[
         assert process.stdin is not None
         assert process.stdout is not None
         if not (line := process.stdout.readline().strip()):
-            raise part_trouble("guardian", "did not start", log, Path(tempfile.gettempdir()))
+            raise part_trouble("guardian", "did not start", log, place())
         with held(folder := Path(line)):
             try:
                 yield Guardian(process, folder, log)

@@ -30,7 +30,10 @@ def main() -> None:
     """Keep a folder for the lab until the lab is gone, then sweep it."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    folder = folders.made(os.getppid())
+    try:
+        folder = folders.made(os.getppid())
+    except OSError as error:
+        sys.exit(f"no folder for the lab can be made in {folders.place()}: {error.strerror}")
     try:
         with suppress(BrokenPipeError):  # the lab is gone already
             os.write(sys.stdout.fileno(), f"{folder}\n".encode())

@@ -38,6 +38,7 @@ class Part:
     ready: Callable[[], bool]
     environment: Mapping[str, str]
     account: Account | None = None
+    meanwhile: Callable[[], None] = lambda: None  # asked while it is waited for; may raise
     process: subprocess.Popen[bytes] | None = None
     wanted: bool = False
 
@@ -54,12 +55,16 @@ class Part:
             raise self._trouble(f"failed: {program} ended with {code}")
 
     def wait_until(self, reached: Callable[[], bool], what: str) -> None:
-        """Return when it is so; raise `StackError` when the part ended, or it takes too long."""
+        """Return when it is so; raise `StackError` when the part ended, or it takes too long.
+
+        It is not waited for any longer once `meanwhile` raises, as when another part has died.
+        """
         assert self.process is not None
         deadline = time.monotonic() + READY_S
         while not reached():
             if (code := self.process.poll()) is not None:
                 raise self._trouble(f"ended with {code} before it {what}")
+            self.meanwhile()
             self._not_later_than(deadline, f"took more than {READY_S:g} s until it {what}")
             time.sleep(POLL_S)
 
