@@ -149,8 +149,10 @@ SCHEMAS = {
 def _to_parquet(path: Path) -> None:
     """Each kind of CSV becomes one Parquet file; the shards of a history become one history.
 
-    A line cut short by the death of its writer is left out; the count of requests tells.
+    A line cut short by the death of its writer is left out; the count of requests tells. An
+    interruption is heard when all is written.
     """
+    interrupted = False
     with duckdb.connect() as db:
         for name, columns in SCHEMAS.items():
             shards = sorted(path.glob(f"{name}.csv")) + sorted(path.glob(f"{name}-*.csv"))
@@ -160,12 +162,25 @@ def _to_parquet(path: Path) -> None:
                 f"read_csv({[str(shard) for shard in shards]!r}, header=true,"
                 f" columns={columns!r}, ignore_errors=true)"
             )
+            copy = f"COPY (FROM {lines}) TO '{path / name}.parquet' (FORMAT parquet)"
             try:
-                db.execute(f"COPY (FROM {lines}) TO '{path / name}.parquet' (FORMAT parquet)")
+                interrupted |= _was_interrupted(db, copy)
             except duckdb.Error as error:
                 raise OSError(f"{path / name}.parquet: {error}") from error
             for shard in shards:
                 shard.unlink()
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+def _was_interrupted(db: duckdb.DuckDBPyConnection, copy: str) -> bool:
+    """Copy, and once more from the start if a signal broke in: DuckDB makes that a RuntimeError."""
+    try:
+        db.execute(copy)
+    except RuntimeError:
+        db.execute(copy)
+        return True
+    return False
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ def not_sensible(
         yield f"exit code {outcome.code}: {said[-500:]!r}"
     unwritten = outcome.code == INVALID and "cannot be written" in said
     if through and outcome.code in JUDGED and not unwritten:
-        yield from _other_than_on_record(outcome.code, home)
+        yield from _other_than_on_record(outcome.code, home, said)
     if "Traceback" in said:
         yield f"a traceback: {said[-1500:]}"
     if outcome.code == INTERRUPTED and home.run.exists() and "healed and stopped" not in said:
@@ -36,8 +36,12 @@ def not_sensible(
         yield f"undisturbed, it did not finish: {said[-500:]}"
 
 
-def _other_than_on_record(code: int | None, home: Home) -> Iterator[str]:
-    verdict = json.loads((home.run / "verdict.json").read_text())["verdict"]
+def _other_than_on_record(code: int | None, home: Home, said: str) -> Iterator[str]:
+    kept = home.run / "verdict.json"
+    if not kept.exists():
+        yield f"exit code {code}, and no verdict on record: {said[-500:]!r}"
+        return
+    verdict = json.loads(kept.read_text())["verdict"]
     if code != {"PASS": 0, "FAIL": 1, "INVALID": INVALID}[verdict]:
         yield f"exit code {code}, and the verdict on record is {verdict}"
 
