@@ -22,6 +22,7 @@ from chaos.model import (
     Generator,
     Measure,
     Predicted,
+    Reading,
     Result,
     Segment,
     Verdict,
@@ -34,15 +35,10 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
     """Work out every measure, prediction, claim and check; the worst of them is the verdict."""
     faults = [_reviewed(fault, experiment) for fault in evidence.faults]
     evidence = replace(evidence, faults=faults)
-    of_arm = {
-        arm.name: [segment for segment in evidence.segments if segment.arm == arm.name]
+    rows = {
+        arm.name: _row(experiment, arm, [s for s in evidence.segments if s.arm == arm.name])
         for arm in experiment.arms
         if arm.name in evidence.plan["arms"]
-    }
-    rows = {
-        arm.name: _row(experiment, arm, of_arm[arm.name])
-        for arm in experiment.arms
-        if arm.name in of_arm
     }
     claims = [
         _claimed(claim, rows)
@@ -72,14 +68,18 @@ def _reviewed(seen: FaultEvidence, experiment: Experiment) -> FaultEvidence:
     """The fault is proven by its three readings, not by what was made of them at the time."""
     before, during, after = seen.before, seen.during, seen.after
     known = [at.fault for at in experiment.faults if at.fault.name == seen.fault]
-    alike = {(r.what, r.unit) for r in (before, during, after) if r and r.value >= 0}
-    if not known or not before or not during or not after or len(alike) != 1:
+    if not known or not before or not during or not after or not _alike(before, during, after):
         return replace(seen, took_effect=False, healed=False)
     return replace(
         seen,
         took_effect=seen.took_effect and known[0].took_effect(before, during),
         healed=seen.healed and known[0].healed(before, after),
     )
+
+
+def _alike(*readings: Reading) -> bool:
+    """Of one question and in one unit, and none below zero, which nothing that is probed can be."""
+    return len({(r.what, r.unit) for r in readings}) == 1 and all(r.value >= 0 for r in readings)
 
 
 def _row(experiment: Experiment, arm: Arm, segments: Sequence[Segment]) -> ArmResult:
