@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import duckdb
 import pytest
@@ -17,30 +11,8 @@ from chaos.record import Writer
 from chaos.run import HostClock
 
 
-def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def signalled(after_s: float) -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, interrupt)
-    timer = threading.Timer(after_s, signal.raise_signal, [signal.SIGTERM])
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.join()
-        signal.signal(signal.SIGTERM, before)
-
-
-def test_duckdb_makes_another_error_of_an_interruption() -> None:
-    """What `record` relies on; the query would take hours."""
-    with duckdb.connect() as db, signalled(0.2), pytest.raises(RuntimeError, match="interrupted"):
-        db.execute("SELECT sum(random()) FROM range(1_000_000_000_000)")
-
-
 class Struck:
-    """A connection in whose first query a signal breaks in."""
+    """A connection in whose first query a signal breaks in: DuckDB makes such an error of it."""
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self._db = db
