@@ -29,6 +29,7 @@ from chaos.model import (
 BUSY_SHARE = 0.9  # of a core; a process of one thread cannot do more than all of it
 LATE_S = 0.010
 ROUNDING_S = 2e-6  # times on record have six decimals
+FAULT_LATE_S = 1.0
 
 # --- claims ------------------------------------------------------------------------------------
 
@@ -171,9 +172,10 @@ def _in_force(
 ) -> Sequence[FaultEvidence]:
     """Injections of a fault into a segment that lasted to its end; a standing one was there first.
 
-    A later one takes the time that its probe of the healthy stack takes.
+    A later one comes after a probe of the healthy stack, within a second of when it was due.
     """
     standing = due_s == segment.started_s
+    from_s, to_s = (-math.inf, due_s) if standing else (due_s, due_s + FAULT_LATE_S)
     return [
         fault
         for fault in evidence.faults
@@ -181,7 +183,7 @@ def _in_force(
         and _overlaps(fault, segment)
         and fault.healed_s is not None
         and fault.healed_s >= segment.ended_s
-        and (fault.injected_s <= segment.started_s if standing else fault.injected_s >= due_s)
+        and from_s <= fault.injected_s <= to_s
     ]
 
 
@@ -228,14 +230,15 @@ def _late_count(segment: Segment) -> int:
 
 
 def record_is_whole(evidence: Evidence) -> Finding:
-    """The record holds exactly the requests that the generator says it sent."""
-    missing = [
-        f"{s.arm} {s.generator.sent - len(s.requests):+d}"
+    """The record holds exactly the requests that were due, and that the generator says it sent."""
+    apart = [
+        f"{s.arm}: {s.generator.offered} due, {s.generator.sent} sent, {len(s.requests)} on record"
         for s in [*evidence.control, *evidence.segments]
-        if s.generator.sent != len(s.requests) or s.generator.offered != s.generator.sent
+        if not s.generator.offered == s.generator.sent == len(s.requests)
     ]
-    complete = bool(evidence.segments) and not missing
-    return _guard("every request sent is on record", complete, ", ".join(missing) or "all are")
+    complete = bool(evidence.segments) and not apart
+    observed = "all are" if complete else "; ".join(apart) or "no segment is"
+    return _guard("every request sent is on record", complete, observed)
 
 
 def counters_agree(evidence: Evidence) -> Finding:
@@ -265,15 +268,14 @@ def nobody_else_used_the_lab(evidence: Evidence) -> Finding:
     A request that got no answer, or a gateway's, may have reached them or not; what a web process
     had counted when it was killed is unknown. Beyond that the counts must be equal.
     """
-    segments = [*evidence.control, *evidence.segments]
-    spans = [_requests_due(segment) for segment in segments]
+    due = [(s, *_requests_due(s)) for s in [*evidence.control, *evidence.segments]]
     strange = [
         f"{segment.arm}: {segment.counted.web_requests} answered, {least} to {most} due"
-        for segment, (least, most) in zip(segments, spans, strict=True)
+        for segment, least, most in due
         if not least <= segment.counted.web_requests <= most
     ]
-    answered = sum(segment.counted.web_requests for segment in segments)
-    unsure = sum(most - least for least, most in spans)
+    answered = sum(segment.counted.web_requests for segment, _, _ in due)
+    unsure = sum(most - least for _, least, most in due)
     fine = f"{answered} requests answered, of which {unsure} could be another's"
     alone = bool(evidence.segments) and not strange
     return _guard("nobody else used the lab", alone, "; ".join(strange) or fine)
@@ -296,7 +298,7 @@ def enough_expiries(evidence: Evidence) -> Finding:
     }
     needed = evidence.mode.repetitions
     enough = bool(count) and min(count.values()) >= needed
-    return _guard(f"every arm saw at least {needed} expiries", enough, _listed(count))
+    return _guard(f"every arm saw at least {needed} expiries", enough, _listed(count) or "no arm")
 
 
 def clicks_are_exact(evidence: Evidence) -> Finding:
