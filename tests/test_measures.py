@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos import measures as m
-from chaos import predictions as p
 from chaos.model import Counters, Floats, Generator, OriginQueries, Requests, Samples, Segment
 
 TTL_S, DELTA_S = 0.8, 0.12
@@ -343,21 +342,3 @@ def test_without_calm_nothing_can_be_beyond_it(at_s: list[float]) -> None:
     seen = one_herd(at_s, at_s)
     assert m.redis_commands_per_redirect.of(seen).tolist() == []
     assert m.redis_commands_per_expiry.of(seen).tolist() == []
-
-
-def test_the_herd_is_predicted_from_measured_rate_and_time() -> None:
-    herd = segment([5, 5, 5])
-    assert p.hot_rate_per_s([herd]) == pytest.approx(100, rel=0.01)
-    assert p.herd.of([herd]) == pytest.approx(1 + 100 * DELTA_S, rel=0.01)
-
-
-def test_the_law_of_xfetch_follows_from_the_beta_in_force() -> None:
-    plain, eager = segment([1]), replace(segment([1]), settings={"XFETCH_BETA": "2"})
-    assert p.xfetch_law.of([plain]) == pytest.approx(math.e)
-    assert p.xfetch_law.of([eager]) == pytest.approx(math.exp(0.5))
-    assert math.isnan(p.xfetch_law.of([plain, eager]))
-
-
-def test_without_evidence_theory_predicts_nothing() -> None:
-    assert math.isnan(p.herd.of([]))
-    assert math.isnan(p.one_per_process.of([]))
