@@ -31,7 +31,7 @@ check: $(VENV)/.installed-dev ## lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-mutate: $(VENV)/.installed-dev ## change what judges a run, one thing at a time: the tests must notice (a quarter of an hour)
+mutate: $(VENV)/.installed-dev ## change what judges a run, one thing at a time: the tests must notice (6 minutes)
 	@$(BIN)/python -m tests.survivors $(ARGS)
 
 bench: $(VENV)/.installed-dev ## what a redirect costs on one core, beside a bare one and nginx (about 5 minutes)

@@ -26,6 +26,7 @@ from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 ACCEPTED = Path("tests/survivors.toml")
 RESULTS = Path("mutants")
 PROCESSES = "2"
+SPINNER = "⠀⣿"  # the first and the last of the Braille patterns
 
 KILLED = {"killed", "timeout"}
 SURVIVED = {"survived", "no tests"}
@@ -80,7 +81,12 @@ def mutate(chosen: Sequence[str]) -> None:
     seen = None if sys.stdout.isatty() else subprocess.PIPE  # its spinner is for a terminal
     done = subprocess.run([*command, *patterns], stdout=seen, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        raise NotRun(f"{(done.stdout or '')[-3000:]}\nmutmut ended with {done.returncode}")
+        raise NotRun(f"{_last_words(done.stdout or '')}\nmutmut ended with {done.returncode}")
+
+
+def _last_words(text: str) -> str:
+    lines = [line for line in text.splitlines() if not SPINNER[0] <= line[:1] <= SPINNER[1]]
+    return "\n".join(lines[-40:])
 
 
 def _patterns(choice: str) -> Iterator[str]:
@@ -183,15 +189,18 @@ def table(mutants: Sequence[Mutant]) -> Iterator[str]:
 
 HEAD = """# Mutation: do the tests notice when what judges a run is wrong?
 
-[Mutants of the record](mutants.md) show that the checks see errors in a record. Here the checks
-themselves get the errors: mutmut changes one operator, figure, argument or text at a time in what
-judges a run, and some fast test must fail. Whoever survives needs a reason, in
-`tests/survivors.toml`; a reason whose mutant is dead or gone is refused, too. Not mutated are
-constants and other code at the top of a module, properties, and calls of `len`.
+[Errors in a record](mutants.md) show that the checks see what is wrong with a run. Here the checks
+get the errors: mutmut changes one operator, figure, argument or text at a time in the modules that
+judge a run, and one of the fast tests named in `pyproject.toml` must fail. Whoever survives needs a
+reason in `tests/survivors.toml`, by function and changed line; a reason whose mutant is killed or
+gone is refused, too, and so is a run that tested nothing. What mutmut leaves alone: constants and
+other code at the top of a module, properties, calls of `len`, and the words of f-strings.
 
-`make mutate` runs it (a quarter of an hour on two cores), `make mutate ARGS=checks` or
-`ARGS=checks.at_most` a part; `python -m tests.survivors --markdown > docs/mutation.md` then writes
+`make mutate` runs it (6 minutes on two cores), `make mutate ARGS=checks` or
+`ARGS=checks.at_most` a part; then `python -m tests.survivors --markdown > docs/mutation.md` writes
 this page.
+
+## Who fared how
 """
 
 
