@@ -48,7 +48,7 @@ BROKEN: Mapping[str, Broken] = {
         "the run stopped before its end", "mend what it stopped for, and run it again"
     ),
     "every request sent is on record": Broken(
-        "requests are missing from the record (+), or it holds some that were not sent (-)"
+        "requests that were due were not sent, or the record does not hold just those that were"
     ),
     "every request on record can be true": Broken("the record holds requests that cannot be true"),
     "every look-up falls into a request for its key": Broken(
