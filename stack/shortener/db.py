@@ -24,10 +24,12 @@ _RETRY_S = 0.25
 _SCHEMA_RETRY_S = 0.05  # at a first start the replica has it a moment after the primary
 _SCHEMA_TO_COME = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 # What a connection, server or standby in trouble raises; anything else is a mistake of ours.
+# InternalClientError is what a statement gets whose connection the server has just given up.
 OUTAGES = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -38,6 +40,7 @@ OUTAGES = (
 _BROKEN = (
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
 )
@@ -146,7 +149,7 @@ class Database:
                     connection = await self._acquire()
                     try:
                         yield connection
-                    except (asyncio.CancelledError, OSError):
+                    except (asyncio.CancelledError, OSError, asyncpg.InternalClientError):
                         connection.terminate()  # an answer may still be under way on it
                         raise
                     finally:

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
+from stack.shortener.db import OUTAGES
 from stack.shortener.keys import hashed, new_key
 from stack.shortener.settings import KeySettings
 
@@ -29,7 +30,7 @@ def run(arguments: list[str], settings: KeySettings) -> int:
                 return asyncio.run(_with_database(settings, _list))
             case ["revoke", key_id]:
                 return asyncio.run(_with_database(settings, _revoke, key_id))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (*OUTAGES, asyncpg.PostgresError) as error:
         sys.stderr.write(f"the database did not do it: {error or type(error).__name__}\n")
         return 1
     sys.stderr.write(USAGE)
