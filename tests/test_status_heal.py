@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import psutil
 import pytest
 
 from chaos.runtimes import folders, leftovers
+from chaos.runtimes.compose.engine import NoLab, engine
 from chaos.runtimes.ports import HOST
 from soak.watch import Watch, watching
 from tests.labs import temporary_home
@@ -125,6 +128,18 @@ def test_what_a_killed_lab_and_guardian_left_is_told_and_mended(home: Path, watc
         assert "no Docker engine can be reached" in told
         assert not watch.left_after(GONE_S)
     assert not labs_in(home)
+
+
+def test_an_engine_that_is_there_and_does_not_run_is_told_and_no_socket_stays_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with temporary_home() as home:
+        with socket.socket(socket.AF_UNIX) as once:
+            once.bind(f"{home}/engine")  # leaves a file that nobody answers at
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{home}/engine")
+        with pytest.raises(NoLab, match=r"no Docker engine can be reached .*refused"), engine():
+            pass
+    gc.collect()  # a socket that is found open is a warning, and so an error
 
 
 def test_a_lab_at_work_is_told_and_left_alone(home: Path, watch: Watch) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import docker
 from docker.errors import APIError, DockerException
+from docker.utils import parse_host
 from requests import RequestException
 
 from chaos.model import StackError
 
 TIMEOUT_S = 30
+_UNIX = "http+unix://"
 
 
 class NoLab(StackError):
@@ -31,8 +35,9 @@ def engine() -> Iterator[docker.DockerClient]:
         StackError: inside the context, it refused what it was asked.
     """
     try:
+        _knock()
         client = docker.from_env(timeout=TIMEOUT_S)
-    except DockerException as error:
+    except (DockerException, OSError) as error:
         raise NoLab(
             f"no Docker engine can be reached ({_why(error)}): start one, "
             "or use the embedded stack, which needs none"
@@ -44,6 +49,15 @@ def engine() -> Iterator[docker.DockerClient]:
         raise StackError(f"Docker: {_why(error)}") from error
     finally:
         client.close()
+
+
+def _knock() -> None:
+    """Raise what a connection to the engine's socket meets; docker-py would leave that open."""
+    host = parse_host(os.environ.get("DOCKER_HOST"))
+    if host.startswith(_UNIX):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(TIMEOUT_S)
+            probe.connect(host.removeprefix(_UNIX))
 
 
 def _why(error: Exception) -> str:
