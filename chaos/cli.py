@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
 from io import StringIO
+from itertools import combinations
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 from types import FrameType
@@ -323,7 +324,15 @@ def _order(name: str, full: bool, arms: list[str], settings: list[str], seed: in
         overrides = _overrides(settings)
     except experiments.Unknown as unknown:
         _fail(str(unknown), USAGE)
-    return Order(experiment, experiment.mode(full=full), chosen, overrides, seed, _command(seed))
+    order = Order(experiment, experiment.mode(full=full), chosen, overrides, seed, _command(seed))
+    for one, other in combinations(chosen, 2):
+        if order.settings_of(one) == order.settings_of(other):
+            _fail(
+                f"with {' '.join(f'{n}={v}' for n, v in overrides.items())} the arms {one.name} "
+                f"and {other.name} do not differ: leave a setting out, or choose other arms",
+                USAGE,
+            )
+    return order
 
 
 def _on_record(order: Order, runtime: RuntimeName, directory: Path) -> None:

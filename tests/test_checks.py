@@ -212,7 +212,7 @@ MUTANTS: dict[str, tuple[c.Check, Callable[[Evidence], Evidence], str]] = {
     "no arm was to run": (
         c.generator_was_on_time,
         lambda e: replace(e, plan={**e.plan, "arms": {}}),
-        "at most 0.00% of an arm late, 0 unsent",
+        "there is no arm",
     ),
     "Postgres counts one more": (
         c.counters_agree,

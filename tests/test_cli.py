@@ -79,6 +79,7 @@ def test_list_tells_each_experiment_with_its_question_and_arms() -> None:
         (["run", "thundering-herd", "--set", "CACHE_TTL=1"], "did you mean CACHE_TTL_S"),
         (["run", "thundering-herd", "--set", "CACHE_TTL_S"], "NAME=VALUE"),
         (["run", "thundering-herd", "--set", "CACHE_TTL_S=soon"], "CACHE_TTL_S"),
+        (["run", "thundering-herd", "--set", "CACHE_FILL=lock"], "do not differ"),
         (["run", "thundering-herd", "--format", "yaml"], "junit"),
         (["run", "thundering-herd", "--seed", "x"], "seed"),
         (["judge", "no/such/run"], "no/such/run"),
