@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from chaos import experiments
-from chaos.entry import INTERRUPTED
+from chaos.entry import INTERRUPTED, end_at_once
 from chaos.evidence import Damaged, read_evidence, read_json
 from chaos.model import Arm, Experiment, PartDied, Runtime, Stack, StackError, Verdict
 from chaos.record import write_result
@@ -158,17 +158,18 @@ def run(
     if into is not None and into.exists():
         _fail(f"{shown(into)} is there already: --into takes a new directory", USAGE)
     directory = into or new_run_dir(order.experiment.name, runs)
+    interrupted = (
+        f"interrupted: healed and stopped; `linkstorm judge {shown(directory)}` tells what "
+        "the record so far is worth"
+    )
     with _interruptible():
         try:
             _on_record(order, runtime, directory)
-            code = _judged(directory, output, report=True)
+            end_at_once(interrupted)
         except KeyboardInterrupt:
-            errors.print(
-                f"interrupted: healed and stopped; `linkstorm judge {shown(directory)}` tells what "
-                "the record so far is worth"
-            )
-            code = INTERRUPTED
-    raise typer.Exit(code)
+            errors.print(interrupted)
+            raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(_judged(directory, output, report=True))
 
 
 @app.command()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
 INTERRUPTED = 130
+STDERR = 2
 
 
 def main() -> None:
@@ -21,13 +23,21 @@ def main() -> None:
         keep_the_verdict()
 
 
-def end_at_once() -> None:
-    """Let Ctrl-C and SIGTERM end this process wherever it has nothing to heal or to stop.
+def end_at_once(words: str = "") -> None:
+    """Let Ctrl-C and SIGTERM end this process, with these words, where it has nothing to heal.
 
-    They may be ignored at the start: a shell's background job ignores Ctrl-C.
+    They may be ignored at the start: a shell's background job ignores Ctrl-C. Nothing is raised,
+    since that would have to pass through whatever is at work: DuckDB makes an error of an
+    interruption, or loses it.
     """
+
+    def end(_signal: int, _frame: FrameType | None) -> NoReturn:
+        with suppress(OSError):
+            os.write(STDERR, f"{words}\n".encode() if words else b"")
+        os._exit(INTERRUPTED)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
+        signal.signal(number, end)
 
 
 def keep_the_verdict() -> None:
@@ -37,7 +47,3 @@ def keep_the_verdict() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-
-
-def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
-    os._exit(INTERRUPTED)

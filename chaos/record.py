@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,15 +78,16 @@ class Writer:
         self.event("read-back")
 
     def close(self) -> None:
-        """Turn what was written row by row into Parquet.
+        """Turn what was written row by row into Parquet; only then is an interruption heard.
 
         Raises:
             OSError: it cannot be written.
         """
-        self._events.close()
-        self._samples_file.close()
-        _write_rows(self.path / "origin_queries.csv", ORIGIN_COLUMNS, _logged(self.logs))
-        _to_parquet(self.path)
+        with _heard_afterwards():
+            self._events.close()
+            self._samples_file.close()
+            _write_rows(self.path / "origin_queries.csv", ORIGIN_COLUMNS, _logged(self.logs))
+            _to_parquet(self.path)
 
 
 def _write_json(path: Path, data: object) -> None:
@@ -149,10 +151,8 @@ SCHEMAS = {
 def _to_parquet(path: Path) -> None:
     """Each kind of CSV becomes one Parquet file; the shards of a history become one history.
 
-    A line cut short by the death of its writer is left out; the count of requests tells. An
-    interruption is heard when all is written.
+    A line cut short by the death of its writer is left out; the count of requests tells.
     """
-    interrupted = False
     with duckdb.connect() as db:
         for name, columns in SCHEMAS.items():
             shards = sorted(path.glob(f"{name}.csv")) + sorted(path.glob(f"{name}-*.csv"))
@@ -162,25 +162,29 @@ def _to_parquet(path: Path) -> None:
                 f"read_csv({[str(shard) for shard in shards]!r}, header=true,"
                 f" columns={columns!r}, ignore_errors=true)"
             )
-            copy = f"COPY (FROM {lines}) TO '{path / name}.parquet' (FORMAT parquet)"
             try:
-                interrupted |= _was_interrupted(db, copy)
+                db.execute(f"COPY (FROM {lines}) TO '{path / name}.parquet' (FORMAT parquet)")
             except duckdb.Error as error:
                 raise OSError(f"{path / name}.parquet: {error}") from error
             for shard in shards:
                 shard.unlink()
-    if interrupted:
-        raise KeyboardInterrupt
 
 
-def _was_interrupted(db: duckdb.DuckDBPyConnection, copy: str) -> bool:
-    """Copy, and once more from the start if a signal broke in: DuckDB makes that a RuntimeError."""
+@contextmanager
+def _heard_afterwards() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the end: DuckDB would make an error of them, or lose them."""
+    heard: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: heard.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        db.execute(copy)
-    except RuntimeError:
-        db.execute(copy)
-        return True
-    return False
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if heard:
+            signal.raise_signal(heard[0])
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:

@@ -172,6 +172,32 @@ def test_an_interruption_while_python_winds_up_does_not_change_the_exit_code(nam
     assert (listed.stderr, listed.returncode) == ("struck", 0)
 
 
+SIGNALLED_WHILE_IT_JUDGES = """
+import os, signal, threading
+import duckdb
+from chaos import cli, entry
+def judging(_run):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.{name})).start()
+    duckdb.execute("SELECT 1").fetchall()  # after one query, the next would go on
+    duckdb.execute("SELECT sum(hash(range)) FROM range(10000000000000)").fetchall()
+cli.run_experiment = lambda *_: None
+cli.read_evidence = judging
+entry.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interruption_ends_the_judging_of_a_run_at_once(name: str, tmp_path: Path) -> None:
+    program = SIGNALLED_WHILE_IT_JUDGES.format(name=name)
+    arguments = ["run", "thundering-herd", "--runtime", "embedded", "--runs", str(tmp_path)]
+    run = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert (run.stdout, run.returncode) == ("", 130)
+    assert "interrupted: healed and stopped" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_a_result_that_cannot_be_printed_is_no_pass(runs: Path) -> None:
     code, said = judged_to(os.open("/dev/full", os.O_WRONLY), runs / "sound")
     assert code == 3

@@ -53,7 +53,7 @@ def engine() -> Iterator[docker.DockerClient]:
 
 def _knock() -> None:
     """Raise what a connection to the engine's socket meets; docker-py would leave that open."""
-    host = parse_host(os.environ.get("DOCKER_HOST"))
+    host = str(parse_host(os.environ.get("DOCKER_HOST")))
     if host.startswith(_UNIX):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(TIMEOUT_S)
