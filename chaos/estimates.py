@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special  # scipy.stats would take longer to import than all else
 
 from chaos.model import Estimate, Floats
 
@@ -38,7 +38,7 @@ def _around_mean(values: Floats) -> tuple[float, float]:
     if np.ptp(values) == 0 or spread == 0:
         return 0.0, 0.0
     error = spread / math.sqrt(count - 1)
-    quantile = -float(stats.t.ppf(TAIL, count - 1))
+    quantile = -float(special.stdtrit(count - 1, TAIL))
     lean = _skewness((values - values.mean()) / spread) / math.sqrt(count)
     if abs(lean) < NEGLIGIBLE:
         return -quantile * error, quantile * error
@@ -69,10 +69,11 @@ def median(values: Floats) -> Estimate:
     if count == 0:
         return Estimate(np.nan, np.nan, np.nan, 0, "median95")
     value = float(np.median(ordered))
-    outer = int(stats.binom.ppf(TAIL, count, 0.5))  # the last rank from outside that is sure enough
+    chances = special.bdtr(np.arange(count), count, 0.5)  # that the median lies beyond a rank
+    outer = int(np.searchsorted(chances, TAIL))  # the last rank from outside that is sure enough
     if outer == 0:
         return Estimate(value, -np.inf, np.inf, count, "median95")
-    beyond, nearer = (float(stats.binom.cdf(rank, count, 0.5)) for rank in (outer - 1, outer))
+    beyond, nearer = chances[outer - 1 : outer + 1]
     part = (TAIL - beyond) / (nearer - beyond)
     inward = (count - outer) * part / (outer + (count - 2 * outer) * part)
     low, high = (
