@@ -519,11 +519,15 @@ def lab(world: World) -> Lab:
 
 
 def herd_order(
-    world: World, *, full: bool = False, seed: int = 7, fault: Fault | None = None
+    world: World,
+    *,
+    full: bool = False,
+    seed: int = 7,
+    fault: Fault | None = None,
+    fix: str | None = None,
 ) -> Order:
-    """The thundering-herd experiment, with its fault probing the fake."""
+    """The thundering-herd experiment, with its fault probing the fake; all fixes, or one."""
     experiment = load_experiment("thundering-herd")
     experiment = replace(experiment, faults=[At(0.0, fault or FakeSlow(world, 120))])
-    return Order(
-        experiment, experiment.mode(full=full), experiment.arms, {}, seed, "linkstorm run …"
-    )
+    arms = [arm for arm in experiment.arms if fix is None or arm.naive or arm.name == fix]
+    return Order(experiment, experiment.mode(full=full), arms, {}, seed, "linkstorm run …")

@@ -17,10 +17,12 @@ from chaos.verdict import judge
 from tests.fake import World, herd_order, lab
 
 
-def judged_run(directory: Path, *flaws: str, full: bool = False) -> dict[str, Any]:
+def judged_run(
+    directory: Path, *flaws: str, full: bool = False, fix: str | None = None
+) -> dict[str, Any]:
     """Run the thundering herd on fakes into a directory, judge it, and return its result."""
     world = World(frozenset(flaws))
-    order = herd_order(world, full=full)
+    order = herd_order(world, full=full, fix=fix)
     with suppress(KeyboardInterrupt):
         run(order, lab(world), directory, lambda *_: None)
     evidence = read_evidence(directory)
