@@ -167,6 +167,7 @@ def test_an_open_loop_sends_all_at_their_times_and_times_them_all() -> None:
     assert not outcome.wrong
 
 
+@pytest.mark.alone
 def test_a_server_that_freezes_delays_everybody_who_wanted_to_ask_meanwhile() -> None:
     with server(FOUND) as (address, loop):
         client = Client(address, itertools.repeat(ASK), Expected(302))
@@ -225,6 +226,9 @@ def test_a_ratio_is_taken_of_slices_that_follow_each_other() -> None:
     turns: list[str] = []
 
     class Told(Asked):
+        def warm_up(self, seconds: float) -> None:
+            pass
+
         def saturate(self, client: Client, seconds: float) -> Slice:
             turns.append(self.arm.name)
             slower = 1 + len(turns) // 2 % 3  # the machine, from one pair to the next
