@@ -98,6 +98,7 @@ from chaos import shelf
 shelf.MEMORY = "10MB"
 ids = "SELECT md5(i::VARCHAR) AS id FROM range(300_000) numbers(i)"
 with shelf.bounded(Path(sys.argv[1])) as db:
+    db.execute("SET enable_progress_bar = false")  # of slow queries, which python -c has on stdout
     print(*db.execute(f"SELECT count(*) FROM (SELECT id FROM ({ids}) GROUP BY id)").fetchone())
     sys.stdout.flush()
     sys.stdin.read()
