@@ -212,7 +212,7 @@ MUTANTS: dict[str, tuple[c.Check, Callable[[Evidence], Evidence], str]] = {
     "no arm was to run": (
         c.generator_was_on_time,
         lambda e: replace(e, plan={**e.plan, "arms": {}}),
-        "there is no arm",
+        "no arm, 0 unsent",
     ),
     "Postgres counts one more": (
         c.counters_agree,
