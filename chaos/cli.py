@@ -330,7 +330,8 @@ def _order(name: str, full: bool, arms: list[str], settings: list[str], seed: in
         if order.settings_of(one) == order.settings_of(other):
             _fail(
                 f"with {' '.join(f'{n}={v}' for n, v in overrides.items())} the arms {one.name} "
-                f"and {other.name} do not differ: leave a setting out, or choose other arms",
+                f"and {other.name} do not differ: leave out what an arm sets itself; "
+                "--arm chooses arms",
                 USAGE,
             )
     return order
