@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,11 @@ pytestmark = pytest.mark.real
 FILLS = ["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
 READERS, READ_S = 24, 2.5
 TTL_S, SLOW_MS = 0.5, 100
+EXPIRIES = {
+    "hardly ever": {},
+    "twice a second": {"CACHE_TTL_S": str(TTL_S), "CACHE_TTL_JITTER": "0"},
+    "all the time": {"CACHE_TTL_S": "0.05", "CACHE_STALE_S": "0.05"},
+}
 Query = dict[str, Any]
 
 
@@ -30,6 +35,20 @@ Query = dict[str, Any]
 def as_before(stack: Stack) -> Iterator[None]:
     yield
     stack.configure({})
+
+
+@pytest.fixture(scope="module")
+def fill(stack: Stack, request: pytest.FixtureRequest) -> str:
+    """A fill that the stack has; tests of the same one, with the same expiries, share a start."""
+    name, expiring = request.param
+    stack.configure({"CACHE_FILL": name, **EXPIRIES[expiring]})
+    return str(name)
+
+
+def filled_by(fills: Sequence[str], expiring: str) -> pytest.MarkDecorator:
+    """Each of these fills in turn, with links in the cache that expire so often."""
+    given = [pytest.param((name, expiring), id=name) for name in fills]
+    return pytest.mark.parametrize("fill", given, indirect=True, scope="module")
 
 
 def new_code(stack: Stack) -> str:
@@ -93,9 +112,8 @@ def expiries(logs: Path, code: str) -> list[list[Query]]:
     return found
 
 
-@pytest.mark.parametrize("fill", FILLS)
+@filled_by(FILLS, "twice a second")
 def test_a_fill_lets_through_as_many_as_it_promises(stack: Stack, logs: Path, fill: str) -> None:
-    stack.configure({"CACHE_FILL": fill, "CACHE_TTL_S": str(TTL_S), "CACHE_TTL_JITTER": "0"})
     code = replicated_code(stack)
     read(stack, code)
     undo = stack.toxic("replica", "latency", "downstream", latency=SLOW_MS)
@@ -120,9 +138,8 @@ def test_a_fill_lets_through_as_many_as_it_promises(stack: Stack, logs: Path, fi
             assert {served for _, served in seen} == {"hit", "stale"}
 
 
-@pytest.mark.parametrize("fill", ["lock", "lease", "swr"])
+@filled_by(["lock", "lease", "swr"], "hardly ever")
 def test_a_cold_key_costs_one_query(stack: Stack, logs: Path, fill: str) -> None:
-    stack.configure({"CACHE_FILL": fill})
     code = replicated_code(stack)
     assert read(stack, code).status_code == 302
     undo = stack.toxic("replica", "latency", "downstream", latency=SLOW_MS)
@@ -138,10 +155,9 @@ def test_a_cold_key_costs_one_query(stack: Stack, logs: Path, fill: str) -> None
     assert {answer.headers["X-Cache"] for answer in answers} >= {"miss", "wait"}
 
 
-@pytest.mark.parametrize("fill", FILLS)
+@filled_by(FILLS, "all the time")
 def test_after_a_change_nobody_is_served_the_old_version(stack: Stack, fill: str) -> None:
     """Even while the replica has only the old one, and fills are under way all the time."""
-    stack.configure({"CACHE_FILL": fill, "CACHE_TTL_S": "0.05", "CACHE_STALE_S": "0.05"})
     code = new_code(stack)
     read(stack, code)
     undo = stack.toxic("replication", "latency", "downstream", latency=300)
@@ -159,9 +175,8 @@ def test_after_a_change_nobody_is_served_the_old_version(stack: Stack, fill: str
         undo()
 
 
-@pytest.mark.parametrize("fill", FILLS)
+@filled_by(FILLS, "hardly ever")
 def test_without_a_cache_redirects_go_on(stack: Stack, fill: str) -> None:
-    stack.configure({"CACHE_FILL": fill})
     code = new_code(stack)
     read(stack, code)
     undo = stack.toxic("cache", "timeout", "downstream", timeout=0)
@@ -173,9 +188,8 @@ def test_without_a_cache_redirects_go_on(stack: Stack, fill: str) -> None:
     assert {answer.headers["X-Cache"] for answer in answers} <= {"miss", "wait"}
 
 
-@pytest.mark.parametrize("fill", FILLS)
+@filled_by(FILLS, "hardly ever")
 def test_without_a_replica_the_primary_answers(stack: Stack, logs: Path, fill: str) -> None:
-    stack.configure({"CACHE_FILL": fill, "REPLICA_TIMEOUT_S": "0.3", "CACHE_TTL_S": "0.05"})
     code = new_code(stack)
     undo = stack.toxic("replica", "timeout", "downstream", timeout=0)
     try:
