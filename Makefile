@@ -4,6 +4,9 @@ BIN := $(VENV)/bin
 LINKSTORM := $(BIN)/linkstorm
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# A lab starts Python half a dozen times, and would compile all of it each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test prove check mutate bench soak chaos-all up down locust report list images-offline lock clean
 
