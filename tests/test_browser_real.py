@@ -143,7 +143,6 @@ def shown_rate(page: Page) -> Locator:
     return page.get_by_text("RPS", exact=True).locator("xpath=following-sibling::*")
 
 
-@pytest.mark.alone
 def test_traffic_a_slow_link_and_a_herd_as_a_person_meets_them(lab: Lab, page: Page) -> None:
     page.goto(lab.page)
     start_edit_and_watch_traffic(page)
