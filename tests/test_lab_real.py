@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from chaos.cli import INVALID
 from soak.labs import Lab
 from tests.labs import short_run, temporary_home
 
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parent.parent
 GONE_S = 5.0
 UNDER_WAY_S = 60.0
+TRIES = 3
 
 
 def wait_for_fault(lab: Lab) -> None:
@@ -32,19 +34,28 @@ def wait_for_fault(lab: Lab) -> None:
         time.sleep(0.05)
 
 
+def a_herd(home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*(sys.executable, "-m", "chaos", "run", "thundering-herd", "--arm", "lock"),
+         *("--runtime", "embedded"),
+         *("--format", "json", "--runs", str(home / "runs"))],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+
+
 @pytest.mark.alone
+@pytest.mark.timeout(300)
 def test_a_real_herd_is_shown_and_a_lock_cures_it() -> None:
+    """A busy machine may make a run INVALID, which says nothing; it is repeated as a user would."""
     with temporary_home() as home:
-        told = subprocess.run(
-            [*(sys.executable, "-m", "chaos", "run", "thundering-herd", "--arm", "lock"),
-             *("--runtime", "embedded"),
-             *("--format", "json", "--runs", str(home / "runs"))],
-            cwd=ROOT,
-            env={**os.environ, "TMPDIR": str(home)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )  # fmt: skip
+        for _ in range(TRIES):
+            told = a_herd(home)
+            if told.returncode != INVALID:
+                break
         result = json.loads(told.stdout)
         assert told.stderr == ""
         schema = json.loads((ROOT / "docs" / "result.schema.json").read_text(encoding="utf-8"))
@@ -66,7 +77,7 @@ def test_a_part_that_dies_makes_the_run_invalid_and_is_named_with_its_log(name: 
         part.kill()
         stdout, _ = lab.process.communicate()
         result = json.loads(stdout)
-        assert (result["verdict"], lab.process.returncode) == ("INVALID", 3)
+        assert (result["verdict"], lab.process.returncode) == ("INVALID", INVALID)
         assert f"{name} died" in result["trouble"]
         assert not lab.watch.left_after(GONE_S)
 
