@@ -16,7 +16,8 @@ from importlib import metadata
 from io import StringIO
 from itertools import combinations
 from pathlib import Path
-from signal import SIGINT, SIGTERM
+from signal import SIGINT, SIGTERM, pthread_kill
+from threading import Timer, main_thread
 from types import FrameType
 from typing import Annotated, Any, NoReturn, TextIO
 
@@ -37,6 +38,7 @@ from chaos.verdict import judge as judge_evidence
 
 EXIT_OF = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INVALID: 3}
 USAGE, INVALID = 2, 3
+AGAIN_S = 0.01
 
 app = typer.Typer(
     help="Load-test a reference stack, break it, and prove from ground truth what happened.",
@@ -87,15 +89,25 @@ RunArgument = Annotated[
 def _interruptible() -> Iterator[None]:
     """In here Ctrl-C and SIGTERM raise KeyboardInterrupt: there is something to heal or to stop."""
     before = {number: signal.signal(number, _interrupt) for number in (SIGINT, SIGTERM)}
+    sys.unraisablehook = _interrupt_again
     try:
         yield
     finally:
+        sys.unraisablehook = sys.__unraisablehook__
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
+    """What is raised in a finaliser ends there. If that was an interruption, repeat it outside."""
+    if lost.exc_type is KeyboardInterrupt:
+        Timer(AGAIN_S, pthread_kill, (main_thread().ident, SIGINT)).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _fail(message: str, code: int) -> NoReturn:

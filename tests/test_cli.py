@@ -172,6 +172,33 @@ def test_an_interruption_while_python_winds_up_does_not_change_the_exit_code(nam
     assert (listed.stderr, listed.returncode) == ("struck", 0)
 
 
+SIGNALLED_IN_A_FINALISER = """
+import os, signal, time
+from chaos import cli, entry
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+        time.sleep(0)
+def running(*_):
+    Last()
+    time.sleep(50)
+cli._on_record = running
+entry.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interruption_that_falls_into_a_finaliser_is_heard(name: str, tmp_path: Path) -> None:
+    program = SIGNALLED_IN_A_FINALISER.format(name=name)
+    arguments = ["run", "thundering-herd", "--runs", str(tmp_path)]
+    run = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=40
+    )
+    assert (run.stdout, run.returncode) == ("", 130)
+    assert "interrupted: healed and stopped" in run.stderr
+    assert "ignored" not in run.stderr
+
+
 SIGNALLED_WHILE_IT_JUDGES = """
 import os, signal, threading
 import duckdb
