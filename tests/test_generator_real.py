@@ -30,7 +30,7 @@ from scenarios.wire import OutOfSockets, Wire
 from tests.few_ports import NOT_HERE
 from tests.scenarios_lab import controlled, free_port, locust, running, server
 
-pytestmark = [pytest.mark.real, pytest.mark.alone]
+pytestmark = pytest.mark.real
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -59,6 +59,7 @@ def threaded_server(after_s: float) -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.alone
 def test_an_answer_that_waits_for_a_busy_generator_is_as_old_as_it_was_when_it_came() -> None:
     with threaded_server(after_s=0.3) as url:
         wire = Wire(url)
@@ -74,6 +75,7 @@ def test_an_answer_that_waits_for_a_busy_generator_is_as_old_as_it_was_when_it_c
     assert answer.outcome == "ok"
 
 
+@pytest.mark.alone
 def test_a_hog_in_the_generators_own_process_makes_it_late_and_no_answer_slow() -> None:
     def hog() -> None:
         while True:
@@ -145,6 +147,7 @@ def test_requests_that_find_no_port_are_unsent_and_say_so() -> None:
     assert set(outcomes) == {"unknown"}  # the silent server's, no failure
 
 
+@pytest.mark.alone
 def test_more_than_a_core_can_send_is_late_and_names_the_core(tmp_path: Path) -> None:
     with server() as shop, controlled(shop.url, tmp_path) as engine:
         traffic = {"rate_per_s": 60_000, "keys": 2, "timeout_s": 0.5}
@@ -156,6 +159,7 @@ def test_more_than_a_core_can_send_is_late_and_names_the_core(tmp_path: Path) ->
     assert finished["cpu_share"] > 0.1  # of a core that others may use, too
 
 
+@pytest.mark.alone
 def test_what_is_really_sent_is_poisson_and_asks_for_the_keys_as_stated(tmp_path: Path) -> None:
     rate, keys, hot_share, duration_s = 150.0, 8, 0.4, 3.0
     with server() as shop, controlled(shop.url, tmp_path) as engine:
@@ -203,6 +207,7 @@ def account(directory: Path) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.alone
 def test_the_shards_of_two_workers_are_one_history_at_the_whole_rate(tmp_path: Path) -> None:
     with server() as shop, shared_crowd(shop.url, tmp_path, 3) as crowd:
         assert crowd.wait(30) in (0, 3)  # 3: this machine was busy, and it says so

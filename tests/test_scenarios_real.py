@@ -23,7 +23,7 @@ from tests.scenarios_lab import (
     wait_for_page,
 )
 
-pytestmark = [pytest.mark.real, pytest.mark.alone]
+pytestmark = pytest.mark.real
 HEADER = (
     "segment,op_id,session,operation,rank,key,version,intended_s,sent_s,done_s,"
     "outcome,status,served_from,age_ms,click_id,error"
@@ -51,6 +51,7 @@ def figures(text: str) -> dict[str, float]:
     }
 
 
+@pytest.mark.alone
 def test_every_request_is_on_record_when_its_segment_is_said_to_be_over(tmp_path: Path) -> None:
     port = free_port()
     with (
@@ -110,6 +111,7 @@ def test_segments_follow_each_other_and_the_same_seed_repeats_the_arrivals(tmp_p
         assert one_s == pytest.approx(other_s, abs=0.002)
 
 
+@pytest.mark.alone
 def test_a_freeze_hurts_as_many_requests_as_the_open_model_says(tmp_path: Path) -> None:
     rate, freeze_s, slower_than_s = 800.0, 0.8, 0.2
     with server() as shop, controlled(shop.url, tmp_path, "--only-summary") as engine:
@@ -129,6 +131,7 @@ def test_a_freeze_hurts_as_many_requests_as_the_open_model_says(tmp_path: Path) 
     assert int(summary[-2]) > 600  # Locust's own slowest, in ms: it is told the same latency
 
 
+@pytest.mark.alone
 def test_what_a_bounded_generator_cannot_send_is_counted(tmp_path: Path) -> None:
     with server("silent") as shop, controlled(shop.url, tmp_path, "--max-in-flight", "9") as engine:
         finished = run(engine, 0.6, rate_per_s=200, keys=2, timeout_s=0.4)
@@ -140,6 +143,7 @@ def test_what_a_bounded_generator_cannot_send_is_counted(tmp_path: Path) -> None
     assert all("no answer in 0.4 s" in row["error"] for row in rows)
 
 
+@pytest.mark.alone
 def test_a_generator_that_stood_still_says_it_was_late(tmp_path: Path) -> None:
     with server() as shop, controlled(shop.url, tmp_path) as engine:
         engine.prepare(rate_per_s=200)
@@ -207,6 +211,7 @@ def test_a_wrong_command_is_answered_and_the_next_one_obeyed(tmp_path: Path) -> 
         assert engine.process.stdout.read() == ""
 
 
+@pytest.mark.alone
 def test_sigterm_ends_it_cleanly_with_the_record_on_disk(tmp_path: Path) -> None:
     with server() as shop, controlled(shop.url, tmp_path) as engine:
         engine.prepare(rate_per_s=200, keys=2)
@@ -230,6 +235,7 @@ def test_a_host_that_does_not_answer_is_an_error_event(tmp_path: Path) -> None:
         assert engine.hang_up() == 0
 
 
+@pytest.mark.alone
 def test_the_page_starts_edits_and_stops_a_crowd(tmp_path: Path) -> None:
     port = free_port()
     page = f"http://127.0.0.1:{port}"
