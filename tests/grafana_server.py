@@ -10,7 +10,7 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -73,9 +73,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, body: object) -> None:
         if self.grafana.silent:
             threading.Event().wait(1.0)
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
+        with suppress(ConnectionError):  # nobody may wait for a silent one any more
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
 
     def log_message(self, *_: object) -> None:
         """Nobody reads it."""

@@ -64,7 +64,7 @@ def test_a_change_is_seen_at_once_by_its_process_and_soon_by_the_others(
     changed_s = time.monotonic()
     assert get(servers[0], code).headers["Location"] == "https://example.org/2"
     while get(servers[1], code).headers["Location"] != "https://example.org/2":
-        assert time.monotonic() - changed_s < NEAR_S * 1.5
+        assert time.monotonic() - changed_s < NEAR_S * 2
 
 
 def test_without_redis_what_is_near_is_still_served(
@@ -72,10 +72,10 @@ def test_without_redis_what_is_near_is_still_served(
 ) -> None:
     get(servers[0], code)
     with redis.Redis.from_url(stack.endpoints.redis) as cache:
-        cache.execute_command("CLIENT", "PAUSE", "500", "ALL")
+        cache.execute_command("CLIENT", "PAUSE", "1000", "ALL")
     began_s = time.monotonic()
     assert served(servers[0], code) == "near"
-    assert time.monotonic() - began_s < 0.4
+    assert time.monotonic() - began_s < 0.8
 
 
 def test_a_link_that_is_made_after_it_was_looked_for_is_there_at_once(servers: list[Web]) -> None:

@@ -537,15 +537,15 @@ def test_toxics_act_in_the_order_they_came_and_latency_counts_from_the_read(link
 
 def test_a_second_latency_counts_from_where_the_first_one_let_go(link: Wire) -> None:
     for name in "ab":
-        toxic = {"type": "latency", "name": name, "attributes": {"latency": 400}}
+        toxic = {"type": "latency", "name": name, "attributes": {"latency": 800}}
         link.server.call("POST", "/proxies/wire/toxics", toxic).raise_for_status()
     client, peer = link.connect()
     peer.sendall(b"1")
-    time.sleep(0.2)
+    time.sleep(0.4)
     begin_s = time.monotonic()
     peer.sendall(b"2")
     assert read(client, 2) == b"12"
-    assert 0.59 <= time.monotonic() - begin_s < 0.79  # both latencies whole would be 0.8
+    assert 1.19 <= time.monotonic() - begin_s < 1.59  # both latencies whole would be 1.6
 
 
 @pytest.mark.parametrize("toxic", [None, "latency"])
