@@ -517,7 +517,7 @@ def _as_text(result: dict[str, Any], output: Format) -> str:
     Console(file=text, force_terminal=sys.stdout.isatty() or None, highlight=False).print(
         table(result)
     )
-    return text.getvalue().removesuffix("\n")
+    return "\n".join(line.rstrip() for line in text.getvalue().removesuffix("\n").split("\n"))
 
 
 @dataclass

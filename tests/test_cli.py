@@ -125,6 +125,7 @@ def test_judging_again_gives_the_same_result_from_the_files_alone(runs: Path) ->
 def test_the_table_names_every_arm_and_the_end_of_a_dead_parts_log(runs: Path) -> None:
     table = linkstorm("judge", runs / "sound").stdout
     assert all(arm in table for arm in ("direct", "lock", "lease", "xfetch", "swr"))
+    assert not [line for line in table.splitlines() if line.endswith(" ")]
     assert "MemoryError" in linkstorm("judge", runs / "part dies").stdout
 
 
