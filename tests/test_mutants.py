@@ -38,6 +38,7 @@ def test_so_it_does_under_each_other_fault(fault: Fault) -> None:
     assert outcome(sound_under(fault)) == Outcome("PASS", ())
 
 
+@pytest.mark.timeout(600)
 def test_every_mutant_is_caught_and_the_page_says_by_whom() -> None:
     seen = {mutant: outcome(mutant) for mutant in ALL}
     assert [mutant.name for mutant, its in seen.items() if not caught(mutant, its)] == []
