@@ -102,6 +102,7 @@ def test_a_hog_in_the_generators_own_process_makes_it_late_and_no_answer_slow() 
     assert np.median([one.done_s - one.sent_s for one in seen]) < 0.02
 
 
+@pytest.mark.alone  # another thread of this process might let go of one
 def test_without_file_descriptors_nothing_is_asked_and_nothing_is_the_servers_failure() -> None:
     with threaded_server(after_s=0.0) as url:
         wire = Wire(url)
