@@ -77,15 +77,6 @@ def test_a_lab_that_is_ended_while_it_starts_leaves_nothing(
         assert not lab.ended_within(GONE_S)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_running_lab_that_is_ended_leaves_nothing(number: signal.Signals) -> None:
-    with temporary_home() as home, lab_process(home) as lab:
-        assert [lab.line(), lab.line()[:7]] == ["imported", "http://"]
-        lab.process.send_signal(number)
-        lab.process.wait(GONE_S)
-        assert not lab.ended_within(GONE_S)
-
-
 def test_a_second_ctrl_c_leaves_nothing_either() -> None:
     with temporary_home() as home, lab_process(home) as lab:
         assert [lab.line(), lab.line()[:7]] == ["imported", "http://"]
