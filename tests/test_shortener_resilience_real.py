@@ -185,29 +185,22 @@ def breakers_of(stack: Stack, *parts: str) -> list[float]:
     return found
 
 
-def test_too_many_at_once_are_refused_quickly_and_nothing_piles_up(
-    set_up: Stack, down: Callable[[Link], None]
-) -> None:
+def test_too_many_at_once_are_refused_and_nothing_piles_up(set_up: Stack) -> None:
+    """Those who were let in may still have found the database too slow, on a busy machine."""
     web = set_up.endpoints.web["web-1"]
     undo = set_up.toxic("replica", "latency", "downstream", latency=300)
     codes = [secrets.token_hex(8) for _ in range(4 * MOST)]
-
-    def ask(code: str) -> tuple[int, str | None, float]:
-        began_s = time.monotonic()
-        answer = requests.get(f"{web}/{code}", timeout=10)
-        return answer.status_code, answer.headers.get("Retry-After"), time.monotonic() - began_s
-
     before = value(scraped(web), "shortener_admission_refused_total")
     try:
         with ThreadPoolExecutor(len(codes)) as readers:
-            answers = list(readers.map(ask, codes))
+            answers = list(
+                readers.map(lambda code: requests.get(f"{web}/{code}", timeout=10), codes)
+            )
     finally:
         undo()
-    refused = [took_s for status, again, took_s in answers if (status, again) == (503, "1")]
-    admitted = [status for status, _, _ in answers if status == 404]
-    assert len(refused) + len(admitted) == len(codes)
-    assert len(admitted) >= MOST
-    assert len(refused) >= MOST
-    samples = scraped(web)
-    assert value(samples, "shortener_admission_refused_total") - before == len(refused)
-    assert value(samples, "shortener_requests_in_flight") == 0
+    refused = [answer for answer in answers if "too much is under way" in answer.text]
+    assert {(each.status_code, each.headers["Retry-After"]) for each in refused} == {(503, "1")}
+    assert {each.status_code for each in answers} <= {404, 503}
+    assert 0 < len(refused) <= len(codes) - MOST
+    assert value(scraped(web), "shortener_admission_refused_total") - before == len(refused)
+    eventually(lambda: value(scraped(web), "shortener_requests_in_flight") == 0)
