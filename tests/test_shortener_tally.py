@@ -362,6 +362,18 @@ def test_a_click_that_is_refused_holds_up_no_other_in_the_outbox(
     assert clicks[2].click_id in capsys.readouterr().out
 
 
+def test_a_click_that_two_workers_find_refused_is_set_aside_once(
+    primary: Primary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=100)
+    clicks = [click(new_code(), clicked_at=long_ago) for _ in range(200)]
+    primary.run(Outbox(primary.database).write([at_ms(one) for one in clicks]))
+    counts = relayed(primary, lambda: left(primary) == 0)
+    assert (counts.counted, counts.set_aside) == (0, len(clicks))
+    told = capsys.readouterr().out
+    assert {told.count(f'"{one.click_id}"') for one in clicks} == {1}
+
+
 def test_an_outbox_that_cannot_be_written_says_so() -> None:
     closed = Database("primary", "postgresql://nobody@127.0.0.1:1/x", 1, 0.1, [])
     with pytest.raises(NotWritten):

@@ -29,6 +29,7 @@ SELECT * FROM unnest(
 TAKE = """SELECT id, click_id, code, clicked_at, referrer, bot, visitor FROM click_outbox
 ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED"""
 REMOVE = "DELETE FROM click_outbox WHERE id = ANY ($1::bigint[])"
+REMOVE_ONE = "DELETE FROM click_outbox WHERE id = $1 RETURNING id"
 
 
 class Outbox:
@@ -97,11 +98,16 @@ class Relay:
         self._counts.duplicate += len(clicks) - fresh
 
     async def _set_aside(self, connection: Any, row: Any, error: Exception) -> None:
-        """Take a click out that the database refuses; the log is where somebody can look at it."""
-        await connection.execute(REMOVE, [row[0]])
-        self._counts.set_aside += 1
-        click = dict(row)
-        log("click_set_aside", level="warning", click=click, error=str(error))
+        """Take a click out that the database refuses; the log is where somebody can look at it.
+
+        It is told before it is gone for good, so that it may be told twice, but never not at all.
+        """
+        async with connection.transaction():
+            if await connection.fetchval(REMOVE_ONE, row[0]) is None:
+                return  # another worker, who was refused as well, did it meanwhile
+            self._counts.set_aside += 1
+            click = dict(row)
+            log("click_set_aside", level="warning", click=click, error=str(error))
 
     def families(self) -> Iterable[Metric]:
         """How long the oldest click was in the outbox."""
