@@ -127,6 +127,7 @@ def test_requirement_2_load_when_a_link_goes_viral(stack: Stack, api: str) -> No
     counted("visits of a viral link", len(few) + len(many))
 
 
+@pytest.mark.alone  # it compares two speeds
 def test_requirement_3_concurrency_without_loss_of_speed_or_consistency(
     stack: Stack, api: str
 ) -> None:
