@@ -67,6 +67,9 @@ def web(stack: Stack, settings: Mapping[str, str]) -> Iterator[Web]:
         "SHORTENER_CACHE_URL": links["cache"],
         "SHORTENER_QUEUE_URL": links["queue"],
         "SHORTENER_API_RATE_PER_S": "0",
+        # Else a busy machine holds up the cache for longer than a redirect waits for it.
+        "SHORTENER_CACHE_TIMEOUT_S": "5",
+        "SHORTENER_FILL_HOLD_S": "10",
         **settings,
     }
     with process("web", environment) as running:
