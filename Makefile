@@ -21,7 +21,7 @@ setup: $(VENV)/.installed ## install everything into .venv (done by the other ta
 
 demo: chaos-thundering-herd ## from nothing to the first table and report: a thundering herd and six ways to meet it
 
-test: $(VENV)/.installed-dev ## all tests, on a fake stack and on the real one (about 8 minutes on two cores)
+test: $(VENV)/.installed-dev ## all tests, on a fake stack and on the real one (8 to 9 minutes on two cores)
 	$(BIN)/python -m tests $(ARGS)
 
 PROOFS := requirements_real claims_real model_real schema_real shutdown_real fuzz
