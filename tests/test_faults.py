@@ -13,7 +13,7 @@ from chaos.faults import Cut, Kill, Pause, Slow, fault
 from chaos.model import Fault, Stack
 from tests.fake import FakeRuntime, World
 
-ONE_OF_EACH: list[Fault] = [Slow("cache", 60), Cut("replica"), Kill("redis"), Pause("web-1")]
+ONE_OF_EACH: list[Fault] = [Slow("cache", 400), Cut("replica"), Kill("redis"), Pause("web-1")]
 one_of_each = pytest.mark.parametrize("one", ONE_OF_EACH, ids=lambda fault: fault.name)
 
 
