@@ -89,11 +89,11 @@ RunArgument = Annotated[
 def _interruptible() -> Iterator[None]:
     """In here Ctrl-C and SIGTERM raise KeyboardInterrupt: there is something to heal or to stop."""
     before = {number: signal.signal(number, _interrupt) for number in (SIGINT, SIGTERM)}
-    sys.unraisablehook = _interrupt_again
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         yield
     finally:
-        sys.unraisablehook = sys.__unraisablehook__
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 
