@@ -11,6 +11,7 @@ import pytest
 from chaos.model import Stack
 from chaos.runtimes.compose.runtime import Compose, is_up
 from chaos.runtimes.embedded import Embedded
+from tests.patience import PATIENT
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,8 +45,8 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stack(logs: Path) -> Iterator[Stack]:
-    """The embedded stack with default settings; whoever breaks it mends it."""
-    with Embedded().up({}, logs) as stack:
+    """The embedded stack, patient; whoever breaks it mends it."""
+    with Embedded().up(PATIENT, logs) as stack:
         yield stack
 
 

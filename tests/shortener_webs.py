@@ -19,17 +19,6 @@ from chaos.model import Stack
 from chaos.runtimes.ports import HOST, reserved
 from tests.shortener_process import ROOT, eventually
 
-# A crowd on a busy machine shall wait for its turn, and not be told to come again.
-PATIENT = {
-    "API_RATE_PER_S": "0",
-    "CACHE_TIMEOUT_S": "5",
-    "REPLICA_TIMEOUT_S": "5",
-    "PRIMARY_TIMEOUT_S": "10",
-    "FILL_HOLD_S": "20",
-    "POOL_WAIT_S": "10",
-    "REQUEST_DEADLINE_S": "20",
-}
-
 
 @dataclass
 class Web:

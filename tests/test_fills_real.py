@@ -17,6 +17,7 @@ import redis
 import requests
 
 from chaos.model import Stack
+from tests.patience import PATIENT
 
 pytestmark = pytest.mark.real
 
@@ -24,7 +25,7 @@ FILLS = ["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
 READERS, READ_S = 24, 2.5
 TTL_S, SLOW_MS = 0.5, 100
 EXPIRIES = {
-    "hardly ever": {},
+    "hardly ever": {"CACHE_TIMEOUT_S": "1", "REPLICA_TIMEOUT_S": "1"},
     "twice a second": {"CACHE_TTL_S": str(TTL_S), "CACHE_TTL_JITTER": "0"},
     "all the time": {"CACHE_TTL_S": "0.05", "CACHE_STALE_S": "0.05"},
 }
@@ -34,14 +35,14 @@ Query = dict[str, Any]
 @pytest.fixture(scope="module", autouse=True)
 def as_before(stack: Stack) -> Iterator[None]:
     yield
-    stack.configure({})
+    stack.configure(PATIENT)
 
 
 @pytest.fixture(scope="module")
 def fill(stack: Stack, request: pytest.FixtureRequest) -> str:
     """A fill that the stack has; tests of the same one, with the same expiries, share a start."""
     name, expiring = request.param
-    stack.configure({"CACHE_FILL": name, **EXPIRIES[expiring]})
+    stack.configure({**PATIENT, "CACHE_FILL": name, **EXPIRIES[expiring]})
     return str(name)
 
 
@@ -202,7 +203,7 @@ def test_without_a_replica_the_primary_answers(stack: Stack, logs: Path, fill: s
 
 
 def test_an_unknown_code_is_remembered_as_such(stack: Stack, logs: Path) -> None:
-    stack.configure({})
+    stack.configure(PATIENT)
     code = secrets.token_hex(8)
     assert {read(stack, code).status_code for _ in range(10)} == {404}
     (queries,) = expiries(logs, code)

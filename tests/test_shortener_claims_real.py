@@ -14,8 +14,9 @@ import pytest
 
 from chaos.model import Stack
 from tests.crowd import Answer, Crowd, crowd, get, post
+from tests.patience import PATIENT
 from tests.shortener_process import eventually
-from tests.shortener_webs import PATIENT, Web, webs
+from tests.shortener_webs import Web, webs
 from tests.thorough import LONG_S, counted, times
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(LONG_S)]

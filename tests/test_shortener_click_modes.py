@@ -18,12 +18,14 @@ import redis
 import requests
 
 from chaos.model import Link, Stack
+from tests.patience import PATIENT
 from tests.shortener_process import eventually, scraped, value
 
 pytestmark = pytest.mark.real
 
 ADDRESS, BROWSER = "203.0.113.77", "Mozilla/5.0 (X11; a browser of its own)"
 WRITES_TO = {"sync": "queue", "outbox": "primary"}
+WAIT_S = 2.0
 
 
 @pytest.fixture
@@ -38,14 +40,14 @@ def undo(stack: Stack) -> Iterator[list[Callable[[], None]]]:
 @pytest.fixture(scope="module", autouse=True)
 def restored(stack: Stack) -> Iterator[None]:
     yield
-    stack.configure({})
+    stack.configure(PATIENT)
 
 
 @pytest.fixture(scope="module", params=["sync", "outbox"])
 def mode(stack: Stack, request: pytest.FixtureRequest) -> str:
     """A mode in which redirects wait for their clicks, in force."""
     chosen: str = request.param
-    stack.configure({"CLICK_MODE": chosen})
+    stack.configure({**PATIENT, "CLICK_MODE": chosen, "CLICK_WAIT_S": str(WAIT_S)})
     return chosen
 
 
@@ -81,7 +83,7 @@ def stored(stack: Stack, code: str) -> Counter[str]:
 
 
 def ids_until_killed(stack: Stack, code: str) -> list[str]:
-    """The ids in the answers of a web process that is killed under load."""
+    """The ids in the answers of a web process that is killed under load, and started again."""
     url, ids = f"{stack.endpoints.web['web-1']}/{code}", list[str]()
 
     def ask_until_it_is_gone() -> None:
@@ -97,6 +99,7 @@ def ids_until_killed(stack: Stack, code: str) -> list[str]:
         asking = [crowd.submit(ask_until_it_is_gone) for _ in range(8)]
         time.sleep(0.5)
         stack.kill("web-1")
+    stack.start("web-1")
     for one in asking:
         one.result()
     return ids
@@ -105,7 +108,6 @@ def ids_until_killed(stack: Stack, code: str) -> list[str]:
 def test_no_click_that_was_answered_is_lost_with_the_web_process(stack: Stack, mode: str) -> None:
     code = new_code(stack)
     ids = ids_until_killed(stack, code)
-    stack.start("web-1")
     assert len(ids) > 50
     eventually(lambda: stored(stack, code).keys() >= set(ids))
     assert set(stored(stack, code).values()) == {1}
@@ -122,7 +124,7 @@ def test_a_redirect_goes_on_without_an_id_when_its_click_cannot_be_written(
     undo.append(stack.toxic(link, "timeout", "downstream", timeout=0))
     started_s = time.monotonic()
     answer = clicked(url)
-    assert time.monotonic() - started_s < 1
+    assert WAIT_S <= time.monotonic() - started_s < 2 * WAIT_S
     assert (answer.status_code, answer.headers.get("X-Click-Id")) == (302, None)
     assert dropped(web) == before + 1
 
@@ -139,7 +141,7 @@ def test_clicks_in_the_outbox_are_counted_though_the_queue_is_down(
 
 
 def test_a_stream_that_nobody_reads_takes_its_share_of_memory_and_no_more(stack: Stack) -> None:
-    stack.configure({"CLICK_STREAM_MB": "1", "CLICK_ATTEMPTS": "1"})
+    stack.configure({**PATIENT, "CLICK_STREAM_MB": "1", "CLICK_ATTEMPTS": "1"})
     code, web = new_code(stack), stack.endpoints.web["web-1"]
     stack.kill("worker")
     try:
@@ -163,7 +165,7 @@ def dropped(web: str) -> float:
 
 
 def test_visitors_are_counted_and_not_known(stack: Stack, logs: Path) -> None:
-    stack.configure({})
+    stack.configure(PATIENT)
     code, web = new_code(stack), stack.endpoints.web["web-1"]
     stack.kill("worker")
     try:
@@ -192,7 +194,9 @@ def holds_traces(text: str) -> bool:
 def test_a_link_that_expired_long_ago_is_ended_and_its_code_is_never_given_again(
     stack: Stack,
 ) -> None:
-    stack.configure({"EXPIRED_KEEP_S": "1", "SWEEP_EVERY_S": "0.1", "CACHE_TTL_S": "0.2"})
+    stack.configure(
+        {**PATIENT, "EXPIRED_KEEP_S": "1", "SWEEP_EVERY_S": "0.1", "CACHE_TTL_S": "0.2"}
+    )
     alias = f"short-{secrets.token_hex(4)}"
     soon = datetime.now(UTC) + timedelta(seconds=0.5)
     new_code(stack, alias=alias, expires_at=soon.isoformat())

@@ -16,6 +16,7 @@ import requests
 from bench.answers import Expected
 from bench.client import Client
 from chaos.model import Stack
+from tests.patience import PATIENT
 from tests.shortener_process import eventually, process
 
 pytestmark = pytest.mark.real
@@ -66,10 +67,7 @@ def web(stack: Stack, settings: Mapping[str, str]) -> Iterator[Web]:
         "SHORTENER_REPLICA_URL": links["replica"],
         "SHORTENER_CACHE_URL": links["cache"],
         "SHORTENER_QUEUE_URL": links["queue"],
-        "SHORTENER_API_RATE_PER_S": "0",
-        # Else a busy machine holds up the cache for longer than a redirect waits for it.
-        "SHORTENER_CACHE_TIMEOUT_S": "5",
-        "SHORTENER_FILL_HOLD_S": "10",
+        **{f"SHORTENER_{name}": given for name, given in PATIENT.items()},
         **settings,
     }
     with process("web", environment) as running:

@@ -26,6 +26,7 @@ import requests
 from chaos.model import Stack
 from stack.shortener import key_commands
 from stack.shortener.settings import KeySettings, read
+from tests.patience import PATIENT
 from tests.shortener_process import ROOT, Process, eventually, process
 
 pytestmark = pytest.mark.real
@@ -155,7 +156,7 @@ def test_a_repeated_answer_is_the_first_one_whatever_became_of_the_link(api: str
 def test_a_link_is_made_now_however_long_its_connection_has_waited(
     stack: Stack, webs: list[str]
 ) -> None:
-    stack.configure({})  # so that there are connections that nobody has used
+    stack.configure(PATIENT)  # so that there are connections that nobody has used
     asked_at = datetime.now(UTC)
     with ThreadPoolExecutor(16) as clients:
         made = [answer.json() for answer in clients.map(create, webs * 20)]

@@ -13,6 +13,7 @@ import redis
 import requests
 
 from chaos.model import Stack
+from tests.patience import PATIENT
 from tests.shortener_process import Samples, eventually, scraped, value
 
 pytestmark = pytest.mark.real
@@ -93,8 +94,8 @@ def test_redirects_are_the_same_however_they_are_counted(web: str) -> None:
 def test_a_pool_too_small_shows_as_connections_used_and_waits(
     stack: Stack, web: str, undo: list[Callable[[], None]]
 ) -> None:
-    stack.configure({"POOL_SIZE": "2"})
-    undo.append(lambda: stack.configure({}))
+    stack.configure({**PATIENT, "POOL_SIZE": "2"})
+    undo.append(lambda: stack.configure(PATIENT))
 
     def pool(state: str) -> float:
         return value(scraped(web), "shortener_pool_connections", db="replica", state=state)
@@ -118,8 +119,8 @@ def test_a_pool_too_small_shows_as_connections_used_and_waits(
 def test_waiting_in_vain_for_a_connection_is_timed_too(
     stack: Stack, web: str, undo: list[Callable[[], None]]
 ) -> None:
-    stack.configure({"POOL_SIZE": "1", "REPLICA_TIMEOUT_S": "0.5"})
-    undo.append(lambda: stack.configure({}))
+    stack.configure({**PATIENT, "POOL_SIZE": "1", "POOL_WAIT_S": "0.5", "REPLICA_TIMEOUT_S": "0.5"})
+    undo.append(lambda: stack.configure(PATIENT))
     undo.insert(0, stack.toxic("replica", "timeout", "downstream", timeout=0))
     before = value(scraped(web), "shortener_pool_wait_seconds_count", db="replica")
     codes = [secrets.token_hex(8) for _ in range(4)]

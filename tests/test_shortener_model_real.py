@@ -22,8 +22,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from chaos.model import Stack
 from tests.link_model import RESERVED, Model, ModelLink, fingerprint
+from tests.patience import PATIENT
 from tests.shortener_process import eventually
-from tests.shortener_webs import PATIENT, Web, webs
+from tests.shortener_webs import Web, webs
 from tests.thorough import LONG_S, SCALE, counted, times
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(LONG_S)]

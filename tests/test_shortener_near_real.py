@@ -11,6 +11,7 @@ import redis
 import requests
 
 from chaos.model import Stack
+from tests.patience import PATIENT
 from tests.shortener_webs import Web, webs
 
 pytestmark = pytest.mark.real
@@ -20,7 +21,7 @@ NEAR_S = 1.0
 
 @pytest.fixture(scope="module")
 def servers(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Web]]:
-    settings = {"NEAR_TTL_S": str(NEAR_S), "API_RATE_PER_S": "0"}
+    settings = {**PATIENT, "NEAR_TTL_S": str(NEAR_S)}
     with webs(stack, tmp_path_factory.mktemp("near"), 2, settings) as started:
         yield started
 

@@ -18,6 +18,7 @@ import redis
 import requests
 
 from chaos.model import Link, Stack
+from tests.patience import PATIENT
 from tests.shortener_process import eventually, scraped, value
 
 pytestmark = pytest.mark.real
@@ -48,7 +49,7 @@ class Seen(NamedTuple):
 def set_up(stack: Stack) -> Iterator[Stack]:
     stack.configure(SETTINGS)
     yield stack
-    stack.configure({})
+    stack.configure(PATIENT)
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
 from chaos.model import Stack
-from tests.shortener_webs import PATIENT, Web, webs
+from tests.patience import PATIENT
+from tests.shortener_webs import Web, webs
 from tests.thorough import LONG_S, SCALE, counted, times
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(LONG_S)]

@@ -30,8 +30,9 @@ from chaos.model import Stack
 from chaos.runtimes import binaries
 from chaos.runtimes.ports import HOST, reserved
 from tests.crowd import Client, crowd, get, patch, post
+from tests.patience import PATIENT
 from tests.shortener_process import ROOT, eventually, nobody
-from tests.shortener_webs import PATIENT, Web, begun, webs
+from tests.shortener_webs import Web, begun, webs
 from tests.thorough import LONG_S, counted, times
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(LONG_S)]

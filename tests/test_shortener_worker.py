@@ -14,6 +14,7 @@ import redis
 import requests
 
 from chaos.model import Stack
+from tests.patience import PATIENT
 
 pytestmark = pytest.mark.real
 
@@ -102,7 +103,7 @@ def test_a_batch_that_is_delivered_again_counts_nothing(stack: Stack) -> None:
 
 
 def test_what_a_dead_worker_was_given_is_taken_over(stack: Stack) -> None:
-    stack.configure({"WORKER_CLAIM_IDLE_S": "0.5"})
+    stack.configure({**PATIENT, "WORKER_CLAIM_IDLE_S": "0.5"})
     code, click_id = new_code(stack), secrets.token_hex(16)
     stack.kill("worker")
     with redis.Redis.from_url(stack.endpoints.redis) as queue:
@@ -158,6 +159,6 @@ def test_clicks_wait_out_a_queue_that_does_not_answer(stack: Stack) -> None:
 def test_a_web_process_that_is_told_to_stop_sends_its_clicks_first(stack: Stack) -> None:
     code = new_code(stack)
     ids = click(stack, code, 20)
-    stack.configure({})  # which restarts it with SIGTERM
+    stack.configure(PATIENT)  # which restarts it with SIGTERM
     eventually(lambda: drained(stack) and stats(stack, code)["total"] == 20)
     assert stored(stack, code) == Counter(ids)

@@ -19,6 +19,7 @@ import requests
 from chaos.faults import Cut, Kill, Pause, Slow
 from chaos.model import Fault, Link, PartName, Stack, StackError
 from tests.fake import FakeRuntime, World
+from tests.patience import PATIENT
 
 REAL = [
     pytest.param("stack", marks=pytest.mark.real, id="embedded"),
@@ -295,7 +296,7 @@ def test_the_replica_is_fed_through_the_replication_link(real_stack: Stack) -> N
 
 def source_after_expiry(stack: Stack, fill: str) -> str:
     """Where an expired link is served from, when misses are filled like this."""
-    stack.configure({"CACHE_FILL": fill, "CACHE_TTL_S": "0.2", "CACHE_TTL_JITTER": "0"})
+    stack.configure({**PATIENT, "CACHE_FILL": fill, "CACHE_TTL_S": "0.2", "CACHE_TTL_JITTER": "0"})
     code = create_link(stack)
     assert eventually(lambda: follow(stack, code).headers.get("X-Cache") == "hit")
     time.sleep(0.3)
@@ -307,11 +308,11 @@ def test_other_settings_show_in_what_the_stack_does(real_stack: Stack) -> None:
         assert source_after_expiry(real_stack, "swr") == "stale"
         assert source_after_expiry(real_stack, "direct") == "miss"
     finally:
-        real_stack.configure({})
+        real_stack.configure(PATIENT)
 
 
 def test_no_request_fails_once_other_settings_are_in_force(real_stack: Stack) -> None:
-    real_stack.configure({})
+    real_stack.configure(PATIENT)
     page = f"{real_stack.endpoints.url}/no/such/page"
     assert {requests.get(page, timeout=5).status_code for _ in range(20)} == {404}
 
@@ -319,9 +320,9 @@ def test_no_request_fails_once_other_settings_are_in_force(real_stack: Stack) ->
 def test_a_wrong_setting_is_told_in_words(real_stack: Stack) -> None:
     try:
         with pytest.raises(StackError, match="CACHE_FILL"):
-            real_stack.configure({"CACHE_FILL": "by magic"})
+            real_stack.configure({**PATIENT, "CACHE_FILL": "by magic"})
     finally:
-        real_stack.configure({})
+        real_stack.configure(PATIENT)
 
 
 def test_a_part_that_does_not_exist_is_told_in_words(any_stack: Stack) -> None:
