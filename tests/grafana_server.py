@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: object) -> None:
         if self.grafana.silent:
-            threading.Event().wait(1.0)
+            threading.Event().wait(4.0)
         with suppress(ConnectionError):  # nobody may wait for a silent one any more
             self.send_response(status)
             self.end_headers()

@@ -94,7 +94,7 @@ def eventually(true: Callable[[], bool], within_s: float = 15) -> None:
 
 def scraped(url: str, *names: str) -> Samples:
     """What a process shows of itself."""
-    answer = requests.get(f"{url}/metrics", params={"name[]": names}, timeout=2)
+    answer = requests.get(f"{url}/metrics", params={"name[]": names}, timeout=10)
     assert answer.status_code == 200
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value

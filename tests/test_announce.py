@@ -250,14 +250,14 @@ def test_a_grafana_that_refuses_costs_one_line_and_nothing_else(
 def test_a_run_does_not_wait_for_a_grafana_that_is_slow(
     running: Run, watched: Grafana, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chaos.annotations.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("chaos.annotations.TIMEOUT_S", 2)
     with running.announced():
         assert eventually(lambda: watched.windows("run"))
         watched.silent = True
         asked_s = time.monotonic()
         running.writer.event("injected", fault="redis killed", arm="lock")
         running.writer.event("healed", fault="redis killed", arm="lock")
-        assert time.monotonic() - asked_s < 0.3
+        assert time.monotonic() - asked_s < 1
         assert eventually(lambda: running.notes)
     assert "an annotation is missing" in running.notes[0]
 

@@ -262,13 +262,13 @@ def test_the_state_is_told_while_the_stack_is_in_use(
     desk: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.state()
-    monkeypatch.setattr(FakeStack, "heal", lambda _: time.sleep(1.5))
+    monkeypatch.setattr(FakeStack, "heal", lambda _: time.sleep(4))
     began_s = time.monotonic()
     with pytest.raises(requests.ReadTimeout):
         requests.post(f"{desk.url}/heal", headers=desk.headers, timeout=0.2)
     desk.world.clock.sleep(1)
     assert desk.state()["parts"]["web-1"] == "up"
-    assert time.monotonic() - began_s < 1.2
+    assert time.monotonic() - began_s < 3
 
 
 # --- runs --------------------------------------------------------------------------------------

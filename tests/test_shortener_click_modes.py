@@ -198,7 +198,7 @@ def test_a_link_that_expired_long_ago_is_ended_and_its_code_is_never_given_again
         {**PATIENT, "EXPIRED_KEEP_S": "1", "SWEEP_EVERY_S": "0.1", "CACHE_TTL_S": "0.2"}
     )
     alias = f"short-{secrets.token_hex(4)}"
-    soon = datetime.now(UTC) + timedelta(seconds=0.5)
+    soon = datetime.now(UTC) + timedelta(seconds=2)
     new_code(stack, alias=alias, expires_at=soon.isoformat())
     url = f"{stack.endpoints.url}/{alias}"
     eventually(lambda: clicked(url).status_code == 410)

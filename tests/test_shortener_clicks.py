@@ -225,7 +225,9 @@ def accepted(sink: Sink, count: int, **changed: Any) -> tuple[list[str | None], 
     metrics = Metrics()
 
     async def main() -> list[str | None]:
-        clicks = Clicks(sink, metrics, settings(**{"click_mode": "sync", **changed}))
+        clicks = Clicks(
+            sink, metrics, settings(**{"click_mode": "sync", "click_wait_s": 5, **changed})
+        )
         assert clicks.waits
         told = await asyncio.gather(
             *(clicks.accept("code", b"", BROWSER, 65) for _ in range(count))

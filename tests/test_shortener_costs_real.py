@@ -72,7 +72,7 @@ def web(stack: Stack, settings: Mapping[str, str]) -> Iterator[Web]:
     }
     with process("web", environment) as running:
         eventually(running.serves)
-        eventually(lambda: requests.get(f"{running.url}/readyz", timeout=2).ok)
+        eventually(lambda: requests.get(f"{running.url}/readyz", timeout=10).ok)
         yield Web(running.url, stack)
 
 
@@ -115,7 +115,7 @@ def spent(web: Web, codes: list[str], count: int, connections: int) -> Counts:
     minted = 'shortener_clicks_total{state="minted"}'
 
     def all_sent() -> bool:
-        page = requests.get(f"{web.url}/metrics", timeout=2).text
+        page = requests.get(f"{web.url}/metrics", timeout=10).text
         shown = dict(line.rsplit(" ", 1) for line in page.splitlines() if line[0] != "#")
         return shown[queued] == shown[minted]
 

@@ -380,7 +380,7 @@ def guarded(stack: Stack) -> Iterator[Process]:
 
 
 def ready(web: Process) -> bool:
-    return web.serves() and requests.get(f"{web.url}/readyz", timeout=2).ok
+    return web.serves() and requests.get(f"{web.url}/readyz", timeout=10).ok
 
 
 Keys = Callable[..., "Ran"]

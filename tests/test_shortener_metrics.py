@@ -98,15 +98,15 @@ def test_probes_and_scrapes_are_no_requests() -> None:
 
 
 def test_a_redirect_that_waits_is_in_flight_and_its_wait_is_timed() -> None:
-    with process("web", {"SHORTENER_CACHE_TIMEOUT_S": "1"}, silent=True) as web:
+    with process("web", {"SHORTENER_CACHE_TIMEOUT_S": "2"}, silent=True) as web:
         eventually(web.serves)
         asking = threading.Thread(target=lambda: requests.get(f"{web.url}/code", timeout=10))
         asking.start()
-        eventually(lambda: value(scraped(web.url), "shortener_requests_in_flight") == 1, within_s=1)
+        eventually(lambda: value(scraped(web.url), "shortener_requests_in_flight") == 1, within_s=2)
         asking.join()
         samples = scraped(web.url)
     assert value(samples, "shortener_requests_in_flight") == 0
-    assert 0.9 < value(samples, "shortener_request_seconds_sum", route="redirect") < 3
+    assert 1.9 < value(samples, "shortener_request_seconds_sum", route="redirect") < 4
 
 
 def run(app: asgi.App) -> Metrics:
@@ -192,12 +192,12 @@ def test_who_asks_often_can_ask_for_a_few_metrics_only() -> None:
 
 @pytest.mark.parametrize("silent", [False, True], ids=["refused", "silent"])
 def test_the_lag_is_unknown_by_name_while_the_queue_is_unreachable(silent: bool) -> None:
-    with process("worker", silent=silent) as worker:
+    with process("worker", {"SHORTENER_QUEUE_TIMEOUT_S": "5"}, silent=silent) as worker:
         eventually(worker.serves)
         for _ in range(5):
             asked_s = time.monotonic()
             samples = scraped(worker.url)
-            assert time.monotonic() - asked_s < 0.5  # nor does the scrape wait for the queue
+            assert time.monotonic() - asked_s < 3  # nor does the scrape wait for the queue
             assert value(samples, "shortener_stream_reachable") == 0
             assert math.isnan(value(samples, "shortener_stream_lag_entries"))
             assert math.isnan(value(samples, "shortener_stream_lag_seconds"))

@@ -16,7 +16,7 @@ from tests.shortener_webs import Web, webs
 
 pytestmark = pytest.mark.real
 
-NEAR_S = 1.0
+NEAR_S = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +73,10 @@ def test_without_redis_what_is_near_is_still_served(
 ) -> None:
     get(servers[0], code)
     with redis.Redis.from_url(stack.endpoints.redis) as cache:
-        cache.execute_command("CLIENT", "PAUSE", "1000", "ALL")
+        cache.execute_command("CLIENT", "PAUSE", "3000", "ALL")
     began_s = time.monotonic()
     assert served(servers[0], code) == "near"
-    assert time.monotonic() - began_s < 0.8
+    assert time.monotonic() - began_s < 2
 
 
 def test_a_link_that_is_made_after_it_was_looked_for_is_there_at_once(servers: list[Web]) -> None:

