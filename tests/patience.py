@@ -10,7 +10,6 @@ from __future__ import annotations
 from chaos.model import Settings
 
 PATIENT: Settings = {
-    "API_RATE_PER_S": "0",
     "CACHE_TIMEOUT_S": "5",
     "REPLICA_TIMEOUT_S": "5",
     "PRIMARY_TIMEOUT_S": "10",

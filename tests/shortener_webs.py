@@ -110,6 +110,7 @@ def _web(stack: Stack, logs: Path, name: str, port: int, settings: Mapping[str, 
         "REPLICA_URL": as_owner(stack.endpoints.replica),
         "CACHE_URL": stack.endpoints.redis,
         "QUEUE_URL": stack.endpoints.redis,
+        "API_RATE_PER_S": "0",  # a crowd of tests comes from one address
     }
     given = {f"SHORTENER_{key}": value for key, value in {**ours, **settings}.items()}
     return Web(f"http://{HOST}:{port}", logs / f"{name}.log", {**inherited, **given})

@@ -67,6 +67,7 @@ def web(stack: Stack, settings: Mapping[str, str]) -> Iterator[Web]:
         "SHORTENER_REPLICA_URL": links["replica"],
         "SHORTENER_CACHE_URL": links["cache"],
         "SHORTENER_QUEUE_URL": links["queue"],
+        "SHORTENER_API_RATE_PER_S": "0",
         **{f"SHORTENER_{name}": given for name, given in PATIENT.items()},
         **settings,
     }
