@@ -7,6 +7,7 @@ do not count.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from scipy import special  # scipy.stats would take longer to import than all else
@@ -30,6 +31,14 @@ def mean(values: Floats) -> Estimate:
     value = float(finite.mean())
     low, high = _around_mean(finite) if len(finite) > 1 else (-np.inf, np.inf)
     return Estimate(value, value + low, value + high, len(finite), "mean95")
+
+
+def mean_of_counts(values: Floats) -> Estimate:
+    """As `mean`, of what cannot be below zero: nor can the truth, so its interval ends there."""
+    estimate = mean(values)
+    if math.isinf(estimate.low):
+        return estimate
+    return replace(estimate, low=max(estimate.low, 0.0))
 
 
 def _around_mean(values: Floats) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from chaos.estimates import mean, median, total, worst
+from chaos.estimates import mean, mean_of_counts, median, total, worst
 from chaos.model import Floats, Ints, Measure, Requests, Segment, Strings
 
 AFTERMATH_S = 1.0
@@ -189,13 +189,13 @@ origin_queries = Measure(
     "queries",
     "origin queries per expiry",
     partial(_at_each_expiry, lambda expiry: float(len(expiry.read_s))),
-    mean,
+    mean_of_counts,
     NO_EXPIRY,
 )
 peak_origin_queries = Measure(
     *("peak_origin_queries", "queries", "peak"),
     partial(_at_each_expiry, _peak),
-    mean,
+    mean_of_counts,
     NO_EXPIRY,
 )
 latency_p50 = Measure(
@@ -214,7 +214,7 @@ oldest_age = Measure(
 waited = Measure(
     *("waited_per_expiry", "redirects", "waited"),
     partial(_after_each_expiry, lambda r: r.served_from, _waited),
-    mean,
+    mean_of_counts,
     NO_EXPIRY,
 )
 failed = Measure("failed_requests", "requests", "failed", _failed, total)
@@ -223,7 +223,7 @@ redis_commands_per_redirect = Measure(
     "commands",
     "Redis commands per redirect",
     _redis_commands_per_redirect,
-    mean,
+    mean_of_counts,
     NO_CALM,
 )
 redis_commands_per_expiry = Measure(

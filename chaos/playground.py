@@ -37,7 +37,8 @@ def play(
     if not is_free(locust_port):
         flag = f"--locust-port {locust_port + 1}"
         raise StackError(
-            f"port {locust_port} is taken, maybe by the lab in containers; choose another one: "
+            f"port {locust_port} is taken, maybe by another lab (`linkstorm status`); "
+            "choose another one: "
             f'{flag} (make locust ARGS="{flag}")'
         )
     token = new_token()

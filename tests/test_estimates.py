@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from chaos.estimates import mean, median, total, worst
+from chaos.estimates import mean, mean_of_counts, median, total, worst
 from chaos.model import Estimate, Floats
 
 Summary = Callable[[Floats], Estimate]
@@ -77,6 +77,20 @@ def test_the_interval_of_a_mean_leans_to_where_the_figures_are_skewed() -> None:
     right, left = mean(values), mean(-values)
     assert right.high - right.value > 2 * (right.value - right.low)
     assert (left.low, left.high) == pytest.approx((-right.high, -right.low))
+
+
+@pytest.mark.parametrize("values", [[9.0, 0.0, 1.0, 0.0], [0.0, 4.0], [0.0, 0.0], [2.0, 3.0, 4.0]])
+def test_an_interval_of_counts_is_that_of_their_mean_as_far_as_it_is_above_zero(
+    values: list[float],
+) -> None:
+    plain, counts = mean(np.array(values)), mean_of_counts(np.array(values))
+    assert (counts.value, counts.high, counts.samples) == (plain.value, plain.high, plain.samples)
+    assert counts.low == max(0.0, plain.low)
+
+
+def test_a_count_that_was_taken_once_or_never_has_no_interval_either() -> None:
+    assert mean_of_counts(np.array([3.0])) == mean(np.array([3.0]))
+    assert math.isnan(mean_of_counts(np.array([])).low)
 
 
 def test_halls_transformation_sends_the_ends_around_a_mean_to_students_t() -> None:

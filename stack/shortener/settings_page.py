@@ -13,7 +13,8 @@ _HEAD = f"""# Settings of the shortener
 Each is read once at start: from the environment, or from the file of `NAME=VALUE` lines that
 `{FILE_VARIABLE}` names; the environment wins. A wrong or unknown one ends the process with
 exit code 2 and a line that says what is wrong. Names ending in `_S` are seconds. The defaults are
-meant for production. This page is written by `python -m stack.shortener settings --markdown`.
+meant for production. `linkstorm run --set` takes them without `{PREFIX}`. This page is written by
+`python -m stack.shortener settings --markdown`.
 """
 _SLOW = "When something is slow or gone"
 _ABOUT = {
