@@ -38,8 +38,7 @@ def play(
         flag = f"--locust-port {locust_port + 1}"
         raise StackError(
             f"port {locust_port} is taken, maybe by another lab (`linkstorm status`); "
-            "choose another one: "
-            f'{flag} (make locust ARGS="{flag}")'
+            f'choose another one: {flag} (make locust ARGS="{flag}")'
         )
     token = new_token()
     with Embedded(port=port).up(settings, directory / "logs") as stack:

@@ -259,7 +259,7 @@ def test_an_idle_connection_is_closed_soon_after_the_stop() -> None:
         connection.send(request("/abc"))
         await connection.answer()
         connection.protocol.shutdown()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.2)
         assert connection.socket.closed
 
     connected(test)

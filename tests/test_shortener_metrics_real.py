@@ -106,7 +106,7 @@ def test_a_pool_too_small_shows_as_connections_used_and_waits(
     codes = [secrets.token_hex(8) for _ in range(6)]
     with ThreadPoolExecutor(len(codes)) as readers:
         asking = readers.map(lambda code: requests.get(f"{web}/{code}", timeout=10), codes)
-        eventually(lambda: (pool("idle"), pool("used")) == (0, 2))
+        eventually(lambda: (pool("idle"), pool("used")) == (0, 2), within_s=3)
         assert {answer.status_code for answer in asking} == {404}
     eventually(lambda: (pool("idle"), pool("used")) == (2, 0))
     samples = scraped(web)

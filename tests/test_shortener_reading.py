@@ -175,7 +175,7 @@ def test_what_nobody_can_understand_or_asked_for_ends_the_connection(said: bytes
             await ask(reader, "k")
             served.refusal = said
             await ask(reader, "k")
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
             served.refusal = b""
             assert await ask(reader, "k") == [b"k"]
             assert served.connections == 2

@@ -207,7 +207,7 @@ def test_what_is_left_is_sent_at_the_end() -> None:
 def test_a_collector_that_is_away_holds_nothing_up(silent: bool) -> None:
     with nobody(silent=silent) as address, process("web", towards(f"http://{address}")) as web:
         eventually(web.serves)
-        assert requests.get(f"{web.url}/no/such/page", timeout=5).status_code == 404
+        assert requests.get(f"{web.url}/no/such/page", timeout=1).status_code == 404
         web.popen.terminate()
         assert web.popen.wait(5) == 0
 
