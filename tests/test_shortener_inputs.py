@@ -147,6 +147,72 @@ def test_a_body_that_is_no_json_object_is_refused(body: bytes, status: int) -> N
     assert refused.value.status == status
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b"{", "property name enclosed in double quotes, at line 1, column 2"),
+        (b'{"url": "a",}', "at line 1, column 1"),
+        (b'{\n"url" "a"}', "expecting ':' delimiter, at line 2, column 7"),
+        (b"{'url': 1}", "double quotes, at line 1, column 2"),
+        (b'{"url": "a"} x', "extra data, at line 1, column 14"),
+        (b'{"url": "a\nb"}', "invalid control character at, at line 1, column 11"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        (b'{"url": NaN}', "NaN"),
+        (b'{"url": -Infinity}', "-Infinity"),
+        (b"[" * 16_000, "nested too deeply"),
+        (b"9" * 16_000, "4300 digits"),
+        (b'{"url": "\xff"}', "not UTF-8: see its byte 10"),
+        (b"\xff\xfe{\0}\0", "not UTF-8: see its byte 1"),
+        (b'{"url": 1, "url": 2}', 'member "url" twice'),
+        (b'{"links": [{"a": 1, "b": 2, "b": 3}]}', 'member "b" twice'),
+    ],
+)
+def test_why_a_body_is_no_json_is_said_and_where(body: bytes, said: str) -> None:
+    with pytest.raises(Problem) as refused:
+        inputs.parse(body)
+    assert refused.value.status == 400
+    assert said in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"url": GOOD, "slug": "abc"}, 'there is no member "slug", but alias, expires_at, '),
+        ({"ulr": GOOD}, "did you mean url?"),
+        ({"url": GOOD, "maxClicks": 1}, "did you mean max_clicks?"),
+        ({"url": GOOD, "\ud800\n": 1}, r'no member "\ud800\n"'),
+        ({"url": GOOD, "x" * 5_000: 1}, "x" * 60 + r"\u2026"),
+        ({"url": GOOD, "alias": "my link"}, "it has space (U+0020) as character 3"),
+        ({"url": GOOD, "alias": "grün"}, "with diaeresis (U+00FC) as character 3"),
+        ({"url": GOOD, "alias": "abc/"}, "it has solidus (U+002F) as character 4"),
+        ({"url": GOOD, "alias": "ab"}, "it has 2 of them"),
+        ({"url": GOOD, "alias": "a" * 65}, "it has 65 of them"),
+    ],
+)
+def test_what_is_unwanted_is_named_and_placed(members: dict[str, Any], said: str) -> None:
+    with pytest.raises(Problem) as refused:
+        inputs.new_link(members, NOW)
+    assert said in refused.value.detail
+    assert len(refused.value.detail) < 250
+
+
+def test_an_unknown_parameter_is_named() -> None:
+    with pytest.raises(Problem, match=r'there is no parameter "limt", .* did you mean limit'):
+        inputs.page([("limt", "3")])
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("a b", "space (U+0020) as character 2"), ("", "0 of them"), ("x" * 201, "201 of them")],
+)
+def test_what_is_wrong_with_an_idempotency_key_is_said(key: str, said: str) -> None:
+    with pytest.raises(Problem) as refused:
+        inputs.idempotency_key(key)
+    assert said in refused.value.detail
+
+
 @pytest.mark.parametrize("key", ["", " ", "a b", "ü", "x" * 201, "a\x00"])
 def test_a_strange_idempotency_key_is_refused(key: str) -> None:
     with pytest.raises(Problem):

@@ -206,6 +206,7 @@ def test_a_change_of_what_has_changed_meanwhile_is_refused(api: str) -> None:
     assert (first, changed.status_code, changed.headers["ETag"]) == ('"1"', 200, '"2"')
     stale = change(api, code, first, url=f"{GOOD}/3")
     assert (stale.status_code, stale.headers["ETag"]) == (412, '"2"')
+    assert "the link is at version 2, which If-Match does not name" in stale.text
     assert change(api, code, f"W/{changed.headers['ETag']}", disabled=True).status_code == 412
     assert change(api, code, '"1", "2"', url=f"{GOOD}/4").json()["version"] == 3
     assert change(api, code, "*", url=f"{GOOD}/5").json()["version"] == 4
@@ -217,6 +218,19 @@ def test_a_change_of_what_has_changed_meanwhile_is_refused(api: str) -> None:
         return answer.status_code
 
     assert [delete('"3"'), delete('"4"'), delete('"4"')] == [412, 204, 404]
+
+
+@pytest.mark.parametrize(
+    "tag", ['W/"1"', 'W/"1", W/"2"', '"one"', '""', '"0001x"', f'"{9 * 10**18}"']
+)
+def test_a_tag_that_no_link_can_be_at_is_told_from_a_change_meanwhile(api: str, tag: str) -> None:
+    code = create(api).json()["code"]
+    deleted = requests.delete(f"{api}/{code}", headers={"If-Match": tag}, timeout=10)
+    for answer in (change(api, code, tag, disabled=True), deleted):
+        assert (answer.status_code, answer.headers["ETag"]) == (412, '"1"')
+        told = answer.json()["detail"]
+        assert "a number in quotes, without W/" in told
+        assert 'as "1", which this link is at' in told
 
 
 def test_of_64_who_change_the_same_version_one_succeeds(webs: list[str]) -> None:

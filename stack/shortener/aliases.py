@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from stack.shortener.characters import at
 from stack.shortener.problems import Problem
 
 PATTERN = "^[A-Za-z0-9_-]{3,64}$"
 _FORM = re.compile(PATTERN[1:-1])
+_RULE = "alias must be 3 to 64 of A-Z a-z 0-9 _ -"
 
 # Ours, those that a host is asked for by itself, and those that a visitor would trust too much.
 _WORDS = (
@@ -21,8 +23,12 @@ _ALIKE = str.maketrans("01i345", "olleas", "-_")
 
 def checked(alias: object) -> str:
     """The alias, if it has the right form and is not reserved."""
-    if not isinstance(alias, str) or _FORM.fullmatch(alias) is None:
-        raise Problem(422, "alias must be 3 to 64 of A-Z a-z 0-9 _ -", field="alias")
+    if not isinstance(alias, str):
+        raise Problem(422, _RULE, field="alias")
+    if _FORM.fullmatch(alias) is None:
+        unwanted = re.search("[^A-Za-z0-9_-]", alias)
+        found = at(alias, unwanted.start()) if unwanted else f"{len(alias)} of them"
+        raise Problem(422, f"{_RULE}; it has {found}", field="alias")
     if is_reserved(alias):
         raise Problem(422, "alias is reserved, or looks like a reserved word", field="alias")
     return alias

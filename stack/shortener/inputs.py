@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -10,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stack.shortener import aliases, qr
+from stack.shortener.characters import at
 from stack.shortener.problems import Problem, Wrong
 from stack.shortener.targets import Targets
 
@@ -79,13 +82,27 @@ def parse(body: bytes) -> dict[str, Any]:
         members = json.loads(
             body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unlike
         )
-    except UnicodeDecodeError:
-        raise Problem(400, "the body is not UTF-8") from None
-    except (ValueError, RecursionError):
-        raise Problem(400, "the body is not JSON") from None
+    except UnicodeDecodeError as error:
+        raise Problem(400, f"the body is not UTF-8: see its byte {error.start + 1}") from None
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"the body is not JSON: {_not_json(body, error)}") from None
     if not isinstance(members, dict):
         raise Problem(422, "the body must be a JSON object")
     return members
+
+
+def _not_json(body: bytes, error: ValueError | RecursionError) -> str:
+    """Why, and where."""
+    if not body.strip():
+        return "it is empty"
+    if body.startswith(codecs.BOM_UTF8):
+        return "it begins with a byte order mark, which does not belong there"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, json.JSONDecodeError):
+        why = error.msg[:1].lower() + error.msg[1:]
+        return f"{why}, at line {error.lineno}, column {error.colno}"
+    return str(error).partition(":")[0]  # a name that is no value, or a number without end
 
 
 def _refuse_constant(name: str) -> None:
@@ -96,7 +113,8 @@ def _unlike(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object; of two members with one name, other programs might read the other one."""
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise Problem(400, "the body has a member twice")
+        twice = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
+        raise Problem(400, f"the body has the member {_quoted(twice)} twice")
     return members
 
 
@@ -186,7 +204,10 @@ def change(members: Mapping[str, Any], targets: Targets = _ANYWHERE, base: str =
 def idempotency_key(value: str | None) -> str | None:
     """The key that makes a create request safe to repeat."""
     if value is not None and _KEY.fullmatch(value) is None:
-        raise Problem(422, "Idempotency-Key must be 1 to 200 visible ASCII characters")
+        unwanted = re.search("[^!-~]", value)
+        found = at(value, unwanted.start()) if unwanted else f"{len(value)} of them"
+        rule = "Idempotency-Key must be 1 to 200 visible ASCII characters"
+        raise Problem(422, f"{rule}; it has {found}")
     return value
 
 
@@ -234,7 +255,7 @@ def parameters(query: Iterable[tuple[str, str]], known: set[str]) -> dict[str, s
     given: dict[str, str] = {}
     for name, value in query:
         if name not in known:
-            raise Problem(422, f"no such parameter; there are {', '.join(sorted(known))}")
+            raise Problem(422, _no_such("parameter", name, known))
         if name in given:
             raise Problem(422, f"{name} is given twice")
         given[name] = value
@@ -244,8 +265,19 @@ def parameters(query: Iterable[tuple[str, str]], known: set[str]) -> dict[str, s
 def _only(members: Mapping[str, Any], known: set[str]) -> None:
     for name in members:
         if name not in known:
-            detail = f"no such member; there are {', '.join(sorted(known))}"
-            raise Problem(422, detail, field=name.replace("~", "~0").replace("/", "~1"))
+            pointer = name.replace("~", "~0").replace("/", "~1")
+            raise Problem(422, _no_such("member", name, known), field=pointer)
+
+
+def _no_such(kind: str, name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"there is no {kind} {_quoted(name)}, but {', '.join(sorted(known))}{meant}"
+
+
+def _quoted(name: str) -> str:
+    """A name that somebody sent, as JSON has it: no more than one can read."""
+    return json.dumps(name if len(name) <= 60 else f"{name[:60]}…")
 
 
 def _clicks(value: object) -> int | None:

@@ -108,7 +108,7 @@ class Links:
                 versions,
             )
             if row is None:
-                raise _stale(_found(await connection.fetchrow(SELECT, code, owner)))
+                raise _stale(_found(await connection.fetchrow(SELECT, code, owner)), versions)
             return Link(*row)
 
     async def delete(self, code: str, versions: Sequence[int] | None, owner: str | None) -> int:
@@ -116,7 +116,7 @@ class Links:
         async with self.primary.connection() as connection:
             version: int | None = await connection.fetchval(DELETE, code, owner, versions)
             if version is None:
-                raise _stale(_found(await connection.fetchrow(SELECT, code, owner)))
+                raise _stale(_found(await connection.fetchrow(SELECT, code, owner)), versions)
         return version
 
     async def stats(self, code: str, owner: str | None) -> dict[str, Any]:
@@ -132,6 +132,12 @@ def _found(row: Any) -> Link:
     return Link(*row)
 
 
-def _stale(link: Link) -> Problem:
-    detail = f"the link has changed meanwhile: it is at version {link.version}"
+def _stale(link: Link, versions: Sequence[int] | None) -> Problem:
+    if versions:
+        detail = f"the link is at version {link.version}, which If-Match does not name"
+    else:
+        detail = (
+            "nothing in If-Match is a version: that is a number in quotes, without W/, "
+            f'as "{link.version}", which this link is at'
+        )
     return Problem(412, detail, headers={"ETag": f'"{link.version}"'})
