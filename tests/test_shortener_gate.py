@@ -135,6 +135,25 @@ def test_the_short_url_is_where_the_client_asked_as_a_trusted_proxy_tells(api: F
     assert short_url("10.0.0.1", x_forwarded_proto="gopher") == "http://s.example/known"
 
 
+@pytest.mark.parametrize(
+    ("told", "scheme"),
+    [
+        ("https,http", "https"),
+        ("https, http", "https"),
+        (" HTTPS ,http,http", "https"),
+        ("http,https", "http"),
+        (",https", "http"),
+        ("wss,https", "http"),
+    ],
+)
+def test_of_several_proxies_the_first_tells_how_the_client_spoke(
+    api: FakeApi, told: str, scheme: str
+) -> None:
+    given = {"X-Forwarded-Proto": told}
+    answer = ask(api.app, "GET", "/api/links/known", given, peer="10.0.0.1")
+    assert answer.json()["short_url"] == f"{scheme}://s.example/known"
+
+
 def test_only_an_alias_is_told_to_the_cache(api: FakeApi) -> None:
     ask(api.app, "POST", "/api/links", JSON, LINK)
     assert api.cache.forgotten == []
@@ -249,6 +268,65 @@ def test_only_a_trusted_proxy_is_believed_whom_it_forwards() -> None:
     assert peers.address("::1", b"2001:db8::5") == "2001:db8::5"
     assert peers.address("", b"198.51.100.7") == ""
     assert Peers("").address("127.0.0.1", b"198.51.100.7") == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        ("203.0.113.8:40001", "203.0.113.8"),
+        ("6.6.6.6:1, 203.0.113.8:40001", "203.0.113.8"),
+        ("203.0.113.8:_port", "203.0.113.8"),
+        ('"203.0.113.8:40001"', "203.0.113.8"),
+        ("203.0.113.8, ", "203.0.113.8"),
+        ("2001:DB8:0:0::5", "2001:db8::5"),
+        ("[2001:db8::5]", "2001:db8::5"),
+        ("[2001:db8::5]:40001", "2001:db8::5"),
+        ('"[2001:db8::5]:40001"', "2001:db8::5"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("[fe80::1%25eth0]:40001", "fe80::1"),
+        ("::ffff:203.0.113.8", "203.0.113.8"),
+        ("[::ffff:203.0.113.8]:40001", "203.0.113.8"),
+        ("unknown", "10.1.1.1"),
+        ("_hidden", "10.1.1.1"),
+        ("_hidden:40001", "10.1.1.1"),
+        ("203.0.113.8, unknown", "10.1.1.1"),
+        ("203.0.113.999", "10.1.1.1"),
+        ("[2001:db8::5", "2001:db8::5"),
+        ("[", "10.1.1.1"),
+        (":", "10.1.1.1"),
+        (",", "10.1.1.1"),
+        ("2030.0.113.8\xff", "10.1.1.1"),
+    ],
+)
+def test_a_forwarded_address_is_the_same_in_every_notation(forwarded: str, address: str) -> None:
+    assert Peers("10.0.0.0/8").address("10.1.1.1", forwarded.encode("latin-1")) == address
+
+
+def test_a_proxy_is_known_by_either_notation_of_its_address() -> None:
+    peers = Peers("10.0.0.0/8")
+    assert peers.address("::ffff:10.1.1.1", b"198.51.100.7") == "198.51.100.7"
+    assert peers.address("::ffff:11.1.1.1", b"198.51.100.7") == "::ffff:11.1.1.1"
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "other"),
+    [
+        ("203.0.113.8:40001", "203.0.113.8:40002", "203.0.113.9:40001"),
+        ("[2001:db8::5]:1", "[2001:db8::6]:2", "[2001:db8:0:1::5]:1"),
+        ("::ffff:203.0.113.8", "203.0.113.8", "::ffff:203.0.113.9"),
+        ("unknown", "_hidden", "203.0.113.8"),
+    ],
+)
+def test_another_port_or_notation_gives_nobody_another_rate(
+    one: str, same: str, other: str
+) -> None:
+    api = fake_api(Rate(10, 1, clock=lambda: 1.0))
+
+    def status(forwarded: str) -> int:
+        given = {"X-Forwarded-For": forwarded}
+        return ask(api.app, "GET", "/api/links/known", given, peer="10.0.0.1").status
+
+    assert [status(one), status(same), status(other)] == [200, 429, 200]
 
 
 def test_a_list_of_networks_has_networks_in_it() -> None:

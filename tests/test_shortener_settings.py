@@ -110,13 +110,14 @@ def test_a_settings_file_sets_what_the_environment_does_not(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHORTENER_POOL_SIZE", "7")
+    monkeypatch.delenv("SHORTENER_CACHE_URL")
     file.write_text(
         "# for this run\n\nSHORTENER_CACHE_FILL = lock\r\nSHORTENER_POOL_SIZE=3\n"
-        "SHORTENER_PUBLIC_URL=https://a.example/?x=${HOME}#'y'\n"
+        "SHORTENER_CACHE_URL=redis://a.example/?x=${HOME}#'y'\n"
     )
     settings = read(WebSettings)
     assert (settings.cache_fill, settings.pool_size) == ("lock", 7)
-    assert settings.public_url == "https://a.example/?x=${HOME}#'y'"
+    assert settings.cache_url == "redis://a.example/?x=${HOME}#'y'"
 
 
 def test_one_settings_file_is_for_web_and_worker(file: Path) -> None:

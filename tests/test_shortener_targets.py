@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stack.shortener.problems import Problem
+from stack.shortener.public_url import checked
 from stack.shortener.targets import LONGEST, PATTERN, Targets
 
 ANYWHERE = Targets()
@@ -71,6 +72,21 @@ def test_a_number_that_clients_read_differently_is_no_host(host: str) -> None:
         ("https://example.org/" + "a" * 2048, "longer than"),
         ("https://example.org/" + "ü" * 400, "when percent-encoded"),
         ("https://example.org\n", "not allowed"),
+        (" https://example.org/", "not with space (U+0020)"),
+        ("\n\thttp://example.org/", "not with line feed (U+000A)"),
+        ("\ufeffhttps://example.org/", "not with zero width no-break space (U+FEFF)"),
+        ("\u200bhttps://example.org/", "not with zero width space (U+200B)"),
+        ("<https://example.org/>", "not with less-than sign (U+003C)"),
+        ("“https://example.org/”", "not with left double quotation mark (U+201C)"),
+        ("https://example.org/a b", "has space (U+0020) as character 22"),
+        ("https://example.org/a\tb", "has tab (U+0009) as character 22"),
+        ("https://example.org/\x00", "has zero byte (U+0000) as character 21"),
+        ("https://example.org/\x1b", "has control character (U+001B) as character 21"),
+        ("https://example.org/\xa0", "has no-break space (U+00A0) as character 21"),
+        ("https://example.org/\u2028", "has line separator (U+2028) as character 21"),
+        ("https://example.org\\@evil.example/", "has reverse solidus (U+005C) as character 20"),
+        ('https://example.org/"', "has quotation mark (U+0022) as character 21"),
+        ("https://example.org/\ud800", "half a character (U+D800)"),
     ],
 )
 def test_what_is_wrong_with_a_target_is_said(url: str, why: str) -> None:
@@ -140,6 +156,97 @@ def test_public_places_are_never_refused(host: str) -> None:
 def test_a_link_to_ourselves_would_lead_in_a_circle(url: str, base: str) -> None:
     targets = Targets(public_url="https://s.example")
     assert "leads back here" in refusal(targets, url, base)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://example.com/s",
+        "https://example.com/s/",
+        "https://example.com/s/abc?q#f",
+        "http://EXAMPLE.com.:80/s/abc",
+        "https://example.com//s//abc",
+        "https://example.com/%73/abc",
+        "https://example.com/s%2Fabc",
+        "https://example.com/blog/../s/abc",
+        "https://example.com/./s/abc",
+        "https://example.com/%2e/s",
+    ],
+)
+def test_of_a_host_that_we_share_only_our_path_leads_back(target: str) -> None:
+    targets = Targets(public_url="https://example.com/s")
+    for base in ("", "https://example.com", "http://10.0.0.7:8000"):
+        assert "leads back here" in refusal(targets, target, base)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://example.com",
+        "https://example.com/",
+        "https://example.com/blog",
+        "https://example.com/sale",
+        "https://example.com/blog/s/abc",
+        "https://example.com/s/../blog",
+        "https://example.com/?s/abc",
+        "https://example.com#/s/abc",
+        "https://example.com:8443/s/abc",
+        "https://www.example.com/s/abc",
+    ],
+)
+def test_of_a_host_that_we_share_the_rest_is_not_ours(target: str) -> None:
+    targets = Targets(public_url="https://example.com/s")
+    for base in ("", "https://example.com", "http://10.0.0.7:8000"):
+        assert targets.checked(target, base) == target
+
+
+def test_where_the_request_went_is_ours_wholly_unless_it_is_the_host_that_we_share() -> None:
+    targets = Targets(public_url="https://example.com/s")
+    assert "leads back" in refusal(targets, "http://10.0.0.7:8000/x", "http://10.0.0.7:8000")
+
+
+@pytest.mark.parametrize("public_url", ["https://bücher.example", "https://xn--bcher-kva.example"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://xn--bcher-kva.example/abc",
+        "https://XN--BCHER-KVA.Example./abc",
+        "http://xn--bcher-kva.example:443/abc",
+    ],
+)
+def test_a_host_of_ours_in_another_script_is_recognised(public_url: str, target: str) -> None:
+    assert "leads back" in refusal(Targets(public_url=checked(public_url)), target)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://a.example/x|y^z", "https://a.example/x%7Cy%5Ez"),
+        ("https://a.example/?q={x}`y`[z]", "https://a.example/?q=%7Bx%7D%60y%60%5Bz%5D"),
+        ("https://a.example/100%", "https://a.example/100%25"),
+        ("https://a.example/100%?a=5%&b=%zz%2", "https://a.example/100%25?a=5%25&b=%25zz%252"),
+        ("https://a.example/%41%2f%E4", "https://a.example/%41%2f%E4"),
+        ("https://a.example/%%41", "https://a.example/%25%41"),
+        ("https://a.example/grün?a|b#ü", "https://a.example/gr%C3%BCn?a%7Cb#%C3%BC"),
+        ("https://a.example#/f[0]=50%|{x}^#`", "https://a.example#/f[0]=50%|{x}^#`"),
+        ("https://a.example?a|b", "https://a.example?a%7Cb"),
+        ("http://[::1]:80/[x]", "http://[::1]:80/%5Bx%5D"),
+        ("https://a.example/~a!$&'()*+,;=:@/?/?", "https://a.example/~a!$&'()*+,;=:@/?/?"),
+    ],
+)
+def test_what_may_not_stand_in_an_address_is_percent_encoded(given: str, kept: str) -> None:
+    assert ANYWHERE.checked(given) == kept
+    assert ANYWHERE.checked(kept) == kept
+
+
+@pytest.mark.parametrize("host", ["a-.example", "r3---sn-4g5e-.example.org", "a.b_-.example"])
+def test_a_name_may_have_labels_that_end_in_a_hyphen(host: str) -> None:
+    assert ANYWHERE.checked(f"https://{host}/") == f"https://{host}/"
+
+
+@pytest.mark.parametrize("host", ["-a.example", "-.example", "a.example-", "a.-b.example"])
+def test_no_label_begins_with_a_hyphen_and_the_last_does_not_end_in_one(host: str) -> None:
+    assert "host and port" in refusal(ANYWHERE, f"https://{host}/")
 
 
 def test_another_port_of_our_host_is_another_service() -> None:

@@ -64,9 +64,9 @@ class Api:
         self._gate = gate
         self._peers = peers
         self._settings = settings
-        self._public_url = settings.public_url.rstrip("/")
+        self._public_url = settings.public_url
         self._targets = Targets(settings.refuse_private_targets, self._public_url)
-        self._router = Router(self._routes(), redirect_slashes=False, default=_nothing_here)
+        self._router = Router(self._routes(), redirect_slashes=False, default=self._nothing_here)
         self._described = lru_cache(maxsize=16)(self._describe)
 
     def _routes(self) -> Sequence[Route]:
@@ -100,6 +100,10 @@ class Api:
         except DatabaseUnavailable as error:
             log("database_unavailable", level="warning", path=scope["path"], error=str(error))
             await self._refuse(scope, send, unavailable())
+
+    async def _nothing_here(self, _scope: asgi.Scope, _receive: asgi.Receive, _: asgi.Send) -> None:
+        docs = f"{urlsplit(self._public_url).path}/docs"
+        raise Problem(404, f"there is nothing here; what there is stands at {docs}")
 
     async def _refuse(self, scope: asgi.Scope, send: asgi.Send, problem: Problem) -> None:
         visit: Visit | None = scope.get("shortener.visit")
@@ -249,10 +253,8 @@ class Api:
         if not _is_host(host):
             raise Problem(400, "the Host header is malformed")
         client = request.scope.get("client")
-        forwarded = header(asked, b"x-forwarded-proto").lower()
-        if forwarded in (b"http", b"https") and client and self._peers.is_trusted(client[0]):
-            return f"{forwarded.decode()}://{host}"
-        return f"{request.scope['scheme']}://{host}"
+        scheme = _forwarded_scheme(asked) if client and self._peers.is_trusted(client[0]) else ""
+        return f"{scheme or request.scope['scheme']}://{host}"
 
     def _shown(self, link: Link, base: str) -> Mapping[str, Any]:
         """The link as JSON has it; the examples rely on the code being the first."""
@@ -268,10 +270,6 @@ class Api:
             "created_at": link.created_at.isoformat(),
             "updated_at": link.updated_at.isoformat(),
         }
-
-
-async def _nothing_here(_scope: asgi.Scope, _receive: asgi.Receive, _send: asgi.Send) -> None:
-    raise Problem(404, "there is nothing here")
 
 
 def _wanted(
@@ -295,6 +293,13 @@ def _is_host(host: str) -> bool:
         return _HOST.fullmatch(host) is not None and urlsplit(f"//{host}").port != 0
     except ValueError:  # no IPv6 address, or no port
         return False
+
+
+def _forwarded_scheme(asked: asgi.Headers) -> str:
+    """How the client spoke to the first proxy; those behind it may have added how they spoke."""
+    told = next((value for name, value in asked if name == b"x-forwarded-proto"), b"")
+    first = told.partition(b",")[0].strip().lower()
+    return first.decode() if first in (b"http", b"https") else ""
 
 
 def _visit(request: Request) -> Visit:

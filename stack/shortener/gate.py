@@ -6,12 +6,12 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 
 from stack.shortener import asgi
 from stack.shortener.keys import Keys
 from stack.shortener.metrics import Metrics
-from stack.shortener.peers import Peers
+from stack.shortener.peers import Peers, parsed
 from stack.shortener.problems import Problem
 from stack.shortener.rate import Rate, Taken
 
@@ -43,7 +43,9 @@ class Gate:
     async def enter(self, scope: asgi.Scope) -> Visit:
         """Let a request in. Guesses at keys count for the address that they come from."""
         asked: asgi.Headers = scope["headers"]
-        _check_size(scope, asked)
+        check_address(scope)
+        if sum(len(name) + len(value) for name, value in asked) > HEADERS_LONGEST:
+            raise Problem(431, f"the headers are longer than {HEADERS_LONGEST} bytes together")
         client = _network(self._peers.address(_peer(scope), header(asked, b"x-forwarded-for")))
         if self._keys is None or not scope["path"].startswith(_GUARDED):
             return Visit(None, client, self._count(client))
@@ -86,11 +88,10 @@ def _shown(rate: Rate, taken: Taken) -> asgi.Headers:
     )
 
 
-def _check_size(scope: asgi.Scope, asked: asgi.Headers) -> None:
+def check_address(scope: asgi.Scope) -> None:
+    """Raise `Problem` for an address that is too long."""
     if len(scope["raw_path"]) + len(scope["query_string"]) > ADDRESS_LONGEST:
         raise Problem(414, f"the address is longer than {ADDRESS_LONGEST} bytes")
-    if sum(len(name) + len(value) for name, value in asked) > HEADERS_LONGEST:
-        raise Problem(431, f"the headers are longer than {HEADERS_LONGEST} bytes together")
 
 
 def header(asked: asgi.Headers, name: bytes) -> bytes:
@@ -110,10 +111,7 @@ def _peer(scope: asgi.Scope) -> str:
 @lru_cache(maxsize=4096)
 def _network(address: str) -> str:
     """By what a client is counted: its address, or the /64 network that one IPv6 host has whole."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, IPv6Address):
-        return IPv6Address(int(parsed)).exploded[:19]  # without a scope, which has no long form
-    return address
+    found = parsed(address)
+    if isinstance(found, IPv6Address):
+        return found.exploded[:19]
+    return str(found) if found else address[:64]

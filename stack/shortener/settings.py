@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from stack.shortener import public_url
 from stack.shortener.peers import networks
 from stack.shortener.settings_file import SettingsFile, read_file
 
@@ -62,6 +63,12 @@ class _Settings(KeySettings):
         "for deployments whose processes may not change it",
     )
 
+    @field_validator("listen")
+    @classmethod
+    def _has_a_port(cls, value: str) -> str:
+        public_url.port_number(value.rpartition(":")[2])
+        return value
+
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of `listen`."""
@@ -80,8 +87,8 @@ class WebSettings(_Settings):
     )
     public_url: str = Field(
         "",
-        pattern=r"^(https?://\S+)?$",
-        description="what short links begin with; empty: the host that the request named",
+        description="what short links begin with, if need be with a path; empty: the host that the "
+        "request named",
     )
 
     cache_fill: FillName = Field(
@@ -244,8 +251,9 @@ class WebSettings(_Settings):
     )
     trusted_proxies: str = Field(
         "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
-        description="networks whose X-Forwarded-For and -Proto are believed, with commas between; "
-        "those in which a balancer stands, and no client",
+        description="networks whose X-Forwarded-For (its last entry, with a port or without) and "
+        "-Proto (its first) are believed, with commas between; those in which a balancer stands, "
+        "and no client",
     )
     refuse_private_targets: bool = Field(
         False,
@@ -307,6 +315,11 @@ class WebSettings(_Settings):
         description="longest wait at shutdown for requests to end and for clicks to be sent; "
         "within the patience of whoever stops us",
     )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        return public_url.checked(value) if value else ""
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -451,4 +464,5 @@ def _explain(kind: type[BaseSettings], detail: dict[str, object], values: Mappin
     about = kind.model_fields[field].description
     if detail["type"] == "missing":
         return f"{variable} is not set; it is needed: {about}"
-    return f"{variable}={values.get(variable)!r}: {detail['msg']} ({about})"
+    fault = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{variable}={values.get(variable)!r}: {fault} ({about})"

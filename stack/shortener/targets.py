@@ -8,18 +8,20 @@ A name that resolves to a private address can't be told by looking at it.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
+from stack.shortener.characters import at, named
 from stack.shortener.problems import Problem
 
 LONGEST = 2048
 
 _UNSAFE = r'\x00-\x20\x7f-\xa0\\<>"\u2028\u2029'
-_LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_LABEL = "[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"  # names in use end in a hyphen, and all clients go there
 _LAST_LABEL = "[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = rf"(?:{_LABEL}\.)*{_LAST_LABEL}\.?"
 _BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
@@ -43,14 +45,20 @@ PATTERN = (
     f"(?:[/?#][^{_UNSAFE}]*)?$"
 )
 _FORM = re.compile(PATTERN[1:-1])
-_KEPT = "%/:=&?~#+!$,;'@()*[]|^`{}"  # what a Location header may say as it is
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+_KEPT = "%/:=&?~+!$,;'@()*"  # what RFC 3986 lets stand in a path or query as it is
+_KEPT_IN_FRAGMENT = f"{_KEPT}#[]|^`{{}}"  # which scripts read to the letter
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+_PARTS = re.compile("([^/]*//[^/?#]*)([^#]*)(.*)", re.DOTALL)
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _INWARD = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".intranet")
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The rules for targets; `public_url` is what short links begin with, if that is fixed."""
+    """The rules for targets; `public_url` is what short links begin with, if that is fixed.
+
+    It may have a path, and then the rest of its host is not ours.
+    """
 
     refuse_private: bool = False
     public_url: str = ""
@@ -69,18 +77,27 @@ class Targets:
         host, port = _place(target)
         if self.refuse_private and _is_private(host):
             raise _refused("url leads to a private address")
-        for ours in (self.public_url, base):
-            if ours and _is_at(_own_place(ours), host, port):
-                raise _refused("url leads back here: a short link to a short link never arrives")
+        if self._leads_back(target, host, port, base):
+            raise _refused("url leads back here: a short link to a short link never arrives")
         return target
+
+    def _leads_back(self, target: str, host: str, port: int, base: str) -> bool:
+        if self.public_url and _is_at(_own_place(self.public_url), host, port):
+            return _is_below(urlsplit(self.public_url).path.rstrip("/"), urlsplit(target).path)
+        return bool(base) and _is_at(_own_place(base), host, port)
 
 
 def _encoded(url: str) -> str:
-    """The address in ASCII."""
+    """The address with everything percent-encoded that may not stand in one as it is."""
+    match = _PARTS.fullmatch(url)
+    assert match is not None
+    place, path_and_query, fragment = match.groups()
     try:
-        return url if url.isascii() else quote(url, safe=_KEPT)
-    except UnicodeEncodeError:  # half a character, as JSON can write it
-        raise _refused("url has half a character") from None
+        path_and_query = quote(_STRAY_PERCENT.sub("%25", path_and_query), safe=_KEPT)
+        return place + path_and_query + quote(fragment, safe=_KEPT_IN_FRAGMENT)
+    except UnicodeEncodeError as error:  # half a character, as JSON can write it
+        half = error.object[error.start]
+        raise _refused(f"url has half a character (U+{ord(half):04X})") from None
 
 
 def _refused(detail: str) -> Problem:
@@ -90,9 +107,11 @@ def _refused(detail: str) -> Problem:
 def _fault(url: str) -> str:
     """Which part of the form is wrong, for who has to mend it."""
     if re.match("https?://", url, re.IGNORECASE) is None:
-        return "url must begin with http:// or https://"
-    if re.search(f"[{_UNSAFE}]", url):
-        return "url has control characters, spaces, or others not allowed"
+        before = re.match("[^A-Za-z]+(?=https?://)", url, re.IGNORECASE)
+        instead = f", and not with {named(url[0])}" if before else ""
+        return f"url must begin with http:// or https://{instead}"
+    if unwanted := re.search(f"[{_UNSAFE}]", url):
+        return f"url has {at(url, unwanted.start())}, which is not allowed"
     authority = re.split("[/?#]", url, maxsplit=3)[2]
     if "@" in authority:
         return "url must not name a user or password"
@@ -106,7 +125,7 @@ def _fault(url: str) -> str:
 def _place(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
-    return _one_notation(host), parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    return _one_notation(host), parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
 
 
 def _one_notation(host: str) -> str:
@@ -125,8 +144,14 @@ _own_place = lru_cache(maxsize=64)(_place)
 
 def _is_at(own: tuple[str, int], host: str, port: int) -> bool:
     """Whether that is our own service; both default ports are, since a balancer ends TLS."""
-    default = _DEFAULT_PORTS.values()
+    default = DEFAULT_PORTS.values()
     return own[0] == host and (own[1] == port or (own[1] in default and port in default))
+
+
+def _is_below(prefix: str, path: str) -> bool:
+    """Whether a path is the prefix or leads on from it, in whatever way it is written."""
+    plain = posixpath.normpath("/" + unquote(path).lstrip("/"))
+    return not prefix or plain == prefix or plain.startswith(f"{prefix}/")
 
 
 def _is_private(host: str) -> bool:
