@@ -121,6 +121,25 @@ def test_a_link_is_answered_in_the_lane_and_the_connection_stays() -> None:
     connected(test)
 
 
+@pytest.mark.parametrize("path", ["/abc/", "/abc/?utm_source=x", "/abc?" + "q" * 8_000])
+def test_a_slash_or_a_query_behind_a_code_changes_nothing(path: str) -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request(path))
+        await connection.answer()
+        assert connection.socket.sent.endswith(b"x-code: abc\r\n\r\n")
+
+    connected(test)
+
+
+def test_a_code_is_taken_letter_by_letter() -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(request("/aBc"))
+        await connection.answer()
+        assert b"x-code: aBc\r\n" in connection.socket.sent
+
+    connected(test)
+
+
 def test_answers_of_one_turn_are_sent_together_at_its_end() -> None:
     async def test(connection: Connection) -> None:
         connection.send(request("/abc"))
@@ -151,6 +170,9 @@ def test_what_is_no_plain_get_of_a_link_goes_to_the_app() -> None:
             request("/docs"),
             request("/api/links"),
             request("/a%20b"),
+            request("/abc."),
+            request("/abc//"),
+            request("/abc?" + "q" * 8_200),
             request("/abc", "Expect: 100-continue"),
         ):
             connection.send(data)
@@ -162,6 +184,9 @@ def test_what_is_no_plain_get_of_a_link_goes_to_the_app() -> None:
             "GET /docs? None",
             "GET /api/links? None",
             "GET /a b? None",
+            "GET /abc.? None",
+            "GET /abc//? None",
+            f"GET /abc?{'q' * 8_200} None",
             "GET /abc? None",
         ]
 
@@ -323,6 +348,27 @@ def test_what_is_not_http_gets_a_problem_document() -> None:
         assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
         assert b"content-type: application/problem+json" in head
         assert json.loads(body)["status"] == 400
+        assert connection.socket.closed
+
+    connected(test)
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        (b"GET /abc?q=\xc3\xbc HTTP/1.1", 400, "percent-encoded"),
+        (b"GET /\xff HTTP/1.1", 400, "percent-encoded"),
+        (b"GET /abc?q=\x7f HTTP/1.1", 400, "percent-encoded"),
+        (b"GET /abc HTTP/3.0", 505, "only HTTP/1.1"),
+        (b"GET /abc HTTP/1.1\r\nContent-Length: x", 400, "not a request in HTTP/1.1"),
+    ],
+)
+def test_what_is_wrong_with_a_request_line_is_said(line: bytes, status: int, said: str) -> None:
+    async def test(connection: Connection) -> None:
+        connection.send(line + b"\r\n\r\n")
+        head, _, body = connection.socket.sent.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d " % status)
+        assert said in json.loads(body)["detail"]
         assert connection.socket.closed
 
     connected(test)

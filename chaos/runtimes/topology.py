@@ -162,7 +162,7 @@ class Workshop:
             case "toxiproxy":
                 return _toxiproxy(self.python, str(self.ports[name]))
             case "nginx":
-                return [binaries.nginx(), "-p", folder, "-c", "nginx.conf", "-g", _nginx_globals()]
+                return [binaries.nginx(), "-p", folder, "-c", "nginx.conf", "-g", nginx_globals()]
             case _:
                 kind = "worker" if name == "worker" else "web"
                 return [self.python, "-m", "stack.shortener", kind]
@@ -200,7 +200,7 @@ def _toxiproxy(python: str, port: str) -> list[str]:
     return [*program, "-host", HOST, "-port", port, "-proxy-metrics"]
 
 
-def _nginx_globals() -> str:
+def nginx_globals() -> str:
     """Root's nginx would hand its worker to a user and group that may not exist here."""
     return "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
 

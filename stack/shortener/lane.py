@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from stack.shortener.asgi import Headers
+from stack.shortener.gate import ADDRESS_LONGEST
 from stack.shortener.problems import Problem, document, headers
 
 BEGUN = "shortener.begun"  # where the ASGI app finds what the lane learnt
 Peer = tuple[str, int] | None  # a client over a Unix socket has no address
-_LINK = re.compile(rb"/([A-Za-z0-9_-]{1,64})(?:\?.*)?")
+_LINK = re.compile(rb"/([A-Za-z0-9_-]{1,64})/?(?:\?.{0,%d})?" % (ADDRESS_LONGEST - 70))
 
-_HEAD_LONGEST = 32 * 1024
+HEAD_LONGEST = 32 * 1024
+_OTHER_VERSION = re.compile("HTTP version|PRI/Upgrade")  # so the parser calls it
 _HEAD_S = 10.0  # a head is one packet or a few
 
 
@@ -129,15 +133,15 @@ class LaneProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_LONGEST:
-                self._refuse(Problem(431, f"the headers are longer than {_HEAD_LONGEST} bytes"))
+            if self._head_bytes > HEAD_LONGEST:
+                self._refuse(Problem(431, f"the headers are longer than {HEAD_LONGEST} bytes"))
             elif not self.transport.is_closing():
                 later = self.loop.call_later(_HEAD_S, self.timeout_keep_alive_handler)
                 self.timeout_keep_alive_task = later
 
     def send_400_response(self, _msg: str) -> None:
         """Refuse what is not HTTP, in the form of every other error."""
-        self._refuse(Problem(400, "this is not a request in HTTP/1.1"))
+        self._refuse(_misread(sys.exception()))
 
     def _refuse(self, problem: Problem) -> None:
         self.answers.send()
@@ -273,6 +277,16 @@ class LaneProtocol(HttpToolsProtocol):
             lines = b"".join(b"%b: %b\r\n" % header for header in headers)
             LaneProtocol._rendered = (headers, lines)
         return lines
+
+
+def _misread(error: BaseException | None) -> Problem:
+    """What the parser holds against a request, for who has to mend it."""
+    if isinstance(error, httptools.HttpParserInvalidURLError):
+        detail = "the address has a character that must be percent-encoded, as %C3%BC for U+00FC"
+        return Problem(400, detail)
+    if _OTHER_VERSION.search(str(error)):
+        return Problem(505, "only HTTP/1.1 and HTTP/1.0 are understood here")
+    return Problem(400, "this is not a request in HTTP/1.1")
 
 
 def protocol(lane: Lane | None, drain_s: float = 0.0) -> type[asyncio.Protocol]:

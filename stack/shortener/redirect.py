@@ -20,6 +20,7 @@ from stack.shortener.entry import LIMITED, LIVE, Entry
 from stack.shortener.fills import Answer, Fill
 from stack.shortener.fills.base import Served
 from stack.shortener.fills.flights import Flights
+from stack.shortener.gate import check_address
 from stack.shortener.lane import BEGUN, Exchange, Peer
 from stack.shortener.limits import Permits
 from stack.shortener.log import log
@@ -176,9 +177,11 @@ class Redirects:
         method = scope["method"]
         if method != "GET" and method != "HEAD":
             raise Problem(405, f"{method} is not for short links", headers={"Allow": "GET, HEAD"})
-        code = scope["path"][1:]
+        check_address(scope)
+        code = scope["path"][1:].removesuffix("/")
         if CODE.fullmatch(code) is None:
-            await pages.problem(send, _missing(404), scope["headers"], named)
+            detail = "there is no such link: a code is 1 to 64 of A-Z a-z 0-9 _ -"
+            await pages.problem(send, Problem(404, detail), scope["headers"], named)
             return "unknown"
         try:
             entry, served, _ = await self._find(code, begun)

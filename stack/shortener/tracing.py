@@ -94,7 +94,7 @@ class Tracing:
 
 def _describe(span: Span, scope: asgi.Scope, start: asgi.Message) -> None:
     status: int = start["status"]
-    route = scope.get(ROUTE, "redirect" if scope["path"].count("/") == 1 else "other")
+    route = scope.get(ROUTE, "redirect" if scope["path"].rstrip("/").count("/") == 1 else "other")
     span.update_name(f"{scope['method']} {route}")
     span.set_attribute("http.route", route)
     span.set_attribute("url.path", scope["path"])

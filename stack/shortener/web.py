@@ -49,6 +49,7 @@ from stack.shortener.visitors import Visitors
 if TYPE_CHECKING:
     from stack.shortener.tracing import Tracing
 
+_NO_LINKS = {"", *PAGES}
 _CACHE_CONNECTIONS, _QUEUE_CONNECTIONS = 32, 2
 
 
@@ -161,11 +162,11 @@ class Web:
     def __call__(
         self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
     ) -> Awaitable[None]:
-        """One segment is a short link; the rest is API or probe."""
+        """One segment, with a slash behind or none, is a short link; the rest is API or probe."""
         path: str = scope["path"]
         if path in PATHS:
             return self._probes(scope, receive, send)
-        if path.find("/", 1) < 0 and path != "/" and path not in PAGES:
+        if path.find("/", 1) in (-1, len(path) - 1) and path.rstrip("/") not in _NO_LINKS:
             return self._short_links(scope, receive, send)
         return self._api(scope, receive, send)
 

@@ -16,7 +16,8 @@ _URL: Json = {
     "pattern": targets.PATTERN,
     "examples": ["https://example.org/page"],
     "description": "Where the link leads: an http or https address without user and password, "
-    "at most 2048 characters once other scripts are percent-encoded, and not one of ours.",
+    "and not one of ours. What may not stand in an address as it is (other scripts, `|`, `^`, a "
+    "stray `%`) is percent-encoded; then it is at most 2048 characters long.",
 }
 _ALIAS: Json = {
     "type": ["string", "null"],
@@ -51,7 +52,7 @@ def schemas(facts: Facts) -> Json:
     link: Json = {
         "code": {**CODE, "description": "What stands after the slash."},
         "short_url": {"type": "string", "description": "The address to give away."},
-        "url": {"type": "string", "description": "Where it leads."},
+        "url": {"type": "string", "description": "Where it leads, as it is sent to visitors."},
         "version": {
             "type": "integer",
             "minimum": 1,
@@ -170,14 +171,14 @@ def errors(facts: Facts) -> Json:
         return {"description": description, "content": content, "headers": found}
 
     return {
-        "400": problem("The request is malformed: its JSON, its If-Match or its Host."),
+        "400": problem("The request is malformed: its JSON, its If-Match, Host or address."),
         "401": problem("An API key is needed.", WWW_Authenticate="Challenge"),
         "404": problem("There is no such link."),
         "405": problem("This address has no such method.", Allow="Allow"),
         "408": problem("The body did not come in time."),
         "409": problem("The alias is taken; `errors` says which."),
         "410": problem("The link has ended: expired, used up or switched off."),
-        "412": problem("The link has changed since the version in If-Match.", ETag="ETag"),
+        "412": problem("The link is at no version that If-Match names.", ETag="ETag"),
         "413": problem(
             f"The body is longer than {facts.body_longest} bytes, "
             f"or {facts.bulk_body_longest} for many links."

@@ -229,7 +229,9 @@ class Paths:
         return {
             "operationId": "followLink",
             "summary": "Follow a link",
-            "description": "What visitors do. HEAD does the same, but is no click.",
+            "description": "What visitors do. HEAD does the same, but is no click. Upper and lower "
+            "case are different codes; a slash behind a code changes nothing, anything else is "
+            "another address. A query that a visitor adds is not passed on to the target.",
             "security": [],
             "responses": {
                 "302": {
