@@ -28,6 +28,7 @@ PLAIN = {
     **{"λδ": "lambda*delta", "λ": "lambda", "δ": "delta", "β": "beta", "…": "...", "→": "->"},
 }
 GAP = 2
+NARROWEST = 20  # columns of a terminal; one that has fewer breaks the lines itself
 BEFORE_COST = 3  # further measures that a narrow terminal shows rather than the costs
 
 
@@ -66,7 +67,8 @@ def _parts(result: Json, width: int) -> Iterator[RenderableType]:
     yield Text()
     columns, costs_below = _columns(result, width)
     if result["arms"]:
-        yield Padding(_grid(columns), (0, 0, 1, 1))
+        fits = 1 + sum(column.width + GAP for column in columns) - GAP <= width
+        yield from [Padding(_grid(columns), (0, 0, 1, 1))] if fits else _blocks(result)
     for label, text in [*(_costs(result) if costs_below else []), *_evidence(result)]:
         yield _line(label, text)
     for reason in reasons(result):
@@ -177,6 +179,20 @@ def _grid(columns: Sequence[Column]) -> Table:
     for cells in zip(*(column.cells for column in columns), strict=True):
         grid.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in cells))
     return grid
+
+
+def _blocks(result: Json) -> Iterator[RenderableType]:
+    """One arm below the other, for a terminal that is narrower than a row."""
+    names, *others = _first_columns(result)
+    others += [*_further_columns(result), _verdicts(result)]
+    for row, name in enumerate(names.cells):
+        yield Text(" " + " ".join(name.split()), "bold")
+        for column in others:
+            heading = " ".join(column.heading.split())
+            cell = " ".join(column.cells[row].split()).replace("[ ", "[")
+            text = Text.assemble((f"{heading}: ", "dim"), (cell, STYLES.get(cell, "")))
+            yield Padding(text, (0, 0, 0, 3))
+        yield Text()
 
 
 # --- below the table ---------------------------------------------------------------------------

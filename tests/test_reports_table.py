@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from reports.reasons import reasons
-from reports.table import table
+from reports.table import NARROWEST, table
 from tests.results import result_with
 
 
@@ -70,6 +70,23 @@ def test_a_narrow_terminal_keeps_figure_theory_and_verdict() -> None:
     assert "[ 2.0,  2.0]" in single
     assert "≤ 2" in single
     assert "PASS" in single
+
+
+@pytest.mark.parametrize("width", [1, 20, 24, 30, 40, 50])
+def test_a_terminal_narrower_than_a_row_still_gets_every_figure(width: int) -> None:
+    width = max(width, NARROWEST)
+    result = result_with() | {"run_dir": "reports/runs/r"}
+    lines = shown(result, width).splitlines()
+    text = " ".join(" ".join(lines).split())
+
+    assert max(len(line) for line in lines) <= width
+    assert "…" not in text
+    for arm in result["arms"]:
+        estimate = arm["measures"][result["headline"]]
+        interval = f"[{estimate['low']:.1f}, {estimate['high']:.1f}]"
+        assert f"origin queries per expiry: {estimate['value']:.1f} {interval}" in text
+    assert text.count("theory:") == text.count("verdict:") == len(result["arms"])
+    assert "p99 after expiry: 122 ms" in text
 
 
 def test_costs_that_have_no_room_as_a_column_stand_below() -> None:
