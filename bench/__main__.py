@@ -26,6 +26,7 @@ from bench.machine import facts
 from bench.measure import Asked, measure
 from bench.record import record
 from chaos.model import StackError
+from chaos.runtimes.environment import adopt
 
 FAILED, USAGE, INVALID, INTERRUPTED = 1, 2, 3, 130
 KEPT = Path(__file__).parents[1] / "reports" / "bench"
@@ -161,6 +162,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
+    adopt()
     for number in (signal.SIGINT, signal.SIGTERM):  # so that what was started is ended
         signal.signal(number, _interrupt)
     app()

@@ -19,11 +19,12 @@ from chaos.runtimes import postgres, probes
 from chaos.runtimes.account import open_to, postgres_account, usable_install
 from chaos.runtimes.binaries import postgres_install
 from chaos.runtimes.bringup import databases, wait_for_replica
+from chaos.runtimes.environment import clean_environment
 from chaos.runtimes.guarded import guarded
 from chaos.runtimes.members import members
 from chaos.runtimes.parts import Part, concurrently
 from chaos.runtimes.ports import HOST, reserved
-from chaos.runtimes.topology import LINKS, Workshop, clean_environment, link_port, port_names
+from chaos.runtimes.topology import LINKS, Workshop, link_port, port_names
 from chaos.runtimes.trouble import readable
 
 _WEBS = "web-1", "web-2"

@@ -10,7 +10,6 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from scipy import special  # scipy.stats would take longer to import than all else
 
 from chaos.model import Estimate, Floats
 
@@ -46,6 +45,8 @@ def _around_mean(values: Floats) -> tuple[float, float]:
     count, spread = len(values), float(values.std())
     if np.ptp(values) == 0 or spread == 0:
         return 0.0, 0.0
+    from scipy import special  # here: it takes longer to import than all else
+
     error = spread / math.sqrt(count - 1)
     quantile = -float(special.stdtrit(count - 1, TAIL))
     lean = _skewness((values - values.mean()) / spread) / math.sqrt(count)
@@ -77,6 +78,8 @@ def median(values: Floats) -> Estimate:
     count = len(ordered)
     if count == 0:
         return Estimate(np.nan, np.nan, np.nan, 0, "median95")
+    from scipy import special
+
     value = float(np.median(ordered))
     chances = special.bdtr(np.arange(count), count, 0.5)  # that the median lies beyond a rank
     outer = int(np.searchsorted(chances, TAIL))  # the last rank from outside that is sure enough

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 import requests
 
 from chaos.model import Generator, PartDied, Stack, StackError, Traffic
+from chaos.runtimes.environment import at_home
 from chaos.runtimes.ports import reserved
 
 LOCUSTFILE = Path(__file__).parent.parent / "scenarios" / "locustfile.py"
@@ -86,7 +86,7 @@ def _started(
         return subprocess.Popen(
             [*command, "--host", url],
             cwd=workdir,
-            env={**os.environ, "LINKSTORM_RECORD": str(directory.resolve()), **environment},
+            env={**at_home(workdir), "LINKSTORM_RECORD": str(directory.resolve()), **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

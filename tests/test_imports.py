@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "chaos.verdict": ("chaos.model", "chaos.checks", "chaos.predictions", "chaos.soundness"),
     "chaos.toxics": ("chaos.model",),
     "chaos.runtimes": ("chaos.model", "chaos.toxics", "chaos.runtimes"),
-    "chaos.load": ("chaos.model", "chaos.runtimes.ports"),
+    "chaos.load": ("chaos.model", "chaos.runtimes.environment", "chaos.runtimes.ports"),
     "chaos.observe": ("chaos.model", "chaos.record"),
     "chaos.annotations": (),
     "chaos.announce": ("chaos.model", "chaos.record", "chaos.annotations"),

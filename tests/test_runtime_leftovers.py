@@ -16,9 +16,9 @@ import pytest
 
 from chaos.model import PartDied
 from chaos.runtimes.embedded import Embedded
+from chaos.runtimes.environment import clean_environment
 from chaos.runtimes.guarded import guarded
 from chaos.runtimes.members import members
-from chaos.runtimes.topology import clean_environment
 from soak.watch import watching
 from tests.labs import lab_process, temporary_home
 

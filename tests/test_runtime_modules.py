@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from string import Template
@@ -15,10 +18,12 @@ import redis
 
 from chaos.model import StackError
 from chaos.runtimes.account import Account
+from chaos.runtimes.environment import clean_environment
+from chaos.runtimes.guarded import guarded
 from chaos.runtimes.guardian import shared_memory
 from chaos.runtimes.parts import Part, concurrently
 from chaos.runtimes.ports import HOST, is_free, reserved
-from chaos.runtimes.topology import LINKS, PARTS, clean_environment, port_names, proxies
+from chaos.runtimes.topology import LINKS, PARTS, port_names, proxies
 from chaos.runtimes.trouble import last_lines, part_trouble, readable
 
 ROOT = Path(__file__).parents[1]
@@ -163,6 +168,89 @@ def test_parts_get_none_of_the_users_own_settings(monkeypatch: pytest.MonkeyPatc
     assert environment["KEPT"] == "yes"
     kept = {"SHORTENER_CACHE_FILL", "PGOPTIONS", "OTEL_EXPORTER_OTLP_ENDPOINT"} & environment.keys()
     assert not kept
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from chaos.runtimes.environment import clean_environment
+from chaos.runtimes.guarded import guarded
+resource.setrlimit(resource.{limit}, ({soft}, {hard}))
+with guarded(sys.executable, clean_environment(), Path(sys.argv[1])):
+    print(resource.getrlimit(resource.{limit})[0])
+"""
+
+
+def started_with(limit: str, soft: int, hard: int, log: Path) -> subprocess.CompletedProcess[str]:
+    program = LIMITED.format(limit=limit, soft=soft, hard=hard)
+    return subprocess.run(
+        [sys.executable, "-c", program, str(log)], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def test_a_low_limit_of_open_files_is_raised_as_far_as_it_may_be(tmp_path: Path) -> None:
+    assert started_with("RLIMIT_NOFILE", 256, 1500, tmp_path / "log").stdout == "1500\n"
+    assert started_with("RLIMIT_NOFILE", 1500, 15_000, tmp_path / "log").stdout == "10000\n"
+    assert started_with("RLIMIT_NOFILE", 12_000, 15_000, tmp_path / "log").stdout == "12000\n"
+
+
+@pytest.mark.parametrize(
+    ("limit", "hard", "said"),
+    [
+        ("RLIMIT_NOFILE", 256, "256 open files, and a lab needs 1,024: .*`ulimit -n 1024`"),
+        ("RLIMIT_FSIZE", 1 << 20, r"1,024 kB in one file, and .*`ulimit -f 1048576`"),
+    ],
+)
+def test_a_limit_that_is_too_low_is_told_before_anything_starts(
+    limit: str, hard: int, said: str, tmp_path: Path
+) -> None:
+    refused = started_with(limit, hard, hard, tmp_path / "log")
+    assert refused.stdout == ""
+    assert re.search(f"StackError: this shell allows {said}", refused.stderr)
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize("name", [b"two\nlines", b"a\ttab", b"latin \xe4"])
+def test_a_tmpdir_that_cannot_be_told_in_a_line_is_refused(
+    name: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    with (
+        pytest.raises(StackError, match="TMPDIR is "),
+        guarded(sys.executable, clean_environment(), tmp_path / "log"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["two words", "quo'te\"s", "ümlaut", "l" * 100 + "/" + "m" * 100])
+def test_a_tmpdir_of_any_other_name_will_do(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    with guarded(sys.executable, clean_environment(), tmp_path / "log") as guardian:
+        assert guardian.folder.parent == folder
+        assert guardian.folder.is_dir()
+    assert not [*folder.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("there", "why"), [(None, "No such file or directory"), ("file", "Not a directory")]
+)
+def test_a_tmpdir_that_is_no_folder_is_told(
+    there: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if there:
+        (tmp_path / "tmp").write_text(there)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    with (
+        pytest.raises(StackError, match=f"can be made in {tmp_path}/tmp: {why}"),
+        guarded(sys.executable, clean_environment(), tmp_path / "log"),
+    ):
+        pass
 
 
 def test_the_load_balancer_never_sends_a_request_twice() -> None:

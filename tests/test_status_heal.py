@@ -142,6 +142,37 @@ def test_an_engine_that_is_there_and_does_not_run_is_told_and_no_socket_stays_op
     gc.collect()  # a socket that is found open is a warning, and so an error
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("tcp://127.0.0.1:99999", "tcp://127.0.0.1:-1", "tcp://127.0.0.1:x", "tcp://[::1"),
+        *("tcp://", "tcp://..:1", "tcp://a b:1", f"tcp://{'a' * 80}:1", "http://127.0.0.1"),
+        *("fd://", "npipe://x", "ssh://nobody@127.0.0.1", "bar://x", "nonsense"),
+        *("unix://", "unix:///no/such/socket", f"unix:///{'a' * 200}"),
+    ],
+)
+def test_an_engine_at_an_impossible_address_is_told_with_the_address(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(NoLab) as refused, engine():
+        pass
+    assert f"no Docker engine can be reached at DOCKER_HOST={host} (" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "certificates", [{"DOCKER_TLS_VERIFY": "1"}, {"DOCKER_CERT_PATH": "/no/such/folder"}]
+)
+def test_certificates_for_an_engine_that_are_not_there_are_told(
+    certificates: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    for name, value in certificates.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(NoLab, match="certificate"), engine():
+        pass
+
+
 def test_a_lab_at_work_is_told_and_left_alone(home: Path, watch: Watch) -> None:
     with small_lab(watch, home / "log") as lab:
         at_work = f"{lab.folder}: a lab at work, process {lab.process.pid}: 1 processes"

@@ -33,7 +33,8 @@ def nginx() -> Path:
 
 def toxiproxy() -> str | None:
     """A Toxiproxy server of Shopify's, if there is one: LINKSTORM_TOXIPROXY, or on the PATH."""
-    return os.environ.get("LINKSTORM_TOXIPROXY") or shutil.which("toxiproxy-server")
+    found = os.environ.get("LINKSTORM_TOXIPROXY") or shutil.which("toxiproxy-server")
+    return found and os.path.abspath(found)  # noqa: PTH100 (parts work in folders of their own)
 
 
 def _package(module: str, package: str) -> Path:

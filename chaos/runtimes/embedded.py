@@ -15,6 +15,7 @@ from chaos.runtimes.account import open_to, postgres_account, usable_install
 from chaos.runtimes.binaries import postgres_install
 from chaos.runtimes.bringup import bring_up
 from chaos.runtimes.emptied import empty_cache
+from chaos.runtimes.environment import clean_environment
 from chaos.runtimes.guarded import Guardian, guarded
 from chaos.runtimes.parts import Part, concurrently
 from chaos.runtimes.ports import HOST, is_free, reserved
@@ -25,7 +26,6 @@ from chaos.runtimes.topology import (
     SHORTENER,
     Ports,
     Workshop,
-    clean_environment,
     concerned,
     endpoints,
     environment,

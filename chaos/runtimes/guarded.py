@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.model import PartDied
+from chaos.model import PartDied, StackError
 from chaos.runtimes.folders import held, place
 from chaos.runtimes.guardian import sweep
+from chaos.runtimes.limits import raise_limits
 from chaos.runtimes.trouble import last_lines, part_trouble
 
 SWEPT_S = 30.0  # processes are gone within 2 s, but a busy disk removes files slowly
@@ -34,9 +35,17 @@ class Guardian:
 def guarded(python: str, environment: Mapping[str, str], log: Path) -> Iterator[Guardian]:
     """A folder whose processes, and itself, are gone when this ends, however it ends.
 
+    All that starts in it has the limits that a lab needs.
+
     The normal end takes the same way as the worst: the pipe closes, the guardian sweeps. Only when
     the guardian itself was killed, the lab sweeps instead.
+
+    Raises:
+        StackError: this machine does not let a lab start; the message says what to do.
     """
+    raise_limits()
+    if not (where := str(place())).isprintable():
+        raise StackError(f"TMPDIR is {where!r}: set it to a folder that can be written in one line")
     with log.open("ab") as errors:
         process = subprocess.Popen(
             [python, "-m", "chaos.runtimes.guardian"],

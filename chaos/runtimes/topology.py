@@ -12,6 +12,7 @@ from string import Template
 from chaos.model import Endpoints, Settings
 from chaos.runtimes import binaries, postgres, probes
 from chaos.runtimes.account import Account
+from chaos.runtimes.environment import clean_environment
 from chaos.runtimes.parts import Part
 from chaos.runtimes.ports import HOST
 from chaos.runtimes.probes import Address
@@ -89,17 +90,6 @@ def concerned(before: Settings, after: Settings) -> Sequence[str]:
     changed = {key for key, _ in {**before}.items() ^ {**after}.items()}
     everyone = any(not key.startswith(WEB_ONLY) for key in changed)
     return SHORTENER if everyone else WEB
-
-
-def clean_environment() -> dict[str, str]:
-    """Ours, without what would change a part's settings behind the lab's back."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith((PREFIX, "PG", "OTEL_")) and name != "LC_ALL"
-    }
-    path = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH")]))
-    return kept | {"PYTHONPATH": path, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 def environment(name: str, ports: Ports, settings: Settings) -> dict[str, str]:

@@ -37,9 +37,11 @@ def engine() -> Iterator[docker.DockerClient]:
     try:
         _knock()
         client = docker.from_env(timeout=TIMEOUT_S)
-    except (DockerException, OSError) as error:
+    except (DockerException, OSError, ValueError) as error:
+        host = os.environ.get("DOCKER_HOST")
+        at = f" at DOCKER_HOST={host}" if host else ""
         raise NoLab(
-            f"no Docker engine can be reached ({_why(error)}): start one, "
+            f"no Docker engine can be reached{at} ({_why(error)}): start one, "
             "or use the embedded stack, which needs none"
         ) from error
     try:

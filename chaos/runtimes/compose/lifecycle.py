@@ -16,6 +16,7 @@ from chaos.model import StackError
 from chaos.runtimes.compose.containers import LAB, PART, PROJECT, last_lines, ours, project
 from chaos.runtimes.compose.engine import engine
 from chaos.runtimes.compose.settings_file import write_settings
+from chaos.runtimes.environment import as_given
 from chaos.runtimes.topology import ROOT
 
 ENV, OFFLINE = ROOT / ".env", ROOT / "offline" / "images.env"
@@ -84,7 +85,7 @@ def _compose(arguments: Sequence[str], profiles: Sequence[str], *, offline: bool
     progress = "auto" if sys.stderr.isatty() else "quiet"
     command = [docker_command, "compose", "--progress", progress, "--project-directory", str(ROOT)]
     command += [word for file in files for word in ("--env-file", str(file))]
-    environment = {**os.environ, **_of_this_machine(), "COMPOSE_PROFILES": ",".join(profiles)}
+    environment = {**as_given(), **_of_this_machine(), "COMPOSE_PROFILES": ",".join(profiles)}
     return subprocess.run(
         [*command, *arguments], env=environment, stdout=sys.stderr, check=False
     ).returncode
@@ -95,7 +96,8 @@ def _of_this_machine() -> Mapping[str, str]:
     found = {"COMPOSE_PROJECT_NAME": project(), "LAB_USER": f"{os.getuid()}:{os.getgid()}"}
     if SOCKET.exists():
         found["DOCKER_GROUP"] = str(SOCKET.stat().st_gid)
-    if bundle := os.environ.get("CA_BUNDLE") or os.environ.get("SSL_CERT_FILE"):
+    given = as_given()
+    if bundle := given.get("CA_BUNDLE") or given.get("SSL_CERT_FILE"):
         found["CA_BUNDLE"] = bundle
     return found
 

@@ -16,8 +16,9 @@ from chaos.runtimes.compose.containers import LAB, Containers
 from chaos.runtimes.compose.engine import engine
 from chaos.runtimes.compose.logs import Logs
 from chaos.runtimes.compose.stack import ComposeStack
+from chaos.runtimes.environment import clean_environment
 from chaos.runtimes.guarded import Guardian, guarded
-from chaos.runtimes.topology import WEB, clean_environment, endpoints_at
+from chaos.runtimes.topology import WEB, endpoints_at
 from chaos.runtimes.trouble import readable
 
 TOKEN_FILE = "/run/linkstorm/token"
