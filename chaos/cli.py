@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -12,32 +11,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import metadata
-from io import StringIO
 from itertools import combinations
 from pathlib import Path
 from signal import SIGINT, SIGTERM, pthread_kill
 from threading import Timer, main_thread
 from types import FrameType
-from typing import Annotated, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from chaos import experiments
-from chaos.entry import INTERRUPTED, end_at_once
-from chaos.evidence import Damaged, read_evidence, read_json
-from chaos.model import Arm, Experiment, PartDied, Runtime, Stack, StackError, Verdict
-from chaos.record import write_result
-from chaos.results import as_json
-from chaos.run import Lab, Order
-from chaos.run import run as run_experiment
-from chaos.rundirs import ROOT, RUNS, new_run_dir, shown
-from chaos.verdict import judge as judge_evidence
+from chaos import streams
+from chaos.entry import FAILED, INTERRUPTED, TROUBLE, USAGE, Judged, end_at_once
+from chaos.rundirs import ROOT, RUNS, made, new_run_dir, shown
+from chaos.runtimes.environment import clean_environment
 
-EXIT_OF = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INVALID: 3}
-USAGE, INVALID = 2, 3
+if TYPE_CHECKING:  # a command imports what it needs: all of it takes longer than most commands
+    from rich.progress import Progress
+
+    from chaos.model import Arm, Experiment, Runtime, Stack
+    from chaos.run import Lab, Order
+
+EXIT_OF = {"PASS": 0, "FAIL": FAILED, "INVALID": TROUBLE}
 AGAIN_S = 0.01
 
 app = typer.Typer(
@@ -45,18 +40,11 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # what draws boxes takes longer to import than all else
 )
 
 
-class _Errors(Console):
-    """Words on stderr. If nobody reads them, the exit code still says how it went."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        _drop(sys.stderr)
-
-
-errors = _Errors(stderr=True, soft_wrap=True)
+errors = Console(stderr=True, soft_wrap=True)
 
 
 class Format(StrEnum):
@@ -117,6 +105,8 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def _say_version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata
+
         typer.echo(f"linkstorm {metadata.version('linkstorm')}")
         raise typer.Exit
 
@@ -136,6 +126,8 @@ def list_experiments(
     names: Annotated[bool, typer.Option("--names", help="Only the names.")] = False,
 ) -> None:
     """List the experiments, each with its question and its arms."""
+    from chaos import experiments
+
     out = Console(highlight=False, soft_wrap=True)
     for name in experiments.names():
         if names:
@@ -163,31 +155,36 @@ def run(
     into: Annotated[
         Path | None, typer.Option(help="The new run directory itself, with a name of your own.")
     ] = None,
+    claimed: Annotated[
+        bool, typer.Option("--claimed", hidden=True, help="The desk has made it already.")
+    ] = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Run an experiment: every arm in turn, judged, with a report."""
     order = _order(name, full, arm or [], setting or [], seed)
-    if into is not None and into.exists():
-        _fail(f"{shown(into)} is there already: --into takes a new directory", USAGE)
-    directory = into or new_run_dir(order.experiment.name, runs)
+    lab = _lab(runtime)
+    with _writing():
+        if into is not None and not claimed and not made(into):
+            _fail(f"{shown(into)} is there already: --into takes a new directory", USAGE)
+        directory = into or new_run_dir(order.experiment.name, runs)
     interrupted = (
         f"interrupted: healed and stopped; `linkstorm judge {shown(directory)}` tells what "
         "the record so far is worth"
     )
     with _interruptible():
         try:
-            _on_record(order, runtime, directory)
+            _on_record(order, lab, directory)
             end_at_once(interrupted)
         except KeyboardInterrupt:
             errors.print(interrupted)
             raise typer.Exit(INTERRUPTED) from None
-        raise typer.Exit(_judged(directory, output, report=True))
+        raise Judged(_judged(directory, output, report=True))
 
 
 @app.command()
 def judge(run_dir: RunArgument = None, output: FormatOption = Format.TABLE) -> None:
     """Judge a run again, from its files alone."""
-    raise typer.Exit(_judged(_run_dir(run_dir), output, report=False))
+    raise Judged(_judged(_run_dir(run_dir), output, report=False))
 
 
 @app.command()
@@ -198,6 +195,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a run again, and say where it is."""
+    from chaos.evidence import Damaged, read_json
     from reports.page import write_report
     from reports.picture import picture as draw
 
@@ -221,22 +219,20 @@ def locust(
     setting: SetOption = None,
     runs: Annotated[Path, typer.Option(help="Where run directories go.")] = RUNS,
 ) -> None:
-    """Play: the stack with the Locust web UI and the Chaos page beside it, until Ctrl-C."""
+    """Play: the stack, Locust's web UI and the Chaos page, until Ctrl-C."""
+    from chaos import experiments
+    from chaos.model import PartDied, StackError
     from chaos.playground import play
-
-    directory = new_run_dir("playground", runs)
-
-    def ready(stack: Stack, page: str) -> None:
-        _say_what_is_up(stack, page, directory)
 
     with _interruptible():
         try:
             settings = _overrides(setting or [])
-            play(settings, directory, ready, port=port, locust_port=locust_port)
+            with _writing():
+                play(settings, runs, _say_what_is_up, port=port, locust_port=locust_port)
         except experiments.Unknown as unknown:
             _fail(str(unknown), USAGE)
         except (StackError, PartDied) as error:
-            _fail(str(error), INVALID)
+            _fail(str(error), TROUBLE)
         except KeyboardInterrupt:
             errors.print("stopped; nothing is left running")
 
@@ -286,7 +282,7 @@ def down() -> None:
 
 @app.command()
 def status() -> None:
-    """What killed labs left on this machine, and how the lab in containers is."""
+    """Tell what killed labs left, and how the lab in containers is."""
     from chaos import lab_commands
 
     with _trouble_in_words():
@@ -296,7 +292,7 @@ def status() -> None:
 
 @app.command()
 def heal() -> None:
-    """Mend what killed runs left: processes, or toxics, pauses, dead parts in containers."""
+    """Mend what killed runs left, in processes and in containers."""
     from chaos import lab_commands
 
     with _trouble_in_words():
@@ -309,7 +305,7 @@ def desk(
     host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to serve on.")] = 8070,
 ) -> None:
-    """Serve the control desk of the lab in containers; its `lab` container does."""
+    """Serve the control desk of the lab in containers. Its `lab` container does."""
     from chaos import lab_commands
 
     with _trouble_in_words():
@@ -318,11 +314,13 @@ def desk(
 
 @contextmanager
 def _trouble_in_words() -> Iterator[None]:
+    from chaos.model import PartDied, StackError
+
     with _interruptible():
         try:
             yield
         except (StackError, PartDied) as error:
-            _fail(str(error), INVALID)
+            _fail(str(error), TROUBLE)
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
 
@@ -331,6 +329,9 @@ def _trouble_in_words() -> Iterator[None]:
 
 
 def _order(name: str, full: bool, arms: list[str], settings: list[str], seed: int) -> Order:
+    from chaos import experiments
+    from chaos.run import Order
+
     try:
         experiment = experiments.load(name)
         chosen = _chosen_arms(experiment, arms)
@@ -349,16 +350,25 @@ def _order(name: str, full: bool, arms: list[str], settings: list[str], seed: in
     return order
 
 
-def _on_record(order: Order, runtime: RuntimeName, directory: Path) -> None:
+def _on_record(order: Order, lab: Lab, directory: Path) -> None:
+    from chaos.run import run as run_experiment
+
+    with _writing(), _progress() as progress:
+        run_experiment(order, lab, directory, progress)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
     try:
-        with _progress() as progress:
-            run_experiment(order, _lab(runtime), directory, progress)
+        yield
     except OSError as error:
-        _fail(f"the record cannot be written: {error}", INVALID)
+        _fail(f"the record cannot be written: {error}", TROUBLE)
 
 
 def _chosen_arms(experiment: Experiment, names: list[str]) -> Sequence[Arm]:
     """The arms asked for and the naive one; all of them if none was asked for."""
+    from chaos import experiments
+
     known = [arm.name for arm in experiment.arms]
     for name in names:
         if name not in known:
@@ -374,6 +384,8 @@ def _overrides(settings: list[str]) -> dict[str, str]:
     for name, equals, _ in pairs:
         if not name or not equals:
             _fail(f"--set takes NAME=VALUE, not {name!r}", USAGE)
+    from chaos import experiments
+
     known = json.loads(_stack_settings({}))
     for name, _, _ in pairs:
         if name not in known:
@@ -388,13 +400,13 @@ def _stack_settings(overrides: dict[str, str]) -> str:
     told = subprocess.run(
         [sys.executable, "-m", "stack.shortener", "settings"],
         cwd=ROOT,
-        env={**os.environ, **{f"SHORTENER_{name}": value for name, value in overrides.items()}},
+        env=clean_environment() | {f"SHORTENER_{name}": value for name, value in overrides.items()},
         capture_output=True,
         text=True,
         check=False,
     )
     if told.returncode:
-        _fail(told.stderr.strip(), USAGE)
+        _fail(told.stderr.strip(), USAGE if told.returncode == USAGE else TROUBLE)
     return told.stdout
 
 
@@ -402,7 +414,8 @@ def _command(seed: int) -> str:
     """What to type for the same run in a directory of its own, with the seed spelled out."""
     words = sys.argv[1:]
     pairs = zip(words, ["", *words], strict=False)
-    given = [word for word, before in pairs if "--into" not in (word.partition("=")[0], before)]
+    ours = [word for word, before in pairs if "--into" not in (word.partition("=")[0], before)]
+    given = [word for word in ours if word != "--claimed"]
     seeded = (
         given if any(word.startswith("--seed") for word in given) else [*given, "--seed", str(seed)]
     )
@@ -413,6 +426,7 @@ def _lab(runtime: RuntimeName) -> Lab:
     from chaos.announce import announcer
     from chaos.load import locust
     from chaos.observe import eyes
+    from chaos.run import Lab
 
     return Lab(_runtime(runtime), locust, eyes, announcer)
 
@@ -456,6 +470,9 @@ def _newest_run() -> Path:
 
 def _judged(directory: Path, output: Format, *, report: bool) -> int:
     """Judge a run directory, write the verdict into it, print it; the exit code."""
+    from chaos.evidence import Damaged
+    from chaos.record import write_result
+
     try:
         result = _result(directory)
         write_result(directory, result)
@@ -464,12 +481,17 @@ def _judged(directory: Path, output: Format, *, report: bool) -> int:
     except Damaged as damaged:
         _fail(str(damaged), USAGE)
     except OSError as error:
-        _fail(f"the verdict or the report cannot be written: {error}", INVALID)
+        _fail(f"the verdict or the report cannot be written: {error}", TROUBLE)
     _print(_as_text(result, output), directory)
-    return EXIT_OF[Verdict(result["verdict"])]
+    return EXIT_OF[result["verdict"]]
 
 
 def _result(directory: Path) -> dict[str, Any]:
+    from chaos import experiments
+    from chaos.evidence import Damaged, read_evidence
+    from chaos.results import as_json
+    from chaos.verdict import judge as judge_evidence
+
     evidence = read_evidence(directory)
     try:
         experiment = experiments.load(str(evidence.plan["experiment"]))
@@ -487,37 +509,25 @@ def _write_report(directory: Path) -> None:
 
 def _print(text: str, directory: Path) -> None:
     """Print a result; a reader who has gone away changes nothing about it."""
-    kept = f"the result is kept in {shown(directory / 'verdict.json')}"
-    try:
-        typer.echo(text)
-    except BrokenPipeError:
-        _drop(sys.stdout)
-        errors.print(f"linkstorm: nobody reads stdout any more; {kept}", highlight=False)
-    except OSError as error:
-        _drop(sys.stdout)
-        _fail(f"stdout cannot be written: {error}; {kept}", INVALID)
-
-
-def _drop(stream: TextIO) -> None:
-    """Let go what it still holds: to write that at the end would fail once more."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    typer.echo(text)
+    if lost := streams.stdout_lost():
+        kept = f"the result is kept in {shown(directory / 'verdict.json')}"
+        errors.print(f"linkstorm: not all could be printed ({lost.strerror}); {kept}")
 
 
 def _as_text(result: dict[str, Any], output: Format) -> str:
     from reports.junit import junit
-    from reports.table import table
+    from reports.table import NARROWEST, table
 
     if output is Format.JSON:
         return json.dumps(result, indent=2, allow_nan=False)
-    if output is Format.JUNIT:
-        return junit(result)
-    text = StringIO()
-    Console(file=text, force_terminal=sys.stdout.isatty() or None, highlight=False).print(
-        table(result)
-    )
-    return "\n".join(line.rstrip() for line in text.getvalue().removesuffix("\n").split("\n"))
+    if output is Format.JUNIT:  # whatever the encoding of stdout, it is right in this one
+        return junit(result).encode("ascii", "xmlcharrefreplace").decode("ascii")
+    console = Console(highlight=False)
+    console.width = max(console.width, NARROWEST)
+    with console.capture() as captured:
+        console.print(table(result))
+    return "\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n"))
 
 
 @dataclass
@@ -535,6 +545,8 @@ class _Bar:
 
 @contextmanager
 def _progress() -> Iterator[_Bar]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (TextColumn("{task.description:<28}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         yield _Bar(bar)

@@ -4,23 +4,64 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import traceback
 from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-INTERRUPTED = 130
+from chaos.runtimes import environment
+from chaos.streams import guard, stdout_lost
+
+FAILED, USAGE, TROUBLE, INTERRUPTED = 1, 2, 3, 130
 STDERR = 2
 
 
-def main() -> None:
+class Judged(SystemExit):
+    """The end of a command that judged a run: the only one that may be 1, which means FAIL."""
+
+
+def main() -> NoReturn:
     """Entry point of `linkstorm`."""
     end_at_once()
+    environment.adopt()
+    guard()
+    try:
+        code = _code()
+        sys.stdout.flush()
+        if (lost := stdout_lost()) and not isinstance(lost, BrokenPipeError):
+            _say(f"stdout cannot be written: {lost.strerror}")
+            code = TROUBLE
+    finally:
+        keep_the_verdict()
+    raise SystemExit(code)
+
+
+def _code() -> int:
+    """Carry out the command; its exit code, whatever it meets."""
+    if sys.flags.optimize > 1:
+        _say("python -OO leaves out texts that the lab prints: start it without")
+        return USAGE
     try:
         from chaos.cli import app
 
         app()
-    finally:
-        keep_the_verdict()
+    except Judged as judged:
+        return int(judged.code or 0)
+    except SystemExit as ended:
+        if ended.code is None or (isinstance(ended.code, int) and ended.code != FAILED):
+            return ended.code or 0
+        _say(f"ended early: {ended.__context__ or ended.code}")
+    except OSError as error:
+        _say(str(error))
+    except Exception as error:
+        traceback.print_exc()
+        _say(f"this is an error in the lab itself, please report it: {error!r}")
+    return TROUBLE
+
+
+def _say(trouble: str) -> None:
+    print(f"linkstorm: {trouble}", file=sys.stderr)  # noqa: T201
 
 
 def end_at_once(words: str = "") -> None:

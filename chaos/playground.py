@@ -11,6 +11,7 @@ from chaos.desk.desk import Desk
 from chaos.desk.server import new_token, served
 from chaos.load import locust_web_ui
 from chaos.model import Settings, Stack, StackError
+from chaos.rundirs import new_run_dir
 from chaos.runtimes.embedded import Embedded
 from chaos.runtimes.ports import is_free
 
@@ -19,15 +20,16 @@ CHECK_PERIOD_S = 0.2
 
 def play(
     settings: Settings,
-    directory: Path,
-    ready: Callable[[Stack, str], None],
+    runs: Path,
+    ready: Callable[[Stack, str, Path], None],
     *,
     port: int | None,
     locust_port: int,
 ) -> NoReturn:
-    """Keep it up until interrupted; `ready` gets the stack and Locust's address once they are.
+    """Keep it up until interrupted.
 
-    Runs that are started from the page go beside `directory`.
+    `ready` gets the stack, Locust's address and the directory of the logs once they are there.
+    Runs that are started from the page go beside that directory.
 
     Raises:
         StackError: it could not be brought up, or Locust's port is taken.
@@ -41,8 +43,9 @@ def play(
             f'choose another one: {flag} (make locust ARGS="{flag}")'
         )
     token = new_token()
+    directory = new_run_dir("playground", runs)
     with Embedded(port=port).up(settings, directory / "logs") as stack:
-        desk = Desk(stack, Embedded.name, directory.parent)
+        desk = Desk(stack, Embedded.name, runs)
         with (
             served(desk, token) as url,
             locust_web_ui(
@@ -52,7 +55,7 @@ def play(
                 {"LINKSTORM_DESK": url, "LINKSTORM_DESK_TOKEN": token},
             ) as page,
         ):
-            ready(stack, page)
+            ready(stack, page, directory)
             while True:
                 desk.check()
                 time.sleep(CHECK_PERIOD_S)

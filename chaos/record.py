@@ -30,7 +30,7 @@ class Writer:
     """An open run directory: events and samples go to disk as they happen."""
 
     def __init__(self, path: Path, plan: Mapping[str, Any], clock: Clock) -> None:
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.plan = plan
         self._clock = clock

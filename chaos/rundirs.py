@@ -11,10 +11,20 @@ RUNS = ROOT / "reports" / "runs"
 
 
 def new_run_dir(name: str, runs: Path = RUNS) -> Path:
-    """A directory that is not there yet, even if another lab started in the same second."""
+    """A new, empty directory; labs that start in the same second each get their own."""
+    runs.mkdir(parents=True, exist_ok=True)
     first = runs / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
     others = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
-    return next(path for path in itertools.chain([first], others) if not path.exists())
+    return next(path for path in itertools.chain([first], others) if made(path))
+
+
+def made(path: Path) -> bool:
+    """Make a directory; false if there is something of that name already."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
 
 
 def shown(path: Path) -> str:

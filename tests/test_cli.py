@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -203,13 +204,13 @@ def test_an_interruption_that_falls_into_a_finaliser_is_heard(name: str, tmp_pat
 SIGNALLED_WHILE_IT_JUDGES = """
 import os, signal, threading
 import duckdb
-from chaos import cli, entry
+from chaos import entry, evidence, run
 def judging(_run):
     threading.Timer(0.3, os.kill, (os.getpid(), signal.{name})).start()
     duckdb.execute("SET enable_progress_bar = false")  # after one query, the next would go on
     duckdb.execute("SELECT sum(hash(range)) FROM range(10000000000000)").fetchall()
-cli.run_experiment = lambda *_: None
-cli.read_evidence = judging
+run.run = lambda *_: None
+evidence.read_evidence = judging
 entry.main()
 """
 
@@ -230,6 +231,195 @@ def test_a_result_that_cannot_be_printed_is_no_pass(runs: Path) -> None:
     code, said = judged_to(os.open("/dev/full", os.O_WRONLY), runs / "sound")
     assert code == 3
     assert "stdout cannot be written" in said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["list"], ["--help"], ["--version"], ["run", "--help"], ["status"], ["report", "{run}"],
+     ["judge", "{run}"], ["judge", "{run}", "--format", "json"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_cannot_be_printed_is_trouble_and_told_in_words(
+    runs: Path, command: list[str]
+) -> None:
+    linkstorm("judge", runs / "sound")
+    told = shell(f"{in_shell(command, runs / 'sound')} > /dev/full")
+    assert told.returncode == 3
+    assert "stdout cannot be written: No space left on device" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["list"], ["--help"], ["status"], ["judge", "{run}"]], ids=" ".join
+)
+@pytest.mark.parametrize("streams", [">&-", "| true", "<&- >&- 2>&-", "2>&- | cat", "2> /dev/full"])
+def test_streams_that_are_closed_or_full_change_no_exit_code(
+    runs: Path, command: list[str], streams: str
+) -> None:
+    told = shell(f"set -o pipefail; {in_shell(command, runs / 'sound')} {streams}")
+    assert told.returncode == 0
+    assert "Traceback" not in told.stderr
+
+
+def test_bad_input_is_2_even_if_nobody_can_be_told() -> None:
+    for streams in ("2>&-", "2> /dev/full", ">&- 2>&-"):
+        assert shell(f"{in_shell(['judge', 'no/such/run'])} {streams}").returncode == 2
+        assert shell(f"{in_shell(['frobnicate'])} {streams}").returncode == 2
+
+
+def test_a_mending_goes_to_its_end_though_nobody_reads_of_it() -> None:
+    program = """
+import sys, time
+from chaos import entry, lab_commands
+def heal():
+    for line in range(5):
+        yield f"{line}: healed"
+        time.sleep(0.1)  # the reader is gone by now
+    print("to the end", file=sys.stderr)
+lab_commands.heal = heal
+entry.main()
+"""
+    told = shell(f"set -o pipefail; {sys.executable} -c '{program}' heal | head -n1")
+    assert (told.stdout, told.stderr, told.returncode) == ("0: healed\n", "to the end\n", 0)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-16"])
+@pytest.mark.parametrize("output", ["table", "json", "junit"])
+def test_a_verdict_is_printed_in_any_encoding(runs: Path, encoding: str, output: str) -> None:
+    judged = subprocess.run(
+        [sys.executable, "-m", "chaos", "judge", runs / "sound", "--format", output],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert judged.returncode == 0
+    text = judged.stdout.decode(encoding)
+    assert "\\u" not in text or output == "json"
+    if output == "junit":
+        assert ElementTree.fromstring(text).iter("testcase")
+    assert "Traceback" not in judged.stderr.decode(encoding)
+
+
+@pytest.mark.parametrize("optimize", ["1", "2"])
+def test_a_python_without_assertions_and_docstrings_gives_the_same_result(
+    runs: Path, optimize: str
+) -> None:
+    command = [sys.executable, "-m", "chaos", "judge", str(runs / "sound"), "--format", "json"]
+    told = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONOPTIMIZE": optimize},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0
+    assert told.stdout == linkstorm("judge", runs / "sound", "--format", "json").stdout
+
+
+def test_a_python_that_is_told_to_leave_out_docstrings_is_refused() -> None:
+    told = shell(f"{sys.executable} -OO -m chaos list")
+    assert told.returncode == 2
+    assert "start it without" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("KeyError('x')", "please report it: KeyError('x')"),
+        ("MemoryError()", "please report it: MemoryError()"),
+        ("RecursionError('deep')", "RecursionError('deep')"),
+        ("ImportError('no module x')", "no module x"),
+        ("EOFError()", "ended early"),
+        ("AssertionError()", "AssertionError()"),
+        ("BrokenPipeError(32, 'Broken pipe')", "Broken pipe"),
+        ("PermissionError(13, 'Permission denied', 'x.parquet')", "Permission denied: 'x.parquet'"),
+        ("SystemExit('words')", "words"),
+        ("SystemExit(1)", "ended early"),
+    ],
+)
+def test_no_error_that_nobody_expected_ends_as_a_fail_does(raised: str, said: str) -> None:
+    program = f"""
+from chaos import entry, lab_commands
+def status():
+    raise {raised}
+lab_commands.status = status
+entry.main()
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program, "status"], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 3
+    assert said in told.stderr.splitlines()[-1]
+
+
+def test_a_child_that_breaks_is_trouble_and_one_that_refuses_is_bad_input() -> None:
+    program = """
+import subprocess
+from chaos import entry
+real = subprocess.run
+subprocess.run = lambda *_, **__: subprocess.CompletedProcess([], {code}, "", "the child says why")
+entry.main()
+"""
+    arguments = ["run", "thundering-herd", "--set", "CACHE_TTL_S=1"]
+    for child, ours in ((2, 2), (1, 3), (-9, 3)):
+        told = subprocess.run(
+            [sys.executable, "-c", program.format(code=child), *arguments],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (told.returncode, told.stderr) == (ours, "linkstorm: the child says why\n")
+
+
+@pytest.mark.parametrize("command", [["list"], ["--help"], ["judge", "{run}"]], ids=" ".join)
+def test_a_terminal_without_columns_is_given_some(runs: Path, command: list[str]) -> None:
+    usual, none = (
+        shell(f"COLUMNS={columns} {in_shell(command, runs / 'sound')}").stdout
+        for columns in ("80", "0")
+    )
+    assert none == usual
+    assert none.strip()
+
+
+HEAVY = {
+    "asyncpg", "bokeh", "docker", "duckdb", "gevent", "grafana_api", "jinja2", "locust", "numpy",
+    "opentelemetry", "prometheus_client", "psutil", "psycopg", "pygments", "redis",
+    "requests", "scipy", "starlette", "toxiproxy", "uvicorn",
+}  # fmt: skip
+IMPORTED = """
+import atexit, sys
+from pathlib import Path
+from chaos import entry
+atexit.register(lambda: Path(sys.argv.pop()).write_text(" ".join(sys.modules)))
+entry.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        (["--help"], set()),
+        (["--version"], set()),
+        (["run", "--help"], set()),
+        (["frobnicate"], set()),
+        (["list", "--names"], {"numpy"}),
+        (["list"], {"numpy", "opentelemetry", "psutil", "psycopg", "redis", "requests"}),
+    ],
+    ids=str,
+)
+def test_a_command_imports_nothing_heavy_that_it_does_not_need(
+    command: list[str], needed: set[str], tmp_path: Path
+) -> None:
+    program = IMPORTED.replace("sys.argv.pop()", repr(str(tmp_path / "seen")))
+    subprocess.run([sys.executable, "-c", program, *command], capture_output=True, check=False)
+    imported = {name.partition(".")[0] for name in (tmp_path / "seen").read_text().split()}
+    assert imported & HEAVY <= needed
+
+
+def in_shell(command: list[str], run: Path = Path()) -> str:
+    return shlex.join([sys.executable, "-m", "chaos", *(w.format(run=run) for w in command)])
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def judged_to(stdout: int, run_dir: Path) -> tuple[int, str]:

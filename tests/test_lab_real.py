@@ -13,7 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from chaos.cli import INVALID
+from chaos.entry import TROUBLE
 from soak.labs import Lab
 from tests.labs import short_run, temporary_home
 
@@ -54,7 +54,7 @@ def test_a_real_herd_is_shown_and_a_lock_cures_it() -> None:
     with temporary_home() as home:
         for _ in range(TRIES):
             told = a_herd(home)
-            if told.returncode != INVALID:
+            if told.returncode != TROUBLE:
                 break
         result = json.loads(told.stdout)
         assert told.stderr == ""
@@ -87,7 +87,7 @@ def test_a_part_that_dies_makes_the_run_invalid_and_is_named_with_its_log(name: 
         part.kill()
         stdout, _ = lab.process.communicate()
         result = json.loads(stdout)
-        assert (result["verdict"], lab.process.returncode) == ("INVALID", INVALID)
+        assert (result["verdict"], lab.process.returncode) == ("INVALID", TROUBLE)
         assert f"{name} died" in result["trouble"]
         assert not lab.watch.left_after(GONE_S)
 

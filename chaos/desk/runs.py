@@ -91,6 +91,7 @@ class Runs:
             raise Refused(HTTPStatus.BAD_REQUEST, str(unknown)) from unknown
         directory = new_run_dir(experiment.name, self.path)
         command = [*self._command, experiment.name, "--format", "json", "--into", str(directory)]
+        command += ["--claimed"]
         command += ["--full"] if full else []
         command += [word for arm in arms for word in ("--arm", arm)]
         log = self._workdir / f"{directory.name}.log"
