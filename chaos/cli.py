@@ -28,7 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from chaos import experiments
 from chaos.entry import INTERRUPTED, end_at_once
 from chaos.evidence import Damaged, read_evidence, read_json
-from chaos.model import Arm, Experiment, PartDied, Runtime, Stack, StackError, Verdict
+from chaos.model import SEED_MAX, Arm, Experiment, PartDied, Runtime, Stack, StackError, Verdict
 from chaos.record import write_result
 from chaos.results import as_json
 from chaos.run import Lab, Order
@@ -155,7 +155,10 @@ def run(
         typer.Option(help="Only this arm, and the naive one to compare it with; repeatable."),
     ] = None,
     setting: SetOption = None,
-    seed: Annotated[int, typer.Option(help="Arrivals and order of arms follow from it.")] = 7,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=SEED_MAX, help="Arrivals and order of arms follow from it."),
+    ] = 7,
     runtime: Annotated[
         RuntimeName, typer.Option(help="Where: a lab in containers if one is up, else embedded.")
     ] = RuntimeName.AUTO,
