@@ -16,7 +16,7 @@ from importlib import metadata
 from io import StringIO
 from itertools import combinations
 from pathlib import Path
-from signal import SIGINT, SIGTERM, pthread_kill
+from signal import SIGINT, pthread_kill
 from threading import Timer, main_thread
 from types import FrameType
 from typing import Annotated, Any, NoReturn, TextIO
@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from chaos import experiments
-from chaos.entry import INTERRUPTED, end_at_once
-from chaos.evidence import Damaged, read_evidence, read_json
-from chaos.model import SEED_MAX, Arm, Experiment, PartDied, Runtime, Stack, StackError, Verdict
+from chaos.entry import INTERRUPTED, end_at_once, endings
+from chaos.evidence import Damaged, read_evidence
+from chaos.model import Arm, Experiment, PartDied, Runtime, Stack, StackError, Verdict
 from chaos.record import write_result
 from chaos.results import as_json
 from chaos.run import Lab, Order
@@ -87,8 +87,8 @@ RunArgument = Annotated[
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """In here Ctrl-C and SIGTERM raise KeyboardInterrupt: there is something to heal or to stop."""
-    before = {number: signal.signal(number, _interrupt) for number in (SIGINT, SIGTERM)}
+    """In here what ends us raises KeyboardInterrupt: there is something to heal or to stop."""
+    before = {number: signal.signal(number, _interrupt) for number in endings()}
     hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         yield
@@ -155,10 +155,7 @@ def run(
         typer.Option(help="Only this arm, and the naive one to compare it with; repeatable."),
     ] = None,
     setting: SetOption = None,
-    seed: Annotated[
-        int,
-        typer.Option(min=0, max=SEED_MAX, help="Arrivals and order of arms follow from it."),
-    ] = 7,
+    seed: Annotated[int, typer.Option(help="Arrivals and order of arms follow from it.")] = 7,
     runtime: Annotated[
         RuntimeName, typer.Option(help="Where: a lab in containers if one is up, else embedded.")
     ] = RuntimeName.AUTO,
@@ -200,18 +197,21 @@ def report(
         Path | None, typer.Option(help="Write the picture alone as SVG to this file, too.")
     ] = None,
 ) -> None:
-    """Write the report of a run again, and say where it is."""
+    """Judge a run again, write its report, and say where it is."""
     from reports.page import write_report
     from reports.picture import picture as draw
 
     directory = _run_dir(run_dir)
     try:
-        result = read_json(directory / "verdict.json")
+        result = _result(directory)
+        write_result(directory, result)
         page = write_report(directory)
+        if picture is not None:
+            picture.write_text(draw(result), encoding="utf-8")
     except Damaged as damaged:
         _fail(str(damaged), USAGE)
-    if picture is not None:
-        picture.write_text(draw(result), encoding="utf-8")
+    except OSError as error:
+        _fail(f"the report cannot be written: {error}", INVALID)
     typer.echo(shown(page))
 
 
@@ -334,6 +334,10 @@ def _trouble_in_words() -> Iterator[None]:
 
 
 def _order(name: str, full: bool, arms: list[str], settings: list[str], seed: int) -> Order:
+    from chaos.model import SEED_MAX
+
+    if not 0 <= seed <= SEED_MAX:
+        _fail(f"--seed must be from 0 to {SEED_MAX}, not {seed}", USAGE)
     try:
         experiment = experiments.load(name)
         chosen = _chosen_arms(experiment, arms)
@@ -461,15 +465,29 @@ def _judged(directory: Path, output: Format, *, report: bool) -> int:
     """Judge a run directory, write the verdict into it, print it; the exit code."""
     try:
         result = _result(directory)
-        write_result(directory, result)
         if report:
+            write_result(directory, result)
             _write_report(directory)
+        else:
+            _keep(directory, result)
     except Damaged as damaged:
         _fail(str(damaged), USAGE)
     except OSError as error:
         _fail(f"the verdict or the report cannot be written: {error}", INVALID)
     _print(_as_text(result, output), directory)
     return EXIT_OF[Verdict(result["verdict"])]
+
+
+def _keep(directory: Path, result: dict[str, Any]) -> None:
+    """Write the verdict, if that can be done: a record may be there to be read alone."""
+    try:
+        write_result(directory, result)
+    except OSError as error:
+        errors.print(
+            f"linkstorm: this verdict is printed, and not kept: {error}",
+            highlight=False,
+            markup=False,
+        )
 
 
 def _result(directory: Path) -> dict[str, Any]:

@@ -197,5 +197,10 @@ def _heard_afterwards() -> Iterator[None]:
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
-    """Write verdict.json."""
-    _write_json(path / "verdict.json", result)
+    """Write verdict.json, whole or not at all."""
+    unfinished = path / "verdict.json.part"
+    try:
+        _write_json(unfinished, result)
+        unfinished.replace(path / "verdict.json")
+    finally:
+        unfinished.unlink(missing_ok=True)
