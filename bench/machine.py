@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +11,8 @@ from pathlib import Path
 import psutil
 
 from bench.cores import Cores
+from chaos.provenance import commit
 
-_ROOT = Path(__file__).parents[1]
 _PACKAGES = ("uvicorn", "uvloop", "httptools", "hiredis", "asyncpg", "granian")
 
 
@@ -21,7 +20,7 @@ def facts(cores: Cores) -> dict[str, object]:
     """The machine, the versions, and who ran where."""
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit() or "",
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
@@ -39,15 +38,3 @@ def _cpu() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
-
-
-def _commit() -> str:
-    """The commit and whether the files differ from it; empty where there is no git."""
-    try:
-        said = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"],
-            cwd=_ROOT, capture_output=True, text=True, check=True, timeout=10,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return said.stdout.strip()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
-from signal import SIGINT, SIGTERM, pthread_kill
+from signal import SIGINT, pthread_kill
 from threading import Timer, main_thread
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 
 from chaos import streams
-from chaos.entry import FAILED, INTERRUPTED, TROUBLE, USAGE, Judged, end_at_once
+from chaos.entry import FAILED, INTERRUPTED, TROUBLE, USAGE, Judged, end_at_once, endings
 from chaos.rundirs import ROOT, RUNS, made, new_run_dir, shown
 from chaos.runtimes.environment import clean_environment
 
@@ -75,8 +75,8 @@ RunArgument = Annotated[
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """In here Ctrl-C and SIGTERM raise KeyboardInterrupt: there is something to heal or to stop."""
-    before = {number: signal.signal(number, _interrupt) for number in (SIGINT, SIGTERM)}
+    """In here what ends us raises KeyboardInterrupt: there is something to heal or to stop."""
+    before = {number: signal.signal(number, _interrupt) for number in endings()}
     hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         yield
@@ -194,19 +194,23 @@ def report(
         Path | None, typer.Option(help="Write the picture alone as SVG to this file, too.")
     ] = None,
 ) -> None:
-    """Write the report of a run again, and say where it is."""
-    from chaos.evidence import Damaged, read_json
+    """Judge a run again, write its report, and say where it is."""
+    from chaos.evidence import Damaged
+    from chaos.record import write_result
     from reports.page import write_report
     from reports.picture import picture as draw
 
     directory = _run_dir(run_dir)
     try:
-        result = read_json(directory / "verdict.json")
+        result = _result(directory)
+        write_result(directory, result)
         page = write_report(directory)
+        if picture is not None:
+            picture.write_text(draw(result), encoding="utf-8")
     except Damaged as damaged:
         _fail(str(damaged), USAGE)
-    if picture is not None:
-        picture.write_text(draw(result), encoding="utf-8")
+    except OSError as error:
+        _fail(f"the report cannot be written: {error}", TROUBLE)
     typer.echo(shown(page))
 
 
@@ -330,8 +334,11 @@ def _trouble_in_words() -> Iterator[None]:
 
 def _order(name: str, full: bool, arms: list[str], settings: list[str], seed: int) -> Order:
     from chaos import experiments
+    from chaos.model import SEED_MAX
     from chaos.run import Order
 
+    if not 0 <= seed <= SEED_MAX:
+        _fail(f"--seed must be from 0 to {SEED_MAX}, not {seed}", USAGE)
     try:
         experiment = experiments.load(name)
         chosen = _chosen_arms(experiment, arms)
@@ -475,15 +482,31 @@ def _judged(directory: Path, output: Format, *, report: bool) -> int:
 
     try:
         result = _result(directory)
-        write_result(directory, result)
         if report:
+            write_result(directory, result)
             _write_report(directory)
+        else:
+            _keep(directory, result)
     except Damaged as damaged:
         _fail(str(damaged), USAGE)
     except OSError as error:
         _fail(f"the verdict or the report cannot be written: {error}", TROUBLE)
     _print(_as_text(result, output), directory)
     return EXIT_OF[result["verdict"]]
+
+
+def _keep(directory: Path, result: dict[str, Any]) -> None:
+    """Write the verdict, if that can be done: a record may be there to be read alone."""
+    from chaos.record import write_result
+
+    try:
+        write_result(directory, result)
+    except OSError as error:
+        errors.print(
+            f"linkstorm: this verdict is printed, and not kept: {error}",
+            highlight=False,
+            markup=False,
+        )
 
 
 def _result(directory: Path) -> dict[str, Any]:

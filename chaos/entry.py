@@ -64,10 +64,16 @@ def _say(trouble: str) -> None:
     print(f"linkstorm: {trouble}", file=sys.stderr)  # noqa: T201
 
 
-def end_at_once(words: str = "") -> None:
-    """Let Ctrl-C and SIGTERM end this process, with these words, where it has nothing to heal.
+def endings() -> list[int]:
+    """Signals that end us: Ctrl-C, SIGTERM, and the end of the terminal unless `nohup` is used."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([] if ignored else [signal.SIGHUP])]
 
-    They may be ignored at the start: a shell's background job ignores Ctrl-C. Nothing is raised,
+
+def end_at_once(words: str = "") -> None:
+    """Let a signal end this process at once, with these words, where it has nothing to heal.
+
+    Signals may be ignored at the start: a shell's background job ignores Ctrl-C. Nothing is raised,
     since that would have to pass through whatever is at work: DuckDB makes an error of an
     interruption, or loses it.
     """
@@ -77,7 +83,7 @@ def end_at_once(words: str = "") -> None:
             os.write(STDERR, f"{words}\n".encode() if words else b"")
         os._exit(INTERRUPTED)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in endings():
         signal.signal(number, end)
 
 
@@ -86,5 +92,5 @@ def keep_the_verdict() -> None:
 
     It forgets its handlers while it winds up, and would die of the signal.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in endings():
         signal.signal(number, signal.SIG_IGN)

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import duckdb
 import numpy as np
 
+from chaos.files import Files
 from chaos.model import (
     Clicks,
     Counters,
@@ -129,8 +130,8 @@ def read_evidence(path: Path) -> Evidence:
     except (KeyError, TypeError, ValueError) as error:
         raise Damaged(file, f"holds an event that is not as it should be: {error}") from error
     read_back = any(event["kind"] == "read-back" for event in events)
-    with bounded(path) as db:
-        tables = _Tables(path, db)
+    with bounded(path) as db, Files() as files:
+        tables = _Tables(path, db, files)
         segments = list(_segments(tables, ended, codes))
         return Evidence(
             plan=plan,
@@ -222,18 +223,20 @@ class _Tables:
 
     path: Path
     db: duckdb.DuckDBPyConnection
+    files: Files
 
     def query(self, name: str, sql: str, **values: object) -> dict[str, Any]:
         """Columns by name, as numpy arrays with NaN for a float that is missing.
 
         `{}` in the SQL is the named file, `{clicks}` the one of that name.
         """
-        file = self._file(name)
-        others = {n: _quoted(self._file(n)) for n in OTHERS if f"{{{n}}}" in sql}
+        named = {n: self._named(n) for n in (name, *OTHERS) if n == name or f"{{{n}}}" in sql}
+        rows = {n: f"read_parquet('{file}')" for n, file in named.items()}
         try:
-            columns = self.db.execute(sql.format(_quoted(file), **others), values).fetchnumpy()
+            columns = self.db.execute(sql.format(rows[name], **rows), values).fetchnumpy()
         except (duckdb.Error, UnicodeDecodeError) as error:  # damage in the names of columns
-            raise Damaged(file, f"cannot be read: {str(error).splitlines()[0]}") from error
+            why = str(error).splitlines()[0].replace(named[name], f"{name}.parquet")
+            raise Damaged(self._file(name), f"cannot be read: {why}") from error
         return {name: _filled(column) for name, column in columns.items()}
 
     def count(self, name: str, sql: str, **values: object) -> dict[str, int]:
@@ -253,15 +256,17 @@ class _Tables:
         if rows := self.count(name, sql)["rows"]:
             raise Damaged(self._file(name), f"lacks a value that it needs in {rows} of its rows")
 
-    def _file(self, name: str) -> Path:
-        file = self.path / f"{name}.parquet"
-        if not file.exists():
+    def _named(self, name: str) -> str:
+        file = self._file(name)
+        if not file.is_file():
             raise Damaged(file, _why_missing(file))
-        return file
+        try:
+            return self.files.named(file)
+        except OSError as error:
+            raise Damaged(file, f"cannot be read: {error.strerror}") from error
 
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}.parquet"
 
 
 def _why_missing(path: Path) -> str:

@@ -28,6 +28,7 @@ Curve = Literal["steady", "ramp", "step", "viral"]
 
 CONTROL = "control"
 HOT_RANK = 0
+SEED_MAX = 2**53 - 1  # beyond it, not every reader of JSON keeps the same number
 LATE_SHARE_MAX = 0.01  # of an arm's requests; with more late ones a run proves nothing
 
 

@@ -16,10 +16,8 @@ from typing import Any
 
 import duckdb
 
-from chaos.model import (
-    Clock,
-    ReadBack,
-)
+from chaos.files import Files
+from chaos.model import Clock, ReadBack
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -158,35 +156,51 @@ def _to_parquet(path: Path) -> None:
             shards = sorted(path.glob(f"{name}.csv")) + sorted(path.glob(f"{name}-*.csv"))
             if not shards:
                 continue
-            lines = (
-                f"read_csv({[str(shard) for shard in shards]!r}, header=true,"
-                f" columns={columns!r}, ignore_errors=true)"
-            )
+            unfinished = path / f"{name}.parquet.part"
             try:
-                db.execute(f"COPY (FROM {lines}) TO '{path / name}.parquet' (FORMAT parquet)")
+                _copy(db, shards, columns, unfinished)
             except duckdb.Error as error:
+                unfinished.unlink()
                 raise OSError(f"{path / name}.parquet: {error}") from error
+            unfinished.rename(path / f"{name}.parquet")
             for shard in shards:
                 shard.unlink()
 
 
+def _copy(
+    db: duckdb.DuckDBPyConnection, shards: Sequence[Path], columns: Mapping[str, str], into: Path
+) -> None:
+    with Files() as files:
+        lines = (
+            f"read_csv({list(map(files.named, shards))!r}, header=true,"
+            f" columns={columns!r}, ignore_errors=true)"
+        )
+        target = files.named(into, "wb")
+        db.execute(f"COPY (FROM {lines}) TO '{target}' (FORMAT parquet, USE_TMP_FILE false)")
+
+
 @contextmanager
 def _heard_afterwards() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until the end: DuckDB would make an error of them, or lose them."""
+    """What ends us waits until the end: DuckDB would make an error of it, or lose it."""
     heard: list[int] = []
     before = {
         number: signal.signal(number, lambda number, _frame: heard.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if heard:
-            signal.raise_signal(heard[0])
+        for one in heard:
+            signal.raise_signal(one)
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
-    """Write verdict.json."""
-    _write_json(path / "verdict.json", result)
+    """Write verdict.json, whole or not at all."""
+    unfinished = path / "verdict.json.part"
+    try:
+        _write_json(unfinished, result)
+        unfinished.replace(path / "verdict.json")
+    finally:
+        unfinished.unlink(missing_ok=True)

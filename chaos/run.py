@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import random
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -38,6 +37,7 @@ from chaos.model import (
     Stack,
     StackError,
 )
+from chaos.provenance import commit
 from chaos.record import Writer
 
 POLL_S = 0.02
@@ -266,29 +266,10 @@ def _plan(order: Order, lab: Lab) -> dict[str, Any]:
         "command": order.command,
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
         "began_s": lab.clock.now_s(),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": _machine(),
         "linkstorm": version("linkstorm"),
     }
-
-
-def _commit() -> str | None:
-    """The commit of this source tree, marked where it has changes; None outside a checkout."""
-    here = Path(__file__).parent
-    git = ["git", "-C", str(here)]
-    try:
-        head = subprocess.run(
-            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changes = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return f"{head} with uncommitted changes" if changes else head
 
 
 def _machine() -> dict[str, Any]:

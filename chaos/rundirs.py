@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +29,8 @@ def made(path: Path) -> bool:
 
 
 def shown(path: Path) -> str:
-    """A path as short as it can be typed from here."""
+    """A path as short as it can be typed from here; what no terminal shows is escaped."""
     here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    short = path.relative_to(here) if path.is_relative_to(here) else path
+    text = os.fsencode(short).decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, mkdtemp
 from typing import IO, Any, Self
 from weakref import finalize
 
@@ -33,12 +33,20 @@ Ask = Callable[..., Columns]  # SQL on a file that it calls {}, and the values o
 @contextmanager
 def bounded(run_dir: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """DuckDB with `MEMORY` at most; what it spills lies in the run's directory until the end."""
-    spill = str(run_dir / f".spill-{os.getpid()}")
+    mine = run_dir.absolute() / f".spill-{os.getpid()}"
+    spill = str(mine) if _can_hold(run_dir) else mkdtemp(prefix="linkstorm-spill-")
     with (
         _removed_at_the_end(spill),
         duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": spill}) as db,
     ):
         yield db
+
+
+def _can_hold(run_dir: Path) -> bool:
+    """It can be written, and DuckDB can be given its name; else the system's folder has to do."""
+    with suppress(UnicodeEncodeError):
+        return os.access(str(run_dir.absolute()).encode(), os.W_OK)
+    return False
 
 
 @contextmanager
@@ -53,7 +61,7 @@ class Shelf:
     """Columns of equal length on disk, of which any stretch of rows can be read."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self._directory = directory if _can_hold(directory) else None
         self._files: dict[str, IO[bytes]] = {}
         self._types: dict[str, np.dtype[Any]] = {}
         self._open = ExitStack()

@@ -17,6 +17,7 @@ import duckdb
 import numpy as np
 
 from chaos.evidence import Damaged, Event, read_events
+from chaos.files import Files
 from chaos.model import HOT_RANK
 from chaos.shelf import bounded
 from reports.arm_time import Span, fault_spans, on_arm_time, pitch_s, round_span
@@ -98,16 +99,16 @@ def _history(
     run_dir: Path, arms: Mapping[str, Sequence[float]], events: Sequence[Event], points_max: int
 ) -> History:
     segments = [e for e in events if e["kind"] == "segment" and e["arm"] in arms]
-    names = ("requests", "origin_queries")
-    missing = [f"{name}.parquet" for name in names if not _whole(run_dir, name)]
     bins = _bins(segments)
-    with bounded(run_dir) as db:
+    with bounded(run_dir) as db, Files() as files:
+        sources = {name: _source(db, files, run_dir / f"{name}.parquet") for name in EMPTY}
         _create_segments(db, segments)
-        _create_views(db, run_dir, missing, events)
+        _create_views(db, sources, events)
         thinning = _create_points(db, segments, points_max, bins.percentile_s)
         _create_bins(db, segments, bins)
         seen = [arm for arm in arms if any(segment["arm"] == arm for segment in segments)]
         histories = {arm: _arm_history(db, arm, arms[arm], segments, events, bins) for arm in seen}
+    missing = [f"{name}.parquet" for name, source in sources.items() if source is None]
     return History(histories, thinning, bins, missing)
 
 
@@ -125,19 +126,14 @@ def _round_s(segments: Sequence[Event]) -> float:
     return max((segment["ended_s"] - segment["started_s"] for segment in segments), default=0.0)
 
 
-def _whole(run_dir: Path, name: str) -> bool:
-    """Whether a Parquet file is there and can be read."""
+def _source(db: duckdb.DuckDBPyConnection, files: Files, file: Path) -> str | None:
+    """The rows of a Parquet file, as SQL has them; None if it is not there or cannot be read."""
     try:
-        with duckdb.connect() as db:
-            db.execute(f"SELECT 1 FROM read_parquet({_quoted(run_dir, name)}) LIMIT 1")
-    except duckdb.Error:
-        return False
-    return True
-
-
-def _quoted(run_dir: Path, name: str) -> str:
-    path = str(run_dir / f"{name}.parquet").replace("'", "''")
-    return f"'{path}'"
+        rows = f"read_parquet('{files.named(file)}', file_row_number = true)"
+        db.execute(f"SELECT 1 FROM {rows} LIMIT 1")
+    except (OSError, duckdb.Error):
+        return None
+    return rows
 
 
 # --- tables in an arm's own time ----------------------------------------------------------------
@@ -157,16 +153,14 @@ def _create_segments(db: duckdb.DuckDBPyConnection, segments: Sequence[Event]) -
 
 
 def _create_views(
-    db: duckdb.DuckDBPyConnection, run_dir: Path, missing: Sequence[str], events: Sequence[Event]
+    db: duckdb.DuckDBPyConnection, sources: Mapping[str, str | None], events: Sequence[Event]
 ) -> None:
     """`requests` and `origin` with their time in the round; empty where the file is missing."""
     codes = [code for e in events if e["kind"] == "links" for code in e["codes"]]
     hot = codes[HOT_RANK] if codes else ""
     db.execute("CREATE TABLE hot AS SELECT ?::VARCHAR AS key", [hot])
     for name, sql in (("requests", REQUESTS), ("origin_queries", ORIGIN)):
-        empty = f"{name}.parquet" in missing
-        file = f"read_parquet({_quoted(run_dir, name)}, file_row_number = true)"
-        db.execute(sql.format(source=EMPTY[name] if empty else file))
+        db.execute(sql.format(source=sources[name] or EMPTY[name]))
 
 
 EMPTY = {

@@ -6,27 +6,37 @@ the page's script paints them, light or dark.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
+from bokeh.core.property.validation import validate
 from bokeh.document import Document
 from bokeh.embed import components
 from bokeh.models import (
+    Axis,
     BoxZoomTool,
+    ColumnDataSource,
     CrosshairTool,
     FixedTicker,
+    Grid,
+    LinearAxis,
+    LogAxis,
+    Plot,
     PrintfTickFormatter,
+    Quad,
     Range1d,
+    Scale,
     WheelZoomTool,
 )
 from bokeh.models.annotations import Span
-from bokeh.plotting import figure as bokeh_figure
 from bokeh.resources import Resources
+from bokeh.settings import settings
 
-from reports.history import OPENING_S, History
-from reports.strips import Figure, Kind, Strip, all_kinds, marked_s, sources_of
+from reports.history import OPENING_S, Columns, History
+from reports.strips import Common, Kind, Strip, all_kinds, marked_s, sources_of
 
 STRIP_PX, AXIS_PX, FAULT_PX = 82, 22, 20
 LEFT_PX = 50
@@ -63,27 +73,51 @@ def timelines(history: History, naive: str | None) -> Timelines | None:
     if not history.arms:
         return None
     windows = _windows(history)
-    first = next(iter(windows.values()))
-    time = Range1d(start=first[0], end=first[1], name="time")
-    pointer = Span(dimension="height", line_width=1, tags=[{"line_color": "soft"}])
-    sources = {arm: sources_of(own) for arm, own in history.arms.items()}
-    figures: dict[str, Figure] = {}
-    kinds, marked = all_kinds(history), marked_s(history)
-    for kind in kinds:
-        for fault in _fault_names(history):
-            figures[f"{kind.key}/fault/{fault}"] = _fault_strip(history, fault, time)
-        for number, (arm, own) in enumerate(history.arms.items()):
-            last = number == len(history.arms) - 1
-            plot = _strip_figure(kind, time, pointer, last=last)
-            colour = "naive" if arm == naive else "fixed"
-            strip = Strip(plot, own, history.bins, marked, sources[arm], colour, first=number == 0)
-            kind.draw(strip)
-            figures[f"{kind.key}/arm/{arm}"] = plot
-    script, divs = _embedded(figures)
+    with unchecked():
+        kinds, figures = _figures(history, naive, next(iter(windows.values())))
+        script, divs = _embedded(figures)
     return Timelines([_panel(kind, divs) for kind in kinds], script, windows)
 
 
-def _embedded(figures: Mapping[str, Figure]) -> tuple[str, dict[str, str]]:
+def _figures(
+    history: History, naive: str | None, first: tuple[float, float]
+) -> tuple[Sequence[Kind], Mapping[str, Plot]]:
+    """All kinds, and a figure for each with each arm and each fault, by both names."""
+    time = Range1d(start=first[0], end=first[1], name="time")
+    pointer = Span(dimension="height", line_width=1, tags=[{"line_color": "soft"}])
+    common, until_s = Common(), marked_s(history)
+    sources = {arm: sources_of(own, until_s, common) for arm, own in history.arms.items()}
+    faults = {name: common.source(_fault_bars(history, name)) for name in _fault_names(history)}
+    figures: dict[str, Plot] = {}
+    kinds = all_kinds(history)
+    for kind in kinds:
+        for fault, bars in faults.items():
+            figures[f"{kind.key}/fault/{fault}"] = _fault_strip(bars, time, common)
+        for number, (arm, own) in enumerate(history.arms.items()):
+            last = number == len(history.arms) - 1
+            plot = _strip_figure(kind, time, pointer, common, last=last)
+            colour = "naive" if arm == naive else "fixed"
+            strip = Strip(plot, own, history.bins, common, sources[arm], colour, first=number == 0)
+            kind.draw(strip)
+            figures[f"{kind.key}/arm/{arm}"] = plot
+    return kinds, figures
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Without Bokeh's checks of each value and document: they take a third of the time.
+
+    The tests make them.
+    """
+    settings.perform_document_validation.set_value(False)
+    try:
+        with validate(False):
+            yield
+    finally:
+        settings.perform_document_validation.unset_value()
+
+
+def _embedded(figures: Mapping[str, Plot]) -> tuple[str, dict[str, str]]:
     """Script and divs; figures join their document at once, for each joining visits all models."""
     document = Document()
     with document.models.freeze():
@@ -121,18 +155,19 @@ def _fault_names(history: History) -> list[str]:
 
 
 # --- figures -----------------------------------------------------------------------------------
+#
+# Out of Bokeh's models, not by `bokeh.plotting`, which makes four for one, and takes as long.
 
 
-def _figure(
-    time: Range1d, y_range: Range1d, height: int, y_axis: Literal["linear", "log"] = "linear"
-) -> Figure:
-    plot = bokeh_figure(
+def _figure(time: Range1d, y_range: Range1d, y_scale: Scale, height: int, common: Common) -> Plot:
+    return Plot(
+        title=None,
         height=height,
         sizing_mode="stretch_width",
         x_range=time,
         y_range=y_range,
-        y_axis_type=y_axis,
-        tools=[],
+        x_scale=common.linear,
+        y_scale=y_scale,
         toolbar_location=None,
         min_border_left=LEFT_PX,
         min_border_right=10,
@@ -142,28 +177,18 @@ def _figure(
         background_fill_color=None,
         border_fill_color=None,
     )
-    plot.xgrid.visible = False
-    plot.xaxis.visible = False
-    return plot
 
 
-def _strip_figure(kind: Kind, time: Range1d, pointer: Span, *, last: bool) -> Figure:
-    plot = _figure(time, kind.y_range, STRIP_PX + AXIS_PX * last, kind.y_axis)
-    plot.yaxis.ticker = FixedTicker(ticks=list(kind.ticks))
-    plot.ygrid.ticker = plot.yaxis.ticker
-    plot.yaxis.formatter = PrintfTickFormatter(format=kind.tick_format)
-    plot.xaxis.formatter = PrintfTickFormatter(format="%.4g s")
-    plot.xaxis.visible = last
-    plot.ygrid.tags = [{"grid_line_color": "line"}]
-    for axis in (*plot.xaxis, *plot.yaxis):
-        axis.update(
-            axis_line_color=None,
-            major_tick_line_color=None,
-            minor_tick_line_color=None,
-            major_label_text_font="system-ui, sans-serif",
-            major_label_text_font_size="11px",
-            tags=[{"major_label_text_color": "soft"}],
-        )
+def _strip_figure(kind: Kind, time: Range1d, pointer: Span, common: Common, *, last: bool) -> Plot:
+    log = kind.y_axis == "log"
+    scale = common.log if log else common.linear
+    plot = _figure(time, kind.y_range, scale, STRIP_PX + AXIS_PX * last, common)
+    ticker = FixedTicker(ticks=list(kind.ticks))
+    axis = LogAxis if log else LinearAxis
+    plot.add_layout(_axis(axis, kind.tick_format, common, ticker=ticker), "left")
+    plot.add_layout(Grid(dimension=1, ticker=ticker, tags=[{"grid_line_color": "line"}]))
+    if last:
+        plot.add_layout(_axis(LinearAxis, "%.4g s", common), "below")
     zoom = BoxZoomTool(dimensions="width")
     plot.add_tools(zoom, CrosshairTool(overlay=pointer, dimensions="height"))
     plot.add_tools(WheelZoomTool(dimensions="width", modifiers={"ctrl": True}))
@@ -171,17 +196,37 @@ def _strip_figure(kind: Kind, time: Range1d, pointer: Span, *, last: bool) -> Fi
     return plot
 
 
-def _fault_strip(history: History, fault: str, time: Range1d) -> Figure:
-    """A bar for each time the fault was there in any arm's own time."""
+def _axis(kind: type[Axis], tick_format: str, common: Common, **more: Any) -> Axis:
+    return kind(
+        major_label_policy=common.labels,
+        formatter=PrintfTickFormatter(format=tick_format),
+        axis_line_color=None,
+        major_tick_line_color=None,
+        minor_tick_line_color=None,
+        major_label_text_font="system-ui, sans-serif",
+        major_label_text_font_size="11px",
+        tags=[{"major_label_text_color": "soft"}],
+        **more,
+    )
+
+
+def _fault_bars(history: History, fault: str) -> Columns:
+    """From where to where the fault was there in any arm's own time."""
     spans = {
         (round(s.from_s, 3), round(s.to_s, 3))
         for own in history.arms.values()
         for s in own.faults
         if s.name == fault
     }
-    plot = _figure(time, Range1d(start=0, end=1), FAULT_PX)
-    plot.yaxis.visible = plot.ygrid.visible = False
     left, right = np.array(sorted(spans), dtype=np.float32).T.copy()
-    bars = plot.quad(left=left, right=right, bottom=0.3, top=0.7, line_color=None, fill_alpha=0.6)
-    bars.glyph.tags = [{"fill_color": "shade"}]
+    return {"left": left, "right": right}
+
+
+def _fault_strip(bars: ColumnDataSource, time: Range1d, common: Common) -> Plot:
+    plot = _figure(time, Range1d(start=0, end=1), common.linear, FAULT_PX, common)
+    bar = Quad(
+        left="left", right="right", bottom=0.3, top=0.7, line_color=None, fill_alpha=0.6,
+        tags=[{"fill_color": "shade"}],
+    )  # fmt: skip
+    common.draw(plot, bar, bars)
     return plot

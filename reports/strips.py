@@ -7,27 +7,76 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, Range1d
+from bokeh.models import (
+    AllIndices,
+    AllLabels,
+    CDSView,
+    ColumnDataSource,
+    HoverTool,
+    Line,
+    Plot,
+    Quad,
+    Range1d,
+    Scatter,
+    Selection,
+    Text,
+    UnionRenderers,
+    VSpan,
+    VStrip,
+    scales,
+)
+from bokeh.models.glyph import Glyph
+from bokeh.models.renderers import GlyphRenderer
 
 from reports import words
 from reports.history import OPENING_S, ArmHistory, Bins, Columns, History
 from reports.scale import LogScale, around
 
-FONT = {"text_font": {"value": "system-ui, sans-serif"}, "text_font_size": "11px"}
+FONT: dict[str, Any] = {"text_font": {"value": "system-ui, sans-serif"}, "text_font_size": "11px"}
 POINT_TIP = "@latency{0.0} ms · @served · @age{0.000} s old · due at @x{0.000} s"
 FAILED_TIP = "@outcome · status @status · @latency{0.0} ms · due at @x{0.000} s"
 MARKS_MAX = 40
-Figure = Any
 
 
 @dataclass(frozen=True)
-class Points:
-    """Requests as sources that several strips share: those that succeeded, and the others."""
+class Common:
+    """Models of which one does for all figures of a page; each takes a millisecond to make."""
 
+    linear: scales.LinearScale = field(default_factory=scales.LinearScale)
+    log: scales.LogScale = field(default_factory=scales.LogScale)
+    labels: AllLabels = field(default_factory=AllLabels)
+    all_rows: AllIndices = field(default_factory=AllIndices)
+    selected: Selection = field(default_factory=Selection)
+    policy: UnionRenderers = field(default_factory=UnionRenderers)
+
+    def source(self, columns: Columns) -> ColumnDataSource:
+        """Columns for glyphs, of which nothing is ever selected."""
+        return ColumnDataSource(columns, selected=self.selected, selection_policy=self.policy)
+
+    def draw(
+        self,
+        plot: Plot,
+        glyph: Glyph,
+        source: ColumnDataSource,
+        level: Literal["underlay", "glyph"] = "glyph",
+    ) -> GlyphRenderer[Glyph]:
+        """Put on a figure what a glyph makes of a source."""
+        view = CDSView(filter=self.all_rows)
+        drawn = GlyphRenderer(data_source=source, glyph=glyph, view=view, level=level)
+        plot.renderers.append(drawn)
+        return drawn
+
+
+@dataclass(frozen=True)
+class Sources:
+    """An arm's columns that several strips share: faults, expiries, and requests by outcome."""
+
+    faults: ColumnDataSource
+    expiries: ColumnDataSource
     ok: ColumnDataSource
     failed: ColumnDataSource
 
@@ -36,13 +85,18 @@ class Points:
 class Strip:
     """What a drawing function needs: the figure, the arm's history and its colour."""
 
-    plot: Figure
+    plot: Plot
     history: ArmHistory
     bins: Bins
-    marked_s: float
-    points: Points
+    common: Common
+    sources: Sources
     colour: str
     first: bool
+
+    def draw(self, glyph: Glyph, source: ColumnDataSource | Columns) -> GlyphRenderer[Glyph]:
+        """Put on it what a glyph makes of columns."""
+        source = source if isinstance(source, ColumnDataSource) else self.common.source(source)
+        return self.common.draw(self.plot, glyph, source)
 
 
 @dataclass(frozen=True)
@@ -59,20 +113,27 @@ class Kind:
     draw: Callable[[Strip], None]
 
 
-def sources_of(own: ArmHistory) -> Points:
-    """The arm's requests; texts that no tooltip shows are left out."""
+def sources_of(own: ArmHistory, until_s: float, common: Common) -> Sources:
+    """Expiries until then; of requests no texts that no tooltip shows."""
     ok = np.array(own.points["outcome"], dtype=str) == "ok"
     fine, failed = ("x", "latency", "age", "served"), ("x", "latency", "outcome", "status")
-    return Points(_chosen(own.points, fine, ok), _chosen(own.points, failed, ~ok))
+    from_s, to_s = ([getattr(span, end) for span in own.faults] for end in ("from_s", "to_s"))
+    marked = [x for x in own.expiries_s if x < until_s]
+    return Sources(
+        faults=common.source({"x0": _compact(from_s), "x1": _compact(to_s)}),
+        expiries=common.source({"x": _compact(marked)}),
+        ok=common.source(_chosen(own.points, fine, ok)),
+        failed=common.source(_chosen(own.points, failed, ~ok)),
+    )
 
 
-def _chosen(points: Columns, names: Sequence[str], which: Any) -> ColumnDataSource:
+def _chosen(points: Columns, names: Sequence[str], which: Any) -> Columns:
     def pick(column: Any) -> Any:
         if isinstance(column, list):
             return [value for value, chosen in zip(column, which, strict=True) if chosen]
         return column[which]
 
-    return ColumnDataSource({name: pick(points[name]) for name in names})
+    return {name: pick(points[name]) for name in names}
 
 
 # --- kinds and their axes ----------------------------------------------------------------------
@@ -131,18 +192,10 @@ def _even(top: float) -> list[float]:
 
 def _backdrop(strip: Strip) -> None:
     """Fault windows shaded, expiries dotted."""
-    plot, own = strip.plot, strip.history
-    shade = plot.vstrip(
-        x0=_compact(span.from_s for span in own.faults),
-        x1=_compact(span.to_s for span in own.faults),
-        line_color=None,
-        fill_alpha=0.06,
-        level="underlay",
-    )
-    shade.glyph.tags = [{"fill_color": "shade"}]
-    marked = [x for x in own.expiries_s if x < strip.marked_s]
-    marks = plot.vspan(x=_compact(marked), line_dash=[1, 3], line_alpha=0.7, level="underlay")
-    marks.glyph.tags = [{"line_color": "soft"}]
+    shade = VStrip(line_color=None, fill_alpha=0.06, tags=[{"fill_color": "shade"}])
+    marks = VSpan(line_dash=[1, 3], line_alpha=0.7, tags=[{"line_color": "soft"}])
+    for glyph, source in ((shade, strip.sources.faults), (marks, strip.sources.expiries)):
+        strip.common.draw(strip.plot, glyph, source, level="underlay")
 
 
 def marked_s(history: History) -> float:
@@ -155,14 +208,14 @@ def _compact(values: Iterable[float]) -> Any:
     return np.fromiter(values, dtype=np.float32)
 
 
-def _steps(strip: Strip, columns: Columns, name: str, colour: str, **look: Any) -> Figure:
+def _steps(
+    strip: Strip, columns: Columns, name: str, colour: str, **look: Any
+) -> GlyphRenderer[Glyph]:
     """A level for each bin, from edge to edge."""
     edges = np.column_stack([columns["x"], columns["end"]]).ravel()
     levels, starts = (np.repeat(columns[column], 2) for column in (name, "x"))
-    source = ColumnDataSource({"x": edges, name: levels, "start": starts})
-    line = strip.plot.line("x", name, source=source, **look)
-    line.glyph.tags = [{"line_color": colour}]
-    return line
+    line = Line(x="x", y=name, tags=[{"line_color": colour}], **look)
+    return strip.draw(line, {"x": edges, name: levels, "start": starts})
 
 
 @dataclass(frozen=True)
@@ -179,16 +232,15 @@ def _label(strip: Strip, columns: Columns, name: str, word: _Word) -> None:
     """Labels stand in the first strip only; the others have the same lines."""
     if not strip.first or not len(columns["x"]):
         return
-    label = strip.plot.text(
-        x=columns["x"][word.at : word.at + 1],
-        y=columns[name][word.at : word.at + 1],
-        text=[word.text],
+    label = Text(
         y_offset=-4 if word.above else 4,
         text_baseline="bottom" if word.above else "top",
         background_fill_alpha=0.75,
+        tags=[{"text_color": word.colour, "background_fill_color": "paper"}],
         **FONT,
     )
-    label.glyph.tags = [{"text_color": word.colour, "background_fill_color": "paper"}]
+    x, y = (columns[column][word.at : word.at + 1] for column in ("x", name))
+    strip.draw(label, {"x": x, "y": y, "text": [word.text]})
 
 
 def _highest(strip: Strip, columns: Columns, name: str) -> int:
@@ -226,28 +278,28 @@ def _draw_age(strip: Strip) -> None:
 
 def _draw_points(strip: Strip, name: str) -> None:
     """Every request a dot; a cross where it did not succeed."""
-    dots = strip.plot.scatter(
-        "x", name, source=strip.points.ok, size=3.2, line_color=None, fill_alpha=0.55
-    )
-    dots.glyph.tags = [{"fill_color": strip.colour}]
-    _tip(strip, dots, POINT_TIP)
-    if name in strip.points.failed.data and len(strip.points.failed.data["x"]):
-        crosses = strip.plot.scatter("x", name, source=strip.points.failed, size=8, marker="x")
-        crosses.glyph.tags = [{"line_color": "ink"}]
-        _tip(strip, crosses, FAILED_TIP)
+    dot = Scatter(
+        x="x", y=name, size=3.2, line_color=None, fill_alpha=0.55,
+        tags=[{"fill_color": strip.colour}],
+    )  # fmt: skip
+    _tip(strip, strip.draw(dot, strip.sources.ok), POINT_TIP)
+    failed = strip.sources.failed
+    if name in failed.data and len(failed.data["x"]):
+        cross = Scatter(x="x", y=name, size=8, marker="x", tags=[{"line_color": "ink"}])
+        _tip(strip, strip.draw(cross, failed), FAILED_TIP)
 
 
-def _tip(strip: Strip, points: Figure, text: str) -> None:
+def _tip(strip: Strip, points: GlyphRenderer[Glyph], text: str) -> None:
     strip.plot.add_tools(HoverTool(renderers=[points], tooltips=text, limit=1))
 
 
 def _draw_origin(strip: Strip) -> None:
     _backdrop(strip)
-    source = ColumnDataSource(strip.history.origin)
-    bars = strip.plot.quad(
-        left="x", right="until", bottom=0, top="queries", source=source, line_width=0.8
-    )
-    bars.glyph.tags = [{"fill_color": strip.colour, "line_color": strip.colour}]
+    bar = Quad(
+        left="x", right="until", bottom=0, top="queries", line_width=0.8,
+        tags=[{"fill_color": strip.colour, "line_color": strip.colour}],
+    )  # fmt: skip
+    bars = strip.draw(bar, strip.history.origin)
     length = words.duration(strip.bins.origin_s)
     tip = f"@queries{{0}} queries in {length} from @x{{0.00}} s on"
     strip.plot.add_tools(HoverTool(renderers=[bars], mode="vline", tooltips=tip))

@@ -27,7 +27,7 @@ def arrivals(
     The same arguments give the same arrivals. `stream` is one of `streams` generators that share
     the rate: independent Poisson processes add up to one (superposition).
     """
-    times, ranks = np.random.SeedSequence([seed, stream]).spawn(2)
+    times, ranks = np.random.SeedSequence(seed, spawn_key=(stream,)).spawn(2)
     keys = Keys(traffic, np.random.default_rng(ranks))
     for batch in _times(traffic, duration_s, streams, np.random.default_rng(times)):
         yield batch, keys.draw(len(batch))

@@ -15,7 +15,7 @@ from gevent.fileobject import FileObject  # type: ignore[import-untyped]
 
 from scenarios.crowd import Crowd, Segment
 from scenarios.links import PrepareError
-from scenarios.plan import from_fields, number
+from scenarios.plan import from_fields, number, whole
 
 log = logging.getLogger(__name__)
 
@@ -79,10 +79,10 @@ class Control:
 
     def _start(self, command: Mapping[str, Any]) -> Callable[[], None]:
         segment = Segment(
-            number=int(number("segment", command["segment"])),
+            number=whole("segment", command["segment"]),
             traffic=from_fields(command["traffic"]),
             duration_s=number("duration_s", command["duration_s"], above=0.0),
-            seed=int(number("seed", command["seed"], above=-1)),
+            seed=whole("seed", command["seed"]),
         )
 
         def started(t_s: float) -> None:

@@ -34,8 +34,7 @@ def checked(traffic: Traffic) -> Traffic:
         _require(name, getattr(traffic, name), least=0.0)
     _require("hot_share", traffic.hot_share, least=0.0, most=1.0)
     _require("keys", traffic.keys, least=1, most=MAX_KEYS)
-    if not isinstance(traffic.keys, int):
-        raise ValueError(f"keys must be a whole number, not {traffic.keys!r}")
+    whole("keys", traffic.keys, least=1)
     if traffic.curve not in CURVES:
         raise ValueError(f"curve must be one of {', '.join(CURVES)}, not {traffic.curve!r}")
     if traffic.curve != "steady":
@@ -49,6 +48,15 @@ def number(name: str, value: Any, *, above: float = -math.inf) -> float:
     return float(value)
 
 
+def whole(name: str, value: Any, *, least: int = 0) -> int:
+    """A whole number, to its last digit; else a `ValueError` that names it."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name} must be a whole number, not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
+    return value
+
+
 def _require(
     name: str,
     value: Any,
@@ -57,10 +65,17 @@ def _require(
     least: float = -math.inf,
     most: float = math.inf,
 ) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise ValueError(f"{name} must be a number, not {value!r}")
     if not (above < value and least <= value <= most):
         bounds = [f"above {above:g}"] * math.isfinite(above)
         bounds += [f"at least {least:g}"] * math.isfinite(least)
         bounds += [f"at most {most:g}"] * math.isfinite(most)
         raise ValueError(f"{name} must be {' and '.join(bounds)}, not {value:g}")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float comes near
+        return False

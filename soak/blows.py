@@ -144,6 +144,7 @@ BLOWS: Mapping[str, Blow] = {
     for blow in (
         Blow("kill -9", _signalled(signal.SIGKILL), frozenset([-signal.SIGKILL])),
         Blow("SIGTERM", _signalled(signal.SIGTERM), frozenset([INTERRUPTED])),
+        Blow("SIGHUP", _signalled(signal.SIGHUP), frozenset([INTERRUPTED])),
         Blow("Ctrl-C", _at_once(_ctrl_c), frozenset([INTERRUPTED])),
         Blow(PART_DIES, _a_part, JUDGED),
         Blow(FULL_DISK, _full_disk, JUDGED),

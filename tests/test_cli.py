@@ -83,6 +83,12 @@ def test_list_tells_each_experiment_with_its_question_and_arms() -> None:
         (["run", "thundering-herd", "--set", "CACHE_FILL=lock"], "do not differ"),
         (["run", "thundering-herd", "--format", "yaml"], "junit"),
         (["run", "thundering-herd", "--seed", "x"], "seed"),
+        (
+            ["run", "thundering-herd", "--seed", "-1"],
+            "--seed must be from 0 to 9007199254740991, not -1",
+        ),
+        (["run", "thundering-herd", "--seed", "9007199254740992"], "--seed must be from 0"),
+        (["run", "thundering-herd", "--seed", "1.5"], "valid integer"),
         (["judge", "no/such/run"], "no/such/run"),
         (["judge", "tests"], "tests is no run directory"),
         (["report", "no/such/run"], "no/such/run"),
@@ -165,7 +171,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interruption_while_python_winds_up_does_not_change_the_exit_code(name: str) -> None:
     program = SIGNALLED_AT_THE_VERY_END.format(name=name)
     listed = subprocess.run(
@@ -189,7 +195,7 @@ entry.main()
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interruption_that_falls_into_a_finaliser_is_heard(name: str, tmp_path: Path) -> None:
     program = SIGNALLED_IN_A_FINALISER.format(name=name)
     arguments = ["run", "thundering-herd", "--runs", str(tmp_path)]
@@ -215,7 +221,7 @@ entry.main()
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interruption_ends_the_judging_of_a_run_at_once(name: str, tmp_path: Path) -> None:
     program = SIGNALLED_WHILE_IT_JUDGES.format(name=name)
     arguments = ["run", "thundering-herd", "--runtime", "embedded", "--runs", str(tmp_path)]

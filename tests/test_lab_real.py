@@ -92,7 +92,7 @@ def test_a_part_that_dies_makes_the_run_invalid_and_is_named_with_its_log(name: 
         assert not lab.watch.left_after(GONE_S)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_is_healed_and_stopped(number: signal.Signals) -> None:
     with short_run() as lab:
         wait_for_fault(lab)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -232,3 +233,27 @@ def test_an_arm_without_any_request_can_be_drawn(tmp_path: Path) -> None:
     own.origin.update({name: np.zeros(0, np.float32) for name in own.origin})
 
     assert plots.timelines(History({"lock": own}, Thinning(0, 0)), None) is not None
+
+
+@pytest.mark.parametrize("flaws", [(), ("requests fail",)])
+def test_every_figure_is_one_that_bokeh_accepts(
+    flaws: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    result = judged_run(tmp_path / "run", *flaws)
+    history = read_history(
+        tmp_path / "run", {a["name"]: a["repetitions_s"] for a in result["arms"]}
+    )
+    quick = plots.timelines(history, "direct")
+    monkeypatch.setattr(plots, "unchecked", nullcontext)
+    checked = plots.timelines(history, "direct")
+    assert [record.getMessage() for record in caplog.records] == []
+    assert quick is not None
+    assert checked is not None
+    assert without_ids(quick.script) == without_ids(checked.script)
+
+
+def without_ids(script: str) -> str:
+    return re.sub(r'"p\d+"|[0-9a-f]{8}-[0-9a-f-]{27}', "", script)

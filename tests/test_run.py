@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from io import BytesIO, StringIO
 from pathlib import Path
 
+import gevent  # type: ignore[import-untyped]
 import pytest
 
 from chaos.evidence import Damaged, read_events, read_evidence
-from chaos.model import Verdict
+from chaos.model import SEED_MAX, Generator, Stack, Traffic, Verdict
 from chaos.run import run
 from chaos.verdict import judge
-from tests.fake import World, herd_order, lab
+from scenarios.arrivals import arrivals
+from scenarios.control import Control
+from scenarios.crowd import Segment
+from tests.fake import FakeLoad, World, herd_order, lab
 
 
 def carried_out(directory: Path, *flaws: str) -> World:
@@ -27,6 +35,49 @@ def test_arms_are_interleaved_in_an_order_that_follows_from_the_seed(tmp_path: P
     assert segments[0]["arm"] == "control"
     assert len(set(rounds[0])) == len(set(rounds[1])) == 6
     assert rounds[0] != rounds[1]
+
+
+def told_by_remote_control(segment: int, traffic: Traffic, duration_s: float, seed: int) -> int:
+    """The seed with which the generator starts a segment, when it is told so in JSON."""
+    started: list[Segment] = []
+
+    class Listening:
+        def run(self, segment: Segment, _: object) -> Generator:
+            started.append(segment)
+            return Generator(0, 0, 0, 0, 0.0, 0.0)
+
+    order = {"do": "start", "segment": segment, "traffic": asdict(traffic)}
+    line = json.dumps({**order, "duration_s": duration_s, "seed": seed}).encode()
+    control = Control(lambda: Listening(), BytesIO(line), StringIO())  # type: ignore[arg-type,return-value]
+    control.serve()
+    gevent.wait()
+    return started[0].seed
+
+
+@pytest.mark.parametrize("seed", [0, 7, 1764361845123456, SEED_MAX])
+def test_every_segment_of_any_seed_has_arrivals_of_its_own(seed: int, tmp_path: Path) -> None:
+    seeds: list[int] = []
+
+    class Listening(FakeLoad):
+        def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
+            seeds.append(told_by_remote_control(segment, traffic, duration_s, seed))
+            return super().start(segment, traffic, duration_s, seed)
+
+    world = World()
+    order = herd_order(world, seed=seed)
+
+    @contextmanager
+    def load(_: Stack, directory: Path) -> Iterator[FakeLoad]:
+        fake = Listening(world, directory)
+        yield fake
+        fake.shard.close()
+
+    run(order, replace(lab(world), load=load), tmp_path / "run", lambda *_: None)
+
+    segments = 1 + order.mode.rounds * len(order.arms)
+    first = [next(arrivals(order.experiment.traffic, 9.0, each))[0][0] for each in seeds]
+    assert len(set(first)) == len(seeds) == segments
+    assert read_evidence(tmp_path / "run").plan["seed"] == seed
 
 
 def test_every_fault_is_probed_before_during_and_after(tmp_path: Path) -> None:

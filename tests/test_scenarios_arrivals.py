@@ -88,6 +88,15 @@ def test_streams_of_one_seed_differ() -> None:
     assert not np.intersect1d(first, second).size
 
 
+@pytest.mark.parametrize("seed", [2**32, 7 + 2**32, 2**53 - 1, (2**53 - 1) * 1000 + 13, 2**64])
+def test_a_large_seed_has_arrivals_of_its_own(seed: int) -> None:
+    neighbours = [(seed - 1, 0), (seed + 1, 0), (seed % 2**32, seed >> 32), (seed % 2**32, 0)]
+    own = next(arrivals(CURVES["steady"], 5.0, seed))[0]
+    for other, stream in neighbours:
+        times = next(arrivals(CURVES["steady"], 5.0, other, stream=stream, streams=1))[0]
+        assert not np.intersect1d(own, times).size
+
+
 def test_the_same_seed_gives_the_same_arrivals_and_another_seed_others() -> None:
     once, again, other = (drawn(CURVES["viral"], seed=seed) for seed in (9, 9, 10))
     assert np.array_equal(once[0], again[0])
