@@ -30,6 +30,7 @@ _DEVICE = re.compile(rb"\b(?:Android|Adr)\b(?:[^()]*?Build/[^;)]*|[^()]*)|\[[^\]
 _IN_AN_APP = re.compile(rb"; ?wv\)|\(iP[^()]*\) AppleWebKit/[^()]* \([^()]*\) Mobile/")
 _HOST = re.compile(r"[a-z0-9.-]{1,253}")
 
+_REASONS = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
 _AHEAD = re.compile(rb"\b(?:prefetch|prerender|preview|instant)\b", re.IGNORECASE)
 
 
@@ -73,9 +74,14 @@ def is_preview(user_agent: bytes) -> bool:
 
 def is_ahead(fields: Mapping[bytes, bytes]) -> bool:
     """Whether a browser fetches this in case that somebody will want it."""
-    asked = fields.get
-    reason = asked(b"sec-purpose") or asked(b"purpose") or asked(b"x-purpose") or asked(b"x-moz")
-    return reason is not None and _AHEAD.search(reason) is not None
+    if (
+        b"sec-purpose" in fields
+        or b"purpose" in fields
+        or b"x-purpose" in fields
+        or b"x-moz" in fields
+    ):  # each name by itself, since this is asked at every redirect
+        return any(_AHEAD.search(fields.get(name, b"")) for name in _REASONS)
+    return False
 
 
 def only_looks(fields: Mapping[bytes, bytes]) -> bool:

@@ -83,7 +83,7 @@ class Redirects:
         self._clicks = clicks
         self._visitors = visitors
         self._peers = peers
-        self._known: dict[tuple[str, bytes, bytes], int] = {}
+        self._known: dict[tuple[str, bytes, bytes], tuple[int, bool]] = {}
         self._metrics = metrics
         self._most = settings.most_in_flight
         self._deadline_s = settings.request_deadline_s
@@ -280,20 +280,21 @@ class Redirects:
         return [(b"x-click-id", click_id.encode())] if click_id else []
 
     def _click(self, code: str, fields: Mapping[bytes, bytes], peer: Peer) -> _Click:
-        user_agent = fields.get(b"user-agent", b"")[: agents.MOST]
+        user_agent = fields.get(b"user-agent", b"")
         who = (peer[0] if peer else "", fields.get(b"x-forwarded-for", b""), user_agent)
-        visitor = self._known.get(who) or self._visitor(*who)
-        bot = agents.is_bot(user_agent) or agents.is_ahead(fields)
-        return code, fields.get(b"referer", b"")[: agents.MOST], bot, visitor
+        visitor, bot = self._known.get(who) or self._who(*who)
+        bot = bot or agents.is_ahead(fields)
+        return code, fields.get(b"referer", b""), bot, visitor
 
-    def _visitor(self, peer: str, forwarded: bytes, user_agent: bytes) -> int:
+    def _who(self, peer: str, forwarded: bytes, user_agent: bytes) -> tuple[int, bool]:
+        """The observation of a visitor, and whether it is a bot."""
         address = self._peers.address(peer, forwarded).encode()
-        visitor: int = self._visitors.token(address, user_agent)
-        if visitor:  # else it is nobody, for as long as the key is not known
+        known = self._visitors.token(address, user_agent), agents.is_bot(user_agent[: agents.MOST])
+        if known[0]:  # else it is nobody, for as long as the key is not known
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            self._known[peer, forwarded, user_agent] = visitor
-        return visitor
+            self._known[peer, forwarded, user_agent] = known
+        return known
 
 
 def _missing(status: int) -> Problem:
