@@ -66,7 +66,7 @@ def _ours(tmp_path: Path) -> Iterator[Metric]:
     yield from pools(*databases)
     yield states(*(Breaker(of, 1, 1.0, nothing) for of in ("cache", "replica", "primary")))
     yield from Worker(nothing, nothing, nothing).families()
-    yield from Relay(nothing, nothing, nothing, 1.0).families()
+    yield from Relay(nothing, nothing, nothing, 1.0, 0.1).families()
     yield from Lag(nothing, 1.0).families()
     yield from Exposition(lambda: []).collect()
     directions = ("upstream", "downstream")

@@ -21,8 +21,6 @@ from stack.shortener.settings import WebSettings
 from stack.shortener.tally import Refused, moment, unpack
 from stack.shortener.visitors import MOST, is_observation
 
-BROWSER = b"Mozilla/5.0 (X11; Linux x86_64)"
-
 
 class Queue:
     """Takes entries, after refusing the first few; says how much memory they take."""
@@ -69,7 +67,7 @@ def run(
 def adding(count: int) -> Callable[[Clicks], Awaitable[None]]:
     async def add(clicks: Clicks) -> None:
         for _ in range(count):
-            clicks.add("code", b"https://news.example/x", BROWSER)
+            clicks.add("code", b"https://news.example/x", bot=False)
 
     return add
 
@@ -118,7 +116,7 @@ def test_two_processes_never_mint_the_same_id() -> None:
     ids: set[str] = set()
 
     async def mint(clicks: Clicks) -> None:
-        ids.update(clicks.add("code", b"", b"") for _ in range(100))
+        ids.update(clicks.add("code", b"", bot=False) for _ in range(100))
 
     run(Queue(), mint)
     run(Queue(), mint)
@@ -229,9 +227,7 @@ def accepted(sink: Sink, count: int, **changed: Any) -> tuple[list[str | None], 
             sink, metrics, settings(**{"click_mode": "sync", "click_wait_s": 5, **changed})
         )
         assert clicks.waits
-        told = await asyncio.gather(
-            *(clicks.accept("code", b"", BROWSER, 65) for _ in range(count))
-        )
+        told = await asyncio.gather(*(clicks.accept("code", b"", False, 65) for _ in range(count)))
         await clicks.close()
         return told
 

@@ -70,3 +70,31 @@ def test_without_the_primary_there_are_no_permits(stack: Stack, code: str) -> No
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert ask(stack, code) == 302
     assert ask(stack, code) == 410
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Purpose": "prefetch"},
+        {"Sec-Purpose": "prefetch;prerender"},
+        {"Purpose": "prefetch"},
+        {"X-Moz": "prefetch"},
+        {"X-Purpose": "preview"},
+        {"User-Agent": "WhatsApp/2.23.20.0"},
+        {"User-Agent": "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)"},
+    ],
+)
+def test_what_only_looks_neither_uses_a_click_up_nor_learns_the_target(
+    stack: Stack, api: str, headers: dict[str, str]
+) -> None:
+    alias = secrets.token_hex(8)
+    link = {"url": "https://example.org/", "alias": alias, "max_clicks": 1}
+    assert requests.post(api, json=link, timeout=10).status_code == 201
+    url = f"{stack.endpoints.url}/{alias}"
+    for _ in range(3):
+        looked = requests.get(url, headers=headers, allow_redirects=False, timeout=10)
+        assert (looked.status_code, looked.headers.get("Location")) == (403, None)
+        assert looked.headers["Cache-Control"] == "private, no-store"
+    assert [ask(stack, alias) for _ in range(2)] == [302, 410]
+    gone = requests.get(url, headers=headers, allow_redirects=False, timeout=10)
+    assert gone.status_code == 410

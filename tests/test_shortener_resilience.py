@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
+import time
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -20,6 +24,7 @@ from stack.shortener.entry import ABSENT, DISABLED, LIMITED, LIVE, Entry
 from stack.shortener.metrics import Metrics
 from stack.shortener.near import Near
 from stack.shortener.origin import Origin
+from stack.shortener.settings import WebSettings
 
 PAUSE_S = 0.02
 ENTRY = Entry(7, LIVE, math.inf, 1000.0, 0.1, 1060.0, b"https://example.org/")
@@ -152,6 +157,43 @@ def test_the_near_cache_is_off_forgets_and_does_not_grow() -> None:
     ]
     near.forget("95")
     assert near.get("95", 1000.0) is None
+
+
+def test_a_large_near_cache_makes_room_as_fast_as_a_small_one() -> None:
+    small, large = (_seconds_of_making_room(size) for size in (100, 100_000))
+    assert large < 15 * small
+
+
+def _seconds_of_making_room(size: int) -> float:
+    near = Near(ttl_s=2, size=size)
+    codes = map(str, range(1_000_000))
+    for code in islice(codes, size + 70_000):
+        near.keep(code, ENTRY, 1000.0)
+    took_s = []
+    for _ in range(5):
+        began_s = time.process_time()
+        for code in islice(codes, 1_000):
+            near.keep(code, ENTRY, 1000.0)
+        took_s.append(time.process_time() - began_s)
+    return min(took_s)
+
+
+def test_a_near_cache_takes_the_memory_that_its_setting_states() -> None:
+    near, links = Near(ttl_s=2, size=10_000), 10_000
+    tracemalloc.start()
+    try:
+        for number in range(links):
+            read_at = 1000.0 + number
+            url = b"https://www.example.org/articles/%d/its-title" % number
+            entry = Entry(number, LIVE, math.inf, read_at, read_at / 7, read_at + 60, url)
+            near.keep(f"code-{number}", entry, read_at)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    (stated,) = re.findall(
+        r"about (\d+) bytes", str(WebSettings.model_fields["near_size"].description)
+    )
+    assert 0.8 < taken / links / int(stated) < 1.2
 
 
 async def _ask(app: asgi.App) -> tuple[int, dict[bytes, bytes], dict[str, Any]]:

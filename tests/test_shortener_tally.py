@@ -318,7 +318,7 @@ def relayed(primary: Primary, until: Callable[[], bool]) -> Counts:
 
     async def relay() -> None:
         relays = [
-            asyncio.create_task(Relay(primary.database, primary.tally, counts, 0.01).run())
+            asyncio.create_task(Relay(primary.database, primary.tally, counts, 0.01, 0.01).run())
             for _ in range(2)
         ]
         await asyncio.to_thread(eventually, until)

@@ -81,6 +81,18 @@ def test_every_click_is_counted_once_by_day_site_and_kind(stack: Stack) -> None:
     assert sum(day["bots"] for day in days) == 5
 
 
+@pytest.mark.parametrize("name", ["Sec-Purpose", "Purpose", "X-Moz"])
+def test_a_page_that_is_fetched_ahead_counts_for_no_person(stack: Stack, name: str) -> None:
+    code = new_code(stack)
+    ids = click(stack, code, 3, {**BROWSER, name: "prefetch"})
+    assert len(set(ids)) == 3
+    eventually(lambda: stats(stack, code)["total"] == 3)
+    assert (stats(stack, code)["bots"], stats(stack, code)["visitors"]) == (3, 0)
+    click(stack, code, 1)
+    eventually(lambda: stats(stack, code)["total"] == 4)
+    assert (stats(stack, code)["bots"], stats(stack, code)["visitors"]) == (3, 1)
+
+
 def test_clicks_outlive_a_worker_that_is_killed(stack: Stack) -> None:
     code = new_code(stack)
     ids = click(stack, code, 50)

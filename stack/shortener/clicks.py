@@ -17,7 +17,7 @@ from contextvars import Context
 from itertools import count, islice
 from typing import Protocol
 
-from stack.shortener.agents import is_bot, referrer_host
+from stack.shortener.agents import referrer_host
 from stack.shortener.log import log
 from stack.shortener.metrics import Metrics
 from stack.shortener.settings import WebSettings
@@ -65,9 +65,9 @@ class Clicks:
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
 
-    def add(self, code: str, referer: bytes, user_agent: bytes, visitor: int = 0) -> str:
+    def add(self, code: str, referer: bytes, bot: bool, visitor: int = 0) -> str:
         """Note a click, and return its id; it is dropped, and counted so, if the buffer is full."""
-        click = self._mint(code, referer, user_agent, visitor)
+        click = self._mint(code, referer, bot, visitor)
         if len(self._buffer) >= self._settings.click_buffer:
             self._metrics.clicks["dropped"] += 1
             return click[0]
@@ -76,14 +76,12 @@ class Clicks:
             self._begin(self._write_buffered())
         return click[0]
 
-    async def accept(
-        self, code: str, referer: bytes, user_agent: bytes, visitor: int = 0
-    ) -> str | None:
+    async def accept(self, code: str, referer: bytes, bot: bool, visitor: int = 0) -> str | None:
         """Write a click, and return its id; `None` if it could not be written in time.
 
         Whether a click that took too long is counted in the end, nobody knows.
         """
-        click = self._mint(code, referer, user_agent, visitor)
+        click = self._mint(code, referer, bot, visitor)
         if len(self._waiting) < self._settings.click_buffer:
             loop = asyncio.get_running_loop()
             written: asyncio.Future[bool] = loop.create_future()
@@ -106,11 +104,11 @@ class Clicks:
         """Write in a context that is nobody's: the clicks are those of many requests."""
         self._writer = asyncio.get_running_loop().create_task(writing, context=Context())
 
-    def _mint(self, code: str, referer: bytes, user_agent: bytes, visitor: int) -> Click:
+    def _mint(self, code: str, referer: bytes, bot: bool, visitor: int) -> Click:
         self._metrics.clicks["minted"] += 1
         click_id = f"{self._prefix}{next(self._serial):016x}"
         at_ms = time.time_ns() // 1_000_000
-        return click_id, code, at_ms, referrer_host(referer), is_bot(user_agent), visitor
+        return click_id, code, at_ms, referrer_host(referer), bot, visitor
 
     async def _write_buffered(self) -> None:
         """Write batches until none is left; the next click starts this again."""

@@ -7,6 +7,7 @@ must never be hidden by the memory that there was none.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 from stack.shortener.entry import LIVE, Entry
@@ -25,7 +26,8 @@ class Near:
     def __init__(self, ttl_s: float, size: int) -> None:
         self._ttl_s = ttl_s
         self._size = size
-        self._kept: dict[str, _Kept] = {}
+        # A dict walks over all that was deleted to find its first; this one does not.
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
     def get(self, code: str, now: float) -> Entry | None:
         """The entry of a code, if there is one that may be served now."""
@@ -38,7 +40,7 @@ class Near:
             return
         self._kept.pop(code, None)
         if len(self._kept) >= self._size:
-            del self._kept[next(iter(self._kept))]
+            self._kept.popitem(last=False)
         until = min(now + self._ttl_s, entry.fresh_until, entry.link_expires_at)
         self._kept[code] = _Kept(entry, until)
 

@@ -52,24 +52,30 @@ class Outbox:
 class Relay:
     """Moves clicks from the outbox to the counts, until cancelled."""
 
-    def __init__(self, primary: Database, tally: Tally, counts: Counts, pause_s: float) -> None:
+    def __init__(
+        self, primary: Database, tally: Tally, counts: Counts, pause_s: float, gather_s: float
+    ) -> None:
         self._primary = primary
         self._tally = tally
         self._counts = counts
         self._pause_s = pause_s
+        self._gather_s = gather_s
         self._singly = 0
         self._lag_s = math.nan
 
     async def run(self) -> None:
-        """Move batches while there are some; look again after a pause, or a failure."""
+        """Move batches, with a pause after one that was not full, or after a failure."""
         while True:
+            size = 1 if self._singly else _AT_ONCE
             try:
-                moved = await self._move(1 if self._singly else _AT_ONCE)
+                moved = await self._move(size)
             except DatabaseUnavailable as error:
                 log("outbox_held_up", level="warning", error=str(error))
                 self._lag_s, moved = math.nan, 0
             if not moved:
                 await asyncio.sleep(self._pause_s)
+            elif moved < size:
+                await asyncio.sleep(self._gather_s)
 
     async def _move(self, size: int) -> int:
         """Move up to that many, and say how many; other workers take others meanwhile."""

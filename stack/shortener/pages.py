@@ -28,6 +28,7 @@ HEADERS: asgi.Headers = (
 )
 _VARY = (b"vary", b"accept")
 _ADVICE = {
+    403: "Follow the link itself: looking at it has used nothing up.",
     404: "Look for a typing mistake in the address, or ask whoever gave it to you.",
     405: "This address does not take such a request.",
     410: "It worked once. Whoever gave it to you may have a new one.",

@@ -11,7 +11,7 @@ from collections.abc import Container, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from stack.shortener import asgi, pages, request_ids
+from stack.shortener import agents, asgi, pages, request_ids
 from stack.shortener.admission import too_many, too_slow
 from stack.shortener.cache import Cache, CacheUnavailable
 from stack.shortener.clicks import Clicks
@@ -38,6 +38,7 @@ CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OUTCOME = {302: "found", 404: "unknown", 410: "gone"}
 _PRIVATE = (b"cache-control", b"private, no-store")  # so that every click is seen
 _EMPTY = (b"content-length", b"0")
+_NO_PREVIEW = "this link opens only so many times, so it is neither previewed nor fetched ahead"
 _FOUND = b"HTTP/1.1 302 Found\r\n"
 _FOUND_LINES = (
     b"x-link-version: %d\r\nx-cache: %b\r\nx-cache-age-ms: %.1f\r\n"
@@ -45,7 +46,7 @@ _FOUND_LINES = (
     b"x-click-id: %b\r\nx-request-id: %b\r\n"
 )
 _MOST_KNOWN = 4096  # visitors remembered, so that each redirect need not work out whose it is
-_Click = tuple[str, bytes, bytes, int]  # code, referer, user agent, observation of the visitor
+_Click = tuple[str, bytes, bool, int]  # code, referer, bot, observation of the visitor
 
 
 class _Begun(NamedTuple):
@@ -83,7 +84,7 @@ class Redirects:
         self._clicks = clicks
         self._visitors = visitors
         self._peers = peers
-        self._known: dict[tuple[str, bytes, bytes], int] = {}
+        self._known: dict[tuple[str, bytes, bytes], tuple[int, bool]] = {}
         self._metrics = metrics
         self._most = settings.most_in_flight
         self._deadline_s = settings.request_deadline_s
@@ -187,7 +188,7 @@ class Redirects:
             entry, served, _ = await self._find(code, begun)
             status = entry.status(time.time())
             if entry.state == LIMITED and status == 302:
-                entry, status = await self._permitted(code, entry, method)
+                entry, status = await self._permitted(code, entry, scope)
         except TimeoutError:
             raise too_slow() from None
         except DatabaseUnavailable as error:
@@ -261,12 +262,16 @@ class Redirects:
 
         return await self._flights.share(code, read_s, ask)
 
-    async def _permitted(self, code: str, entry: Entry, method: str) -> tuple[Entry, int]:
-        """The link with what the primary says of its limit, which only a GET uses up."""
-        ask = self._permits.take if method == "GET" else self._permits.look
+    async def _permitted(self, code: str, entry: Entry, scope: asgi.Scope) -> tuple[Entry, int]:
+        """The link with what the primary says of its limit, which only a click uses up."""
+        looks = scope["method"] == "GET" and agents.only_looks(dict(scope["headers"]))
+        takes = scope["method"] == "GET" and not looks
+        ask = self._permits.take if takes else self._permits.look
         permit = await ask(code, entry.version)
         if permit is None:
             return entry, 410
+        if looks:  # and must not learn for nothing what others use up a click for
+            raise Problem(403, _NO_PREVIEW, headers={"Cache-Control": "private, no-store"})
         return entry._replace(version=permit.version, url=permit.url), 302
 
     async def _clicked(self, code: str, scope: asgi.Scope) -> asgi.Headers:
@@ -280,17 +285,19 @@ class Redirects:
     def _click(self, code: str, fields: Mapping[bytes, bytes], peer: Peer) -> _Click:
         user_agent = fields.get(b"user-agent", b"")
         who = (peer[0] if peer else "", fields.get(b"x-forwarded-for", b""), user_agent)
-        visitor = self._known.get(who) or self._visitor(*who)
-        return code, fields.get(b"referer", b""), user_agent, visitor
+        visitor, bot = self._known.get(who) or self._who(*who)
+        bot = bot or agents.is_ahead(fields)
+        return code, fields.get(b"referer", b""), bot, visitor
 
-    def _visitor(self, peer: str, forwarded: bytes, user_agent: bytes) -> int:
+    def _who(self, peer: str, forwarded: bytes, user_agent: bytes) -> tuple[int, bool]:
+        """The observation of a visitor, and whether it is a bot."""
         address = self._peers.address(peer, forwarded).encode()
-        visitor: int = self._visitors.token(address, user_agent)
-        if visitor:  # else it is nobody, for as long as the key is not known
+        known = self._visitors.token(address, user_agent), agents.is_bot(user_agent[: agents.MOST])
+        if known[0]:  # else it is nobody, for as long as the key is not known
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            self._known[peer, forwarded, user_agent] = visitor
-        return visitor
+            self._known[peer, forwarded, user_agent] = known
+        return known
 
 
 def _missing(status: int) -> Problem:

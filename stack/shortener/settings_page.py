@@ -46,8 +46,8 @@ _CONCERNS = {
         "click_stream_mb"
     ),
     "The worker and its chores": (
-        "worker_batch worker_block_s worker_claim_idle_s worker_backoff_s outbox_pause_s "
-        "sweep_every_s expired_keep_s click_keep_days idempotency_keep_s"
+        "worker_batch worker_gather_s worker_block_s worker_claim_idle_s worker_backoff_s "
+        "outbox_pause_s sweep_every_s expired_keep_s click_keep_days idempotency_keep_s"
     ),
 }
 

@@ -79,11 +79,14 @@ class Worker:
         await asyncio.wait([working], timeout=_STOP_S)
 
     async def _turn(self) -> None:
-        await self._handle(await self._stream.new(self._settings.worker_block_s))
+        deliveries = await self._stream.new(self._settings.worker_block_s)
+        await self._handle(deliveries)
         now_s = time.monotonic()
         if now_s >= self._claim_at_s:
             self._claim_at_s = now_s + self._settings.worker_claim_idle_s / 2
             await self._handle(await self._stream.abandoned(self._settings.worker_claim_idle_s))
+        if 0 < len(deliveries) < self._settings.worker_batch:
+            await asyncio.sleep(self._settings.worker_gather_s)
 
     async def _handle(self, deliveries: list[Delivery]) -> None:
         async with self._handling:
@@ -149,7 +152,8 @@ async def run(settings: WorkerSettings) -> None:
     partitions = Partitions(settings.click_keep_days)
     tally = Tally(primary, partitions)
     worker = Worker(stream, tally, settings)
-    relay = Relay(primary, tally, worker.counts, settings.outbox_pause_s)
+    pauses_s = settings.outbox_pause_s, settings.worker_gather_s
+    relay = Relay(primary, tally, worker.counts, *pauses_s)
     chores = Chores(primary, partitions, settings)
     lag = Lag(stream, settings.queue_timeout_s)
 
