@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -134,23 +133,5 @@ class Dose:
             "name": self.name,
             "type": self.kind,
             "stream": self.stream,
-            "toxicity": _whole_if_it_is(self.toxicity),
+            "toxicity": self.toxicity,
         }
-
-
-def single(number: float) -> float:
-    """The nearest number of single precision, as few digits as name it: toxicity is kept so.
-
-    Raises:
-        OverflowError: there is none.
-    """
-    (nearest,) = struct.unpack("<f", struct.pack("<f", number))
-    return next(
-        short
-        for digits in range(1, 18)
-        if struct.pack("<f", short := float(f"{nearest:.{digits}g}")) == struct.pack("<f", nearest)
-    )
-
-
-def _whole_if_it_is(number: float) -> float | int:
-    return int(number) if number == int(number) else number
