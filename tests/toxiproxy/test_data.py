@@ -2,10 +2,12 @@
 
 import contextlib
 import hashlib
+import os
 import random
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -421,6 +423,61 @@ def test_limit_data_goes_on_counting_when_it_is_changed(link: Wire) -> None:
     change(link, "limit_data_downstream", bytes=8)
     peer.sendall(b"7890")
     assert read(client, 100) == b"78"
+
+
+@pytest.mark.parametrize("stream", ["downstream", "upstream"])
+@pytest.mark.parametrize(("size", "by_reset"), [(40_000, False), (90_000, False), (131_072, True)])
+def test_limit_data_ends_the_sender_in_order_if_it_sent_no_more_than_is_read_ahead(
+    link: Wire, stream: str, size: int, by_reset: bool
+) -> None:
+    link.server.add("wire", "limit_data", stream, bytes=100)
+    source, sink = link.connect() if stream == "upstream" else link.connect()[::-1]
+    source.setblocking(False)
+    assert source.send(bytes(size)) == size
+    source.settimeout(WAIT_S)
+    assert len(read(sink, 200)) == 100
+    assert was_reset(source) if by_reset else ended(source)
+
+
+@pytest.mark.parametrize(("size", "by_reset"), [(90_000, False), (131_072, True)])
+def test_a_disabled_proxy_ends_a_sender_in_order_if_it_sent_no_more_than_is_read_ahead(
+    link: Wire, size: int, by_reset: bool
+) -> None:
+    link.server.add("wire", "bandwidth", rate=0)
+    client, peer = link.connect()
+    peer.setblocking(False)
+    assert peer.send(bytes(size)) == size
+    peer.settimeout(WAIT_S)
+    assert is_quiet(client)
+    link.server.call("PATCH", "/proxies/wire", {"enabled": False}).raise_for_status()
+    assert was_reset(peer) if by_reset else ended(peer)
+
+
+def keep_alive_s(port: int, other: int) -> float:
+    """When the kernel will probe a connection from one port to the other; 0: never."""
+    pair = f":{port:04X}", f":{other:04X}"
+    listed = "".join(Path(f"/proc/net/{kind}").read_text() for kind in ("tcp", "tcp6"))
+    for line in listed.splitlines():
+        _, here, there, _, _, timer, *_ = line.split()
+        if (here[-5:], there[-5:]) == pair:
+            kind, ticks = timer.split(":")
+            return int(ticks, 16) / os.sysconf("SC_CLK_TCK") if kind == "02" else 0
+    raise AssertionError(f"there is no connection from {port} to {other}")
+
+
+def test_connections_are_kept_alive_by_a_probe_each_15_s(link: Wire) -> None:
+    client, peer = link.connect()
+    assert crosses(client, peer)
+    time.sleep(0.3)  # until then, the timer is that of an acknowledgement
+    to_client = (link.address[1], client.getsockname()[1])
+    to_upstream = (peer.getpeername()[1], link.listener.getsockname()[1])
+    api = int(link.server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", api), WAIT_S) as caller:
+        caller.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert caller.recv(1)
+        time.sleep(0.3)
+        for pair in (to_client, to_upstream, (api, caller.getsockname()[1])):
+            assert 10 < keep_alive_s(*pair) <= 15
 
 
 def test_slicer_cuts_data_and_pauses_after_each_slice(link: Wire) -> None:

@@ -20,9 +20,10 @@ BACKLOG = 1024
 PORT_LIMIT = 65535
 LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 NAME = re.compile(rf"(?=.*[a-z_-]){LABEL}(\.{LABEL})*\.?", re.ASCII | re.IGNORECASE)
+IDLE = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", 0))  # on macOS
 KEEP_ALIVE = {  # Go's: nine probes, 15 s apart, once a connection has been idle for so long
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 15,
+    (socket.IPPROTO_TCP, IDLE): 15,
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 15,
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 9,
 }
@@ -68,14 +69,19 @@ def split(address: str) -> tuple[str, int]:
     for bracket in "[]":
         if bracket in host + port:
             raise _malformed(address, f"unexpected '{bracket}'")
-    return host or DEFAULT_HOST, _port(port)
+    return host or DEFAULT_HOST, port_number(port)
 
 
 def _malformed(address: str, why: str) -> ListenError:
     return ListenError(f"address {address}: {why} in address")
 
 
-def _port(port: str) -> int:
+def port_number(port: str) -> int:
+    """The number of a port, which may be given by its name; 0 for none.
+
+    Raises:
+        ListenError: there is no such port.
+    """
     if re.fullmatch("[+-]?[0-9]*", port):
         digits = port.lstrip("+-").lstrip("0") or "0"
         if len(digits) <= len(str(PORT_LIMIT)) and (digits == "0" or not port.startswith("-")):

@@ -100,8 +100,9 @@ class Stage:
 
     @property
     def ready(self) -> bool:
-        """Whether there is room for more."""
-        return not self._over and len(self._line) < self._toxic.room + self.ahead
+        """Whether there is room for more; after the end that is for what is read ahead of it."""
+        room = 0 if self._over else self._toxic.room
+        return len(self._line) < room + self.ahead
 
     @property
     def empty(self) -> bool:
@@ -126,8 +127,9 @@ class Stage:
         return self._release.at_s
 
     def take(self, item: Item) -> None:
-        """Put an item at the end of the line, unless the stream has ended here."""
+        """Put an item at the end of the line; drop it if the stream has ended here."""
         if self._over:
+            self.ahead -= 1
             return
         self._line.append(item)
         if len(self._line) == 1:
@@ -263,6 +265,11 @@ class Link:
         self._held = False
         self._head: Node = self.outlet
         self._connect()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is room for more."""
+        return self._head.ready
 
     def receive(self, data: bytes) -> None:
         """Take what the sender sent, and stop reading from it while the chain is full."""
