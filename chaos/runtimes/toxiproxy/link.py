@@ -54,16 +54,16 @@ class Outlet:
         self.on_ready: Callable[[], None] = _nothing
         self.sent_bytes = 0
         self._sink = sink
-        self._ending = False
+        self.ending = False
 
     def take(self, item: Item) -> None:
         """Write data; the end comes once all data is written."""
-        if isinstance(item, End):
-            self._ending = True
-            if self.ready:
-                self._sink.close()
-        else:
+        if isinstance(item, Chunk):
             self.write(item.data)
+            return
+        self.ending = True
+        if self.ready:
+            self._sink.close()
 
     def write(self, data: bytes) -> None:
         """Write data."""
@@ -73,7 +73,7 @@ class Outlet:
     def resume(self) -> None:
         """The socket takes data again."""
         self.ready = True
-        if self._ending:
+        if self.ending:
             self._sink.close()
         else:
             self.on_ready()
@@ -115,6 +115,11 @@ class Stage:
         return self._over or self.committed_until_s is not None
 
     @property
+    def passes(self) -> bool:
+        """Whether data goes through as if nothing were here."""
+        return self._acting.passes and not self._over
+
+    @property
     def left(self) -> bool:
         """Whether the chain can do without it."""
         return self._leaving and self.empty and not self._over
@@ -131,6 +136,11 @@ class Stage:
         if self._over:
             self.ahead -= 1
             return
+        if isinstance(item, Chunk) and not (self._line or self._met) and self.following.ready:
+            passed = self._acting.at_once(item, monotonic())
+            if passed is not None:
+                self.following.take(passed)
+                return
         self._line.append(item)
         if len(self._line) == 1:
             if not self._met:
@@ -142,11 +152,11 @@ class Stage:
         if self._running:
             return
         self._running = True
-        was_full = not self.ready
+        was_full = len(self._line) >= self._toxic.room + self.ahead
         while self._is_due() and self.following.ready:
             self._pass_on()
         self._running = False
-        if self.left:
+        if self._leaving and self.left:
             self.on_left()
         elif was_full and self.ready:
             self.on_ready()
@@ -196,11 +206,11 @@ class Stage:
 
     def _is_due(self) -> bool:
         """Whether the first item may leave; if it may later, a timer is set."""
+        if self._met:
+            return True
         release = self._release = self._release or self._plan()
         if release is None:
             return False
-        if self._met:
-            return True
         now_s = monotonic()
         if release.at_s > now_s:
             self._set_timer(release.at_s - now_s)
@@ -210,27 +220,25 @@ class Stage:
         return True
 
     def _plan(self) -> Release | None:
-        if self._over:
-            return None
-        now_s = monotonic()
-        if not self._line:
-            return self._acting.idle(now_s)
-        first = self._line[0]
-        if isinstance(first, End):
-            return Release(self._acting.end_s(now_s), END)
-        return self._acting.next(first, now_s)
+        if self._line:
+            first = self._line[0]
+            if isinstance(first, End):
+                return Release(self._acting.end_s(monotonic()), END)
+            return self._acting.next(first, monotonic())
+        return None if self._over else self._acting.idle(monotonic())
 
     def _pass_on(self) -> None:
-        release, self._release, self._met = self._release, None, False
-        assert release
-        if self._line:
+        assert self._release
+        _, item, rest = self._release
+        self._release, self._met = None, False
+        if rest is not None:
+            self._line[0] = rest
+        elif self._line:
             self._line.popleft()
-        if release.rest is not None:
-            self._line.appendleft(release.rest)
-        if release.item is END:
+        if item is END:
             self.stop()
-        if release.item is not None:
-            self.following.take(release.item)
+        if item is not None:
+            self.following.take(item)
 
     def _set_timer(self, wait_s: float) -> None:
         self._cancel_timer()
@@ -264,6 +272,7 @@ class Link:
         self._go_on = go_on
         self._held = False
         self._head: Node = self.outlet
+        self._passes = True
         self._connect()
 
     @property
@@ -274,10 +283,10 @@ class Link:
     def receive(self, data: bytes) -> None:
         """Take what the sender sent, and stop reading from it while the chain is full."""
         self.received_bytes += len(data)
-        if self.stages:
-            self._head.take(Chunk(data, monotonic()))
-        else:
+        if self._passes and self.outlet.ready and not self.outlet.ending:
             self.outlet.write(data)
+        else:
+            self._head.take(Chunk(data, monotonic()))
         if not self._head.ready and not self._held:
             self._held = True
             self._hold()
@@ -305,6 +314,7 @@ class Link:
         for stage in self._of(dose):
             stage.set(dose.toxic.attributes)
             stage.interrupt()
+        self._connect()
 
     def remove(self, dose: Dose) -> None:
         """Take a toxic out of the chain; what it holds goes on at once."""
@@ -345,6 +355,7 @@ class Link:
             stage.ahead = 0 if place else READ_AHEAD
         for stage in reversed(self.stages):
             stage.run()
+        self._passes = all(stage.passes for stage in self.stages)
         self._resume()
 
     def _resume(self) -> None:

@@ -21,10 +21,20 @@ class Latency(Toxic):
 
     room: ClassVar[int] = 1025  # 1,024 wait behind the one in hand
 
+    def at_once(self, chunk: Chunk, now_s: float) -> Chunk | None:
+        """Let data pass that need not wait."""
+        if self.jitter > 0 or (wait_s := self._wait_s(chunk, now_s, self.latency)) > 0:
+            return None
+        return Chunk(chunk.data, chunk.stamp_s + wait_s)
+
     def next(self, chunk: Chunk, now_s: float) -> Release:
         """Hold data until its time on the way is over."""
         delay_ms = self.latency
         if self.jitter > 0:
             delay_ms += random.randrange(-self.jitter, self.jitter)
-        wait_s = delay_ms / 1000 - (now_s - chunk.stamp_s)
+        wait_s = self._wait_s(chunk, now_s, delay_ms)
         return Release(now_s + wait_s, Chunk(chunk.data, chunk.stamp_s + wait_s))
+
+    @staticmethod
+    def _wait_s(chunk: Chunk, now_s: float, delay_ms: int) -> float:
+        return delay_ms / 1000 - (now_s - chunk.stamp_s)

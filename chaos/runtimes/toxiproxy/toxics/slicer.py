@@ -20,6 +20,17 @@ class Slicer(Toxic):
     delay: int = 0
     sizes: list[int] = field(default_factory=list, init=False)
 
+    def at_once(self, chunk: Chunk, now_s: float) -> Chunk | None:
+        """Let a chunk that is a slice already pass, if there is no pause."""
+        if (
+            self.sizes
+            or not self._is_slice(len(chunk.data))
+            or now_s < self.met_s + self.delay / 1e6
+        ):
+            return None
+        self.met_s = now_s
+        return chunk
+
     def next(self, chunk: Chunk, now_s: float) -> Release:
         """Let the first slice go once the pause after the last one is over."""
         if not self.sizes:
@@ -39,10 +50,13 @@ class Slicer(Toxic):
 
     def _cut(self, size: int) -> list[int]:
         """Sizes of slices, in order."""
-        if size <= max(1, self.average_size + self.size_variation):
+        if self._is_slice(size):
             return [size]
         first = size // 2
         if self.size_variation > 0:
             first += random.randrange(-self.size_variation, self.size_variation)
         first = min(max(first, 1), size - 1)
         return [*self._cut(first), *self._cut(size - first)]
+
+    def _is_slice(self, size: int) -> bool:
+        return size <= max(1, self.average_size + self.size_variation)
