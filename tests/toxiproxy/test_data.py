@@ -605,6 +605,70 @@ def test_a_second_latency_counts_from_where_the_first_one_let_go(link: Wire) -> 
     assert 1.79 <= time.monotonic() - begin_s < 2.99  # both latencies whole would be 3
 
 
+NO_TIME_MS = 2**63 - 1  # in 64 bits of nanoseconds, as Go has it, that is -1 ms
+A_WHILE_MS = 2**64 // 1_000_000 + 300  # and that 300 ms
+
+
+def test_a_latency_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(link: Wire) -> None:
+    for latency, least_s in ((NO_TIME_MS, 0.0), (A_WHILE_MS, 0.29), (-(2**63), 0.0)):
+        link.server.add("wire", "latency", latency=latency)
+        assert least_s <= seconds_to_cross(*link.connect()[::-1]) < LOOSE_S
+        link.server.remove("wire", "latency_downstream")
+
+
+def test_a_slow_close_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(link: Wire) -> None:
+    for delay, least_s in ((NO_TIME_MS, 0.0), (A_WHILE_MS, 0.29)):
+        link.server.add("wire", "slow_close", delay=delay)
+        client, peer = link.connect()
+        begin_s = time.monotonic()
+        peer.close()
+        assert ended(client)
+        assert least_s <= time.monotonic() - begin_s < LOOSE_S
+        link.server.remove("wire", "slow_close_downstream")
+
+
+def test_a_timeout_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(link: Wire) -> None:
+    link.server.add("wire", "timeout", timeout=NO_TIME_MS)
+    client, peer = link.connect()
+    peer.sendall(b"lost")
+    assert is_quiet(client)
+    change(link, "timeout_downstream", timeout=A_WHILE_MS)
+    begin_s = time.monotonic()
+    assert ended(client)
+    assert 0.2 <= time.monotonic() - begin_s < LOOSE_S
+
+
+def test_a_reset_after_more_nanoseconds_than_64_bits_comes_when_they_are_over(link: Wire) -> None:
+    for timeout, least_s in ((NO_TIME_MS, 0.0), (A_WHILE_MS, 0.29)):
+        link.server.add("wire", "reset_peer", timeout=timeout)
+        client, peer = link.connect()
+        begin_s = time.monotonic()
+        peer.sendall(b"lost")
+        assert was_reset(client)
+        assert least_s <= time.monotonic() - begin_s < LOOSE_S
+        link.server.remove("wire", "reset_peer_downstream")
+
+
+def test_a_slicer_with_numbers_of_64_bits_passes_data_in_their_time(link: Wire) -> None:
+    link.server.add("wire", "slicer", average_size=-(2**63), delay=A_WHILE_MS * 1000)
+    client, peer = link.connect()
+    assert crosses(peer, client, bytes(100))
+    change(link, "slicer_downstream", average_size=50)
+    begin_s = time.monotonic()
+    assert crosses(peer, client, bytes(100))
+    assert 0.29 <= time.monotonic() - begin_s < LOOSE_S
+
+
+def test_a_limit_below_all_of_64_bits_once_data_has_passed_is_none(link: Wire) -> None:
+    link.server.add("wire", "limit_data", bytes=10)
+    client, peer = link.connect()
+    assert crosses(peer, client, b"12345")
+    change(link, "limit_data_downstream", bytes=-(2**63))
+    assert crosses(peer, client, bytes(100))
+    change(link, "limit_data_downstream", bytes=2**63 - 1)
+    assert crosses(peer, client, bytes(100))
+
+
 @pytest.mark.parametrize("toxic", [None, "latency"])
 def test_a_reader_that_does_not_read_holds_the_sender_back(link: Wire, toxic: str | None) -> None:
     if toxic:

@@ -55,8 +55,8 @@ def main() -> None:
     arguments = _arguments()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    for number in _ignored():
-        signal.signal(number, signal.SIG_IGN)
+    for ignored in _ignored():
+        signal.signal(ignored, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, format="toxiproxy: %(message)s")
     random.seed(arguments["seed"])
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

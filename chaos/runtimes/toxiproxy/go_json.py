@@ -1,4 +1,4 @@
-"""Numbers and JSON as Go reads and writes them."""
+"""Numbers and JSON as Go holds, reads and writes them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import struct
 from decimal import Decimal
 
 INT64_LIMIT = 2**63
+MILLISECOND_NS, MICROSECOND_NS, SECOND_NS = 1_000_000, 1_000, 1_000_000_000
 FLOAT32_LIMIT = 2.0**128 - 2.0**103  # what is nearer to infinity
 PLAIN_FROM, PLAIN_BELOW = 1e-6, 1e21  # numbers beyond are written with an exponent
 ESCAPED = re.compile("[<>&\u2028\u2029]")
@@ -22,14 +23,21 @@ def int64(text: str) -> int:
         OverflowError: it has more than 64 bits.
     """
     whole = int(text)
-    if -INT64_LIMIT <= whole < INT64_LIMIT:
-        return whole
-    raise OverflowError
+    if wrapped(whole) != whole:
+        raise OverflowError
+    return whole
 
 
 def wrapped(whole: int) -> int:
     """What 64 bits hold of a number, as after an overflow."""
+    if -INT64_LIMIT <= whole < INT64_LIMIT:
+        return whole
     return (whole + INT64_LIMIT) % (2 * INT64_LIMIT) - INT64_LIMIT
+
+
+def seconds(amount: int, unit_ns: int) -> float:
+    """A time of so many units; Go holds it as nanoseconds in 64 bits."""
+    return wrapped(amount * unit_ns) / SECOND_NS
 
 
 def float32(text: str) -> float:

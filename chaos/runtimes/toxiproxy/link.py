@@ -8,7 +8,6 @@ one that has room, so a reader that does not read holds its sender back.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,10 +15,10 @@ from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
+from chaos.runtimes.toxiproxy import clock
 from chaos.runtimes.toxiproxy.toxic import END, Chunk, Dose, End, Item, Release, Toxic
 
 READ_AHEAD = 2  # as in Toxiproxy, whose reader holds one, and its hidden first toxic another
-TIMER_S = 0.001  # uvloop's timers count whole milliseconds
 PASS = Toxic()
 
 
@@ -95,7 +94,8 @@ class Stage:
         self._release: Release | None = None
         self._met = False
         self._over = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._clock = clock.running()
+        self._alarm: clock.Alarm | None = None
         self._running = False
 
     @property
@@ -187,7 +187,7 @@ class Stage:
 
     def stop(self) -> None:
         """Forget everything: the connection is gone."""
-        self._cancel_timer()
+        self._sleep()
         self._line.clear()
         self._release = None
         self._over = True
@@ -197,7 +197,7 @@ class Stage:
 
     def _let_go(self) -> None:
         """Have the first item leave now, unless it is on its way already or is the end."""
-        self._cancel_timer()
+        self._sleep()
         if self._met:
             return
         self._release = None
@@ -213,7 +213,7 @@ class Stage:
             return False
         now_s = monotonic()
         if release.at_s > now_s:
-            self._set_timer(release.at_s - now_s)
+            self._wake(release.at_s)
             return False
         self._met = True
         self._acting.met_s = now_s
@@ -240,16 +240,18 @@ class Stage:
         if item is not None:
             self.following.take(item)
 
-    def _set_timer(self, wait_s: float) -> None:
-        self._cancel_timer()
-        if wait_s < math.inf:
-            whole_s = math.ceil(wait_s / TIMER_S) * TIMER_S
-            self._timer = asyncio.get_running_loop().call_later(whole_s, self.run)
+    def _wake(self, at_s: float) -> None:
+        """Run at that time; an alarm that goes off before it will do, for it then sets another."""
+        if at_s == math.inf:
+            self._sleep()
+        elif self._alarm is None or self._alarm.call is None or self._alarm.at_s > at_s:
+            self._sleep()
+            self._alarm = self._clock.set(at_s, self.run)
 
-    def _cancel_timer(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
+    def _sleep(self) -> None:
+        if self._alarm:
+            self._clock.cancel(self._alarm)
+            self._alarm = None
 
 
 class Link:

@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field
 
+from chaos.runtimes.toxiproxy.go_json import MICROSECOND_NS, seconds, wrapped
 from chaos.runtimes.toxiproxy.toxic import Chunk, Release, Toxic, register
 
 
@@ -25,7 +26,7 @@ class Slicer(Toxic):
         if (
             self.sizes
             or not self._is_slice(len(chunk.data))
-            or now_s < self.met_s + self.delay / 1e6
+            or now_s < self.met_s + self._pause_s()
         ):
             return None
         self.met_s = now_s
@@ -38,7 +39,7 @@ class Slicer(Toxic):
         size = self.sizes.pop()
         rest = chunk.data[size:]
         return Release(
-            max(now_s, self.met_s + self.delay / 1e6),
+            max(now_s, self.met_s + self._pause_s()),
             Chunk(chunk.data[:size], chunk.stamp_s),
             Chunk(rest, chunk.stamp_s) if rest else None,
         )
@@ -59,4 +60,7 @@ class Slicer(Toxic):
         return [*self._cut(first), *self._cut(size - first)]
 
     def _is_slice(self, size: int) -> bool:
-        return size <= max(1, self.average_size + self.size_variation)
+        return size <= 1 or wrapped(size - self.average_size) <= self.size_variation
+
+    def _pause_s(self) -> float:
+        return seconds(self.delay, MICROSECOND_NS)
