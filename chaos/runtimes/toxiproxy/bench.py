@@ -5,7 +5,8 @@ between them for each mix of toxics and number of connections: medians over roun
 ours to theirs, a mean over rounds with its 95 % interval. Without it: ours alone. The toxics are
 those that let data pass, on both streams. Client and echo server share this process; a server has
 one of its own, so a round trip through it also pays for the changes of process. Exit codes: 0 no
-mix is surely slower than the original, 1 some are, 2 usage.
+mix is surely slower than the original, 1 some are, 2 usage. On a machine that does other things,
+too, the CPU time of a round trip says more: a server with more threads then gets a larger share.
 """
 
 from __future__ import annotations
@@ -38,11 +39,7 @@ ROUNDS = 6
 ROUND_S = 0.25
 CONNECTIONS = (1, 16, 64)
 OURS, THEIRS, DIRECT = "ours", "Toxiproxy", "direct"
-HEAD_OURS = "| toxics | connections | round trips/s | p50 added, ms |\n|---|---|---|---|\n"
-HEAD_BOTH = (
-    "| toxics | connections | ours, round trips/s | Toxiproxy | ours, p50 added, ms | Toxiproxy "
-    "| ratio, 95 % | |\n|---|---|---|---|---|---|---|---|\n"
-)
+MEASURES = ("round trips/s", "p50 added, ms", "CPU, µs")
 
 
 class Echo(asyncio.Protocol):
@@ -91,6 +88,7 @@ class Round:
 
     p50_ms: float
     per_s: float
+    trips: int
 
 
 async def measure(port: int, connections: int) -> Round:
@@ -105,7 +103,8 @@ async def measure(port: int, connections: int) -> Round:
         client.send()
     await asyncio.gather(*(client.done for client in clients))
     samples_s = [sample for client in clients for sample in client.round_trips_s]
-    return Round(median(samples_s) * 1000, len(samples_s) / (time.perf_counter() - begin_s))
+    per_s = len(samples_s) / (time.perf_counter() - begin_s)
+    return Round(median(samples_s) * 1000, per_s, len(samples_s))
 
 
 @dataclass(frozen=True)
@@ -147,6 +146,7 @@ class Comparison:
     mix: Mix
     connections: int
     rounds: dict[str, list[Round]]
+    cpu_s: dict[str, float]
 
     def per_s(self, server: str) -> float:
         """Round trips a second, a median over rounds."""
@@ -155,6 +155,10 @@ class Comparison:
     def p50_ms(self, server: str) -> float:
         """How long a round trip takes, a median over rounds."""
         return median(each.p50_ms for each in self.rounds[server])
+
+    def cpu_us(self, server: str) -> float:
+        """What a round trip costs the server."""
+        return self.cpu_s[server] / sum(each.trips for each in self.rounds[server]) * 1e6
 
     @property
     def ratio(self) -> tuple[float, float]:
@@ -194,12 +198,21 @@ async def compared(
             ports |= {DIRECT: upstream}
             for many in connections:
                 done: dict[str, list[Round]] = {name: [] for name in ports}
+                begin_s = {name: server.cpu_s() for name, server in servers.items()}
                 for _ in range(rounds):
                     for name, port in ports.items():
                         done[name].append(await measure(port, many))
-                yield Comparison(mix, many, done)
+                used_s = {name: each.cpu_s() - begin_s[name] for name, each in servers.items()}
+                yield Comparison(mix, many, done, used_s)
     finally:
         echo.close()
+
+
+def head(servers: Sequence[str]) -> str:
+    """The head of the table."""
+    names = ["toxics", "connections", *(f"{what}: {who}" for what in MEASURES for who in servers)]
+    names += ["ratio, 95 %", ""] if THEIRS in servers else []
+    return f"| {' | '.join(names)} |\n|{'---|' * len(names)}\n"
 
 
 def line(compared: Comparison) -> str:
@@ -208,6 +221,7 @@ def line(compared: Comparison) -> str:
     servers = [name for name in (OURS, THEIRS) if name in compared.rounds]
     shown += [f"{compared.per_s(name):,.0f}" for name in servers]
     shown += [f"{compared.p50_ms(name) - compared.p50_ms(DIRECT):.3f}" for name in servers]
+    shown += [f"{compared.cpu_us(name):.1f}" for name in servers]
     if THEIRS in compared.rounds:
         middle, half = compared.ratio
         shown += [f"{middle:.2f} ± {half:.2f}", "SLOWER" if compared.slower else ""]
@@ -228,8 +242,7 @@ async def main() -> None:
         if arguments.beside:
             servers[THEIRS] = Server([arguments.beside, "-host", HOST, "-port", free_port()])
             standing.callback(servers[THEIRS].stop)
-        both = THEIRS in servers
-        sys.stdout.write(HEAD_BOTH if both else HEAD_OURS)
+        sys.stdout.write(head(list(servers)))
         async for each in compared(servers, arguments.rounds, arguments.connections):
             sys.stdout.write(line(each) + "\n")
             sys.stdout.flush()

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 from urllib.error import URLError
 
+import psutil
+
 HOST = "127.0.0.1"
 DEADLINE_S = 30.0
 ROUNDS = 5
@@ -76,6 +78,11 @@ class Server:
             for each in opened:
                 each.close()
             self.ask("DELETE", "/proxies/timed")
+
+    def cpu_s(self) -> float:
+        """The CPU time that the process has used."""
+        used = psutil.Process(self._process.pid).cpu_times()
+        return float(used.user + used.system)
 
     def stop(self) -> None:
         """End the process."""
