@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from tests.toxiproxy.servers import ORIGINAL, WAIT_S, Server, running
 
 ANSWERS = Path(__file__).with_name("answers.json")
-FREE_PORT = re.compile(r"(127\.0\.0\.1|\[::1\]):[1-9]\d{3,4}\b")
+FREE_PORT = re.compile(r"(127\.0\.0\.1|\[::1?\]):[1-9]\d{3,4}\b")
 SHOWN_HEADERS = ("content-type", "x-content-type-options", "location", "allow", "connection")
 
 Exchange = tuple[str, str, str]
@@ -35,6 +35,13 @@ LISTENS = [
     "nonsense", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:nonsense", "127.0.0.1:0x50", "::1:5",
     "[::1", "[::1]x:0", "1.2.3.4:0", "127.0.0.1", "a:b:c", "[127.0.0.1]:0", "127.0.0.1:+0",
     "127.0.0.1:", "localhost:0", "127.0.0.1:99999999999999999999", "256.1.1.1:0", "127.1:0",
+    "0.0.0.0:0", "[::]:0", "[0.0.0.0]:0", "[::ffff:0.0.0.0]:0", "[::ffff:127.0.0.1]:0", "[::1%lo]:0",
+    "[::1%nowhere]:0", "[0:0:0:0:0:0:0:1]:0", "[::0]:0", "[::1]:", "[::1]", "[::1]:0:0", "[:0", "]:0",
+    "x]:0", "a[b]:0", "127.0.0.1:[", "[::1]:]", "LOCALHOST:0", "0:0", "00.0.0.0:0", "127.0.0.01:0",
+    "0127.0.0.1:0", "127.000.0.1:0", "2130706433:0", "127.0.0.1%lo:0", "*:0", "%:0", " 127.0.0.1:0",
+    "127.0.0.1 :0", "127\u30020\u30020\u30021:0", "\u0661:0", "a\0b:0", "a..b:0", "-a:0", "a-:0",
+    "x" * 64 + ":0", "127.0.0.1:-0", "127.0.0.1:00", "127.0.0.1:-", "127.0.0.1:+-0", "127.0.0.1:0 ",
+    "127.0.0.1:1_0", "127.0.0.1:\uff11", "127.0.0.1:a\0b", "127.0.0.1:NONSENSE",
 ]  # fmt: skip
 POPULATIONS = [
     "", "[]", "{}", "5", '"x"', "null", "[5]", "[null]", '[{"name":5}]', '[{"enabled":"x"}]',
@@ -83,6 +90,27 @@ CHANGES = [
     '{"toxicity":1e39}', '{"attributes":{"latency":80}', '{"attributes":{"latency":81}} x',
     '{"type":5,"name":6,"attributes":{"latency":82}}', '{"ATTRIBUTES":{"JITTER":3},"Toxicity":0}',
 ]  # fmt: skip
+TOXICITIES = [
+    "1e400", "-1e400", "1e39", "-1e39", "3.4028235e38", "3.4028235677973366e38", "3.4028236e38", "1e309",
+    "NaN", "Infinity", "-Infinity", "5e-05", "0.00005", "1e-5", "1e-6", "1e-7", "9.99e-7", "2.5e-9",
+    "1.5e-10", "1e-45", "7e-46", "1e-999999999999", "0e999999999999", "1e999999999999999999999", "1e5",
+    "1E2", "1e+2", "100000.5", "12345678", "33554433", "1e20", "1e21", "-1e21", "1e38", "-0", "-0.0",
+    "1.00000005960464477539062500000000001", "1.000000059604644775390625", "0.30000001",
+    "123456789012345678901234567890",
+]  # fmt: skip
+AMOUNTS = [
+    "9223372036854775807", "-9223372036854775808", "9223372036854775808", "-9223372036854775809",
+    "1e400", "1e2", "-0", "-0.0", "NaN", "1" * 300,
+]  # fmt: skip
+ATTRIBUTES = [
+    ("latency", "latency"), ("latency", "jitter"), ("bandwidth", "rate"), ("slicer", "average_size"),
+    ("slicer", "size_variation"), ("slicer", "delay"), ("limit_data", "bytes"), ("timeout", "timeout"),
+    ("reset_peer", "timeout"), ("slow_close", "delay"),
+]  # fmt: skip
+NAMES = [
+    "\\u0000", "\\ud800", "\\udc00\\ud800", "\\ud83d\\ude00", "\\ufffe", "\\uffff", "\x7f", "\x85", "%",
+    "\\ufffd", "e\u0301", "\\t", '\\"', "\u0130",
+]  # fmt: skip
 PATHS = [
     ("GET", "/"), ("GET", "/proxies/"), ("GET", "//proxies"), ("POST", "//proxies"), ("GET", "/Version"),
     ("GET", "/proxies/../version"), ("GET", "/proxies//a"), ("GET", "/./version"), ("HEAD", "/version"),
@@ -91,6 +119,8 @@ PATHS = [
     ("DELETE", "/proxies/none"), ("PATCH", "/proxies/none"), ("GET", "/proxies/../x?y=%20"),
     ("PATCH", "/proxies/none/toxics/x"), ("GET", "/proxies/none/toxics"), ("PROPFIND", "/proxies"),
     ("GET", T + "/none"), ("PATCH", T + "/none"), ("DELETE", T + "/none"), ("PUT", T), ("GET", T + "/a/b"),
+    ("GET", "/proxies/%"), ("GET", "/proxies/%zz"), ("GET", "/proxies/a%2"), ("GET", "//proxies/%ff"),
+    ("GET", "/proxies/%ff"), ("GET", "/proxies/%ef%bf%bd"), ("GET", "/proxies/%00"),
 ]  # fmt: skip
 
 CHAPTERS: dict[str, list[Exchange]] = {
@@ -115,6 +145,42 @@ CHAPTERS: dict[str, list[Exchange]] = {
     ],
     "populate": [("POST", "/populate", body) for body in POPULATIONS] + [("GET", P, "")],
     "toxics": [("POST", P, A), *(("POST", T, body) for body in TOXICS), ("GET", T, "")],
+    "numbers": [
+        ("POST", P, A),
+        *(
+            ("POST", T, f'{{"type":"noop","name":"{place}","toxicity":{toxicity}}}')
+            for place, toxicity in enumerate(TOXICITIES)
+        ),
+        ("GET", P, ""),
+        *(
+            exchange
+            for kind, attribute in ATTRIBUTES
+            for amount in AMOUNTS
+            for exchange in (
+                ("POST", T, f'{{"type":"{kind}","attributes":{{"{attribute}":{amount}}}}}'),
+                ("DELETE", f"{T}/{kind}_downstream", ""),
+            )
+        ),
+        *(("PATCH", f"{T}/0", f'{{"toxicity":{toxicity}}}') for toxicity in TOXICITIES),
+        *(("PATCH", f"{T}/11", f'{{"toxicity":{toxicity}}}') for toxicity in TOXICITIES),
+        ("GET", P, ""),
+    ],
+    "odd names": [
+        ("POST", P, A),
+        *(
+            exchange
+            for name in NAMES
+            for exchange in (
+                ("POST", P, f'{{"name":"{name}","upstream":"{name}","enabled":false}}'),
+                ("POST", P, f'{{"name":"x","upstream":"x","listen":"127.0.0.1{name}:0"}}'),
+                ("POST", P, f'{{"name":"x","upstream":"x","listen":"127.0.0.1:{name}"}}'),
+                ("POST", T, f'{{"type":"noop","name":"{name}"}}'),
+                ("POST", T, f'{{"type":"noop","stream":"{name}"}}'),
+                ("POST", T, f'{{"type":"{name}"}}'),
+            )
+        ),
+        ("GET", P, ""),
+    ],
     "changes": [
         ("POST", P, A),
         ("POST", T, '{"type":"latency","name":"t"}'),
@@ -133,7 +199,11 @@ CHAPTERS: dict[str, list[Exchange]] = {
         ("DELETE", "/proxies/a", ""),
         ("GET", P, ""),
     ],
-    "paths": [("POST", P, A), *((method, path, "") for method, path in PATHS)],
+    "paths": [
+        ("POST", P, A),
+        ("POST", P, '{"name":"%","upstream":"x","enabled":false}'),
+        *((method, path, "") for method, path in PATHS),
+    ],
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -68,7 +69,7 @@ class Server:
 
     def forget_all(self) -> None:
         for name in self.get("/proxies"):
-            self.call("DELETE", f"/proxies/{name}").raise_for_status()
+            self.call("DELETE", f"/proxies/{quote(name, safe='')}").raise_for_status()
 
 
 @contextmanager

@@ -181,6 +181,72 @@ def test_a_taken_address_is_refused(server: Server) -> None:
     assert set(server.get("/proxies")) == {"a"}
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "[::ffff:0.0.0.0]"])
+def test_a_wildcard_listens_on_ipv4_and_ipv6(server: Server, host: str) -> None:
+    listen = create(server, listen=f"{host}:0")["listen"]
+    assert re.fullmatch(r"\[::\]:\d+", listen)
+    port = int(listen.rpartition(":")[2])
+    for address in ("127.0.0.1", "::1"):
+        socket.create_connection((address, port), WAIT_S).close()
+
+
+def test_an_ipv6_address_listens_on_ipv6_alone(server: Server) -> None:
+    port = int(create(server, listen="[::1]:0")["listen"].rpartition(":")[2])
+    socket.create_connection(("::1", port), WAIT_S).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), WAIT_S)
+
+
+@pytest.mark.parametrize(("host", "kept"), [("0.0.0.0", 0), ("[::]", 1), ("127.0.0.1", 1)])
+def test_populating_again_keeps_toxics_where_the_address_is_as_it_is_shown(
+    server: Server, host: str, kept: int
+) -> None:
+    wanted = [PROXY | {"listen": f"{host}:{free_port()}"}]
+    for _ in range(2):
+        (after,) = server.call("POST", "/populate", wanted).json()["proxies"]
+        assert after["toxics"] == [] or kept
+        server.call("POST", "/proxies/a/toxics", LATENCY).raise_for_status()
+        (again,) = server.call("POST", "/populate", wanted).json()["proxies"]
+        assert len(again["toxics"]) == kept
+        server.call("DELETE", "/proxies/a").raise_for_status()
+
+
+@pytest.mark.parametrize("opened", ["[", '{"a":'])
+@pytest.mark.parametrize(("depth", "status"), [(100, 201), (1000, 201), (9999, 201), (10_000, 400)])
+def test_a_body_may_be_nested_10_000_deep(
+    server: Server, opened: str, depth: int, status: int
+) -> None:
+    nested = opened * depth + "1" + {"[": "]", '{"a":': "}"}[opened] * depth
+    body = f'{{"name":"a","upstream":"x","enabled":false,"deep":{nested}}}'
+    answer = server.session.post(f"{server.url}/proxies", body, timeout=WAIT_S)
+    assert answer.status_code == status
+    if status == 400:
+        words = f"bad request body: invalid character '{opened[0]}' exceeded max depth"
+        assert answer.json()["error"] == words
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "1" + "0" * 400, "-" + "9" * 5000])
+def test_a_number_of_any_length_is_told_from_one_that_fits(server: Server, number: str) -> None:
+    create(server)
+    for body in (f'{{"toxicity":{number}', f'{{"attributes":{{"latency":{number}}}'):
+        answer = server.session.post(
+            f"{server.url}/proxies/a/toxics", body + ',"type":"latency"}', timeout=WAIT_S
+        )
+        assert answer.status_code == 400
+        assert f"cannot unmarshal number {number} into Go struct field" in answer.json()["error"]
+    listen = {"listen": f"127.0.0.1:{number}"}
+    same(server.call("PATCH", "/proxies/a", listen), 500, f"address {number}: invalid port")
+    assert server.get("/proxies")["a"]["toxics"] == []
+
+
+def test_a_toxicity_that_fits_goes_there_and_back(server: Server) -> None:
+    create(server)
+    for number in (0.00005, 1e-07, 3.4028235e38, 0.1, 1, 0):
+        toxic = LATENCY | {"toxicity": number}
+        assert server.call("POST", "/proxies/a/toxics", toxic).json()["toxicity"] == number
+        server.remove("a", "latency_downstream")
+
+
 def test_browsers_are_refused(server: Server) -> None:
     answer = server.call("GET", "/proxies", headers={"User-Agent": "Mozilla/5.0 (X11)"})
     assert (answer.status_code, answer.text) == (403, "User agent not allowed\n")

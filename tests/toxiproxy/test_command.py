@@ -124,6 +124,105 @@ def test_a_port_that_is_none_ends_with_2(arguments: list[str]) -> None:
     assert arguments[0].lstrip("-").split("=")[0] in complained
 
 
+def first_words(kind: str, *arguments: str) -> tuple[int, str, str]:
+    """How a server that is started so ends, what it prints, and its complaint."""
+    command = [*program(kind), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S)
+    printed = done.stdout.partition(" version")[0]
+    return done.returncode, printed, done.stderr.partition("\n")[0].partition(" of ")[0]
+
+
+VERSION = (0, "toxiproxy-server", "")
+HELP = (0, "", "Usage")
+
+
+def refused(words: str) -> tuple[int, str, str]:
+    return 2, "", words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-odd"], refused("flag provided but not defined: -odd")),
+        (["--odd=1"], refused("flag provided but not defined: -odd")),
+        (["-por=1"], refused("flag provided but not defined: -por")),
+        (["-VERSION"], refused("flag provided but not defined: -VERSION")),
+        (["---port"], refused("bad flag syntax: ---port")),
+        (["-=x"], refused("bad flag syntax: -=x")),
+        (["-port"], refused("flag needs an argument: -port")),
+        (["-config"], refused("flag needs an argument: -config")),
+        (["-seed=x"], refused('invalid value "x" for flag -seed: parse error')),
+        (["-seed="], refused('invalid value "" for flag -seed: parse error')),
+        (["-seed=1.5"], refused('invalid value "1.5" for flag -seed: parse error')),
+        (["-seed=08"], refused('invalid value "08" for flag -seed: parse error')),
+        (["-seed=1__0"], refused('invalid value "1__0" for flag -seed: parse error')),
+        (["-seed", "-odd"], refused('invalid value "-odd" for flag -seed: parse error')),
+        (
+            [f"-seed={2**63}"],
+            refused(f'invalid value "{2**63}" for flag -seed: value out'),
+        ),
+        (['-seed=a"\n'], refused(r'invalid value "a\"\n" for flag -seed: parse error')),
+        (
+            ["-proxy-metrics=yes"],
+            refused('invalid boolean value "yes" for -proxy-metrics: parse error'),
+        ),
+        (
+            ["-proxy-metrics="],
+            refused('invalid boolean value "" for -proxy-metrics: parse error'),
+        ),
+        (["-version=x"], refused('invalid boolean value "x" for -version: parse error')),
+        (["-help"], HELP),
+        (["-h", "-odd"], HELP),
+        (["--help=1"], HELP),
+        (["-version=1"], VERSION),
+        (["-version=T"], VERSION),
+        (["-version", "-odd"], refused("flag provided but not defined: -odd")),
+        (["-version", "word", "-odd"], VERSION),
+        (["-version", "--", "-odd"], VERSION),
+        (["-version", "-", "-odd"], VERSION),
+        (["-config=", "-version"], VERSION),
+        (["-config", "-version", "-version"], VERSION),
+        (["-proxy-metrics=1", "--runtime-metrics=F", "-version"], VERSION),
+        (["-version", "-version=0", "-version=true"], VERSION),
+        (["-seed=017", "-version"], VERSION),
+        (["-seed=-0x_1F", "-version"], VERSION),
+        (["-seed=1_0", "-version"], VERSION),
+    ],
+)
+def test_flags_are_those_of_go(
+    any_server: Server, arguments: list[str], expected: tuple[int, str, str]
+) -> None:
+    assert first_words(any_server.kind, *arguments) == expected
+
+
+def test_a_switch_without_a_value_leaves_the_next_word_alone(any_server: Server) -> None:
+    port = free_port()
+    with running(any_server.kind, port, "-proxy-metrics", "false", "-odd") as server:
+        assert server.call("GET", "/metrics").status_code == 200
+
+
+def test_an_empty_config_is_none(any_server: Server) -> None:
+    with running(any_server.kind, free_port(), "-config=") as server:
+        assert server.get("/proxies") == {}
+
+
+SURVIVED = ["USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "XFSZ", "IO", "PWR", "PIPE", "WINCH"]
+
+
+@pytest.mark.parametrize("number", [*(getattr(signal, f"SIG{name}") for name in SURVIVED), 35, 64])
+def test_a_signal_that_asks_for_no_end_changes_nothing(any_server: Server, number: int) -> None:
+    any_server.process.send_signal(number)
+    for _ in range(3):
+        assert any_server.get("/proxies") == {}
+    assert any_server.process.poll() is None
+
+
+def test_sighup_ends_it(any_server: Server) -> None:
+    with running(any_server.kind) as server:
+        server.process.send_signal(signal.SIGHUP)
+        assert server.process.wait(WAIT_S) == -signal.SIGHUP
+
+
 def test_an_unknown_option_ends_with_2(any_server: Server) -> None:
     done = subprocess.run(
         [*program(any_server.kind), "-odd"], capture_output=True, text=True, timeout=WAIT_S

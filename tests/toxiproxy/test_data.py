@@ -2,10 +2,12 @@
 
 import contextlib
 import hashlib
+import os
 import random
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -423,6 +425,61 @@ def test_limit_data_goes_on_counting_when_it_is_changed(link: Wire) -> None:
     assert read(client, 100) == b"78"
 
 
+@pytest.mark.parametrize("stream", ["downstream", "upstream"])
+@pytest.mark.parametrize(("size", "by_reset"), [(40_000, False), (90_000, False), (131_072, True)])
+def test_limit_data_ends_the_sender_in_order_if_it_sent_no_more_than_is_read_ahead(
+    link: Wire, stream: str, size: int, by_reset: bool
+) -> None:
+    link.server.add("wire", "limit_data", stream, bytes=100)
+    source, sink = link.connect() if stream == "upstream" else link.connect()[::-1]
+    source.setblocking(False)
+    assert source.send(bytes(size)) == size
+    source.settimeout(WAIT_S)
+    assert len(read(sink, 200)) == 100
+    assert was_reset(source) if by_reset else ended(source)
+
+
+@pytest.mark.parametrize(("size", "by_reset"), [(90_000, False), (131_072, True)])
+def test_a_disabled_proxy_ends_a_sender_in_order_if_it_sent_no_more_than_is_read_ahead(
+    link: Wire, size: int, by_reset: bool
+) -> None:
+    link.server.add("wire", "bandwidth", rate=0)
+    client, peer = link.connect()
+    peer.setblocking(False)
+    assert peer.send(bytes(size)) == size
+    peer.settimeout(WAIT_S)
+    assert is_quiet(client)
+    link.server.call("PATCH", "/proxies/wire", {"enabled": False}).raise_for_status()
+    assert was_reset(peer) if by_reset else ended(peer)
+
+
+def keep_alive_s(port: int, other: int) -> float:
+    """When the kernel will probe a connection from one port to the other; 0: never."""
+    pair = f":{port:04X}", f":{other:04X}"
+    listed = "".join(Path(f"/proc/net/{kind}").read_text() for kind in ("tcp", "tcp6"))
+    for line in listed.splitlines():
+        _, here, there, _, _, timer, *_ = line.split()
+        if (here[-5:], there[-5:]) == pair:
+            kind, ticks = timer.split(":")
+            return int(ticks, 16) / os.sysconf("SC_CLK_TCK") if kind == "02" else 0
+    raise AssertionError(f"there is no connection from {port} to {other}")
+
+
+def test_connections_are_kept_alive_by_a_probe_each_15_s(link: Wire) -> None:
+    client, peer = link.connect()
+    assert crosses(client, peer)
+    time.sleep(0.3)  # until then, the timer is that of an acknowledgement
+    to_client = (link.address[1], client.getsockname()[1])
+    to_upstream = (peer.getpeername()[1], link.listener.getsockname()[1])
+    api = int(link.server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", api), WAIT_S) as caller:
+        caller.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert caller.recv(1)
+        time.sleep(0.3)
+        for pair in (to_client, to_upstream, (api, caller.getsockname()[1])):
+            assert 10 < keep_alive_s(*pair) <= 15
+
+
 def test_slicer_cuts_data_and_pauses_after_each_slice(link: Wire) -> None:
     link.server.add("wire", "slicer", average_size=10, size_variation=2, delay=60_000)
     client, peer = link.connect()
@@ -546,6 +603,70 @@ def test_a_second_latency_counts_from_where_the_first_one_let_go(link: Wire) -> 
     peer.sendall(b"2")
     assert read(client, 2) == b"12"
     assert 1.79 <= time.monotonic() - begin_s < 2.99  # both latencies whole would be 3
+
+
+NO_TIME_MS = 2**63 - 1  # in 64 bits of nanoseconds, as Go has it, that is -1 ms
+A_WHILE_MS = 2**64 // 1_000_000 + 300  # and that 300 ms
+
+
+def test_a_latency_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(link: Wire) -> None:
+    for latency, least_s in ((NO_TIME_MS, 0.0), (A_WHILE_MS, 0.29), (-(2**63), 0.0)):
+        link.server.add("wire", "latency", latency=latency)
+        assert least_s <= seconds_to_cross(*link.connect()[::-1]) < LOOSE_S
+        link.server.remove("wire", "latency_downstream")
+
+
+def test_a_slow_close_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(link: Wire) -> None:
+    for delay, least_s in ((NO_TIME_MS, 0.0), (A_WHILE_MS, 0.29)):
+        link.server.add("wire", "slow_close", delay=delay)
+        client, peer = link.connect()
+        begin_s = time.monotonic()
+        peer.close()
+        assert ended(client)
+        assert least_s <= time.monotonic() - begin_s < LOOSE_S
+        link.server.remove("wire", "slow_close_downstream")
+
+
+def test_a_timeout_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(link: Wire) -> None:
+    link.server.add("wire", "timeout", timeout=NO_TIME_MS)
+    client, peer = link.connect()
+    peer.sendall(b"lost")
+    assert is_quiet(client)
+    change(link, "timeout_downstream", timeout=A_WHILE_MS)
+    begin_s = time.monotonic()
+    assert ended(client)
+    assert 0.2 <= time.monotonic() - begin_s < LOOSE_S
+
+
+def test_a_reset_after_more_nanoseconds_than_64_bits_comes_when_they_are_over(link: Wire) -> None:
+    for timeout, least_s in ((NO_TIME_MS, 0.0), (A_WHILE_MS, 0.29)):
+        link.server.add("wire", "reset_peer", timeout=timeout)
+        client, peer = link.connect()
+        begin_s = time.monotonic()
+        peer.sendall(b"lost")
+        assert was_reset(client)
+        assert least_s <= time.monotonic() - begin_s < LOOSE_S
+        link.server.remove("wire", "reset_peer_downstream")
+
+
+def test_a_slicer_with_numbers_of_64_bits_passes_data_in_their_time(link: Wire) -> None:
+    link.server.add("wire", "slicer", average_size=-(2**63), delay=A_WHILE_MS * 1000)
+    client, peer = link.connect()
+    assert crosses(peer, client, bytes(100))
+    change(link, "slicer_downstream", average_size=50)
+    begin_s = time.monotonic()
+    assert crosses(peer, client, bytes(100))
+    assert 0.29 <= time.monotonic() - begin_s < LOOSE_S
+
+
+def test_a_limit_below_all_of_64_bits_once_data_has_passed_is_none(link: Wire) -> None:
+    link.server.add("wire", "limit_data", bytes=10)
+    client, peer = link.connect()
+    assert crosses(peer, client, b"12345")
+    change(link, "limit_data_downstream", bytes=-(2**63))
+    assert crosses(peer, client, bytes(100))
+    change(link, "limit_data_downstream", bytes=2**63 - 1)
+    assert crosses(peer, client, bytes(100))
 
 
 @pytest.mark.parametrize("toxic", [None, "latency"])

@@ -5,7 +5,6 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 an address is taken, 2 usage or co
 
 from __future__ import annotations
 
-import argparse
 import logging
 import random
 import resource
@@ -18,14 +17,37 @@ from typing import Any, NoReturn
 import uvicorn
 import uvloop
 
-from chaos.runtimes.toxiproxy import address, orders
+from chaos.runtimes.toxiproxy import address, flags, orders
 from chaos.runtimes.toxiproxy.api import VERSION, Api
 from chaos.runtimes.toxiproxy.errors import ApiError, ListenError
+from chaos.runtimes.toxiproxy.flags import Flag, switch
 from chaos.runtimes.toxiproxy.metrics import Shown
 from chaos.runtimes.toxiproxy.registry import Registry, Wanted
 
 KEEP_ALIVE_S = 60
 GRACE_S = 1
+PROGRAM = "python -m chaos.runtimes.toxiproxy"
+
+
+def _port(text: str) -> int:
+    try:
+        return address.port_number(text)
+    except ListenError as problem:
+        raise ValueError(problem.message) from None
+
+
+FLAGS = (
+    Flag("host", "string", "127.0.0.1", "address of the API"),
+    Flag("port", "string", 8474, "port of the API", _port),
+    Flag("config", "string", "", "JSON file with the proxies to begin with"),
+    Flag("seed", "int", None, "for the drawing of jitter, slices and toxicity", flags.whole),
+    switch("proxy-metrics", "tell bytes of proxies at /metrics"),
+    switch("runtime-metrics", "tell what the server uses at /metrics"),
+    switch("version", "print the version"),
+)
+# What Go's runtime ignores and an unhandled signal would end: so are those of real time.
+IGNORED = ("USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "IO", "PWR")
+FIRST_REAL_TIME = 35
 
 
 def main() -> None:
@@ -33,17 +55,24 @@ def main() -> None:
     arguments = _arguments()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
+    for ignored in _ignored():
+        signal.signal(ignored, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, format="toxiproxy: %(message)s")
-    random.seed(arguments.seed)
+    random.seed(arguments["seed"])
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    wanted = _configured(arguments.config)
-    shown = Shown(proxies=arguments.proxy_metrics, runtime=arguments.runtime_metrics)
+    wanted = _configured(arguments["config"])
+    shown = Shown(proxies=arguments["proxy-metrics"], runtime=arguments["runtime-metrics"])
     try:
-        listener = address.listen(address.join(arguments.host, arguments.port))
+        listener = address.listen(address.join(arguments["host"], arguments["port"]))
         uvloop.run(_serve(listener, wanted, shown))
     except ListenError as problem:
         _fail(problem.message, 1)
+
+
+def _ignored() -> set[int]:
+    real_time = {number for number in signal.valid_signals() if number >= FIRST_REAL_TIME}
+    return real_time | {getattr(signal, f"SIG{name}", signal.SIGUSR1) for name in IGNORED}
 
 
 async def _serve(listener: socket.socket, wanted: list[Wanted], shown: Shown) -> None:
@@ -74,44 +103,27 @@ def _http(registry: Registry, shown: Shown) -> uvicorn.Server:
     )
 
 
-def _arguments() -> argparse.Namespace:
-    """The options of Toxiproxy, which has them with one dash; two do as well."""
-    parser = argparse.ArgumentParser(
-        prog="python -m chaos.runtimes.toxiproxy",
-        description="A TCP proxy that breaks links on demand, with Toxiproxy's HTTP API.",
-    )
-
-    def option(name: str, **how: Any) -> None:
-        parser.add_argument(f"-{name}", f"--{name}", **how)
-
-    option("host", default="127.0.0.1", help="address of the API (%(default)s)")
-    option("port", type=_port, default=8474, help="port of the API (%(default)s)")
-    option("config", type=Path, help="JSON file with the proxies to begin with")
-    option("seed", type=int, help="for the drawing of jitter, slices and toxicity")
-    yes: dict[str, Any] = {"type": _yes, "nargs": "?", "const": True, "default": False}
-    option("proxy-metrics", **yes, help="tell bytes of proxies at /metrics")
-    option("runtime-metrics", **yes, help="tell what the server uses at /metrics")
-    option("version", action="version", version=f"toxiproxy-server version {VERSION}")
-    return parser.parse_args()
+def _arguments() -> dict[str, Any]:
+    """The values of the flags, which are Toxiproxy's."""
+    try:
+        found = flags.values(FLAGS, sys.argv[1:])
+    except flags.HelpWanted:
+        sys.stderr.write(flags.usage(PROGRAM, FLAGS))
+        sys.exit(0)
+    except flags.FlagError as problem:
+        sys.stderr.write(f"{problem}\n{flags.usage(PROGRAM, FLAGS)}")
+        sys.exit(2)
+    if found["version"]:
+        sys.stdout.write(f"toxiproxy-server version {VERSION}\n")
+        sys.exit(0)
+    return found
 
 
-def _port(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) <= address.PORT_LIMIT:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text} is no port")
-
-
-def _yes(text: str) -> bool:
-    if text in ("true", "false"):
-        return text == "true"
-    raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
-
-
-def _configured(config: Path | None) -> list[Wanted]:
-    if config is None:
+def _configured(config: str) -> list[Wanted]:
+    if not config:
         return []
     try:
-        return orders.new_proxies(config.read_bytes())
+        return orders.new_proxies(Path(config).read_bytes())
     except OSError as problem:
         _fail(f"cannot read {config}: {problem.strerror}", 2)
     except ApiError as problem:

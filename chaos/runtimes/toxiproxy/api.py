@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -27,7 +27,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chaos.runtimes.toxiproxy import metrics, orders
+from chaos.runtimes.toxiproxy import go_json, metrics, orders
 from chaos.runtimes.toxiproxy.errors import ApiError
 from chaos.runtimes.toxiproxy.metrics import Shown
 from chaos.runtimes.toxiproxy.proxy import DIRECTIONS, Proxy
@@ -39,7 +39,7 @@ TOO_LATE = "<html><head><title>Timeout</title></head><body><h1>Timeout</h1></bod
 NOSNIFF = {"X-Content-Type-Options": "nosniff"}
 COUNT = itertools.count(int.from_bytes(os.urandom(3), "big"))
 MACHINE = int.from_bytes(os.urandom(3), "big")
-ESCAPED_BY_GO = re.compile("[<>&\u2028\u2029]")
+BROKEN_ESCAPE = re.compile(b"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True)
@@ -206,21 +206,30 @@ def _route(path: str, **handlers: Handler) -> Route:
 
 
 class _Cleaned:
-    """Leads a path with needless slashes or dots to the one that is meant."""
+    """Leads a path with needless slashes or dots to the one that is meant; refuses a broken one.
+
+    Bytes that are no UTF-8 stay as they are, so they name nothing.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
+        raw = scope["raw_path"]
+        if BROKEN_ESCAPE.search(raw):
+            refused = PlainTextResponse("400 Bad Request", 400, {"Connection": "close"})
+            await refused(scope, receive, send)
+            return
+        path = scope["path"] = unquote_to_bytes(raw).decode(errors="surrogateescape")
         clean = "/" + posixpath.normpath("/" + path.lstrip("/")).lstrip("/")
         if path.endswith("/") and clean != "/":
             clean += "/"
         if clean == path:
             await self._app(scope, receive, send)
             return
-        query = "?" + scope["query_string"].decode() if scope["query_string"] else ""
-        moved = Response(status_code=301, headers={"Location": quote(clean) + query})
+        query = b"?" + scope["query_string"] if scope["query_string"] else b""
+        location = quote(clean.encode(errors="surrogateescape")) + query.decode("latin-1")
+        moved = Response(status_code=301, headers={"Location": location})
         await moved(scope, receive, send)
 
 
@@ -233,7 +242,7 @@ async def _answer(handler: Handler, request: Request) -> Response:
         answer = handler(call)
         return await answer if inspect.isawaitable(answer) else answer
     except ApiError as error:
-        return _plain(_text(error.as_json()), error.status)
+        return _plain(go_json.text(error.as_json()), error.status)
 
 
 def _request_id() -> str:
@@ -245,13 +254,7 @@ def _request_id() -> str:
 
 
 def _json(value: object, status: int = 200) -> Response:
-    return Response(_text(value), status, media_type="application/json")
-
-
-def _text(value: object) -> str:
-    """JSON with what Go escapes, so that it could stand in HTML."""
-    plain = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return ESCAPED_BY_GO.sub(lambda found: f"\\u{ord(found[0]):04x}", plain)
+    return Response(go_json.text(value), status, media_type="application/json")
 
 
 def _plain(text: str, status: int) -> Response:

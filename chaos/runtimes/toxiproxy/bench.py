@@ -1,32 +1,45 @@
-"""What a proxy without toxics costs: `python -m chaos.runtimes.toxiproxy.bench`.
+"""Counts round trips, ours and the original's: `python -m chaos.runtimes.toxiproxy.bench`.
 
-Client and echo server share this process; the proxy has one of its own, so a round trip through
-it also pays for the changes of process. Direct and proxied rounds alternate; medians are shown.
+With `--beside /path/to/toxiproxy-server` both stand all the time, and short rounds alternate
+between them for each mix of toxics and number of connections: medians over rounds, and the ratio
+ours to theirs, a mean over rounds with its 95 % interval. Without it: ours alone. The toxics are
+those that let data pass, on both streams. Client and echo server share this process; a server has
+one of its own, so a round trip through it also pays for the changes of process. Exit codes: 0 no
+mix is surely slower than the original, 1 some are, 2 usage. On a machine that does other things,
+too, the CPU time of a round trip says more: a server with more threads then gets a larger share.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import socket
+import json
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import cast
+from urllib.parse import quote
 
 import uvloop
 
-from chaos.runtimes.toxiproxy import address
+from chaos.runtimes.toxiproxy.beside import (
+    HOST,
+    T_95,
+    Server,
+    free_port,
+    mean_with_interval,
+    ours_on,
+)
 
 PAYLOAD = bytes(100)
-ROUNDS = 5
-ROUND_S = 1.0
-CONNECTIONS = 64
-HOST = address.DEFAULT_HOST
+ROUNDS = 6
+ROUND_S = 0.25
+CONNECTIONS = (1, 16, 64)
+OURS, THEIRS, DIRECT = "ours", "Toxiproxy", "direct"
+MEASURES = ("round trips/s", "p50 added, ms", "CPU, µs")
 
 
 class Echo(asyncio.Protocol):
@@ -71,10 +84,11 @@ class Client(Echo):
 
 @dataclass(frozen=True)
 class Round:
-    """One second of round trips, by all connections together."""
+    """Round trips for a while, by all connections together."""
 
     p50_ms: float
     per_s: float
+    trips: int
 
 
 async def measure(port: int, connections: int) -> Round:
@@ -89,60 +103,151 @@ async def measure(port: int, connections: int) -> Round:
         client.send()
     await asyncio.gather(*(client.done for client in clients))
     samples_s = [sample for client in clients for sample in client.round_trips_s]
-    return Round(median(samples_s) * 1000, len(samples_s) / (time.perf_counter() - begin_s))
+    per_s = len(samples_s) / (time.perf_counter() - begin_s)
+    return Round(median(samples_s) * 1000, per_s, len(samples_s))
 
 
-@asynccontextmanager
-async def proxied(upstream: int) -> AsyncIterator[int]:
-    """The port of a proxy, by a server of its own."""
-    with socket.create_server((HOST, 0)) as probe:
-        port = probe.getsockname()[1]
-    with TemporaryDirectory() as folder:
-        config = Path(folder) / "proxies.json"
-        proxy = f'{{"name": "bench", "listen": "{HOST}:{port}", "upstream": "{HOST}:{upstream}"}}'
-        config.write_text(f"[{proxy}]")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "chaos.runtimes.toxiproxy", "--port=0", f"--config={config}"),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        try:
-            assert process.stdout
-            await process.stdout.readline()
-            yield port
-        finally:
-            process.terminate()
-            await process.wait()
+@dataclass(frozen=True)
+class Mix:
+    """Toxics that a round trip goes through on its way there, and again on its way back."""
+
+    name: str
+    toxics: tuple[dict[str, object], ...] = ()
 
 
-async def compare(ports: Mapping[str, int], connections: int) -> dict[str, Round]:
-    """The medians of rounds that alternate between the ports."""
-    rounds: dict[str, list[Round]] = {name: [] for name in ports}
-    for _ in range(ROUNDS):
-        for name, port in ports.items():
-            rounds[name].append(await measure(port, connections))
-    return {
-        name: Round(median(each.p50_ms for each in some), median(each.per_s for each in some))
-        for name, some in rounds.items()
-    }
+def mixes() -> list[Mix]:
+    """No toxic, and every kind that lets data pass."""
+
+    def one(kind: str, toxicity: int = 1, **attributes: int) -> Mix:
+        name = " ".join([kind, *(f"{key}={value}" for key, value in attributes.items())])
+        toxic = {"type": kind, "toxicity": toxicity, "attributes": attributes}
+        return Mix(name if toxicity else f"{kind}, toxicity 0", (toxic,))
+
+    return [
+        Mix("no toxic"),
+        one("noop"),
+        Mix("three noops", one("noop").toxics * 3),
+        one("latency", latency=0),
+        one("latency", latency=1),
+        one("bandwidth", rate=1_000_000),
+        one("slow_close", delay=10),
+        one("limit_data", bytes=1 << 50),
+        one("slicer", average_size=1000),
+        one("slicer", average_size=50),
+        one("timeout", toxicity=0),
+        one("reset_peer", toxicity=0),
+    ]
 
 
-async def main() -> None:
-    """Measure, and print a table."""
+@dataclass
+class Comparison:
+    """A mix on so many connections, through each server in turn."""
+
+    mix: Mix
+    connections: int
+    rounds: dict[str, list[Round]]
+    cpu_s: dict[str, float]
+
+    def per_s(self, server: str) -> float:
+        """Round trips a second, a median over rounds."""
+        return median(each.per_s for each in self.rounds[server])
+
+    def p50_ms(self, server: str) -> float:
+        """How long a round trip takes, a median over rounds."""
+        return median(each.p50_ms for each in self.rounds[server])
+
+    def cpu_us(self, server: str) -> float:
+        """What a round trip costs the server."""
+        return self.cpu_s[server] / sum(each.trips for each in self.rounds[server]) * 1e6
+
+    @property
+    def ratio(self) -> tuple[float, float]:
+        """Ours to theirs, a mean over rounds, and half the width of its 95 % interval."""
+        pairs = zip(self.rounds[OURS], self.rounds[THEIRS], strict=True)
+        return mean_with_interval([ours.per_s / theirs.per_s for ours, theirs in pairs])
+
+    @property
+    def slower(self) -> bool:
+        """Whether ours is surely slower."""
+        if THEIRS not in self.rounds:
+            return False
+        middle, half = self.ratio
+        return middle + half < 1
+
+
+def proxied(server: Server, mix: Mix, upstream: int) -> int:
+    """The port of a new proxy with these toxics."""
+    made = {"name": mix.name, "listen": f"{HOST}:0", "upstream": f"{HOST}:{upstream}"}
+    listen = json.loads(server.ask("POST", "/proxies", made))["listen"]
+    for stream in ("upstream", "downstream"):
+        for place, toxic in enumerate(mix.toxics):
+            named = toxic | {"name": f"{place} {stream}", "stream": stream}
+            server.ask("POST", f"/proxies/{quote(mix.name)}/toxics", named)
+    return int(listen.rpartition(":")[2])
+
+
+async def compared(
+    servers: Mapping[str, Server], rounds: int, connections: Sequence[int]
+) -> AsyncIterator[Comparison]:
+    """Every mix on every number of connections, in rounds that alternate between the servers."""
     echo = await asyncio.get_running_loop().create_server(Echo, HOST, 0)
     upstream = echo.sockets[0].getsockname()[1]
     try:
-        async with proxied(upstream) as proxy:
-            ports = {"direct": upstream, "proxied": proxy}
-            alone, many = await compare(ports, 1), await compare(ports, CONNECTIONS)
+        for mix in mixes():
+            ports = {name: proxied(server, mix, upstream) for name, server in servers.items()}
+            ports |= {DIRECT: upstream}
+            for many in connections:
+                done: dict[str, list[Round]] = {name: [] for name in ports}
+                begin_s = {name: server.cpu_s() for name, server in servers.items()}
+                for _ in range(rounds):
+                    for name, port in ports.items():
+                        done[name].append(await measure(port, many))
+                used_s = {name: each.cpu_s() - begin_s[name] for name, each in servers.items()}
+                yield Comparison(mix, many, done, used_s)
     finally:
         echo.close()
-    direct, through = alone["direct"].p50_ms, alone["proxied"].p50_ms
-    sys.stdout.write(
-        f"1 connection     p50 direct {direct:.3f} ms, proxied {through:.3f} ms, "
-        f"added {through - direct:.3f} ms\n"
-        f"{CONNECTIONS} connections   direct {many['direct'].per_s:,.0f} round trips/s, "
-        f"proxied {many['proxied'].per_s:,.0f}\n"
-    )
+
+
+def head(servers: Sequence[str]) -> str:
+    """The head of the table."""
+    names = ["toxics", "connections", *(f"{what}: {who}" for what in MEASURES for who in servers)]
+    names += ["ratio, 95 %", ""] if THEIRS in servers else []
+    return f"| {' | '.join(names)} |\n|{'---|' * len(names)}\n"
+
+
+def line(compared: Comparison) -> str:
+    """A line of the table."""
+    shown = [compared.mix.name, str(compared.connections)]
+    servers = [name for name in (OURS, THEIRS) if name in compared.rounds]
+    shown += [f"{compared.per_s(name):,.0f}" for name in servers]
+    shown += [f"{compared.p50_ms(name) - compared.p50_ms(DIRECT):.3f}" for name in servers]
+    shown += [f"{compared.cpu_us(name):.1f}" for name in servers]
+    if THEIRS in compared.rounds:
+        middle, half = compared.ratio
+        shown += [f"{middle:.2f} ± {half:.2f}", "SLOWER" if compared.slower else ""]
+    return f"| {' | '.join(shown)} |"
+
+
+async def main() -> None:
+    """Measure, print the table, and tell by the exit code whether ours is slower anywhere."""
+    parser = argparse.ArgumentParser(prog="python -m chaos.runtimes.toxiproxy.bench")
+    parser.add_argument("--beside", help="the original's program")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, choices=sorted(T_95))
+    parser.add_argument("--connections", type=int, nargs="+", default=CONNECTIONS)
+    arguments = parser.parse_args()
+    slower = False
+    with ExitStack() as standing:
+        servers = {OURS: Server(ours_on(free_port()))}
+        standing.callback(servers[OURS].stop)
+        if arguments.beside:
+            servers[THEIRS] = Server([arguments.beside, "-host", HOST, "-port", free_port()])
+            standing.callback(servers[THEIRS].stop)
+        sys.stdout.write(head(list(servers)))
+        async for each in compared(servers, arguments.rounds, arguments.connections):
+            sys.stdout.write(line(each) + "\n")
+            sys.stdout.flush()
+            slower = slower or each.slower
+    sys.exit(1 if slower else 0)
 
 
 if __name__ == "__main__":

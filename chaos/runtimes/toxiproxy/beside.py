@@ -16,11 +16,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 from urllib.error import URLError
+
+import psutil
 
 HOST = "127.0.0.1"
 DEADLINE_S = 30.0
@@ -76,6 +78,11 @@ class Server:
             for each in opened:
                 each.close()
             self.ask("DELETE", "/proxies/timed")
+
+    def cpu_s(self) -> float:
+        """The CPU time that the process has used."""
+        used = psutil.Process(self._process.pid).cpu_times()
+        return float(used.user + used.system)
 
     def stop(self) -> None:
         """End the process."""
@@ -181,8 +188,8 @@ class Case:
     @property
     def ratio(self) -> tuple[float, float]:
         """Ours to theirs, a mean over rounds, and half the width of its 95 % interval."""
-        ratios = [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
-        return mean(ratios), T_95[len(ratios)] * stdev(ratios) / len(ratios) ** 0.5
+        pairs = zip(self.ours, self.theirs, strict=True)
+        return mean_with_interval([ours / theirs for ours, theirs in pairs])
 
     @property
     def agrees(self) -> bool:
@@ -244,10 +251,9 @@ def main() -> None:
     parser.add_argument("--beside", required=True, help="the original's program")
     parser.add_argument("--rounds", type=int, default=ROUNDS, choices=sorted(T_95))
     arguments = parser.parse_args()
-    here = [sys.executable, "-m", "chaos.runtimes.toxiproxy", "-port", _free_port()]
-    ours = Server(here)
+    ours = Server(ours_on(free_port()))
     try:
-        theirs = Server([arguments.beside, "-host", HOST, "-port", _free_port()])
+        theirs = Server([arguments.beside, "-host", HOST, "-port", free_port()])
         try:
             measures = measured(ours, theirs, arguments.rounds)
         finally:
@@ -258,7 +264,18 @@ def main() -> None:
     sys.exit(0 if all(case.agrees for case in measures) else 1)
 
 
-def _free_port() -> str:
+def ours_on(port: str) -> list[str]:
+    """How our server is called."""
+    return [sys.executable, "-m", "chaos.runtimes.toxiproxy", "-port", port]
+
+
+def mean_with_interval(samples: Sequence[float]) -> tuple[float, float]:
+    """The mean, and half the width of its 95 % interval."""
+    return mean(samples), T_95[len(samples)] * stdev(samples) / len(samples) ** 0.5
+
+
+def free_port() -> str:
+    """A port that nothing listens on."""
     with socket.create_server((HOST, 0)) as probe:
         return str(probe.getsockname()[1])
 

@@ -10,17 +10,21 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chaos.runtimes.toxiproxy import go_json
 from chaos.runtimes.toxiproxy.errors import ApiError, bad_body
 from chaos.runtimes.toxiproxy.scan import Broken, first_value
-from chaos.runtimes.toxiproxy.toxic import single
 
-INT64_LIMIT = 2**63
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 PLAIN_KINDS: dict[type, str] = {str: "string", bool: "bool"}
+READ_AS: dict[str, Callable[[str], float]] = {
+    "int": go_json.int64,
+    "int64": go_json.int64,
+    "float32": go_json.float32,
+}
 
 Fields = dict[str, Any]
 
@@ -101,7 +105,7 @@ class _Reader:
         if isinstance(kind, Struct):
             return self.struct(value, kind)
         kind = kind.lstrip("*")
-        if isinstance(value, Number) and kind in ("int", "int64", "float32"):
+        if isinstance(value, Number) and kind in READ_AS:
             return self.number(value, kind)
         if isinstance(value, str) and kind == "string":
             return LONE_SURROGATE.sub("\ufffd", value)
@@ -110,17 +114,12 @@ class _Reader:
         self.refuse(value, kind)
         return None
 
-    def number(self, number: Number, kind: str) -> float | int | None:
+    def number(self, number: Number, kind: str) -> float | None:
         try:
-            if kind == "float32":
-                return single(float(number.text))
-            whole = int(number.text)
-            if -INT64_LIMIT <= whole < INT64_LIMIT:
-                return whole
+            return READ_AS[kind](number.text)
         except (ValueError, OverflowError):
-            pass
-        self.refuse(number, kind, f"number {number.text}")
-        return None
+            self.refuse(number, kind, f"number {number.text}")
+            return None
 
     def refuse(self, value: object, go_type: str, called: str = "") -> None:
         where = f"field {self.inside[-1]}.{'.'.join(self.path)} of" if self.path else "value of"
@@ -173,15 +172,7 @@ def listed_fields_of(body: bytes, listed: Listed) -> Sequence[Fields]:
 def _parse(body: bytes) -> Any:
     """The first JSON value, its objects as `Pairs` and its numbers as they are written."""
     text = first_value(body).decode(errors="go")
-    try:
-        return json.loads(
-            text,
-            object_pairs_hook=Pairs,
-            parse_int=Number,
-            parse_float=Number,
-        )
-    except RecursionError:
-        raise Broken("exceeded max depth") from None
+    return json.loads(text, object_pairs_hook=Pairs, parse_int=Number, parse_float=Number)
 
 
 def _name_of(value: object) -> str:

@@ -11,7 +11,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterable
 
-from chaos.runtimes.toxiproxy.link import Link
+from chaos.runtimes.toxiproxy.link import READ_AHEAD, Link
 from chaos.runtimes.toxiproxy.toxic import Dose
 
 CHUNK_BYTES = 32 * 1024
@@ -42,7 +42,7 @@ class Side:
 
     def read(self) -> None:
         """Read on."""
-        if not self._ended:
+        if not self._ended and not self.closed:
             self._loop.add_reader(self._socket, self._readable)
 
     def hold(self) -> None:
@@ -71,6 +71,7 @@ class Side:
         if self.closed:
             return
         self.closed = True
+        self._read_ahead()
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._socket.close()
@@ -93,6 +94,18 @@ class Side:
         else:
             self.hold()
             self._end()
+
+    def _read_ahead(self) -> None:
+        """Read what the link has room for: closing with data unread would reset the sender."""
+        for _ in range(READ_AHEAD):
+            if self._ended or not self.link.ready:
+                return
+            try:
+                data = self._recv(CHUNK_BYTES)
+            except OSError:
+                return
+            if data:
+                self.link.receive(data)
 
     def _writable(self) -> None:
         self._loop.remove_writer(self._socket)

@@ -8,7 +8,6 @@ one that has room, so a reader that does not read holds its sender back.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,10 +15,10 @@ from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
+from chaos.runtimes.toxiproxy import clock
 from chaos.runtimes.toxiproxy.toxic import END, Chunk, Dose, End, Item, Release, Toxic
 
 READ_AHEAD = 2  # as in Toxiproxy, whose reader holds one, and its hidden first toxic another
-TIMER_S = 0.001  # uvloop's timers count whole milliseconds
 PASS = Toxic()
 
 
@@ -54,16 +53,16 @@ class Outlet:
         self.on_ready: Callable[[], None] = _nothing
         self.sent_bytes = 0
         self._sink = sink
-        self._ending = False
+        self.ending = False
 
     def take(self, item: Item) -> None:
         """Write data; the end comes once all data is written."""
-        if isinstance(item, End):
-            self._ending = True
-            if self.ready:
-                self._sink.close()
-        else:
+        if isinstance(item, Chunk):
             self.write(item.data)
+            return
+        self.ending = True
+        if self.ready:
+            self._sink.close()
 
     def write(self, data: bytes) -> None:
         """Write data."""
@@ -73,7 +72,7 @@ class Outlet:
     def resume(self) -> None:
         """The socket takes data again."""
         self.ready = True
-        if self._ending:
+        if self.ending:
             self._sink.close()
         else:
             self.on_ready()
@@ -95,13 +94,15 @@ class Stage:
         self._release: Release | None = None
         self._met = False
         self._over = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._clock = clock.running()
+        self._alarm: clock.Alarm | None = None
         self._running = False
 
     @property
     def ready(self) -> bool:
-        """Whether there is room for more."""
-        return not self._over and len(self._line) < self._toxic.room + self.ahead
+        """Whether there is room for more; after the end that is for what is read ahead of it."""
+        room = 0 if self._over else self._toxic.room
+        return len(self._line) < room + self.ahead
 
     @property
     def empty(self) -> bool:
@@ -112,6 +113,11 @@ class Stage:
     def closing(self) -> bool:
         """Whether the stream has ended here, or is bound to."""
         return self._over or self.committed_until_s is not None
+
+    @property
+    def passes(self) -> bool:
+        """Whether data goes through as if nothing were here."""
+        return self._acting.passes and not self._over
 
     @property
     def left(self) -> bool:
@@ -126,9 +132,15 @@ class Stage:
         return self._release.at_s
 
     def take(self, item: Item) -> None:
-        """Put an item at the end of the line, unless the stream has ended here."""
+        """Put an item at the end of the line; drop it if the stream has ended here."""
         if self._over:
+            self.ahead -= 1
             return
+        if isinstance(item, Chunk) and not (self._line or self._met) and self.following.ready:
+            passed = self._acting.at_once(item, monotonic())
+            if passed is not None:
+                self.following.take(passed)
+                return
         self._line.append(item)
         if len(self._line) == 1:
             if not self._met:
@@ -140,11 +152,11 @@ class Stage:
         if self._running:
             return
         self._running = True
-        was_full = not self.ready
+        was_full = len(self._line) >= self._toxic.room + self.ahead
         while self._is_due() and self.following.ready:
             self._pass_on()
         self._running = False
-        if self.left:
+        if self._leaving and self.left:
             self.on_left()
         elif was_full and self.ready:
             self.on_ready()
@@ -175,7 +187,7 @@ class Stage:
 
     def stop(self) -> None:
         """Forget everything: the connection is gone."""
-        self._cancel_timer()
+        self._sleep()
         self._line.clear()
         self._release = None
         self._over = True
@@ -185,7 +197,7 @@ class Stage:
 
     def _let_go(self) -> None:
         """Have the first item leave now, unless it is on its way already or is the end."""
-        self._cancel_timer()
+        self._sleep()
         if self._met:
             return
         self._release = None
@@ -194,52 +206,52 @@ class Stage:
 
     def _is_due(self) -> bool:
         """Whether the first item may leave; if it may later, a timer is set."""
+        if self._met:
+            return True
         release = self._release = self._release or self._plan()
         if release is None:
             return False
-        if self._met:
-            return True
         now_s = monotonic()
         if release.at_s > now_s:
-            self._set_timer(release.at_s - now_s)
+            self._wake(release.at_s)
             return False
         self._met = True
         self._acting.met_s = now_s
         return True
 
     def _plan(self) -> Release | None:
-        if self._over:
-            return None
-        now_s = monotonic()
-        if not self._line:
-            return self._acting.idle(now_s)
-        first = self._line[0]
-        if isinstance(first, End):
-            return Release(self._acting.end_s(now_s), END)
-        return self._acting.next(first, now_s)
+        if self._line:
+            first = self._line[0]
+            if isinstance(first, End):
+                return Release(self._acting.end_s(monotonic()), END)
+            return self._acting.next(first, monotonic())
+        return None if self._over else self._acting.idle(monotonic())
 
     def _pass_on(self) -> None:
-        release, self._release, self._met = self._release, None, False
-        assert release
-        if self._line:
+        assert self._release
+        _, item, rest = self._release
+        self._release, self._met = None, False
+        if rest is not None:
+            self._line[0] = rest
+        elif self._line:
             self._line.popleft()
-        if release.rest is not None:
-            self._line.appendleft(release.rest)
-        if release.item is END:
+        if item is END:
             self.stop()
-        if release.item is not None:
-            self.following.take(release.item)
+        if item is not None:
+            self.following.take(item)
 
-    def _set_timer(self, wait_s: float) -> None:
-        self._cancel_timer()
-        if wait_s < math.inf:
-            whole_s = math.ceil(wait_s / TIMER_S) * TIMER_S
-            self._timer = asyncio.get_running_loop().call_later(whole_s, self.run)
+    def _wake(self, at_s: float) -> None:
+        """Run at that time; an alarm that goes off before it will do, for it then sets another."""
+        if at_s == math.inf:
+            self._sleep()
+        elif self._alarm is None or self._alarm.call is None or self._alarm.at_s > at_s:
+            self._sleep()
+            self._alarm = self._clock.set(at_s, self.run)
 
-    def _cancel_timer(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
+    def _sleep(self) -> None:
+        if self._alarm:
+            self._clock.cancel(self._alarm)
+            self._alarm = None
 
 
 class Link:
@@ -262,15 +274,21 @@ class Link:
         self._go_on = go_on
         self._held = False
         self._head: Node = self.outlet
+        self._passes = True
         self._connect()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is room for more."""
+        return self._head.ready
 
     def receive(self, data: bytes) -> None:
         """Take what the sender sent, and stop reading from it while the chain is full."""
         self.received_bytes += len(data)
-        if self.stages:
-            self._head.take(Chunk(data, monotonic()))
-        else:
+        if self._passes and self.outlet.ready and not self.outlet.ending:
             self.outlet.write(data)
+        else:
+            self._head.take(Chunk(data, monotonic()))
         if not self._head.ready and not self._held:
             self._held = True
             self._hold()
@@ -298,6 +316,7 @@ class Link:
         for stage in self._of(dose):
             stage.set(dose.toxic.attributes)
             stage.interrupt()
+        self._connect()
 
     def remove(self, dose: Dose) -> None:
         """Take a toxic out of the chain; what it holds goes on at once."""
@@ -338,6 +357,7 @@ class Link:
             stage.ahead = 0 if place else READ_AHEAD
         for stage in reversed(self.stages):
             stage.run()
+        self._passes = all(stage.passes for stage in self.stages)
         self._resume()
 
     def _resume(self) -> None:

@@ -1,4 +1,4 @@
-"""Finds where the first JSON value of a body ends, and says of a broken one what Go says of it."""
+"""Finds the first JSON value of a body, and says of a broken one what Go says of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ ESCAPED = b'bfnrt\\/"u'
 HEX = b"0123456789abcdefABCDEF"
 LITERALS = {b"t": b"true", b"f": b"false", b"n": b"null"}
 DEPTH_LIMIT = 10_000
+DEPTH_READ = 3  # of what is deeper no request has any use
 NAMED = dict(zip(b"\a\b\t\n\v\f\r'\\", "abtnvfr'\\", strict=True))
 
 State = Callable[[bytes], "State | None"]
@@ -23,14 +24,15 @@ class Broken(Exception):
 
 
 def first_value(body: bytes) -> bytes:
-    """The first JSON value of a body, whatever follows it.
+    """The first JSON value of a body, without what is nested too deeply to be read.
+
+    Whatever follows the value is ignored.
 
     Raises:
         Broken: there is none.
     """
-    scanner = _Scanner(body)
     try:
-        return body[: scanner.end_of_value()]
+        return _Scanner(body).value()
     except IndexError:
         raise Broken("unexpected EOF" if body.strip(b" \t\r\n") else "EOF") from None
 
@@ -46,14 +48,17 @@ class _Scanner:
         self._body = body
         self._at = 0
         self._open: list[bytes] = []
+        self._read: list[bytes] = []
+        self._unread_from = 0
 
-    def end_of_value(self) -> int:
-        """Step over a value, and return where it ends."""
+    def value(self) -> bytes:
+        """Step over a value, and return it."""
         state: State | None = self._value
         while state:
             self._skip(SPACE)
             state = state(self._here())
-        return self._at
+        self._read_on()
+        return b"".join(self._read)
 
     def _value(self, first: bytes) -> State | None:
         if first in (b"{", b"["):
@@ -104,13 +109,20 @@ class _Scanner:
         self._at += 1
         self._open.append(first)
         if len(self._open) > DEPTH_LIMIT:
-            raise Broken("exceeded max depth")
+            raise Broken(f"invalid character {_quoted(first[0])} exceeded max depth")
+        if len(self._open) == DEPTH_READ:
+            self._read_on()
         return self._key_or_end if first == b"{" else self._item_or_end
 
     def _leave(self) -> State | None:
+        if len(self._open) == DEPTH_READ:
+            self._unread_from = self._at
         self._at += 1
         self._open.pop()
         return self._after_value()
+
+    def _read_on(self) -> None:
+        self._read.append(self._body[self._unread_from : self._at])
 
     def _after_value(self) -> State | None:
         if not self._open:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -30,8 +29,7 @@ class Chunk(NamedTuple):
 Item = Chunk | End
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     """What becomes of the first item in line: at `at_s`, `item` leaves and `rest` stays first."""
 
     at_s: float
@@ -60,8 +58,22 @@ class Toxic:
     commits: ClassVar[bool] = False
     """Once it has decided on an item, no update and no removal changes that."""
 
+    passes: ClassVar[bool] = True
+    """Data passes at once and as it is: the kind has no `next` of its own."""
+
     met_s: float = field(default=-math.inf, init=False)
     """When the last release was due and noticed, which may be later than it was planned."""
+
+    def __init_subclass__(cls) -> None:
+        cls.passes = cls.next is Toxic.next
+
+    def at_once(self, chunk: Chunk, now_s: float) -> Chunk | None:
+        """The chunk as it leaves at once, with none before it; None: `next` decides.
+
+        This is the path of most data: a kind that lets some of it pass at once should say so here.
+        """
+        del now_s
+        return chunk if self.passes else None
 
     def next(self, chunk: Chunk, now_s: float) -> Release:
         """What becomes of the first chunk in line."""
@@ -134,23 +146,5 @@ class Dose:
             "name": self.name,
             "type": self.kind,
             "stream": self.stream,
-            "toxicity": _whole_if_it_is(self.toxicity),
+            "toxicity": self.toxicity,
         }
-
-
-def single(number: float) -> float:
-    """The nearest number of single precision, as few digits as name it: toxicity is kept so.
-
-    Raises:
-        OverflowError: there is none.
-    """
-    (nearest,) = struct.unpack("<f", struct.pack("<f", number))
-    return next(
-        short
-        for digits in range(1, 18)
-        if struct.pack("<f", short := float(f"{nearest:.{digits}g}")) == struct.pack("<f", nearest)
-    )
-
-
-def _whole_if_it_is(number: float) -> float | int:
-    return int(number) if number == int(number) else number

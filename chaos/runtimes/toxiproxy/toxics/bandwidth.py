@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from chaos.runtimes.toxiproxy.toxic import Chunk, Release, Toxic, register
 
 PIECE_S = 0.1
+NOTHING_S = 1e-5
 
 
 @register("bandwidth")
@@ -20,17 +21,33 @@ class Bandwidth(Toxic):
     rate: int = 0
     planned_s: float = field(default=-math.inf, init=False)
 
+    def at_once(self, chunk: Chunk, now_s: float) -> Chunk | None:
+        """Let a chunk pass that takes next to no time; the next one is the later for it."""
+        size = len(chunk.data)
+        if self.rate <= 0 or size > self._piece_bytes():
+            return None
+        planned_s = self._planned_s(size, now_s)
+        if planned_s > now_s + NOTHING_S:
+            return None
+        self.planned_s, self.met_s = planned_s, now_s
+        return chunk
+
     def next(self, chunk: Chunk, now_s: float) -> Release:
         """Let a piece go when the line has been busy with it for as long as its size takes."""
         if self.rate <= 0:
             return Release(math.inf, chunk)
-        bytes_per_s = self.rate * 1000
-        piece = chunk.data[: round(bytes_per_s * PIECE_S)]
+        piece = chunk.data[: self._piece_bytes()]
         rest = chunk.data[len(piece) :]
-        late_s = self.met_s - self.planned_s if self.met_s > -math.inf else 0.0
-        self.planned_s = now_s - late_s + len(piece) / bytes_per_s
+        self.planned_s = self._planned_s(len(piece), now_s)
         return Release(
             self.planned_s,
             Chunk(piece, chunk.stamp_s),
             Chunk(rest, chunk.stamp_s) if rest else None,
         )
+
+    def _piece_bytes(self) -> int:
+        return round(self.rate * 1000 * PIECE_S)
+
+    def _planned_s(self, size: int, now_s: float) -> float:
+        late_s = self.met_s - self.planned_s if self.met_s > -math.inf else 0.0
+        return now_s - late_s + size / (self.rate * 1000)

@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chaos.runtimes.toxiproxy.go_json import MILLISECOND_NS, seconds
 from chaos.runtimes.toxiproxy.toxic import Chunk, Release, Toxic, register
 
 
@@ -21,10 +22,16 @@ class Latency(Toxic):
 
     room: ClassVar[int] = 1025  # 1,024 wait behind the one in hand
 
+    def at_once(self, chunk: Chunk, now_s: float) -> Chunk | None:
+        """Let data pass that need not wait."""
+        if self.latency or self.jitter > 0:
+            return None
+        return Chunk(chunk.data, chunk.stamp_s - (now_s - chunk.stamp_s))
+
     def next(self, chunk: Chunk, now_s: float) -> Release:
         """Hold data until its time on the way is over."""
         delay_ms = self.latency
         if self.jitter > 0:
             delay_ms += random.randrange(-self.jitter, self.jitter)
-        wait_s = delay_ms / 1000 - (now_s - chunk.stamp_s)
+        wait_s = seconds(delay_ms, MILLISECOND_NS) - (now_s - chunk.stamp_s)
         return Release(now_s + wait_s, Chunk(chunk.data, chunk.stamp_s + wait_s))

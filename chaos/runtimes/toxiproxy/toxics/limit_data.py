@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from chaos.runtimes.toxiproxy.go_json import wrapped
 from chaos.runtimes.toxiproxy.toxic import END, Chunk, Release, Toxic, register
 
 
@@ -17,9 +18,21 @@ class LimitData(Toxic):
     bytes: int = 0
     passed_bytes: int = field(default=0, init=False)
 
+    def at_once(self, chunk: Chunk, now_s: float) -> Chunk | None:
+        """Let data below the limit pass."""
+        del now_s
+        size = len(chunk.data)
+        if size >= self._left_bytes():
+            return None
+        self.passed_bytes += size
+        return chunk
+
     def next(self, chunk: Chunk, now_s: float) -> Release:
         """Cut data off at the limit."""
-        piece = chunk.data[: max(0, self.bytes - self.passed_bytes)]
+        piece = chunk.data[: max(0, self._left_bytes())]
         self.passed_bytes += len(piece)
-        end = END if self.passed_bytes >= self.bytes else None
+        end = END if self._left_bytes() <= 0 else None
         return Release(now_s, Chunk(piece, chunk.stamp_s), end) if piece else Release(now_s, END)
+
+    def _left_bytes(self) -> int:
+        return wrapped(self.bytes - self.passed_bytes)

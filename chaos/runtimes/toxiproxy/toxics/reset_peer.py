@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chaos.runtimes.toxiproxy.go_json import MILLISECOND_NS, seconds
 from chaos.runtimes.toxiproxy.toxic import END, Chunk, Release, Toxic, register
 
 
@@ -27,4 +28,4 @@ class ResetPeer(Toxic):
 
     def end_s(self, now_s: float) -> float:
         """After the time."""
-        return now_s + self.timeout / 1000
+        return now_s + seconds(self.timeout, MILLISECOND_NS)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from chaos.runtimes.toxiproxy.go_json import MILLISECOND_NS, seconds
 from chaos.runtimes.toxiproxy.toxic import Toxic, register
 
 
@@ -14,4 +15,4 @@ class SlowClose(Toxic):
 
     def end_s(self, now_s: float) -> float:
         """After the delay."""
-        return now_s + self.delay / 1000
+        return now_s + seconds(self.delay, MILLISECOND_NS)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from chaos.runtimes.toxiproxy.go_json import MILLISECOND_NS, seconds
 from chaos.runtimes.toxiproxy.toxic import END, Chunk, Release, Toxic, register
 
 
@@ -26,4 +27,5 @@ class Timeout(Toxic):
 
     def idle(self, now_s: float) -> Release | None:
         """End the stream once the time is over."""
-        return Release(now_s + self.timeout / 1000, END) if self.timeout > 0 else None
+        timeout_s = seconds(self.timeout, MILLISECOND_NS)
+        return Release(now_s + timeout_s, END) if timeout_s > 0 else None
