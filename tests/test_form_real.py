@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.scenarios_lab import Server, fetch, free_port, locust, running, server, wait_for_page
 from tests.test_scenarios_real import figures
@@ -255,3 +257,24 @@ def test_a_wrong_command_line_ends_with_2_before_anything_starts(
     assert told.returncode == 2
     assert why in told.stderr
     assert "Traceback" not in told.stderr
+
+
+@pytest.mark.alone
+def test_a_worker_in_a_container_is_healthy_once_its_master_has_it(tmp_path: Path) -> None:
+    file = Path(__file__).parents[1] / "docker-compose.yml"
+    services = yaml.safe_load(file.read_text(encoding="utf-8"))["services"]
+    _, python, flags, script = services["locust-worker"]["healthcheck"]["test"]
+    assert python == "python"
+    bind = str(free_port())
+    with form_with(tmp_path, "--master", "--master-bind-port", bind) as form:
+        probe = [sys.executable, flags, script.replace("http://locust:8089", form.page)]
+        assert subprocess.run(probe, check=False, timeout=10).returncode == 1
+        worker = locust("--worker", "--master-port", bind)
+        with running(worker, stderr=subprocess.DEVNULL, cwd=tmp_path):
+            eventually(lambda: subprocess.run(probe, check=False, timeout=10).returncode == 0)
+            assert form.start()["success"]
+            eventually(lambda: form.sent > 20)
+        eventually(lambda: subprocess.run(probe, check=False, timeout=10).returncode == 1)
+    stranger = script.replace("http://locust:8089", form.page)
+    gone = subprocess.run([sys.executable, flags, stranger], check=False, capture_output=True)
+    assert gone.returncode == 1
