@@ -1,4 +1,4 @@
-"""A shortener that does what a test tells it: `python scenarios_server.py MODE` prints its port.
+"""A shortener that does what a test wants: `python scenarios_server.py MODE HOST` prints its port.
 
 Modes: `ok`; `broken` (503 to every redirect); `drop` (hangs up without an answer); `silent` (never
 answers); `stingy` (503 to every new link). `/forget` makes it lose every link so far.
@@ -71,7 +71,7 @@ class Shortener(asyncio.Protocol):
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Shortener, "127.0.0.1", 0, backlog=2048)
+    server = await loop.create_server(Shortener, sys.argv[2], 0, backlog=2048)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -146,6 +148,21 @@ def test_a_host_with_a_path_is_asked_below_it(form: Form) -> None:
     before = form.sent
     eventually(lambda: form.sent > before)
     form.stop()
+
+
+@pytest.mark.parametrize("name", ["[::1]", "localhost"])
+def test_a_host_may_be_on_ipv6(form: Form, name: str) -> None:
+    """Where localhost is ::1 first, what listens on 127.0.0.1 only is found, too."""
+    with socket.socket(socket.AF_INET6) as probe:
+        if probe.connect_ex(("::1", 1)) != errno.ECONNREFUSED:
+            pytest.skip("this machine has no IPv6 on its loopback")
+    with server(host="::1" if name == "[::1]" else "127.0.0.1") as shop:
+        port = shop.url.rpartition(":")[2]
+        before = form.sent
+        assert form.start(host=f"http://{name}:{port}")["success"]
+        eventually(lambda: form.sent > before + 5)
+        eventually(lambda: shop.seen()["redirects"] > 5)
+        form.stop()
 
 
 def test_a_wrong_edit_leaves_the_traffic_as_it_is(form: Form) -> None:
