@@ -18,7 +18,16 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.scenarios_lab import Server, fetch, free_port, locust, running, server, wait_for_page
+from tests.scenarios_lab import (
+    LOCUSTFILE,
+    Server,
+    fetch,
+    free_port,
+    locust,
+    running,
+    server,
+    wait_for_page,
+)
 from tests.test_scenarios_real import figures
 
 pytestmark = pytest.mark.real
@@ -295,3 +304,35 @@ def test_a_worker_in_a_container_is_healthy_once_its_master_has_it(tmp_path: Pat
     stranger = script.replace("http://locust:8089", form.page)
     gone = subprocess.run([sys.executable, flags, stranger], check=False, capture_output=True)
     assert gone.returncode == 1
+
+
+ASKED_TWICE = """
+from types import SimpleNamespace as Some
+import locust, gevent
+from scenarios.parts import Hand
+
+asked, listeners = [], []
+runner = Some(
+    register_message=lambda _, listener: listeners.append(listener),
+    send_message=lambda _, number: asked.append(number),
+)
+hand = Hand(Some(runner=runner))
+stopped = gevent.spawn(hand.ask)
+gevent.sleep(0)
+stopped.kill()
+running = gevent.spawn(hand.ask)
+gevent.sleep(0)
+for number, code in zip(asked, ["old", "new"]):
+    listeners[0](msg=Some(data={"ask": number, "part": [0, 1, 1.0, [code]]}))
+    gevent.sleep(0)
+print(running.get(timeout=5).codes)
+"""
+
+
+def test_an_answer_for_a_test_that_was_stopped_is_not_taken_by_the_next() -> None:
+    """In a process of its own: Locust changes the standard library of whoever imports it."""
+    told = subprocess.run(
+        [sys.executable, "-c", ASKED_TWICE], cwd=LOCUSTFILE.parents[1], capture_output=True,
+        text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert (told.returncode, told.stdout) == (0, "['new']\n"), told.stderr
