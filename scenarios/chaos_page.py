@@ -95,8 +95,7 @@ def _show(page: Blueprint, environment: Environment, desk: Desk, token: str) -> 
 def _change(page: Blueprint, environment: Environment, desk: Desk) -> None:
     def does(path: str, method: str, at_desk: str) -> None:
         def do(**where: str) -> ResponseReturnValue:
-            said = request.get_json(silent=True)
-            return jsonify(desk.change(method, at_desk.format(**where), said))
+            return jsonify(desk.change(method, at_desk.format(**where), request.get_data()))
 
         page.add_url_rule(path, path, do, methods=["POST"])
 
@@ -110,7 +109,7 @@ def _change(page: Blueprint, environment: Environment, desk: Desk) -> None:
         if _traffic(environment)["state"] in BUSY:
             why = "Locust's own traffic is on, and would spoil what a run measures: stop it first"
             return _error(HTTPStatus.CONFLICT, why)
-        return jsonify(desk.change("POST", "/runs", request.get_json(silent=True)))
+        return jsonify(desk.change("POST", "/runs", request.get_data()))
 
 
 def _traffic(environment: Environment) -> dict[str, str | float]:

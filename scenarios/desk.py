@@ -39,13 +39,11 @@ class Desk:
 
     def state(self) -> dict[str, Any]:
         """Everything there is to show."""
-        state: dict[str, Any] = self._ask("GET", "/state", timeout_s=LOOK_TIMEOUT_S).json()
-        return state
+        return _told(self._ask("GET", "/state", timeout_s=LOOK_TIMEOUT_S))
 
-    def change(self, method: str, path: str, said: object = None) -> dict[str, Any]:
-        """Have something done."""
-        done: dict[str, Any] = self._ask(method, path, said, HEAL_TIMEOUT_S).json()
-        return done
+    def change(self, method: str, path: str, said: bytes = b"") -> dict[str, Any]:
+        """Have something done; what the page sent is the desk's to judge."""
+        return _told(self._ask(method, path, said, HEAL_TIMEOUT_S))
 
     def report(self, run: str) -> bytes:
         """The page of a run."""
@@ -53,13 +51,13 @@ class Desk:
         return self._ask("GET", path, timeout_s=LOOK_TIMEOUT_S).content
 
     def _ask(
-        self, method: str, path: str, said: object = None, timeout_s: float = 0.0
+        self, method: str, path: str, said: bytes = b"", timeout_s: float = 0.0
     ) -> requests.Response:
         try:
             answer = requests.request(
                 method,
                 self.url + path,
-                json=said,
+                data=said,
                 headers={TOKEN_HEADER: self._token()},
                 timeout=timeout_s,
                 allow_redirects=False,
@@ -75,6 +73,14 @@ class Desk:
             return token
         file = self.environment.get("LINKSTORM_DESK_TOKEN_FILE", "")
         return Path(file).read_text(encoding="ascii").strip()
+
+
+def _told(answer: requests.Response) -> dict[str, Any]:
+    try:
+        told: dict[str, Any] = answer.json()
+    except ValueError as foreign:
+        raise DeskError(502, f"what answers at {answer.url} is not the control desk") from foreign
+    return told
 
 
 def _why(answer: requests.Response) -> str:

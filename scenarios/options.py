@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
+from urllib.parse import urlsplit
 
 from locust.argument_parser import LocustArgumentParser
 
 from chaos.model import Traffic
-from scenarios.plan import CURVES, checked
+from scenarios.plan import CURVES, MAX_KEYS, checked
 
 MAX_IN_FLIGHT = 8000  # Locust raises the limit of open files to 10,000
+MAX_RATE_PER_S = 100_000  # more would keep a process from everything else, the page included
+MAX_RUN_TIME_S = 366 * 86_400
+MAX_SEED = 2**63 - 1  # what travels from Locust's master to its workers
+SHOWN = 40  # characters of what was wrong
+FIELD = {"rate_per_s": "rate", "peak_per_s": "peak"}
 
 
 def add_options(parser: LocustArgumentParser) -> None:
@@ -49,12 +56,46 @@ def add_options(parser: LocustArgumentParser) -> None:
 
 def traffic_of(options: Namespace) -> Traffic:
     """Traffic from the start form or the command line; `ValueError` if a figure is wrong."""
-    return checked(
-        Traffic(
-            rate_per_s=options.rate,
-            curve=options.curve,
-            peak_per_s=options.peak,
-            keys=options.keys,
-            hot_share=options.hot_share,
-        )
+    traffic = Traffic(
+        rate_per_s=options.rate,
+        curve=options.curve,
+        peak_per_s=options.peak,
+        keys=options.keys,
+        hot_share=options.hot_share,
     )
+    try:
+        return checked(traffic)
+    except ValueError as wrong:
+        name, _, why = str(wrong).partition(" ")
+        raise ValueError(f"{FIELD.get(name, name)} {why}") from wrong
+
+
+def check(options: Namespace) -> None:
+    """Raise `ValueError` if a test with these options could not be carried out."""
+    _within("keys", options.keys, 1, MAX_KEYS)
+    highest = "rate" if options.curve == "steady" else "peak"
+    traffic_of(options)
+    _within(highest, getattr(options, highest), 0, MAX_RATE_PER_S)
+    _within("seed", options.seed, 0, MAX_SEED)
+    if options.max_in_flight < 1:
+        raise ValueError(f"max_in_flight must be at least 1, not {options.max_in_flight}")
+    if options.run_time is not None:
+        _within("run_time", options.run_time, 1, MAX_RUN_TIME_S)
+
+
+def check_host(host: str) -> None:
+    """Raise `ValueError` if it is no address that requests can be sent to."""
+    try:
+        parts = urlsplit(host)
+        plain = parts.hostname and parts.port != 0 and parts.username is None
+        known = parts.scheme in ("http", "https") and re.fullmatch(r"[!-~]+", host)
+        sound = plain and known and not (parts.query or parts.fragment)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError(f"host must be like http://127.0.0.1:8080, not {host!r}")
+
+
+def _within(name: str, value: float, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be from {least} to {most}, not {str(value)[:SHOWN]}")

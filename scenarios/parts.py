@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
+import gevent  # type: ignore[import-untyped]
+from gevent.event import AsyncResult  # type: ignore[import-untyped]
 from gevent.lock import BoundedSemaphore  # type: ignore[import-untyped]
-from gevent.queue import Queue  # type: ignore[import-untyped]
 from locust.env import Environment
 from locust.rpc import Message
 
@@ -58,8 +60,10 @@ class Dealer:
                 answer = {"part": part}
                 self._accounts.dealt(part[0], msg.node_id)
             except (OSError, ValueError, PrepareError) as problem:
+                # The links may be gone for good with what was there: the next test makes its own.
+                self._links.pop(self._environment.host or "", None)
                 answer = {"error": [f"{self._environment.host}: {problem}"]}
-        self._runner.send_message(DEAL, answer, msg.node_id)
+        self._runner.send_message(DEAL, {"ask": msg.data, **answer}, msg.node_id)
 
     def _part(self) -> list[Any]:
         host, options = self._environment.host or "", self._environment.parsed_options
@@ -77,16 +81,24 @@ class Hand:
     def __init__(self, environment: Environment) -> None:
         assert environment.runner is not None
         self._runner = environment.runner
-        self._dealt: Queue[dict[str, Any]] = Queue()
+        self._asks = count(1)
+        self._asked = 0
+        self._dealt: AsyncResult[dict[str, Any]] = AsyncResult()
         self._runner.register_message(DEAL, self._receive)
 
     def ask(self) -> Part:
         """A part of the running test; `PrepareError` says why there is none."""
-        self._runner.send_message(ASK)
-        answer = self._dealt.get(timeout=DEAL_TIMEOUT_S)
+        self._asked, self._dealt = next(self._asks), AsyncResult()
+        self._runner.send_message(ASK, self._asked)
+        try:
+            answer = self._dealt.get(timeout=DEAL_TIMEOUT_S)
+        except gevent.Timeout as late:
+            why = f"the links were not ready within {DEAL_TIMEOUT_S:g} s: ask for fewer keys"
+            raise PrepareError(why) from late
         if "error" in answer:
             raise PrepareError(answer["error"][0])
         return Part(*answer["part"])
 
     def _receive(self, msg: Message, **_: Any) -> None:
-        self._dealt.put(msg.data)
+        if msg.data["ask"] == self._asked:  # not for a test that was stopped while it waited
+            self._dealt.set(msg.data)

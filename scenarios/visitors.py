@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from argparse import Namespace
 from dataclasses import asdict
 from itertools import count
@@ -22,7 +23,7 @@ from locust.exception import StopUser
 from locust.runners import WorkerRunner
 from locust.web import WebUI
 
-from chaos.model import HOT_RANK, Generator, Traffic
+from chaos.model import HOT_RANK, Generator
 from scenarios.account import ACCOUNT, STOP
 from scenarios.chaos_page import add_chaos_page
 from scenarios.control import Control, claim_stdout, stdin_lines
@@ -34,12 +35,13 @@ from scenarios.form import improve_form
 from scenarios.history import History
 from scenarios.links import PrepareError
 from scenarios.live import Live
-from scenarios.options import traffic_of
+from scenarios.options import check, check_host, traffic_of
 from scenarios.parts import Dealer, Hand
 from scenarios.shape import OneCrowdEach
 from scenarios.wire import Wire
 
 LOOK_AT_FORM_S = 0.5
+USAGE = 2
 CONTROLLED = os.environ.get("LINKSTORM_CONTROL") == "1"
 EVENTS = claim_stdout() if CONTROLLED else None
 
@@ -120,6 +122,7 @@ class Process:
 
 def set_up(environment: Environment, web_ui: WebUI | None, **_: Any) -> None:
     """Called once by Locust when its parts exist."""
+    _check_command_line(environment)
     process = Process(environment)
     Visitors.process = process
     if not isinstance(environment.runner, WorkerRunner):
@@ -129,10 +132,23 @@ def set_up(environment: Environment, web_ui: WebUI | None, **_: Any) -> None:
         environment.shape_class = OneCrowdEach()
         environment.shape_class.runner = environment.runner
         desk = Desk.known()
-        improve_form(web_ui, add_chaos_page(environment, web_ui, desk) if desk else "")
+        improve_form(environment, web_ui, add_chaos_page(environment, web_ui, desk) if desk else "")
     environment.events.quit.add_listener(process.finish)  # type: ignore[no-untyped-call]
     if CONTROLLED:
         environment.process_exit_code = 0  # a failed request is a finding, not an error
+
+
+def _check_command_line(environment: Environment) -> None:
+    """End with 2 if it asks for what cannot be done; a page can still ask for the host."""
+    options = environment.parsed_options
+    assert options is not None
+    try:
+        check(options)
+        if environment.host or options.headless:
+            check_host(environment.host or "")
+    except ValueError as wrong:
+        sys.stderr.write(f"{wrong}\n")
+        sys.exit(USAGE)
 
 
 class Visitors(User):
@@ -162,6 +178,7 @@ class Visitors(User):
 
     def _follow_form(self) -> None:
         while True:
+            asked = self._asked()
             traffic = traffic_of(self.process.options)
             crowd = self.process.crowd()
             part = self.process.hand.ask()
@@ -176,12 +193,19 @@ class Visitors(User):
             )
             running = self.process.start(segment)
             try:
-                self._wait_for_edit(traffic)
+                self._wait_for_edit(asked, running)
             except BaseException:
                 running.kill()
                 raise
             running.kill(block=False)  # it waits for its answers; the next need not wait for it
 
-    def _wait_for_edit(self, traffic: Traffic) -> None:
-        while traffic_of(self.process.options) == traffic:
+    def _asked(self) -> tuple[object, ...]:
+        """What a test is made of; an edit of anything else changes nothing."""
+        options = self.process.options
+        return self.environment.host, traffic_of(options), options.seed, options.run_time
+
+    def _wait_for_edit(self, asked: tuple[object, ...], running: gevent.Greenlet) -> None:
+        while self._asked() == asked:
             gevent.sleep(LOOK_AT_FORM_S)
+            if running.exception is not None:
+                raise running.exception

@@ -25,10 +25,11 @@ Event = dict[str, Any]
 class Server:
     """`scenarios_server.py` in one of its modes."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], host: str) -> None:
         assert process.stdout is not None
         self.process = process
-        self.url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"http://{name}:{int(process.stdout.readline())}"
 
     def seen(self) -> dict[str, int]:
         """How many connections, redirects and new links it saw."""
@@ -87,11 +88,11 @@ class Locust:
 
 
 @contextmanager
-def server(mode: str = "ok") -> Iterator[Server]:
+def server(mode: str = "ok", host: str = "127.0.0.1") -> Iterator[Server]:
     """A server for as long as the test needs it."""
-    command = [sys.executable, str(HERE / "scenarios_server.py"), mode]
+    command = [sys.executable, str(HERE / "scenarios_server.py"), mode, host]
     with running(command, stdout=subprocess.PIPE) as process:
-        yield Server(process)
+        yield Server(process, host)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""A shortener that does what a test tells it: `python scenarios_server.py MODE` prints its port.
+"""A shortener that does what a test wants: `python scenarios_server.py MODE HOST` prints its port.
 
 Modes: `ok`; `broken` (503 to every redirect); `drop` (hangs up without an answer); `silent` (never
-answers); `stingy` (503 to every new link).
+answers); `stingy` (503 to every new link). `/forget` makes it lose every link so far.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import json
 import sys
 
-seen = {"connections": 0, "redirects": 0, "links": 0}
+seen = {"connections": 0, "redirects": 0, "links": 0, "forgotten": 0}
 
 
 def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
@@ -48,9 +48,14 @@ class Shortener(asyncio.Protocol):
         mode = sys.argv[1]
         if path == b"/seen":
             self.transport.write(answer("200 OK", json.dumps(seen).encode()))
+        elif path == b"/forget":
+            seen["forgotten"] = seen["links"]
+            self.transport.write(answer("200 OK"))
         elif method == b"POST":
             stingy = answer("503 Service Unavailable", b"no links today")
             self.transport.write(stingy if mode == "stingy" else link())
+        elif seen["forgotten"] and int(path.rpartition(b"code")[2]) <= seen["forgotten"]:
+            self.transport.write(answer("404 Not Found"))
         elif mode == "ok" or seen["redirects"] < seen["links"]:  # preparing works in every mode
             self.transport.write(redirect())
         else:
@@ -66,7 +71,7 @@ class Shortener(asyncio.Protocol):
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Shortener, "127.0.0.1", 0, backlog=2048)
+    server = await loop.create_server(Shortener, sys.argv[2], 0, backlog=2048)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()

@@ -176,6 +176,32 @@ def test_what_the_desk_refuses_is_passed_on_in_its_words(page: Page) -> None:
     assert page.change("/chaos/faults", ["nonsense"]).status_code == 400
 
 
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"latency_ms": NaN}'])
+@pytest.mark.parametrize("path", ["/chaos/faults", "/chaos/runs"])
+def test_a_bad_body_is_said_to_be_one(page: Page, path: str, body: bytes) -> None:
+    ours = {"X-Linkstorm-Token": page.token, "Origin": page.url}
+    refused = requests.post(page.url + path, data=body, headers=ours, timeout=10)
+    assert refused.status_code == 400
+    assert ("JSON" if body else "must be a name") in refused.json()["error"]
+
+
+def test_something_else_in_the_desks_place_is_named(tmp_path: Path) -> None:
+    port = free_port()
+    with (
+        server() as shop,
+        running(
+            locust("--host", shop.url, "--web-host", "127.0.0.1", "--web-port", str(port)),
+            stderr=subprocess.DEVNULL,
+            cwd=tmp_path,
+            env={**os.environ, "LINKSTORM_DESK": shop.url, "LINKSTORM_DESK_TOKEN": TOKEN},
+        ),
+    ):
+        wait_for_page(url := f"http://127.0.0.1:{port}")
+        told = requests.get(f"{url}/chaos/state", timeout=10)
+        assert (told.status_code, "not the control desk" in told.json()["error"]) == (502, True)
+        assert requests.post(f"{url}/swarm", data=FORM, timeout=10).json()["success"]
+
+
 def test_traffic_and_a_run_keep_out_of_each_others_way(page: Page) -> None:
     page.desk.ask("PUT", "/claim", {"run": "20260101-herd"})
     told = requests.post(f"{page.url}/swarm", data=FORM, timeout=10).json()

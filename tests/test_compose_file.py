@@ -138,8 +138,6 @@ def dockerfile(service: dict[str, Any]) -> Path:
 
 @each_service
 def test_a_service_is_found_healthy_soon_and_looked_at_seldom(name: str) -> None:
-    if name == "locust-worker":  # it serves nothing: its master tells how many there are
-        return
     health = SERVICES[name]["healthcheck"]
     assert health["test"]
     assert health["start_interval"] == "500ms"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -195,6 +196,25 @@ def test_a_fault_that_does_not_exist_is_refused_in_words(
     assert refused.status_code == 400
     assert words in refused.json()["error"]
     assert desk.state()["faults"] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"\xff\xfe", b"[" * 100_000, b'{"kind": "\\ud800", "target": "cache"}',
+     b'{"kind": "slow", "target": "cache", "latency_ms": NaN}',
+     b'{"kind": "slow", "target": "cache", "latency_ms": 1e400}'],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/faults"), ("POST", "/runs"), ("PUT", "/claim"), ("PUT", "/bulletin")],
+)
+def test_what_could_not_be_told_again_is_refused(
+    desk: Client, method: str, path: str, body: bytes
+) -> None:
+    refused = requests.request(method, desk.url + path, data=body, headers=desk.headers, timeout=10)
+    assert (refused.status_code, "JSON" in refused.json()["error"]) == (400, True)
+    assert desk.state()["run"] is None
+    assert desk.figures()
 
 
 def test_a_target_takes_one_fault_at_a_time(desk: Client) -> None:
@@ -400,6 +420,16 @@ def test_who_claims_the_lab_is_left_to_heal_it(desk: Client) -> None:
     assert told["faults"] == []
 
 
+@pytest.mark.parametrize("run", [".", "..", "../runs", "a/b", "a\0b", "x" * 256, "é" * 128])
+def test_a_run_is_called_as_a_directory_can_be(desk: Client, run: str) -> None:
+    for method in ("PUT", "DELETE"):
+        refused = desk.ask(method, "/claim", {"run": run})
+        assert (refused.status_code, "directory" in refused.json()["error"]) == (400, True)
+    assert desk.ask("GET", f"/runs/{quote(run, safe='')}/report").status_code == 404
+    desk.world.clock.sleep(10)
+    assert desk.state()["run"] is None
+
+
 BULLETIN = {
     "run": "one",
     "experiment": "thundering-herd",
@@ -433,6 +463,11 @@ def test_a_bulletin_is_told_and_measured_while_it_is_fresh(desk: Client) -> None
         {**BULLETIN, "faults": [{"name": "x"}]},
         {**BULLETIN, "metrics": "not { a figure"},
         {**BULLETIN, "faults": 3},
+        {**BULLETIN, "faults": [{"name": None, "since": None}]},
+        {**BULLETIN, "faults": ["x"]},
+        {**BULLETIN, "metrics": None},
+        {**BULLETIN, "what": 7},
+        {**BULLETIN, "run": ["one"]},
     ],
 )
 def test_a_bulletin_that_prometheus_or_the_page_could_not_read_is_refused(

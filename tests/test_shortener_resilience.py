@@ -10,7 +10,7 @@ import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import pytest
@@ -273,6 +273,16 @@ def test_the_primary_is_asked_once_more_when_only_the_connection_broke() -> None
     assert version == 7
     assert (replica.look_ups, primary.look_ups) == (1, 2)
     assert metrics.retries == {"made": 1, "refused": 0}
+
+
+def test_a_clock_that_is_set_meanwhile_does_not_change_how_long_a_look_up_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wall = count(2_000_000_000.0, -3600)
+    monkeypatch.setattr("time.time", lambda: next(wall))
+    replica: Any = Asked("replica")
+    entry = asyncio.run(Origin(replica, replica, Metrics(), Budget(0)).question("code", 0.0).ask())
+    assert 0 <= entry.recompute_s < 60
 
 
 def test_a_look_up_is_not_retried_twice_nor_after_a_timeout_nor_without_a_budget() -> None:

@@ -21,6 +21,7 @@ from chaos.desk.bulletin import bulletin
 from chaos.desk.desk import Desk
 from chaos.desk.metrics import exposition
 from chaos.desk.refused import Refused
+from chaos.desk.runs import is_name
 from chaos.model import StackError
 
 TOKEN_HEADER = "X-Linkstorm-Token"
@@ -95,12 +96,12 @@ def _report(desk: Desk, request: Request, _: Said) -> Response:
 
 
 def _claim(desk: Desk, _: Request, said: Said) -> Response:
-    desk.claim(_text(said, "run"))
+    desk.claim(_run(said))
     return JSONResponse({})
 
 
 def _give_back(desk: Desk, _: Request, said: Said) -> Response:
-    desk.give_back(_text(said, "run"))
+    desk.give_back(_run(said))
     return JSONResponse({})
 
 
@@ -159,10 +160,12 @@ def _error(status: HTTPStatus, why: str, **more: object) -> Response:
 
 
 def _object(body: bytes) -> Said:
+    """What was sent, all of it fit to be told again."""
     try:
         said = json.loads(body or b"{}")
-    except ValueError:
-        raise Refused(HTTPStatus.BAD_REQUEST, "what was sent is not JSON") from None
+        json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise Refused(HTTPStatus.BAD_REQUEST, "what was sent is not JSON in UTF-8") from None
     if not isinstance(said, dict):
         raise Refused(HTTPStatus.BAD_REQUEST, f"a JSON object is needed, not {said!r}")
     return said
@@ -172,3 +175,9 @@ def _text(said: Said, name: str) -> str:
     if not isinstance(value := said.get(name), str) or not value:
         raise Refused(HTTPStatus.BAD_REQUEST, f"{name} must be a name, not {value!r}")
     return value
+
+
+def _run(said: Said) -> str:
+    if not is_name(run := _text(said, "run")):
+        raise Refused(HTTPStatus.BAD_REQUEST, f"run must be the name of a directory, not {run!r}")
+    return run

@@ -30,15 +30,22 @@ def bulletin(said: Mapping[str, Any]) -> Bulletin:
         Refused: it is not one, or Prometheus could not read its figures.
     """
     try:
-        faults = [{"name": str(f["name"]), "since": str(f["since"])} for f in said["faults"]]
+        faults = [{"name": _text(f, "name"), "since": _text(f, "since")} for f in said["faults"]]
         run, experiment, what, metrics = (
-            str(said[name]) for name in ("run", "experiment", "what", "metrics")
+            _text(said, name) for name in ("run", "experiment", "what", "metrics")
         )
-        list(text_string_to_metric_families(metrics))
     except (KeyError, TypeError) as lacking:
-        why = f"a bulletin has run, experiment, what, faults and metrics: {lacking!r}"
+        why = f"a bulletin has run, experiment, what, faults and metrics: {lacking}"
         raise Refused(HTTPStatus.BAD_REQUEST, why) from lacking
+    try:
+        list(text_string_to_metric_families(metrics))
     except ValueError as wrong:
         why = f"the figures are not in Prometheus's text format: {wrong}"
         raise Refused(HTTPStatus.BAD_REQUEST, why) from wrong
     return Bulletin(run, experiment, what, faults, metrics)
+
+
+def _text(said: Mapping[str, Any], name: str) -> str:
+    if not isinstance(value := said[name], str):
+        raise TypeError(f"{name} must be text, not {value!r}")
+    return value

@@ -18,11 +18,18 @@ from chaos.rundirs import ROOT, new_run_dir
 
 HEALED_S = 30.0  # a part that was killed may have to come up again
 INTERRUPTED = 130
+NAME_BYTES = 255  # of a file, at most
 
 
 def command(runtime: str) -> Sequence[str]:
     """What starts a run on this runtime, up to the name of the experiment."""
     return (sys.executable, "-m", "chaos", "run", "--runtime", runtime)
+
+
+def is_name(run: str) -> bool:
+    """Whether a directory could be called that."""
+    short = 0 < len(run.encode()) <= NAME_BYTES
+    return short and run not in (".", "..") and not {"/", "\0"} & set(run)
 
 
 @dataclass
@@ -104,8 +111,8 @@ class Runs:
         Raises:
             Refused: there is none.
         """
-        file = (self.path / run / "report.html").resolve()
-        if file.parent.parent != self.path or not file.is_file():
+        file = self.path / run / "report.html"
+        if not is_name(run) or file.resolve() != file or not file.is_file():
             raise Refused(HTTPStatus.NOT_FOUND, f"there is no report of a run called {run!r}")
         return file
 

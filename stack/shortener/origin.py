@@ -74,7 +74,7 @@ class Question:
             with self._origin.metrics.asking(database.name):
                 row = await _answer(connection, self._code, look_up)
         self._origin.budget.earn()
-        return _entry(row, read_at, recompute_s=time.time() - read_at)
+        return _entry(row, read_at, recompute_s=time.monotonic() - look_up.asked_s)
 
     def log(self, stored_s: float | None) -> None:
         """A line for each look-up; only the last answer can have been stored, at `stored_s`."""
