@@ -22,7 +22,6 @@ import gevent  # type: ignore[import-untyped]
 import numpy as np
 import psutil
 import pytest
-from greenlet import greenlet
 from scipy import stats
 
 from chaos.model import Traffic
@@ -122,6 +121,8 @@ def test_a_backlog_leaves_on_the_connections_that_there_are() -> None:
 
 @pytest.mark.alone
 def test_greenlets_are_used_again_and_none_is_left_in_the_end() -> None:
+    greenlet = type(gevent.getcurrent())
+
     def greenlets() -> set[int]:
         return {id(one) for one in gc.get_objects() if type(one) is greenlet and one}
 

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "chaos.run": ("chaos.model", "chaos.record", "chaos.injection"),
     "chaos": ("chaos", "reports"),
     "bench.hosted": ("stack.shortener",),
-    "bench": ("bench", "chaos.load", "chaos.model", "chaos.runtimes"),
+    "bench": ("bench", "chaos.estimates", "chaos.load", "chaos.model", "chaos.runtimes"),
     "dashboards": ("dashboards",),
     "reports": ("chaos.model", "chaos.evidence", "chaos.shelf", "reports"),
     "scenarios": ("chaos.model", "scenarios"),
