@@ -37,7 +37,7 @@ check: $(VENV)/.installed-dev ## lint, formatting and types
 mutate: $(VENV)/.installed-dev ## change what judges a run, one thing at a time: the tests must notice (6 minutes)
 	@$(BIN)/python -m tests.survivors $(ARGS)
 
-bench: $(VENV)/.installed-dev ## what a redirect costs on one core, beside a bare one and nginx (about 5 minutes)
+bench: $(VENV)/.installed-dev ## what a redirect costs on one core, beside a bare one and nginx (about 7 minutes)
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/.installed-dev ## end labs in every way at random moments, and look for what is left (N=200: 36 minutes)

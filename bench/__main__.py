@@ -20,7 +20,7 @@ from bench.arms import ARMS, BARE, Arm
 from bench.bed import Bed, made_bed
 from bench.cores import Cores, TooFewCores, choose
 from bench.crosscheck import crosscheck
-from bench.figures import Repeat, as_json, results
+from bench.figures import Repeat, as_json, bias, results
 from bench.generator import generator
 from bench.machine import facts
 from bench.measure import Asked, measure
@@ -55,19 +55,22 @@ class HostedBy(StrEnum):
 @app.callback(invoke_without_command=True)
 def bench(
     context: typer.Context,
-    arm: Annotated[list[str] | None, typer.Option(help="Only this arm; repeatable.")] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(help="Only this arm, and bare; repeatable.")
+    ] = None,
     server: Annotated[HostedBy, typer.Option(help="What serves our app.")] = HostedBy.UVICORN,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each arm is measured.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each arm is measured.")] = 6,
     seconds: Annotated[
         float, typer.Option(min=0.1, max=15, help="Of saturation, and again of half load.")
-    ] = 4.0,
+    ] = 2.0,
     output: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.TABLE,
     into: Annotated[Path, typer.Option(help="Where the figures are kept.")] = KEPT,
 ) -> None:
     """Measure what a redirect costs, on one core, beside the least that a server can do.
 
     Exit code 0; 1 if something would not start; 2 if this machine or the order cannot do it;
-    3 if an arm is invalid, so that its figures prove nothing, or lacks a figure.
+    3 if an arm is invalid, so that its figures prove nothing, or lacks a figure, or if a bare
+    server differs from another one that is measured beside it.
     """
     if context.invoked_subcommand:
         return
@@ -87,11 +90,14 @@ def bench(
     texts = {
         Format.TABLE: table.text(found, names),
         Format.MARKDOWN: table.markdown(found, names, machine),
-        Format.JSON: json.dumps({"machine": machine, "arms": as_json(found)}, indent=2) + "\n",
+        Format.JSON: json.dumps(
+            {"machine": machine, "bias": bias(found), "arms": as_json(found)}, indent=2
+        )
+        + "\n",
     }
     _keep(into, server, texts)
     sys.stdout.write(texts[output])
-    if not all(result.proves for result in found.values()):
+    if bias(found) or not all(result.proves for result in found.values()):
         raise typer.Exit(INVALID)
 
 
@@ -100,7 +106,7 @@ def _chosen(names: Sequence[str]) -> list[Arm]:
     unknown = [name for name in names if name not in known]
     if unknown:
         _fail(f"there is no arm {', '.join(unknown)}: {', '.join(known)}", USAGE)
-    return [arm for arm in ARMS if not names or arm.name in names]
+    return [arm for arm in ARMS if not names or arm.name in names or arm is BARE]
 
 
 def _measured(
@@ -127,7 +133,9 @@ def _measured(
 
 
 def _measure_one(bed: Bed, arm: Arm, cores: Cores, seconds: float, seed: int) -> Repeat:
-    with bed.servers(arm, BARE) as (server, bare):
+    """Which of the two is started first changes with each round, as it might matter."""
+    with bed.servers(*((arm, BARE) if seed % 2 == 0 else (BARE, arm))) as servers:
+        server, bare = servers if seed % 2 == 0 else reversed(servers)
         return measure(Asked(arm, server, cores), Asked(BARE, bare, cores), seconds, seed)
 
 

@@ -69,7 +69,7 @@ class Bed:
         for name in ("primary", "replica", "redis"):
             self.parts[name] = self.workshop.part(name, {})
         concurrently(partial(databases, install, self.parts, ports), self.parts["redis"].start)
-        with self._running(self._shortener({})):
+        with self._running(self._shortener(_WEBS[0], {})):
             pass  # the first one lays the schema
         with psycopg.connect(self._dsn, autocommit=True) as connection:
             for code, count in ((hot_code, HOT_LINKS), (cold_code, COLD_LINKS)):
@@ -97,7 +97,7 @@ class Bed:
             case "bare":
                 return self._bare(name)
             case "shortener":
-                return self._shortener(arm.settings)
+                return self._shortener(name, arm.settings)
 
     def _address(self, part: str) -> tuple[str, int]:
         return HOST, self.workshop.ports[part]
@@ -131,10 +131,10 @@ class Bed:
         part.ready = partial(_redirects, address)
         return part
 
-    def _shortener(self, settings: Mapping[str, str]) -> Part:
-        part = self._part("web-1", settings)
+    def _shortener(self, name: str, settings: Mapping[str, str]) -> Part:
+        part = self._part(name, settings)
         if self.hosted_by != "uvicorn":
-            part.command = self._hosted("web", self.hosted_by, self._address("web-1"))
+            part.command = self._hosted("web", self.hosted_by, self._address(name))
         return part
 
     def _hosted(self, app: str, server: str, address: tuple[str, int]) -> list[str]:

@@ -8,6 +8,12 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
+from chaos.estimates import mean_of_counts
+from chaos.model import Estimate
+
+NULL = "bare"  # it is measured beside itself
 FIGURES = ("rps", "ratio_to_bare", "p50_ms", "p99_ms", "cpu_us", "rss_mb")
 
 
@@ -45,6 +51,14 @@ class Result:
     repeats: Sequence[Repeat]
 
     @property
+    def of_bare(self) -> Estimate:
+        """The share of a bare server's throughput, with a 95 % interval over the launches.
+
+        Launches of the same program differ, so the rounds are what repeats, not the slices.
+        """
+        return mean_of_counts(np.array([repeat.ratio_to_bare for repeat in self.repeats]))
+
+    @property
     def problems(self) -> list[str]:
         """Every reason why the figures are not to be quoted."""
         return [
@@ -78,6 +92,19 @@ def results(repeats: Mapping[str, Sequence[Repeat]]) -> dict[str, Result]:
     return {name: Result(_figures(some), some) for name, some in repeats.items()}
 
 
+def bias(found: Mapping[str, Result]) -> str:
+    """Why no ratio can be believed: a bare server beside another differs from it; empty if not."""
+    if NULL not in found or found[NULL].of_bare.samples < 2:
+        return ""
+    null = found[NULL].of_bare
+    if null.low <= 1 <= null.high:
+        return ""
+    return (
+        f"a bare server beside another one has {null.value:.2f} [{null.low:.2f}, {null.high:.2f}] "
+        "of its throughput, which must be 1: the machine was not quiet, so no ratio holds"
+    )
+
+
 def _figures(repeats: Sequence[Repeat]) -> dict[str, Figure]:
     """What was told by at least one repeat."""
     columns = {
@@ -97,6 +124,7 @@ def as_json(found: Mapping[str, Result]) -> dict[str, Any]:
         name: {
             **dict.fromkeys(FIGURES),
             **{figure: each.mean for figure, each in result.figures.items()},
+            "ratio_interval95": _ends(result.of_bare),
             "ranges": {figure: [each.least, each.most] for figure, each in result.figures.items()},
             "valid": not result.problems,
             "problems": result.problems,
@@ -107,3 +135,8 @@ def as_json(found: Mapping[str, Result]) -> dict[str, Any]:
         }
         for name, result in found.items()
     }
+
+
+def _ends(ratio: Estimate) -> list[float] | None:
+    """Of its interval; one round has none."""
+    return [ratio.low, ratio.high] if ratio.samples > 1 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ _FOREIGN = 0.10
 _MOST_RPS = 30_000.0  # of the open loop, which is late with more
 _LATE_S, _LATE_SHARE = 0.002, 0.01
 _TRIES = 3  # at half load, for one that is not late
-_SLICES = 8  # of saturation, each beside one of the bare server
+_SLICE_S = 0.125  # of saturation, each beside one of the bare server
+_SLICES_MIN = 8
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,11 @@ def measure(asked: Asked, bare: Asked, seconds: float, seed: int) -> Repeat:
     """Warm up, then measure both; whatever makes the figures doubtful is told with them.
 
     The ratio is the median of pairs of slices, one of this server and one of the bare one, that
-    follow each other within a second: a shared machine changes from one second to the next.
+    follow each other at once: a shared machine changes from one second to the next.
     """
     asked.warm_up(seconds)
     bare.warm_up(seconds)
-    ours, theirs = _slices(asked, bare, seconds)
+    ours, theirs = _slices(asked, bare, seconds, seed)
     rps = fmean(each.rps for each in ours)
     half_rps = min(rps / 2, _MOST_RPS)
     half = asked.at_half_load(max(half_rps, 1.0), seconds, seed)
@@ -141,17 +143,21 @@ def measure(asked: Asked, bare: Asked, seconds: float, seed: int) -> Repeat:
     )
 
 
-def _slices(asked: Asked, bare: Asked, seconds: float) -> tuple[list[Slice], list[Slice]]:
-    """Both in turn, and each time the other one first."""
+def _slices(
+    asked: Asked, bare: Asked, seconds: float, seed: int
+) -> tuple[list[Slice], list[Slice]]:
+    """Pairs of both; each is the first one of half of them, at random."""
+    count = max(_SLICES_MIN, round(seconds / _SLICE_S / 2) * 2)
+    ours_first = [number % 2 == 0 for number in range(count)]
+    random.Random(seed).shuffle(ours_first)
     ours: list[Slice] = []
     theirs: list[Slice] = []
     client, beside = asked.client(), bare.client()
     with client.connected(asked.arm.connections), beside.connected(bare.arm.connections):
-        turns = [(asked, client, ours), (bare, beside, theirs)]
-        for _ in range(_SLICES):
-            for each, its_client, slices in turns:
-                slices.append(each.saturate(its_client, seconds / _SLICES))
-            turns.reverse()
+        turns = [(bare, beside, theirs), (asked, client, ours)]
+        for first in ours_first:
+            for each, its_client, slices in reversed(turns) if first else turns:
+                slices.append(each.saturate(its_client, seconds / count))
     return ours, theirs
 
 

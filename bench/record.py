@@ -116,7 +116,7 @@ def _measured(source: Source, into: Path, requests: int, shape: Shape) -> Figure
     record_mb = sum(file.stat().st_size for file in into.glob("*.parquet")) / 1e6
     judge, report = (_carried_out("chaos", verb, str(into)) for verb in ("judge", "report"))
     return Figures(
-        copies * source.requests,
+        read_source(into).requests,
         shape,
         copies,
         record_mb,

@@ -4,11 +4,16 @@
 times as long; `more-rounds` repeats the whole run, so there are so many times as many rounds.
 Either way rates, look-ups per expiry, counters, clicks and the read-back agree with each other as
 they did, so the copy must be judged as its source was.
+
+Only the luck of the draw would be repeated, too: a segment with 3 % too few requests is likely in a
+small run and impossible in a large one. Where the copy would be that odd, as many cache hits as it
+takes are left out or repeated once more, evenly over all copies.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -23,6 +28,8 @@ Event = dict[str, Any]
 
 MEMORY = "1GB"
 TIMES = ("t_s", "from_s", "to_s", "started_s", "ended_s", "injected_s", "healed_s")
+SIGMAS, NEAR_ENOUGH = 4.5, 0.009  # a little less than a run's traffic may be off its plan
+AGAIN_S = 0.0001  # after its original
 GROWING = r"(redis_commands|origin_calls|\.redirects|\.origin_queries)$"
 
 
@@ -87,11 +94,11 @@ def repeat(source: Source, into: Path, copies: int, shape: Shape) -> None:
     into.mkdir(parents=True)
     shutil.copytree(source.path / "logs", into / "logs")
     (into / "plan.json").write_text(json.dumps(_plan(source, copies, shape), indent=2) + "\n")
+    sent = _write_tables(source, into, list(_placements(source, copies, shape)), shape)
     longer = shape is Shape.LONGER
     events = _longer(source, copies) if longer else _more_rounds(source, copies)
     with (into / "events.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(f"{json.dumps(event)}\n" for event in events)
-    _write_tables(source.path, into, list(_placements(source, copies, shape)), shape)
+        file.writelines(f"{json.dumps(_with_as_many(event, sent))}\n" for event in events)
 
 
 # --- plan and events ---------------------------------------------------------------------------
@@ -159,6 +166,17 @@ def _many_times(event: Event, copies: int) -> Event:
     return event | {"generator": generator, "counted": counted}
 
 
+def _with_as_many(event: Event, sent: Mapping[int, int]) -> Event:
+    """The end of a segment with as many requests as are on record for it."""
+    if event["kind"] != "segment":
+        return event
+    generator, counted = dict(event["generator"]), dict(event["counted"])
+    more = sent[event["segment"]] - generator["sent"]
+    for accounts, name in (generator, "offered"), (generator, "sent"), (counted, "web_requests"):
+        accounts[name] += more
+    return event | {"generator": generator, "counted": counted}
+
+
 def _length_s(segment: Event) -> float:
     return float(segment["ended_s"] - segment["started_s"])
 
@@ -196,13 +214,34 @@ PLACEMENTS = """
         to_s DOUBLE, sampled_s DOUBLE, sampled_to_s DOUBLE,
         mark VARCHAR AS (CASE WHEN copy = 0 THEN '' ELSE '-' || copy END))
 """
+COUNTS = """
+    SELECT number, rank = 0 AS hot, count(*) AS count
+    FROM {requests} JOIN placements USING (segment) GROUP BY ALL
+"""
+KEPT = """
+    CREATE TABLE kept AS
+    WITH placed AS (
+        SELECT file_row_number AS row, segment, copy, number, rank = 0 AS hot,
+            served_from = 'hit' AND outcome = 'ok' AS plain,
+            row_number() OVER (PARTITION BY number, hot, plain ORDER BY hash(row, copy)) AS place
+        FROM read_parquet({requests}, file_row_number = true) JOIN placements USING (segment)),
+    drawn AS (
+        SELECT row, segment, copy, unnest(range(CASE
+            WHEN plain AND place <= -coalesce(more, 0) THEN 0
+            WHEN plain AND place <= coalesce(more, 0) THEN 2 ELSE 1 END)) AS again
+        FROM placed LEFT JOIN adjustments USING (number, hot))
+    SELECT row, copy, number, mark || if(again = 1, '-again', '') AS mark,
+        shift_s + again * $again_s AS shift_s
+    FROM drawn JOIN placements USING (segment, copy)
+"""
 REQUESTS = """
-    SELECT requests.* REPLACE (
+    SELECT requests.* EXCLUDE (file_row_number) REPLACE (
             number AS segment, op_id || mark AS op_id, session || mark AS session,
             intended_s + shift_s AS intended_s, sent_s + shift_s AS sent_s,
             done_s + shift_s AS done_s,
             CASE WHEN click_id = '' THEN '' ELSE click_id || mark END AS click_id)
-    FROM {requests} AS requests JOIN placements ON requests.segment = placements.segment
+    FROM read_parquet({requests}, file_row_number = true) AS requests
+    JOIN kept ON kept.row = file_row_number
     ORDER BY number, copy, requests.done_s
 """
 ORIGIN_QUERIES = """
@@ -237,15 +276,22 @@ SAMPLES = """
 """
 CLICKS = """
     SELECT clicks.click_id || mark AS click_id, clicks.key
-    FROM {clicks} AS clicks LEFT JOIN {requests} AS requests USING (click_id)
-    JOIN placements ON placements.segment = coalesce(requests.segment, $first)
-        AND (requests.segment IS NOT NULL OR copy = 0 OR number <> placements.segment)
+    FROM {clicks} AS clicks
+    JOIN read_parquet({requests}, file_row_number = true) AS requests USING (click_id)
+    JOIN kept ON kept.row = requests.file_row_number
+    UNION ALL
+    SELECT clicks.click_id || mark, clicks.key
+    FROM {clicks} AS clicks ANTI JOIN {requests} USING (click_id)
+    JOIN placements ON segment = $first AND (copy = 0 OR number <> segment)
 """
 TOTALS = "SELECT key, count(*) AS total FROM {clicks} GROUP BY key ORDER BY total DESC"
 
 
-def _write_tables(source: Path, into: Path, placements: Sequence[Placement], shape: Shape) -> None:
-    files = {file.stem: f"'{file}'" for file in source.glob("*.parquet")}
+def _write_tables(
+    source: Source, into: Path, placements: Sequence[Placement], shape: Shape
+) -> Mapping[int, int]:
+    """Write every table; how many requests each segment has."""
+    files = {file.stem: f"'{file}'" for file in source.path.glob("*.parquet")}
     files["rises"] = RISES[shape].format(**files)
     with duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": str(into / "tmp")}) as db:
         db.execute(PLACEMENTS)
@@ -253,6 +299,14 @@ def _write_tables(source: Path, into: Path, placements: Sequence[Placement], sha
             "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [astuple(p) for p in placements],
         )
+        counts = {
+            (number, hot): count
+            for number, hot, count in db.execute(COUNTS.format(**files)).fetchall()
+        }
+        db.execute("CREATE TABLE adjustments (number INT, hot BOOLEAN, more BIGINT)")
+        for (number, hot), more in _adjustments(source, placements, counts).items():
+            db.execute("INSERT INTO adjustments VALUES (?, ?, ?)", [number, hot, more])
+        db.execute(KEPT.format(**files), {"again_s": AGAIN_S})
         for name, sql, values in (
             ("requests", REQUESTS, {}),
             ("origin_queries", ORIGIN_QUERIES, {}),
@@ -262,6 +316,48 @@ def _write_tables(source: Path, into: Path, placements: Sequence[Placement], sha
             db.execute(f"COPY ({sql.format(**files)}) TO '{into / name}.parquet'", values)
         clicks = f"'{into / 'clicks.parquet'}'"
         db.execute(f"COPY ({TOTALS.format(clicks=clicks)}) TO '{into / 'totals.parquet'}'")
+        return dict(db.execute("SELECT number, count(*) FROM kept GROUP BY number").fetchall())
+
+
+def _adjustments(
+    source: Source, placements: Sequence[Placement], counts: Mapping[tuple[int, bool], int]
+) -> Mapping[tuple[int, bool], int]:
+    """How many more requests each segment needs, for the hot link and for others, to be as likely
+    as its source was; nothing if all are likely enough as they are."""
+    traffic = source.plan["traffic"]
+    lengths_s = {segment["segment"]: _length_s(segment) for segment in source.segments}
+    wanted: dict[tuple[int, bool], float] = {}
+    for number in {place.number for place in placements}:
+        if traffic["curve"] == "steady":
+            seconds = sum(lengths_s[p.segment] for p in placements if p.number == number)
+            offered = traffic["rate_per_s"] * seconds
+        else:
+            offered = sum(counts.get((number, hot), 0) for hot in (True, False))
+        wanted[number, True] = offered * traffic["hot_share"]
+        wanted[number, False] = offered - wanted[number, True]
+    have = {key: counts.get(key, 0) for key in wanted}
+    groups = [[(number, True), (number, False)] for number, hot in wanted if hot]
+    if all(_is_likely(have, wanted, keys) for keys in [*groups, list(wanted)]):
+        return {}
+    return {key: round(count) - have[key] for key, count in wanted.items()}
+
+
+def _is_likely(
+    have: Mapping[tuple[int, bool], int],
+    wanted: Mapping[tuple[int, bool], float],
+    keys: Sequence[tuple[int, bool]],
+) -> bool:
+    """Whether these strata together have about as many requests as wanted, and so have the hot."""
+    offered, expected = sum(have[key] for key in keys), sum(wanted[key] for key in keys)
+    hot = sum(have[key] for key in keys if key[1])
+    share = sum(wanted[key] for key in keys if key[1]) / expected
+    return _is_near(offered, expected, expected) and _is_near(
+        hot, share * offered, share * (1 - share) * offered
+    )
+
+
+def _is_near(count: float, expected: float, variance: float) -> bool:
+    return abs(count - expected) <= max(SIGMAS * math.sqrt(variance), NEAR_ENOUGH * expected)
 
 
 def main(source: Path, into: Path, copies: int, shape: Shape) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.figures import Figure, Result
+from bench.figures import Figure, Result, bias
+from chaos.model import Estimate
 
 _HEADINGS = ("arm", "requests/s", "of bare", "p50 ms", "p99 ms", "CPU µs", "RSS MB")
 _FORMATS = {
@@ -18,9 +19,10 @@ _FORMATS = {
 
 
 def rows(found: Mapping[str, Result], names: Mapping[str, str]) -> list[list[str]]:
-    """A row an arm: each mean, and the range of the repeats where it can be seen."""
+    """A row an arm: each mean, and the range of the repeats where it can be seen; of the ratio,
+    the 95 % interval."""
     return [
-        [names[arm], *(_shown(result.figures.get(name), form) for name, form in _FORMATS.items())]
+        [names[arm], *(_cell(result, name, form) for name, form in _FORMATS.items())]
         for arm, result in found.items()
     ]
 
@@ -36,6 +38,8 @@ def text(found: Mapping[str, Result], names: Mapping[str, str]) -> str:
     for arm, result in found.items():
         if result.untold:
             lines += ["", f"NO LATENCY: {names[arm]}", *(f"  {why}" for why in result.untold)]
+    if why := bias(found):
+        lines += ["", f"INVALID: {why}"]
     return "\n".join(lines) + "\n"
 
 
@@ -53,9 +57,22 @@ def markdown(
     ]
     where = (
         f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
-        f"Python {machine['python']}, commit {machine['commit']}, {machine['measured_at']}."
+        f"Python {machine['python']}, commit {machine['commit']}, {machine['measured_at']}; "
+        f"{machine['rounds']} rounds."
     )
-    return "\n".join([*lines, "", where, ""])
+    doubt = ["", f"INVALID: {why}."] if (why := bias(found)) else []
+    return "\n".join([*lines, *doubt, "", where, ""])
+
+
+def _cell(result: Result, name: str, form: str) -> str:
+    if name == "ratio_to_bare" and result.of_bare.samples > 1:
+        return _with_interval(result.of_bare, form)
+    return _shown(result.figures.get(name), form)
+
+
+def _with_interval(ratio: Estimate, form: str) -> str:
+    value, low, high = (form.format(each) for each in (ratio.value, ratio.low, ratio.high))
+    return f"{value} [{low}, {high}]"
 
 
 def _shown(figure: Figure | None, form: str) -> str:

@@ -15,6 +15,7 @@ import gevent  # type: ignore[import-untyped]
 
 _READABLE = 1
 _ABSOLUTE = 1  # TFD_TIMER_ABSTIME
+_LEAST_S = 1e-6  # 0 would not wait for the event loop
 
 
 class _Moment(ctypes.Structure):
@@ -43,9 +44,13 @@ class Alarm:
             self._watcher = self._hub.loop.io(self._number, _READABLE)
 
     def sleep_until(self, at_s: float) -> None:
-        """Let the other greenlets run until a moment on the monotonic clock, or at least once."""
+        """Let the other greenlets run until a moment on the monotonic clock, or at least once.
+
+        Even if the moment is past, the event loop reads what has come: after `gevent.sleep(0)` it
+        might first run a thousand callbacks.
+        """
         if self._number < 0:
-            gevent.sleep(max(0.0, at_s - time.monotonic()))
+            gevent.sleep(max(_LEAST_S, at_s - time.monotonic()))
             return
         whole_s = int(at_s)
         moment = _Moment(0, 0, whole_s, int((at_s - whole_s) * 1e9))

@@ -26,7 +26,7 @@ from bench.arms import ARMS, Arm
 from bench.bed import Server
 from bench.client import Address, Client, Outcome, arrivals
 from bench.cores import Cores, TooFewCores, choose
-from bench.figures import Figure, Repeat, as_json, quantile, results
+from bench.figures import Figure, Repeat, Result, as_json, bias, quantile, results
 from bench.measure import Asked, Shares, Slice, doubts, lateness, measure
 
 FOUND = b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"
@@ -249,8 +249,38 @@ def test_a_ratio_is_taken_of_slices_that_follow_each_other() -> None:
         ]
         turns.append("warming up")
         measured = measure(asked[0], asked[1], seconds=0.1, seed=1)
-    assert turns[1:7] == ["redis", "bare", "bare", "redis", "redis", "bare"]
+    pairs = list(zip(turns[1::2], turns[2::2], strict=True))
+    assert {tuple(sorted(pair)) for pair in pairs} == {("bare", "redis")}
+    assert sum(first == "redis" for first, _ in pairs) == len(pairs) / 2
+    assert pairs != [("redis", "bare"), ("bare", "redis")] * (len(pairs) // 2)
     assert measured.ratio_to_bare == pytest.approx(0.7, rel=1e-3)
+
+
+def null(*ratios: float) -> dict[str, Result]:
+    return results({"bare": [repeat(100, ratio=ratio) for ratio in ratios]})
+
+
+def test_a_ratio_comes_with_its_interval_over_the_launches() -> None:
+    found = results({"redis": [repeat(80, ratio=ratio) for ratio in (0.80, 0.82, 0.84, 0.82)]})
+    ratio = found["redis"].of_bare
+    assert ratio.value == pytest.approx(0.82)
+    assert ratio.low == pytest.approx(0.794, abs=0.001)  # 3.18 standard errors, Student's t
+    assert ratio.high == pytest.approx(0.846, abs=0.001)
+    assert as_json(found)["redis"]["ratio_interval95"] == [ratio.low, ratio.high]
+    assert "0.82 [0.79, 0.85]" in table.text(found, {"redis": "ours"})
+
+
+def test_one_round_has_no_interval() -> None:
+    assert as_json(null(0.9))["bare"]["ratio_interval95"] is None
+    assert "[" not in table.text(null(0.9), {"bare": "bare"})
+    assert not bias(null(0.9))
+
+
+def test_a_bare_server_that_differs_from_itself_makes_every_ratio_invalid() -> None:
+    assert not bias(null(0.97, 1.02, 1.01, 0.99))
+    found = null(0.83, 0.85, 0.88, 0.84)
+    assert "0.85 [0.83, 0.96]" in bias(found)
+    assert "INVALID: a bare server beside another" in table.text(found, {"bare": "bare"})
 
 
 def test_the_json_has_each_figure_by_name_and_says_what_is_invalid() -> None:
@@ -269,7 +299,9 @@ def test_the_table_shows_the_range_of_the_repeats_and_why_an_arm_is_invalid() ->
     text = table.text(found, {"bare": "bare ASGI"})
     assert "11,000 (10,000–12,000)" in text
     assert "INVALID: bare ASGI\n  round 2: other programs took half" in text
-    machine = dict.fromkeys(("cpu", "cores", "kernel", "python", "commit", "measured_at"), "x")
+    machine = dict.fromkeys(
+        ("cpu", "cores", "kernel", "python", "commit", "measured_at", "rounds"), "x"
+    )
     assert "bare ASGI (invalid)" in table.markdown(found, {"bare": "bare ASGI"}, machine)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -100,6 +101,46 @@ def test_a_hog_in_the_generators_own_process_makes_it_late_and_no_answer_slow() 
     assert told.cpu_share > 0.1
     # What the hog delayed is told as our own: the answers themselves were there much sooner.
     assert np.median([one.done_s - one.sent_s for one in seen]) < 0.02
+
+
+@pytest.mark.alone
+def test_a_backlog_leaves_on_the_connections_that_there_are() -> None:
+    seen: list[Exchange] = []
+    with server() as shop:
+        wire = Wire(shop.url)
+        dispatcher = Dispatcher(wire, [wire.request("GET", "/any")], 5.0, 1000, [seen.append])
+        before = shop.seen()["connections"]
+        gevent.spawn_later(0.2, time.sleep, 0.3)  # the process stands still
+        dispatcher.run(arrivals(Traffic(800.0, keys=1), 0.8, seed=3), time.monotonic())
+        dispatcher.drain()
+        opened = shop.seen()["connections"] - before
+        wire.close()
+    assert dispatcher.tally.late > 100
+    assert opened < 0.4 * dispatcher.tally.late
+
+
+@pytest.mark.alone
+def test_greenlets_are_used_again_and_none_is_left_in_the_end() -> None:
+    greenlet = type(gevent.getcurrent())
+
+    def greenlets() -> set[int]:
+        return {id(one) for one in gc.get_objects() if type(one) is greenlet and one}
+
+    workers: set[int] = set()
+    with threaded_server(after_s=0.0) as url:
+        wire = Wire(url)
+        before = greenlets()
+        dispatcher = Dispatcher(
+            wire, [wire.request("GET", "/any")], 5.0, 1000,
+            [lambda _: workers.add(id(gevent.getcurrent()))],
+        )  # fmt: skip
+        dispatcher.run(arrivals(Traffic(200.0, keys=1), 1.0, seed=3), time.monotonic())
+        dispatcher.drain()
+        gevent.sleep(0.01)
+        wire.close()
+        assert dispatcher.tally.sent > 100
+        assert len(workers) < dispatcher.tally.sent / 4
+        assert not greenlets() - before
 
 
 @pytest.mark.alone  # another thread of this process might let go of one

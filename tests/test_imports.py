@@ -41,7 +41,10 @@ MAY_IMPORT = {
     "chaos.run": ("chaos.model", "chaos.record", "chaos.injection", "chaos.provenance"),
     "chaos": ("chaos", "reports"),
     "bench.hosted": ("stack.shortener",),
-    "bench": ("bench", "chaos.load", "chaos.model", "chaos.provenance", "chaos.runtimes"),
+    "bench": (
+        "bench", "chaos.estimates", "chaos.load", "chaos.model", "chaos.provenance",
+        "chaos.runtimes",
+    ),
     "dashboards": ("dashboards",),
     "reports": ("chaos.model", "chaos.evidence", "chaos.files", "chaos.shelf", "reports"),
     "scenarios": ("chaos.model", "scenarios"),

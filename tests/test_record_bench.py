@@ -72,6 +72,19 @@ def test_counters_never_go_back(large: Path) -> None:
     assert duckdb.execute(falls).fetchall() == [(0,)]
 
 
+@pytest.mark.parametrize("shape", Shape)
+def test_the_luck_of_a_small_run_is_not_repeated(small: Path, tmp_path: Path, shape: Shape) -> None:
+    """Its requests and those for the hot link are a few per cent off the plan, as they may be."""
+    repeat(read_source(small), tmp_path / "large", 40, shape)
+    before, after = judged(small), judged(tmp_path / "large")
+
+    assert after["verdict"] == before["verdict"] == "PASS"
+    for findings in ("claims", "checks"):
+        assert [f["verdict"] for f in after[findings]] == [f["verdict"] for f in before[findings]]
+    for old, new in zip(before["arms"], after["arms"], strict=True):
+        assert new["inputs"] == pytest.approx(old["inputs"], rel=0.05)
+
+
 def test_it_says_that_it_was_made(large: Path) -> None:
     plan = json.loads((large / "plan.json").read_text(encoding="utf-8"))
 
