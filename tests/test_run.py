@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from chaos.evidence import Damaged, read_events, read_evidence
-from chaos.model import Verdict
+from chaos.model import Settings, Verdict
 from chaos.run import run
 from chaos.verdict import judge
-from tests.fake import World, herd_order, lab
+from tests.fake import FakeStack, World, herd_order, lab
 
 
 def carried_out(directory: Path, *flaws: str) -> World:
@@ -27,6 +27,22 @@ def test_arms_are_interleaved_in_an_order_that_follows_from_the_seed(tmp_path: P
     assert segments[0]["arm"] == "control"
     assert len(set(rounds[0])) == len(set(rounds[1])) == 6
     assert rounds[0] != rounds[1]
+
+
+def test_each_arm_starts_anew_and_the_control_with_what_has_just_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured: list[str] = []
+
+    def configure(stack: FakeStack, settings: Settings) -> None:
+        stack.world.settings = dict(settings)
+        configured.append(settings["CACHE_FILL"])
+
+    monkeypatch.setattr(FakeStack, "configure", configure)
+    carried_out(tmp_path)
+    control, *arms = (e for e in read_events(tmp_path / "run") if e["kind"] == "segment")
+    assert control["settings"]["CACHE_FILL"] == "direct"
+    assert configured == [arm["settings"]["CACHE_FILL"] for arm in arms]
 
 
 def test_every_fault_is_probed_before_during_and_after(tmp_path: Path) -> None:

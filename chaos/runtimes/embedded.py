@@ -101,9 +101,9 @@ class EmbeddedStack:
         self.endpoints: Endpoints = endpoints(self._ports)
         self.versions: Mapping[str, str] = {}
         self._toxics = Toxics(self.endpoints.toxiproxy)
-        self._forks = self._forkserver()
+        self.forks = self._forkserver()
         for name in SHORTENER:
-            self._parts[name].forks = self._forks
+            self._parts[name].forks = self.forks
 
     def bring_up(self) -> None:
         """Start everything, and return when a request finds its way through.
@@ -183,7 +183,7 @@ class EmbeddedStack:
         """
         self._guardian.check()
         check_disk(self._workshop.folder)
-        self._forks.check()
+        self.forks.check()
         self._check_parts()
 
     def workdir(self, name: str) -> Path:
@@ -196,7 +196,7 @@ class EmbeddedStack:
         """Take note of the end of every part, once the lab was swept."""
         for part in self._parts.values():
             part.reap()
-        self._forks.reap()
+        self.forks.reap()
 
     def _forkserver(self) -> Forks:
         """Makes the processes of the shortener, which start again with every arm."""
