@@ -137,6 +137,7 @@ class Windows:
         self._grafana = grafana
         self._experiment = str(writer.plan["experiment"])
         self._run = f"{self._experiment}: {writer.path.name}"
+        self._began_s = time.time()  # of the run: the thread that tells of it may begin later
         self._complain = _Complaints(writer)
         self._heard: SimpleQueue[tuple[float, Event]] = SimpleQueue()
         self._open: dict[str, Window] = {}
@@ -150,7 +151,7 @@ class Windows:
         """Mark what is heard until it is over; without a Grafana that lets us, mark nothing."""
         try:
             annotations = Annotations(self._grafana)
-            self._begin(annotations, "run", self._run, time.time())
+            self._begin(annotations, "run", self._run, self._began_s)
         except AnnotationError as error:
             self._complain(f"no annotations: {error}")
             return

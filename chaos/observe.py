@@ -37,6 +37,11 @@ WANTED = (
     "shortener_clicks_total",
     "process_start_time_seconds",
 )
+IN_FLIGHT = (
+    "shortener_fills_in_flight",
+    "shortener_origin_queries_in_flight",
+    "shortener_requests_in_flight",
+)
 
 # What connections say of themselves and what onlookers ask; the worker's commands begin with x.
 OVERHEAD = (
@@ -49,6 +54,7 @@ ORIGIN_CALLS = """
     WHERE query LIKE '%/* origin */%' AND query NOT LIKE '%pg_stat_statements%'
 """
 T = TypeVar("T")
+Page = list[Any]  # the samples that a web process shows of itself
 
 CLICKS = "SELECT click_id, code FROM clicks WHERE code = ANY(%s)"
 CLICKS_AT_ONCE = 10_000
@@ -143,12 +149,12 @@ class Eyes:
             StackError: something is still in flight after 15 s.
         """
         with self._sources():
-            self._wait("a request is still under way", lambda: self._in_flight() == 0)
+            pages = self._pages_at_rest()
             return Counters(
                 postgres_origin_queries=self._origin_calls(),
-                app_origin_queries=self._app_origin_queries(),
+                app_origin_queries=int(_total_of(pages, "shortener_origin_queries_total")),
                 redis_commands=self._redis_commands(),
-                web_requests=sum(self._requests_of(name) for name in self._stack.endpoints.web),
+                web_requests=sum(self._requests_of(name, page) for name, page in pages.items()),
                 web_starts=sum(web.starts for web in self._webs.values()),
             )
 
@@ -190,27 +196,24 @@ class Eyes:
             self._stack.check()
             time.sleep(REST_POLL_S)
 
-    def _each_web(self, *metrics: str) -> float:
-        pages = [self._metrics(url) for url in self._stack.endpoints.web.values()]
-        return sum(_sum(page, metric) for page in pages for metric in metrics)
+    def _pages_at_rest(self) -> Mapping[str, Page]:
+        """The page of each web process, once none has anything in flight."""
+        pages: dict[str, Page] = {}
+        at = self._stack.endpoints.web.items()
 
-    def _in_flight(self) -> float:
-        return self._each_web(
-            "shortener_fills_in_flight",
-            "shortener_origin_queries_in_flight",
-            "shortener_requests_in_flight",
-        )
+        def at_rest() -> bool:
+            pages.update((name, self._metrics(url)) for name, url in at)
+            return _total_of(pages, *IN_FLIGHT) == 0
 
-    def _requests_of(self, name: str) -> int:
+        self._wait("a request is still under way", at_rest)
+        return pages
+
+    def _requests_of(self, name: str, page: Page) -> int:
         """Requests that a web process has answered in all its lives, as far as they were seen."""
-        page = self._metrics(self._stack.endpoints.web[name])
         answered = _sum(page, "shortener_requests_total")
         nothing = _sum(page, "shortener_requests_total", route=NO_PAGE)
         started_s = _sum(page, "process_start_time_seconds")
         return self._webs[name].saw(started_s, int(answered - nothing))
-
-    def _app_origin_queries(self) -> int:
-        return int(self._each_web("shortener_origin_queries_total"))
 
     def _unsettled_clicks(self) -> float:
         pages = [self._metrics(url) for url in self._stack.endpoints.web.values()]
@@ -243,7 +246,7 @@ class Eyes:
             return 0
         return sum(int(group["pending"]) + int(group["lag"] or 0) for group in groups)
 
-    def _metrics(self, url: str) -> list[Any]:
+    def _metrics(self, url: str) -> Page:
         """Samples of the wanted families; one that is not there must not pass for zero."""
         only = {"name[]": WANTED}
         text = self._http().get(f"{url}/metrics", params=only, timeout=HTTP_TIMEOUT_S).text
@@ -304,7 +307,11 @@ def _both(endpoints: Endpoints) -> tuple[str, str]:
     return endpoints.primary, endpoints.replica
 
 
-def _sum(samples: list[Any], metric: str, **labels: str) -> float:
+def _total_of(pages: Mapping[str, Page], *metrics: str) -> float:
+    return sum(_sum(page, metric) for page in pages.values() for metric in metrics)
+
+
+def _sum(samples: Page, metric: str, **labels: str) -> float:
     """The sum of a metric over all its labels, or over those that have the given ones."""
     return sum(
         float(sample.value)

@@ -177,7 +177,8 @@ class _Run:
         self.writer.event(
             "segment-started", segment=self.number, arm=name or arm.name, round=number, what=what
         )
-        self.stack.configure(settings)
+        if self.number > 1:  # the stack came up with the settings of the first one
+            self.stack.configure(settings)
         with ExitStack() as healing:
             inject = partial(self._inject, name or arm.name, healing)
             standing = [inject(at) for at in faults if at.second <= 0]

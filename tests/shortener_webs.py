@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,8 +15,10 @@ from urllib.parse import urlsplit
 import requests
 
 from chaos.model import Stack
+from chaos.runtimes.embedded import EmbeddedStack
+from chaos.runtimes.forked import Forked, Forks
 from chaos.runtimes.ports import HOST, reserved
-from tests.shortener_process import ROOT, eventually
+from tests.shortener_process import eventually
 
 
 @dataclass
@@ -26,8 +27,10 @@ class Web:
 
     url: str
     log: Path
+    folder: Path
     environment: Mapping[str, str]
-    popen: subprocess.Popen[bytes] | None = None
+    forks: Forks
+    process: Forked | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -44,19 +47,13 @@ class Web:
 
     def begin(self) -> None:
         """Start it, and wait for nothing."""
-        with self.log.open("ab") as log:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", "stack.shortener", "web"],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-            )
+        command = [sys.executable, "-m", "stack.shortener", "web"]
+        self.process = self.forks.fork(command, self.folder, self.environment, self.log)
 
     def is_ready(self) -> bool:
         """Whether it has all its connections."""
-        assert self.popen is not None
-        assert self.popen.poll() is None, f"it has ended: {self.log.read_text()[-2000:]}"
+        assert self.process is not None
+        assert self.process.poll() is None, f"it has ended: {self.log.read_text()[-2000:]}"
         try:
             return requests.get(f"{self.url}/readyz", timeout=5).ok
         except requests.ConnectionError:
@@ -64,15 +61,15 @@ class Web:
 
     def terminate(self) -> None:
         """SIGTERM, and return when it has ended, which must be well."""
-        assert self.popen is not None
-        self.popen.send_signal(signal.SIGTERM)
-        assert self.popen.wait(timeout=30) == 0, self.log.read_text()[-2000:]
+        assert self.process is not None
+        self.process.terminate()
+        assert self.process.wait(timeout=30) == 0, self.log.read_text()[-2000:]
 
     def kill(self) -> None:
         """End it at once."""
-        if self.popen is not None:
-            self.popen.kill()
-            self.popen.wait()
+        if self.process is not None and self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait(timeout=30)
 
 
 @contextmanager
@@ -113,7 +110,14 @@ def _web(stack: Stack, logs: Path, name: str, port: int, settings: Mapping[str, 
         "API_RATE_PER_S": "0",  # a crowd of tests comes from one address
     }
     given = {f"SHORTENER_{key}": value for key, value in {**ours, **settings}.items()}
-    return Web(f"http://{HOST}:{port}", logs / f"{name}.log", {**inherited, **given})
+    assert isinstance(stack, EmbeddedStack)
+    return Web(
+        f"http://{HOST}:{port}",
+        logs / f"{name}.log",
+        stack.workdir(name),
+        {**inherited, **given},
+        stack.forks,
+    )
 
 
 def as_owner(dsn: str) -> str:

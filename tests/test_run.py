@@ -13,13 +13,13 @@ import gevent  # type: ignore[import-untyped]
 import pytest
 
 from chaos.evidence import Damaged, read_events, read_evidence
-from chaos.model import SEED_MAX, Generator, Stack, Traffic, Verdict
+from chaos.model import SEED_MAX, Generator, Settings, Stack, Traffic, Verdict
 from chaos.run import run
 from chaos.verdict import judge
 from scenarios.arrivals import arrivals
 from scenarios.control import Control
 from scenarios.crowd import Segment
-from tests.fake import FakeLoad, World, herd_order, lab
+from tests.fake import FakeLoad, FakeStack, World, herd_order, lab
 
 
 def carried_out(directory: Path, *flaws: str) -> World:
@@ -78,6 +78,22 @@ def test_every_segment_of_any_seed_has_arrivals_of_its_own(seed: int, tmp_path: 
     first = [next(arrivals(order.experiment.traffic, 9.0, each))[0][0] for each in seeds]
     assert len(set(first)) == len(seeds) == segments
     assert read_evidence(tmp_path / "run").plan["seed"] == seed
+
+
+def test_each_arm_starts_anew_and_the_control_with_what_has_just_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured: list[str] = []
+
+    def configure(stack: FakeStack, settings: Settings) -> None:
+        stack.world.settings = dict(settings)
+        configured.append(settings["CACHE_FILL"])
+
+    monkeypatch.setattr(FakeStack, "configure", configure)
+    carried_out(tmp_path)
+    control, *arms = (e for e in read_events(tmp_path / "run") if e["kind"] == "segment")
+    assert control["settings"]["CACHE_FILL"] == "direct"
+    assert configured == [arm["settings"]["CACHE_FILL"] for arm in arms]
 
 
 def test_every_fault_is_probed_before_during_and_after(tmp_path: Path) -> None:

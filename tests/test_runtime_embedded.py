@@ -27,6 +27,8 @@ from chaos.runtimes.ports import HOST
 from chaos.runtimes.topology import Ports
 from chaos.runtimes.trouble import check_disk
 from tests.labs import lab_process, python_for, temporary_home
+from tests.patience import PATIENT
+from tests.shortener_process import scraped, value
 
 pytestmark = pytest.mark.real
 
@@ -72,6 +74,30 @@ def test_every_part_writes_its_log(stack: Stack, logs: Path) -> None:
         "primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker",
     }  # fmt: skip
     assert "ready to accept connections" in (logs / "primary.log").read_text()
+
+
+def test_an_arm_begins_with_new_processes_that_share_nothing(stack: Stack) -> None:
+    """Forked from one, they differ in all that was not only imported."""
+
+    def identities() -> list[object]:
+        found: list[object] = []
+        for name, url in stack.endpoints.web.items():
+            (process,) = members(stack.workdir(name))
+            assert os.getsid(process.pid) == process.pid
+            minted = requests.get(f"{url}/no/such/page", timeout=5).headers["X-Request-Id"]
+            shown = scraped(url, "process_start_time_seconds", "shortener_redirects_total")
+            assert not sum(n for (what, _), n in shown.items() if what.endswith("redirects_total"))
+            started_s = value(shown, "process_start_time_seconds")
+            assert abs(started_s - process.create_time()) < 1
+            found += [process.pid, minted.partition("-")[0], started_s]
+            requests.get(f"{url}/unknown", timeout=5)  # a redirect, to be forgotten by the next
+        return found
+
+    before = identities()
+    stack.configure({**PATIENT, "CACHE_FILL": "lock"})
+    after = identities()
+    stack.configure(PATIENT)
+    assert len({*before, *after}) == len(before) + len(after)
 
 
 def test_a_part_that_ends_by_itself_is_reported_with_the_end_of_its_log(stack: Stack) -> None:

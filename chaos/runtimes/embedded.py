@@ -16,6 +16,7 @@ from chaos.runtimes.binaries import postgres_install
 from chaos.runtimes.bringup import bring_up
 from chaos.runtimes.emptied import empty_cache
 from chaos.runtimes.environment import clean_environment
+from chaos.runtimes.forked import Forks
 from chaos.runtimes.guarded import Guardian, guarded
 from chaos.runtimes.parts import Part, concurrently
 from chaos.runtimes.ports import HOST, is_free, reserved
@@ -23,6 +24,7 @@ from chaos.runtimes.topology import (
     LINKS,
     NO_SUCH_PAGE,
     PARTS,
+    PRELOADED,
     SHORTENER,
     Ports,
     Workshop,
@@ -99,6 +101,9 @@ class EmbeddedStack:
         self.endpoints: Endpoints = endpoints(self._ports)
         self.versions: Mapping[str, str] = {}
         self._toxics = Toxics(self.endpoints.toxiproxy)
+        self.forks = self._forkserver()
+        for name in SHORTENER:
+            self._parts[name].forks = self.forks
 
     def bring_up(self) -> None:
         """Start everything, and return when a request finds its way through.
@@ -178,6 +183,7 @@ class EmbeddedStack:
         """
         self._guardian.check()
         check_disk(self._workshop.folder)
+        self.forks.check()
         self._check_parts()
 
     def workdir(self, name: str) -> Path:
@@ -190,6 +196,13 @@ class EmbeddedStack:
         """Take note of the end of every part, once the lab was swept."""
         for part in self._parts.values():
             part.reap()
+        self.forks.reap()
+
+    def _forkserver(self) -> Forks:
+        """Makes the processes of the shortener, which start again with every arm."""
+        log = self._workshop.logs / "forkserver.log"
+        folder = self.workdir("forkserver")
+        return Forks(self._workshop.python, [PRELOADED], folder, clean_environment(), log)
 
     def _check_parts(self) -> None:
         for part in self._parts.values():

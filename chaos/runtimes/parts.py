@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Protocol
 
 import psutil
 
 from chaos.model import PartDied, PartState, StackError
 from chaos.runtimes.account import Account
+from chaos.runtimes.forked import Forks
 from chaos.runtimes.members import members
 from chaos.runtimes.trouble import last_lines, part_trouble
 
@@ -22,6 +24,23 @@ POLL_S = 0.01
 READY_S = 20.0  # generous: a busy machine is slow, a broken part ends by itself
 RUN_S = 60.0  # a busy disk can make initdb slow
 GONE_S = 5.0
+
+
+class Process(Protocol):
+    """What is needed of a `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+
+    def poll(self) -> int | None:
+        """The exit code, once it has ended."""
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end, or raise `subprocess.TimeoutExpired`."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
 
 
 @dataclass
@@ -39,7 +58,8 @@ class Part:
     environment: Mapping[str, str]
     account: Account | None = None
     meanwhile: Callable[[], None] = lambda: None  # asked while it is waited for; may raise
-    process: subprocess.Popen[bytes] | None = None
+    forks: Forks | None = None  # who makes its processes; they are started anew without
+    process: Process | None = None
     wanted: bool = False
 
     def run(self, command: Sequence[str | Path]) -> None:
@@ -74,7 +94,7 @@ class Part:
 
     def start(self) -> None:
         """Start it, its output added to its log, and return when it serves."""
-        self.process = self._popen(self.command)
+        self.process = self._started()
         self.wait_until_ready()
         self.wanted = True
 
@@ -121,7 +141,10 @@ class Part:
         """
         if self.process is None or self.process.poll() is not None:
             return "down"
-        still = _status(psutil.Process(self.process.pid)) == psutil.STATUS_STOPPED
+        try:
+            still = psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:  # it has ended just now
+            return "down"
         return "paused" if still and not self._running() else "up"
 
     def check(self) -> None:
@@ -136,6 +159,11 @@ class Part:
 
     def _running(self) -> list[psutil.Process]:
         return [p for p in members(self.folder) if _status(p) != psutil.STATUS_STOPPED]
+
+    def _started(self) -> Process:
+        if self.forks is None:
+            return self._popen(self.command)
+        return self.forks.fork(self.command, self.folder, self.environment, self.log)
 
     def _popen(self, command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
         """In a session of its own, so that Ctrl-C at the terminal reaches the lab only."""

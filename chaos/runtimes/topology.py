@@ -29,6 +29,7 @@ LINKS = {
     "worker-primary": "primary",
     "replication": "primary",
 }
+PROGRAM, PRELOADED = "stack.shortener", "stack.shortener.preload"
 PREFIX = "SHORTENER_"
 NO_SUCH_PAGE = "/no/such/page"  # answered by a web process alone: two segments are no code
 ROOT = Path(__file__).parents[2]
@@ -105,7 +106,7 @@ def environment(name: str, ports: Ports, settings: Settings) -> dict[str, str]:
         "CACHE_URL": links["cache"],
         "QUEUE_URL": links["queue"],
         "API_RATE_PER_S": "0",  # all the traffic of a lab comes from one address
-        "DRAIN_S": "0.1",  # who watches a lab waits for its restarts
+        "DRAIN_S": "0.02",  # who watches a lab waits for its restarts
     }
     return clean_environment() | {
         PREFIX + key: value for key, value in {**ours, **settings}.items()
@@ -155,7 +156,7 @@ class Workshop:
                 return [binaries.nginx(), "-p", folder, "-c", "nginx.conf", "-g", nginx_globals()]
             case _:
                 kind = "worker" if name == "worker" else "web"
-                return [self.python, "-m", "stack.shortener", kind]
+                return [self.python, "-m", PROGRAM, kind]
 
 
 def write_nginx_conf(nginx: Part, ports: Ports) -> None:

@@ -5,6 +5,7 @@ A prometheus_client counter and histogram cost more time a redirect than everyth
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from bisect import bisect_left
@@ -26,7 +27,7 @@ from prometheus_client.registry import Collector
 
 from stack.shortener import __version__
 
-_STARTED_S = time.time()
+_started_s = 0.0
 _BOUNDS_S = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0),
@@ -36,6 +37,16 @@ _API_ROUTES = (
     *("create", "bulk", "list", "read", "change", "delete", "stats", "qr", "docs", "other"),
 )
 _CLASSES = "1xx 2xx 3xx 4xx 5xx"
+
+
+def _begin() -> None:
+    """Note when the process began; a forked one begins with the fork."""
+    global _started_s
+    _started_s = time.time()
+
+
+_begin()
+os.register_at_fork(after_in_child=_begin)
 
 
 class Histogram:
@@ -222,7 +233,7 @@ def build_info(fill: str = "") -> Metric:
 def started() -> Metric:
     """When the process started: with it, its counters started again."""
     about = "Start of the process, in seconds since 1970"
-    return GaugeMetricFamily("process_start_time_seconds", about, value=_STARTED_S)
+    return GaugeMetricFamily("process_start_time_seconds", about, value=_started_s)
 
 
 class _Families(Collector):

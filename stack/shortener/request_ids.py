@@ -6,6 +6,7 @@ may; it is no secret.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from itertools import count
@@ -14,15 +15,26 @@ from stack.shortener import asgi, log
 
 HEADER = b"x-request-id"
 _SANE = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~:+/=@-]{0,127}")
-_PREFIX = secrets.token_hex(6).encode() + b"-"
+_prefix = b""
 _serial = count()
+
+
+def _name_the_process() -> None:
+    """Begin a row of ids; a forked process must not go on with that of its parent."""
+    global _prefix, _serial
+    _prefix = secrets.token_hex(6).encode() + b"-"
+    _serial = count()
+
+
+_name_the_process()
+os.register_at_fork(after_in_child=_name_the_process)
 
 
 def of(given: bytes | None) -> bytes:
     """The id of a request: what it said if that may stand in a header and a log, else a new one."""
     if given is not None and _SANE.fullmatch(given):
         return given
-    return b"%b%08x" % (_PREFIX, next(_serial))
+    return b"%b%08x" % (_prefix, next(_serial))
 
 
 def begin(headers: asgi.Headers) -> bytes:
