@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from chaos.model import PartDied, StackError
+from chaos.runtimes.environment import clean_environment
 from chaos.runtimes.forked import UNKNOWN, Forked, Forks
-from chaos.runtimes.topology import clean_environment
 
 PROGRAM = """
 import gc, json, os, pathlib, signal, sys, time
