@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from stack.shortener.gate import ADDRESS_LONGEST, HEADERS_LONGEST
+from stack.shortener.asgi import ADDRESS_LONGEST
+from stack.shortener.gate import HEADERS_LONGEST
 from stack.shortener.peers import Peers, networks
 from stack.shortener.rate import Rate
 from tests.asgi_client import Answered, ask

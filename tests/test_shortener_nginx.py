@@ -18,7 +18,7 @@ from annotated_types import Le
 
 from chaos.runtimes import binaries
 from chaos.runtimes.topology import nginx_globals
-from stack.shortener.gate import ADDRESS_LONGEST
+from stack.shortener.asgi import ADDRESS_LONGEST
 from stack.shortener.lane import HEAD_LONGEST
 from stack.shortener.settings import WebSettings
 from tests.shortener_process import eventually, process

@@ -9,6 +9,8 @@ from typing import Any
 from stack.shortener import problems
 from stack.shortener.log import log
 
+ADDRESS_LONGEST = 8 * 1024  # bytes of a request's address
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -9,13 +9,14 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 
 from stack.shortener import asgi
+from stack.shortener.asgi import ADDRESS_LONGEST
 from stack.shortener.keys import Keys
 from stack.shortener.metrics import Metrics
 from stack.shortener.peers import Peers, parsed
 from stack.shortener.problems import Problem
 from stack.shortener.rate import Rate, Taken
 
-ADDRESS_LONGEST, HEADERS_LONGEST = 8 * 1024, 16 * 1024
+HEADERS_LONGEST = 16 * 1024
 _BEARER = re.compile(rb"bearer +(\S+) *", re.IGNORECASE)
 _GUARDED = "/api/"
 

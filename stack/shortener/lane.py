@@ -19,7 +19,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from stack.shortener.asgi import Headers
-from stack.shortener.gate import ADDRESS_LONGEST
+from stack.shortener.asgi import ADDRESS_LONGEST
 from stack.shortener.problems import Problem, document, headers
 
 BEGUN = "shortener.begun"  # where the ASGI app finds what the lane learnt
