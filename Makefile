@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test prove check mutate bench soak chaos-all up down locust report list images-offline lock clean
+.PHONY: help setup demo test prove check mutate bench crashtest chaos-all up down locust report list images-offline lock clean
 
 help: ## this help
 	@echo "linkstorm: what a failure does, and what each fix for it costs"
@@ -24,10 +24,10 @@ demo: chaos-thundering-herd ## from nothing to the first table and report: a thu
 test: $(VENV)/.installed-dev ## all tests, on a fake stack and on the real one (8 to 9 minutes on two cores)
 	$(BIN)/python -m tests $(ARGS)
 
-PROOFS := requirements_real claims_real model_real schema_real shutdown_real fuzz
+PROOFS := redirect/test_requirements_real api/test_claims_real api/test_model_real api/test_schema_real http/test_shutdown_real api/test_targets_fuzz
 
 prove: $(VENV)/.installed-dev ## the shortener's promises, each tried as often as it takes (a quarter of an hour)
-	THOROUGH=1 $(BIN)/python -m pytest -p tests.thorough $(PROOFS:%=tests/test_shortener_%.py) $(ARGS)
+	THOROUGH=1 $(BIN)/python -m pytest -p tests.support.thorough $(PROOFS:%=tests/shortener/%.py) $(ARGS)
 
 check: $(VENV)/.installed-dev ## lint, formatting and types
 	$(BIN)/ruff check .
@@ -35,13 +35,13 @@ check: $(VENV)/.installed-dev ## lint, formatting and types
 	$(BIN)/mypy
 
 mutate: $(VENV)/.installed-dev ## change what judges a run, one thing at a time: the tests must notice (6 minutes)
-	@$(BIN)/python -m tests.survivors $(ARGS)
+	@$(BIN)/python -m tests.support.mutation_survivors $(ARGS)
 
 bench: $(VENV)/.installed-dev ## what a redirect costs on one core, beside a bare one and nginx (about 7 minutes)
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m tools.bench $(ARGS)
 
-soak: $(VENV)/.installed-dev ## end labs in every way at random moments, and look for what is left (N=200: 36 minutes)
-	@$(BIN)/python -m soak $(or $(N),8) $(or $(SEED),1) $(ARGS)
+crashtest: $(VENV)/.installed-dev ## end labs in every way at random moments, and look for what is left (N=200: 36 minutes)
+	@$(BIN)/python -m tools.crashtest $(or $(N),8) $(or $(SEED),1) $(ARGS)
 
 chaos-%: $(VENV)/.installed ## run one experiment by its name; `make list` knows them
 	@$(LINKSTORM) run $* $(if $(FULL),--full) $(ARGS)
@@ -65,7 +65,7 @@ list: $(VENV)/.installed ## the experiments
 	@$(LINKSTORM) list
 
 images-offline: ## stand-ins for the images of the Compose lab, on a machine that cannot pull
-	@offline/build
+	@tools/offline/build
 
 lock: $(VENV)/.installed-dev ## pin all dependencies again, with hashes
 	$(PIP) uv

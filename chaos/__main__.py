@@ -1,5 +1,5 @@
 """`python -m chaos` is `linkstorm`."""
 
-from chaos.entry import main
+from chaos.cli.entry import main
 
 main()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dashboards.catalogue import DASHBOARDS, files
-from dashboards.evidence import Answer, Refused, ask
+from dashboards.panel_data import QueryAnswer, QueryRefused, ask
 from dashboards.places import PROMETHEUS
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -31,7 +31,7 @@ def check(
     """Fail where a panel had no data: after a run, every one of them should have had some."""
     try:
         answers = list(ask(prometheus, DASHBOARDS, since))
-    except Refused as refused:
+    except QueryRefused as refused:
         typer.echo(f"dashboards: {refused}", err=True)
         raise typer.Exit(INVALID) from None
     for answer in answers:
@@ -43,7 +43,7 @@ def check(
         raise typer.Exit(EMPTY)
 
 
-def _in_words(answer: Answer) -> str:
+def _in_words(answer: QueryAnswer) -> str:
     why = (
         "no data"
         if answer.missing

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from dashboards import classic, data_tier, lab, overview
+from dashboards import classic, data_tier, lab_dashboard, overview
 
-DASHBOARDS = (overview.dashboard, data_tier.dashboard, lab.dashboard)
+DASHBOARDS = (overview.dashboard, data_tier.dashboard, lab_dashboard.dashboard)
 FOLDER = Path(__file__).parent / "grafana"
 
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dashboards.palette import CALM, GOOD, VERMILION, colours
 from dashboards.panel import Dashboard, Panel, Query
+from dashboards.panel_colours import CALM, GOOD, VERMILION, colours
 from dashboards.places import DATASOURCE, LOCUST, PROMETHEUS, TAG, uid
 
 Json = dict[str, Any]

@@ -1,6 +1,6 @@
 """What visitors get, and what the cache and the database do for it: requests, errors, durations."""
 
-from dashboards.panel import RANGE, RATE, Dashboard, Panel, Query, Section, State, quantile
+from dashboards.panel import RANGE, RATE, Dashboard, Panel, PanelState, Query, Section, quantile
 
 WEB = 'part=~"$part"'
 REDIRECT = 'route="redirect"'
@@ -280,9 +280,9 @@ PROTECTION = Section(
             ],
             kind="state-timeline",
             states={
-                0: State("closed", True),
-                1: State("probing", False),
-                2: State("open", False),
+                0: PanelState("closed", True),
+                1: PanelState("probing", False),
+                2: PanelState("open", False),
             },
         ),
         Panel(

@@ -28,7 +28,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class State:
+class PanelState:
     """What a value of a state timeline means, and whether that is as it should be."""
 
     text: str
@@ -48,7 +48,7 @@ class Panel:
     stacked: bool = False
     limit: float | None = None  # drawn as a line not to be crossed
     least: float | None = 0
-    states: Mapping[int, State] = field(default_factory=dict)
+    states: Mapping[int, PanelState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chaos.evidence import Event
+from chaos.record.reader import Event
 
 
 @dataclass(frozen=True)
-class Span:
+class ArmSpan:
     """A stretch of an arm's time, in seconds, with what it is called."""
 
     name: str
@@ -26,14 +26,14 @@ def pitch_s(segments: Sequence[Event]) -> float:
     return math.ceil((longest + 0.2) * 2) / 2
 
 
-def round_span(segment: Event, apart_s: float) -> Span:
+def round_span(segment: Event, apart_s: float) -> ArmSpan:
     """From the segment's first arrival to its last."""
     began_s = segment["round"] * apart_s
     length_s = segment["ended_s"] - segment["started_s"]
-    return Span(f"round {segment['round'] + 1}", began_s, began_s + length_s)
+    return ArmSpan(f"round {segment['round'] + 1}", began_s, began_s + length_s)
 
 
-def fault_spans(own: Sequence[Event], events: Sequence[Event], apart_s: float) -> Iterator[Span]:
+def fault_spans(own: Sequence[Event], events: Sequence[Event], apart_s: float) -> Iterator[ArmSpan]:
     """Each injection in every round that it touches, no further than from its start to the next."""
     arms = {segment["arm"] for segment in own}
     faults = [event for event in events if event["kind"] == "fault" and event["arm"] in arms]
@@ -48,7 +48,7 @@ def fault_spans(own: Sequence[Event], events: Sequence[Event], apart_s: float) -
             until_s = segment["to_s"] if fault["healed_s"] is None else fault["healed_s"]
             from_s, to_s = max(fault["injected_s"], segment["started_s"]), min(until_s, next_s)
             if fault["arm"] == segment["arm"] and from_s < to_s:
-                yield Span(fault["fault"], from_s - origin_s, to_s - origin_s)
+                yield ArmSpan(fault["fault"], from_s - origin_s, to_s - origin_s)
 
 
 def on_arm_time(

@@ -10,14 +10,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from chaos.evidence import Damaged, read_events, read_json
+from chaos.record.reader import DamagedRecord, read_events, read_json
 from reports import plots, words
-from reports.history import History, Thinning, read_history
 from reports.limits import limits
 from reports.palette import DARK, LIGHT, properties
 from reports.picture import picture
 from reports.proof import proofs
 from reports.reasons import MEANING, advice, reasons, undecided
+from reports.run_history import RunHistory, Thinning, read_history
 from reports.strips import marked_s
 from reports.words import Json
 
@@ -49,14 +49,14 @@ def _result(run_dir: Path) -> tuple[Json, list[str]]:
     """The verdict; in place of one that is missing, a result that says nothing."""
     try:
         return read_json(run_dir / "verdict.json"), []
-    except Damaged as error:
+    except DamagedRecord as error:
         return _unjudged(run_dir), [f"The run has not been judged: {error}"]
 
 
 def _plan(run_dir: Path) -> Mapping[str, Any]:
     try:
         return read_json(run_dir / "plan.json")
-    except Damaged:
+    except DamagedRecord:
         return {}
 
 
@@ -64,7 +64,7 @@ def _versions(run_dir: Path) -> Mapping[str, str]:
     """The versions of the stack's parts, as they came up."""
     try:
         events = read_events(run_dir)
-    except Damaged:
+    except DamagedRecord:
         return {}
     return next((event["versions"] for event in events if event["kind"] == "up"), {})
 
@@ -99,7 +99,7 @@ def _unjudged(run_dir: Path) -> Json:
 def _render(
     result: Json,
     plan: Mapping[str, Any],
-    history: History,
+    history: RunHistory,
     problems: Sequence[str],
     versions: Mapping[str, str],
 ) -> str:
@@ -175,7 +175,7 @@ def _decimals(result: Json) -> dict[str, int]:
     }
 
 
-def _drawn(history: History) -> str:
+def _drawn(history: RunHistory) -> str:
     """What is drawn and how, for the caption."""
     length = words.duration(history.bins.percentile_s)
     said = (

@@ -35,7 +35,7 @@ from bokeh.models.annotations import Span
 from bokeh.resources import Resources
 from bokeh.settings import settings
 
-from reports.history import OPENING_S, Columns, History
+from reports.run_history import OPENING_S, Columns, RunHistory
 from reports.strips import Common, Kind, Strip, all_kinds, marked_s, sources_of
 
 STRIP_PX, AXIS_PX, FAULT_PX = 82, 22, 20
@@ -45,7 +45,7 @@ LONG_S = 30.0
 
 
 @dataclass(frozen=True)
-class Panel:
+class TimelinePlot:
     """One kind for all arms, ready for the page: divs by arm, and one for each fault."""
 
     title: str
@@ -58,7 +58,7 @@ class Panel:
 class Timelines:
     """All panels, the script that fills them, and what the whole time and each round span."""
 
-    panels: Sequence[Panel]
+    panels: Sequence[TimelinePlot]
     script: str
     windows: Mapping[str, tuple[float, float]]
 
@@ -68,7 +68,7 @@ def library() -> str:
     return Resources(mode="inline", components=["bokeh"]).render_js()
 
 
-def timelines(history: History, naive: str | None) -> Timelines | None:
+def timelines(history: RunHistory, naive: str | None) -> Timelines | None:
     """Every kind of timeline for every arm that finished a segment; None where there is none."""
     if not history.arms:
         return None
@@ -80,7 +80,7 @@ def timelines(history: History, naive: str | None) -> Timelines | None:
 
 
 def _figures(
-    history: History, naive: str | None, first: tuple[float, float]
+    history: RunHistory, naive: str | None, first: tuple[float, float]
 ) -> tuple[Sequence[Kind], Mapping[str, Plot]]:
     """All kinds, and a figure for each with each arm and each fault, by both names."""
     time = Range1d(start=first[0], end=first[1], name="time")
@@ -127,15 +127,15 @@ def _embedded(figures: Mapping[str, Plot]) -> tuple[str, dict[str, str]]:
     return script, divs
 
 
-def _panel(kind: Kind, divs: Mapping[str, str]) -> Panel:
+def _panel(kind: Kind, divs: Mapping[str, str]) -> TimelinePlot:
     def of(what: str) -> dict[str, str]:
         start = f"{kind.key}/{what}/"
         return {key.removeprefix(start): div for key, div in divs.items() if key.startswith(start)}
 
-    return Panel(kind.title, kind.lines, of("fault"), of("arm"))
+    return TimelinePlot(kind.title, kind.lines, of("fault"), of("arm"))
 
 
-def _windows(history: History) -> dict[str, tuple[float, float]]:
+def _windows(history: RunHistory) -> dict[str, tuple[float, float]]:
     """What the time axis can show: each of the first rounds, and all of them.
 
     Where a round is too long for its course to be seen, its beginning comes first.
@@ -150,7 +150,7 @@ def _windows(history: History) -> dict[str, tuple[float, float]]:
     return windows if len(in_order) == 1 else {**windows, "all rounds": (0.0, end_s)}
 
 
-def _fault_names(history: History) -> list[str]:
+def _fault_names(history: RunHistory) -> list[str]:
     return list(dict.fromkeys(span.name for own in history.arms.values() for span in own.faults))
 
 
@@ -210,7 +210,7 @@ def _axis(kind: type[Axis], tick_format: str, common: Common, **more: Any) -> Ax
     )
 
 
-def _fault_bars(history: History, fault: str) -> Columns:
+def _fault_bars(history: RunHistory, fault: str) -> Columns:
     """From where to where the fault was there in any arm's own time."""
     spans = {
         (round(s.from_s, 3), round(s.to_s, 3))

@@ -33,7 +33,7 @@ from bokeh.models.glyph import Glyph
 from bokeh.models.renderers import GlyphRenderer
 
 from reports import words
-from reports.history import OPENING_S, ArmHistory, Bins, Columns, History
+from reports.run_history import OPENING_S, ArmHistory, Bins, Columns, RunHistory
 from reports.scale import LogScale, around
 
 FONT: dict[str, Any] = {"text_font": {"value": "system-ui, sans-serif"}, "text_font_size": "11px"}
@@ -139,7 +139,7 @@ def _chosen(points: Columns, names: Sequence[str], which: Any) -> Columns:
 # --- kinds and their axes ----------------------------------------------------------------------
 
 
-def all_kinds(history: History) -> list[Kind]:
+def all_kinds(history: RunHistory) -> list[Kind]:
     """Rate, latency, origin queries and age, each with one range of y for all arms."""
     arms, bins = list(history.arms.values()), history.bins
     rate = _top([own.offered["rate"] for own in arms] + [own.achieved["rate"] for own in arms])
@@ -198,7 +198,7 @@ def _backdrop(strip: Strip) -> None:
         strip.common.draw(strip.plot, glyph, source, level="underlay")
 
 
-def marked_s(history: History) -> float:
+def marked_s(history: RunHistory) -> float:
     """Until when expiries are marked: to the end, if a round has few enough to tell apart."""
     few = all(len(a.expiries_s) <= MARKS_MAX * len(a.rounds) for a in history.arms.values())
     return math.inf if few else OPENING_S

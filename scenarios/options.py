@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from locust.argument_parser import LocustArgumentParser
 
-from chaos.model import Traffic
-from scenarios.plan import CURVES, MAX_KEYS, checked
+from chaos.model.experiment import Traffic
+from scenarios.generator.traffic_plan import CURVES, MAX_KEYS, checked
 
 MAX_IN_FLIGHT = 8000  # Locust raises the limit of open files to 10,000
 MAX_RATE_PER_S = 100_000  # more would keep a process from everything else, the page included

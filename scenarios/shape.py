@@ -10,7 +10,7 @@ from locust.runners import STATE_INIT, STATE_STOPPED, MasterRunner
 SPAWN_PER_S = 90.0
 
 
-class OneCrowdEach(LoadTestShape):
+class CrowdShape(LoadTestShape):
     """Keeps the users field of the page from meaning anything, and the page's Edit useful."""
 
     abstract = True  # set by hand: as a class of its own Locust would use it without a page too

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from chaos.model import Stack
-from chaos.runtimes.compose.runtime import Compose, is_up
-from chaos.runtimes.embedded import Embedded
-from tests.patience import PATIENT
+from chaos.model.stack import Stack
+from chaos.runtimes.compose.runtime import ComposeRuntime, is_up
+from chaos.runtimes.embedded.runtime import EmbeddedRuntime
+from tests.support.patience import PATIENT
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,7 +46,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stack(logs: Path) -> Iterator[Stack]:
     """The embedded stack, patient; whoever breaks it mends it."""
-    with Embedded().up(PATIENT, logs) as stack:
+    with EmbeddedRuntime().up(PATIENT, logs) as stack:
         yield stack
 
 
@@ -60,5 +60,5 @@ def compose_lab() -> None:
 @pytest.fixture(scope="module")
 def compose_stack(compose_lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Its stack with default settings; no other run can use the lab meanwhile."""
-    with Compose().up({}, tmp_path_factory.mktemp("compose") / "logs") as stack:
+    with ComposeRuntime().up({}, tmp_path_factory.mktemp("compose") / "logs") as stack:
         yield stack

@@ -8,60 +8,67 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-OURS = ("bench", "chaos", "dashboards", "reports", "scenarios", "soak", "stack", "tests")
+ROOT = Path(__file__).parents[1]
+OURS = ("chaos", "dashboards", "reports", "scenarios", "stack", "tests", "tools")
 
 # What a module may import of ours; the first prefix that fits decides.
 MAY_IMPORT = {
-    "chaos.model": (),
-    "chaos.estimates": ("chaos.model",),
-    "chaos.measures": ("chaos.model", "chaos.estimates"),
-    "chaos.predictions": ("chaos.model",),
-    "chaos.probes": ("chaos.model",),
-    "chaos.faults": ("chaos.model", "chaos.probes"),
-    "chaos.soundness": ("chaos.model",),
-    "chaos.checks": ("chaos.model", "chaos.measures", "chaos.soundness"),
-    "chaos.experiments": (
-        "chaos.model", "chaos.faults", "chaos.checks", "chaos.measures", "chaos.predictions",
+    "stack.shortener.infra": ("stack.shortener.__version__", "stack.shortener.infra"),
+    "stack.shortener.http": (
+        "stack.shortener.__version__", "stack.shortener.http", "stack.shortener.infra",
     ),
-    "chaos.files": (),
-    "chaos.record": ("chaos.model", "chaos.files"),
-    "chaos.shelf": ("chaos.model",),
-    "chaos.evidence": ("chaos.model", "chaos.files", "chaos.shelf"),
-    "chaos.results": ("chaos.model", "chaos.measures"),
-    "chaos.verdict": ("chaos.model", "chaos.checks", "chaos.predictions", "chaos.soundness"),
-    "chaos.toxics": ("chaos.model",),
-    "chaos.runtimes": ("chaos.model", "chaos.toxics", "chaos.runtimes"),
-    "chaos.load": ("chaos.model", "chaos.runtimes.environment", "chaos.runtimes.ports"),
-    "chaos.observe": ("chaos.model", "chaos.record"),
-    "chaos.annotations": (),
-    "chaos.announce": ("chaos.model", "chaos.record", "chaos.annotations"),
-    "chaos.injection": ("chaos.model", "chaos.record"),
-    "chaos.provenance": ("chaos.rundirs",),
-    "chaos.run": ("chaos.model", "chaos.record", "chaos.injection", "chaos.provenance"),
-    "chaos": ("chaos", "reports"),
-    "bench.hosted": ("stack.shortener",),
-    "bench": (
-        "bench", "chaos.estimates", "chaos.load", "chaos.model", "chaos.provenance",
-        "chaos.runtimes",
+    "stack.shortener.settings": ("stack.shortener.http", "stack.shortener.infra"),
+    "stack.shortener.clicks": (
+        "stack.shortener.clicks", "stack.shortener.http", "stack.shortener.infra",
+        "stack.shortener.settings",
     ),
-    "dashboards": ("dashboards",),
-    "reports": ("chaos.model", "chaos.evidence", "chaos.files", "chaos.shelf", "reports"),
-    "scenarios": ("chaos.model", "scenarios"),
-    "soak.experiments": ("chaos.experiments", "chaos.model"),
-    "soak.lab": ("chaos.entry", "chaos.experiments"),
-    "soak": ("soak",),
+    "stack.shortener.redirect": (
+        "stack.shortener.redirect", "stack.shortener.clicks", "stack.shortener.http",
+        "stack.shortener.infra", "stack.shortener.settings",
+    ),
+    "stack.shortener.api": (
+        "stack.shortener.__version__", "stack.shortener.api", "stack.shortener.redirect", "stack.shortener.clicks",
+        "stack.shortener.http", "stack.shortener.infra", "stack.shortener.settings",
+    ),
     "stack": ("stack",),
+    "chaos.model": ("chaos.model",),
+    "chaos.acts": ("chaos.model", "chaos.acts"),
+    "chaos.measures": ("chaos.model", "chaos.measures"),
+    "chaos.judge": ("chaos.model", "chaos.measures", "chaos.judge"),
+    "chaos.experiments": ("chaos.model", "chaos.acts", "chaos.measures", "chaos.judge"),
+    "chaos.record": ("chaos.model", "chaos.record"),
+    "chaos.runtimes": ("chaos.model", "chaos.runtimes"),
+    "chaos.engine": ("chaos.model", "chaos.record", "chaos.runtimes", "chaos.engine"),
+    "chaos.control": (
+        "chaos.model", "chaos.acts", "chaos.experiments", "chaos.record", "chaos.engine",
+        "chaos.control", "reports",
+    ),
+    "chaos.toxiproxy": ("chaos.toxiproxy",),
+    "chaos.cli": ("chaos", "reports"),
+    "chaos": ("chaos.cli",),
+    "dashboards": ("dashboards",),
+    "reports": ("chaos.model", "chaos.record", "reports"),
+    "scenarios.generator": ("chaos.model", "scenarios.generator"),
+    "scenarios": ("chaos.model", "scenarios"),
+    "tools.bench.hosted": ("stack.shortener",),
+    "tools.bench.proxy_latency": ("chaos.toxiproxy", "tools.bench"),
+    "tools.bench": (
+        "chaos.engine", "chaos.measures", "chaos.model", "chaos.record", "chaos.runtimes",
+        "tools.bench",
+    ),
+    "tools.crashtest.experiments": ("chaos.experiments", "chaos.model"),
+    "tools.crashtest.lab": ("chaos.cli.entry", "chaos.experiments"),
+    "tools.crashtest": ("tools.crashtest",),
 }  # fmt: skip
 
 # Libraries that stay behind one place.
 ONLY_IN: dict[str, str | tuple[str, ...]] = {
-    "granian": "bench.hosted",
+    "granian": "tools.bench.hosted",
     "docker": "chaos.runtimes.compose",
-    "grafana_api": "chaos.annotations",
+    "grafana_api": "chaos.engine.annotations",
     "locust": "scenarios",
-    "toxiproxy": "chaos.toxics",
-    "uvicorn": ("stack", "bench.hosted", "chaos.desk.server", "chaos.runtimes.toxiproxy"),
+    "toxiproxy": "chaos.runtimes.toxics",
+    "uvicorn": ("stack", "tools.bench.hosted", "chaos.control.http_server", "chaos.toxiproxy"),
 }
 
 

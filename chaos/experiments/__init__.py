@@ -6,10 +6,10 @@ import importlib
 import pkgutil
 from difflib import get_close_matches
 
-from chaos.model import Experiment
+from chaos.model.experiment import Experiment
 
 
-class Unknown(Exception):
+class UnknownName(Exception):
     """A name that does not exist; the message has those that are like it, or else all."""
 
     def __init__(self, what: str, name: str, known: list[str]) -> None:
@@ -30,7 +30,7 @@ def load(name: str) -> Experiment:
         Unknown: there is none.
     """
     if name not in names():
-        raise Unknown("experiment", name, names())
+        raise UnknownName("experiment", name, names())
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     experiment: Experiment = module.experiment
     return experiment

@@ -5,11 +5,12 @@ cache: at λ requests a second and δ seconds a query, one miss becomes a herd o
 lets fewer of them through; what differs is what the others do meanwhile, and what that costs.
 """
 
-from chaos import measures as m
-from chaos import predictions as p
-from chaos.checks import at_most, fewer_than, follows_law, no_failures, shows_failure
-from chaos.faults import Slow
-from chaos.model import Arm, At, Experiment, Mode, Prediction, Traffic
+from chaos.acts.faults import Slow
+from chaos.judge import predictions as p
+from chaos.judge.claims import at_most, fewer_than, follows_law, no_failures, shows_failure
+from chaos.measures import expiries as m
+from chaos.model.evidence import Mode
+from chaos.model.experiment import Arm, At, Experiment, Prediction, Traffic
 
 HERD = m.origin_queries
 

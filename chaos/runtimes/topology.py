@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from string import Template
 
-from chaos.model import Endpoints, Settings
-from chaos.runtimes import binaries, postgres, probes
-from chaos.runtimes.account import Account
+from chaos.model.stack import Endpoints, Settings
+from chaos.runtimes import readiness
+from chaos.runtimes.embedded import binaries, postgres
+from chaos.runtimes.embedded.os_user import OsUser
+from chaos.runtimes.embedded.part_process import PartProcess
+from chaos.runtimes.embedded.ports import HOST
 from chaos.runtimes.environment import clean_environment
-from chaos.runtimes.parts import Part
-from chaos.runtimes.ports import HOST
-from chaos.runtimes.probes import Address
+from chaos.runtimes.readiness import Address
 
 DATABASES = ("primary", "replica")
 WEB = ("web-1", "web-2")
@@ -114,24 +115,24 @@ def environment(name: str, ports: Ports, settings: Settings) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class BuildContext:
     """What every part is made with."""
 
     python: str
     folder: Path
     logs: Path
     ports: Ports
-    account: Account | None
+    account: OsUser | None
     install: Path
 
-    def part(self, name: str, settings: Settings) -> Part:
+    def part(self, name: str, settings: Settings) -> PartProcess:
         """A part that has not been started yet, with its folder."""
         folder = self.folder / name
         folder.mkdir(mode=0o700)
         account = self.account if name in DATABASES else None
         if account:
             account.give(folder)
-        return Part(
+        return PartProcess(
             name=name,
             folder=folder,
             log=self.logs / f"{name}.log",
@@ -159,7 +160,7 @@ class Workshop:
                 return [self.python, "-m", PROGRAM, kind]
 
 
-def write_nginx_conf(nginx: Part, ports: Ports) -> None:
+def write_nginx_conf(nginx: PartProcess, ports: Ports) -> None:
     """Fill in the addresses."""
     template = Template((ROOT / "stack" / "nginx" / "nginx.conf").read_text())
     addresses = {
@@ -176,18 +177,20 @@ def is_ready(name: str, address: Address) -> bool:
         case "primary" | "replica":
             return postgres.is_up(address)
         case "redis":
-            return probes.redis_answers(address)
+            return readiness.redis_answers(address)
         case "toxiproxy":
-            return probes.http_status(address, "/version") == 200
+            return readiness.http_status(address, "/version") == 200
         case "nginx":
-            return probes.http_status(address, "/metrics") == 404  # its own answer, not the web's
+            return (
+                readiness.http_status(address, "/metrics") == 404
+            )  # its own answer, not the web's
         case _:
-            return probes.http_status(address, "/readyz") == 200
+            return readiness.http_status(address, "/readyz") == 200
 
 
 def _toxiproxy(python: str, port: str) -> list[str]:
     server = binaries.toxiproxy()
-    program = [server] if server else [python, "-m", "chaos.runtimes.toxiproxy"]
+    program = [server] if server else [python, "-m", "chaos.toxiproxy"]
     return [*program, "-host", HOST, "-port", port, "-proxy-metrics"]
 
 

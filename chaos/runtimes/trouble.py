@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import redis
 
-from chaos.model import StackError
+from chaos.model.stack import StackError
 
 TAIL_LINES = 12
 FULL_BYTES = 1 << 20

@@ -15,7 +15,8 @@ def main(arguments: list[str]) -> int:
     # As process 1 of a container it would not hear this before it serves, and be killed later.
     # Nothing has begun until then, so nothing has to be ended.
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
-    from stack.shortener import settings, spans  # which take their time, as all the imports here
+    from stack.shortener import settings
+    from stack.shortener.infra import spans
 
     spans.leave_out()
 
@@ -25,18 +26,18 @@ def main(arguments: list[str]) -> int:
 
             return _run(web.run(settings.read(settings.WebSettings)))
         case ["worker"]:
-            from stack.shortener import worker
+            from stack.shortener.clicks import worker
 
             return _run(worker.run(settings.read(settings.WorkerSettings)))
         case ["migrate"]:
-            from stack.shortener.migrate import migrate
+            from stack.shortener.infra.migrate import migrate
 
             chosen = settings.read(settings.KeySettings)
             return _run(migrate(chosen.primary_url, chosen.primary_timeout_s))
         case ["keys", *command]:
-            from stack.shortener import key_commands
+            from stack.shortener.api import api_key_commands
 
-            return key_commands.run(command, settings.read(settings.KeySettings))
+            return api_key_commands.run(command, settings.read(settings.KeySettings))
         case ["settings", "--markdown"]:
             from stack.shortener import settings_page
 
@@ -57,7 +58,7 @@ def _run(work: Coroutine[None, None, None]) -> int:
 
     import uvloop
 
-    from stack.shortener.migrate import SchemaError
+    from stack.shortener.infra.migrate import SchemaError
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from stack.shortener import spans
+from stack.shortener.infra import spans
 
 spans.leave_out()
 
 import uvicorn.lifespan.off  # noqa: E402, F401
 import uvloop  # noqa: E402, F401
-
-from stack.shortener import web, worker  # noqa: E402, F401

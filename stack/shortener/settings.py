@@ -12,9 +12,9 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from stack.shortener import public_url
-from stack.shortener.peers import networks
-from stack.shortener.settings_file import SettingsFile, read_file
+from stack.shortener.http import public_url
+from stack.shortener.infra.client_address import networks
+from stack.shortener.infra.settings_file import SettingsFile, read_file
 
 PREFIX = "SHORTENER_"
 FILE_VARIABLE = f"{PREFIX}SETTINGS_FILE"
@@ -103,7 +103,7 @@ class WebSettings(_Settings):
         lt=1,
         description="share by which a TTL varies; so keys made together do not expire together",
     )
-    cache_stale_s: Seconds = Field(
+    stale_while_revalidate_s: Seconds = Field(
         60.0,
         description="swr: how long an expired link may still be served while it is refreshed; "
         "as long as it was fresh, so that a link read every other minute never waits",
@@ -122,7 +122,7 @@ class WebSettings(_Settings):
         le=10,
         description="xfetch: above 1 refreshes earlier; 1 is what its authors recommend",
     )
-    fill_hold_s: Seconds = Field(
+    fill_lock_ttl_s: Seconds = Field(
         5.0,
         description="life of a fill's lock or lease; above the slowest look-up, else two run",
     )
@@ -143,12 +143,12 @@ class WebSettings(_Settings):
         description="failures in a row after which cache, replica or primary is left alone, "
         "unless they have gone on for a pause before; one may be chance, each may have been a wait",
     )
-    breaker_pause_s: Seconds = Field(
+    breaker_open_s: Seconds = Field(
         1.0,
         description="pause between probes of what is left alone; so much later than it is up "
         "again does it get its traffic back",
     )
-    retry_share: float = Field(
+    retry_budget: float = Field(
         0.1,
         ge=0,
         le=1,
@@ -160,35 +160,35 @@ class WebSettings(_Settings):
         description="longest time for a whole request, then 503; above cache, replica and primary "
         "timing out one after the other, below a balancer's patience",
     )
-    most_in_flight: int = Field(
+    max_in_flight: int = Field(
         1000,
         ge=1,
         le=1_000_000,
         description="requests under way at once in a process, others get 503 at once; ten times "
         "what a healthy core has, so it only acts when something hangs",
     )
-    error_stale_s: float = Field(
+    stale_if_error_s: float = Field(
         3600.0,
         ge=0,
         le=604_800,
         description="how long after its freshness a cached link is still served if no database "
         "can be asked; an hour of outage costs nothing but memory; 0: never",
     )
-    near_ttl_s: float = Field(
+    near_cache_ttl_s: float = Field(
         0.0,
         ge=0,
         le=60,
         description="how long a process keeps a link in its own memory; off (0) by default, since "
         "a change made through another process is seen that much later",
     )
-    near_size: int = Field(
+    near_cache_size: int = Field(
         10_000,
         ge=1,
         le=10_000_000,
         description="most links in a process's own memory; about 600 bytes each with a target of "
         "50, so 6 MB in all, and far more than are hot",
     )
-    pool_wait_s: Seconds = Field(
+    pool_timeout_s: Seconds = Field(
         0.5,
         description="longest wait for a free connection to a database; a queue that is longer "
         "than that does not empty by waiting",
@@ -207,22 +207,22 @@ class WebSettings(_Settings):
         description="length of random codes; at 10 (62^10) a billion guesses a second take decades "
         "to find one in use",
     )
-    bulk_longest: int = Field(
+    bulk_max_links: int = Field(
         100, ge=1, le=1000, description="most links in one bulk request; one short transaction"
     )
-    api_body_longest: int = Field(
+    api_body_max_bytes: int = Field(
         16_384,
         ge=1024,
         le=1_048_576,
         description="longest body of a request in bytes; the longest target takes 2 kB of it",
     )
-    bulk_body_longest: int = Field(
+    bulk_body_max_bytes: int = Field(
         262_144,
         ge=1024,
         le=16_777_216,
         description="longest body of a bulk request in bytes; about 2.5 kB a link",
     )
-    api_body_s: Seconds = Field(
+    api_body_timeout_s: Seconds = Field(
         3.0,
         description="longest wait for a body; a phone on a bad line is faster, and what comes "
         "later would not meet the deadline",
@@ -232,7 +232,7 @@ class WebSettings(_Settings):
         description="whether the API needs a key, which then sees its own links only; off, since "
         "the first key has to be made first (`keys add`)",
     )
-    api_key_keep_s: Seconds = Field(
+    api_key_cache_ttl_s: Seconds = Field(
         10.0, description="how long a key is known without asking; so much later a revocation acts"
     )
     api_rate_per_s: float = Field(
@@ -311,7 +311,7 @@ class WebSettings(_Settings):
         "next answer; above a balancer's keep-alive for idle ones, which it can close itself "
         "without losing a request, and we cannot",
     )
-    shutdown_s: Seconds = Field(
+    shutdown_timeout_s: Seconds = Field(
         2.0,
         description="longest wait at shutdown for requests to end and for clicks to be sent; "
         "within the patience of whoever stops us",
@@ -331,9 +331,9 @@ class WebSettings(_Settings):
     @model_validator(mode="after")
     def _holds_outlive_look_ups(self) -> Self:
         slowest = self.cache_timeout_s + self.replica_timeout_s + self.primary_timeout_s
-        if self.fill_hold_s < slowest:
+        if self.fill_lock_ttl_s < slowest:
             raise ValueError(
-                f"{PREFIX}FILL_HOLD_S ({self.fill_hold_s:g}) must be at least "
+                f"{PREFIX}FILL_LOCK_TTL_S ({self.fill_lock_ttl_s:g}) must be at least "
                 f"{PREFIX}CACHE_TIMEOUT_S + {PREFIX}REPLICA_TIMEOUT_S + "
                 f"{PREFIX}PRIMARY_TIMEOUT_S ({slowest:g}), "
                 "or a second fill could start while the first one runs"
@@ -375,23 +375,23 @@ class WorkerSettings(_Settings):
         description="longest pause between attempts while a database or the queue is down; counts "
         "lag, no more",
     )
-    idempotency_keep_s: float = Field(
+    idempotency_key_ttl_s: float = Field(
         86_400.0, gt=0, description="how long an Idempotency-Key is remembered; a day of retries"
     )
-    outbox_pause_s: Seconds = Field(
+    outbox_poll_s: Seconds = Field(
         0.5, description="pause between looks into an empty outbox; counts may be that late"
     )
-    expired_keep_s: float = Field(
+    expired_link_retention_s: float = Field(
         30 * 86_400.0,
         gt=0,
         le=3_650 * 86_400,
         description="how long after its expiry a link is ended like a deleted one: its target "
         "goes, and 410 becomes 404; a month, in which its owner may still extend it",
     )
-    sweep_every_s: Seconds = Field(
+    sweep_interval_s: Seconds = Field(
         60.0, description="pause between looks for links to end; nobody waits for it"
     )
-    click_keep_days: int = Field(
+    click_retention_days: int = Field(
         30,
         ge=1,
         le=3_650,

@@ -29,17 +29,17 @@ _CONCERNS = {
         "listen name public_url trusted_proxies primary_url replica_url cache_url queue_url migrate"
     ),
     "Freshness and the cache": (
-        "cache_fill cache_ttl_s cache_ttl_jitter cache_stale_s negative_ttl_s version_floor_s "
-        "near_ttl_s near_size xfetch_beta fill_hold_s fill_wait_s"
+        "cache_fill cache_ttl_s cache_ttl_jitter stale_while_revalidate_s negative_ttl_s version_floor_s "
+        "near_cache_ttl_s near_cache_size xfetch_beta fill_lock_ttl_s fill_wait_s"
     ),
     _SLOW: (
         "request_deadline_s cache_timeout_s replica_timeout_s primary_timeout_s queue_timeout_s "
-        "pool_size primary_pool_size pool_wait_s breaker_failures breaker_pause_s retry_share "
-        "most_in_flight error_stale_s ready_wait_s drain_s shutdown_s"
+        "pool_size primary_pool_size pool_timeout_s breaker_failures breaker_open_s retry_budget "
+        "max_in_flight stale_if_error_s ready_wait_s drain_s shutdown_timeout_s"
     ),
     "Links and the API": (
-        "code_length bulk_longest api_body_longest bulk_body_longest api_body_s require_api_key "
-        "api_key_keep_s api_rate_per_s api_burst refuse_private_targets"
+        "code_length bulk_max_links api_body_max_bytes bulk_body_max_bytes api_body_timeout_s require_api_key "
+        "api_key_cache_ttl_s api_rate_per_s api_burst refuse_private_targets"
     ),
     "Clicks": (
         "click_mode click_flush_s click_batch click_buffer click_attempts click_wait_s "
@@ -47,7 +47,7 @@ _CONCERNS = {
     ),
     "The worker and its chores": (
         "worker_batch worker_gather_s worker_block_s worker_claim_idle_s worker_backoff_s "
-        "outbox_pause_s sweep_every_s expired_keep_s click_keep_days idempotency_keep_s"
+        "outbox_poll_s sweep_interval_s expired_link_retention_s click_retention_days idempotency_key_ttl_s"
     ),
 }
 

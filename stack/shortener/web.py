@@ -10,44 +10,46 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.metrics_core import Metric
 
-from stack.shortener import asgi, links, making, spans
-from stack.shortener.admission import bounded
-from stack.shortener.api import PAGES, Api
-from stack.shortener.breaker import states
-from stack.shortener.budget import Budget
-from stack.shortener.cache import Cache
-from stack.shortener.clicks import Clicks, Sink
-from stack.shortener.counted import counted
-from stack.shortener.db import Database
-from stack.shortener.enqueue import Enqueue
-from stack.shortener.fills import Parts, by_name
-from stack.shortener.gate import Gate
-from stack.shortener.keys import LOOK_UP as KEY
-from stack.shortener.keys import Keys
-from stack.shortener.lane import Lane
-from stack.shortener.limits import LOOK, TAKE, Permits
-from stack.shortener.links import Links
-from stack.shortener.log import configure, log
-from stack.shortener.making import Maker
-from stack.shortener.metrics import Metrics, build_info, started
-from stack.shortener.migrate import migrate
-from stack.shortener.near import Near
-from stack.shortener.origin import LOOK_UP, Origin
-from stack.shortener.outbox import WRITE, Outbox
-from stack.shortener.peers import Peers
-from stack.shortener.pools import pools
-from stack.shortener.probes import PATHS, Probes
-from stack.shortener.rate import Rate
-from stack.shortener.redirect import Redirects
-from stack.shortener.redis_client import connect
-from stack.shortener.refill import Refill
-from stack.shortener.request_ids import identified
-from stack.shortener.server import serve
+from stack.shortener.api import link_creation, links
+from stack.shortener.api.access import AccessCheck
+from stack.shortener.api.api_keys import LOOK_UP as KEY
+from stack.shortener.api.api_keys import ApiKeys
+from stack.shortener.api.app import PAGES, LinkApi
+from stack.shortener.api.link_creation import LinkCreation
+from stack.shortener.api.links import LinkStore
+from stack.shortener.api.rate_limit import RateLimit
+from stack.shortener.clicks.buffer import ClickBuffer, ClickSink
+from stack.shortener.clicks.outbox import WRITE, Outbox
+from stack.shortener.clicks.stream_writer import StreamWriter
+from stack.shortener.clicks.unique_visitors import UniqueVisitors
+from stack.shortener.http import asgi
+from stack.shortener.http.admission import bounded
+from stack.shortener.http.fast_path import FastPath
+from stack.shortener.http.health import PATHS, HealthEndpoints
+from stack.shortener.http.request_ids import identified
+from stack.shortener.http.request_metrics import counted
+from stack.shortener.http.server import serve
+from stack.shortener.infra import spans
+from stack.shortener.infra.breaker import states
+from stack.shortener.infra.client_address import TrustedProxies
+from stack.shortener.infra.database import Database
+from stack.shortener.infra.log import configure, log
+from stack.shortener.infra.metrics import Metrics, build_info, started
+from stack.shortener.infra.migrate import migrate
+from stack.shortener.infra.pool_metrics import pools
+from stack.shortener.infra.redis_client import connect
+from stack.shortener.infra.retry_budget import RetryBudget
+from stack.shortener.redirect.cache import Cache
+from stack.shortener.redirect.click_limits import LOOK, TAKE, ClickPermits
+from stack.shortener.redirect.fills import FillContext, by_name
+from stack.shortener.redirect.handler import Redirects
+from stack.shortener.redirect.near_cache import NearCache
+from stack.shortener.redirect.origin import LOOK_UP, Origin
+from stack.shortener.redirect.refill import Refill
 from stack.shortener.settings import WebSettings
-from stack.shortener.visitors import Visitors
 
 if TYPE_CHECKING:
-    from stack.shortener.tracing import Tracing
+    from stack.shortener.http.tracing import Tracing
 
 _NO_LINKS = {"", *PAGES}
 _CACHE_CONNECTIONS, _QUEUE_CONNECTIONS = 32, 2
@@ -59,7 +61,7 @@ async def run(settings: WebSettings) -> None:
         await serve(
             web,
             settings.address,
-            settings.shutdown_s,
+            settings.shutdown_timeout_s,
             lane=web.lane,
             drain_s=settings.drain_s,
             ready=web.is_ready,
@@ -101,36 +103,36 @@ class Web:
             settings.pool_size,
             settings.replica_timeout_s,
             [LOOK_UP],
-            wait_s=settings.pool_wait_s,
+            wait_s=settings.pool_timeout_s,
             breaker_failures=settings.breaker_failures,
-            breaker_pause_s=settings.breaker_pause_s,
+            breaker_open_s=settings.breaker_open_s,
         )
         self._primary = Database(
             "primary",
             settings.primary_url,
             settings.primary_pool_size,
             settings.primary_timeout_s,
-            [LOOK_UP, TAKE, LOOK, KEY, WRITE, *links.STATEMENTS, *making.STATEMENTS],
-            wait_s=settings.pool_wait_s,
+            [LOOK_UP, TAKE, LOOK, KEY, WRITE, *links.STATEMENTS, *link_creation.STATEMENTS],
+            wait_s=settings.pool_timeout_s,
             breaker_failures=settings.breaker_failures,
-            breaker_pause_s=settings.breaker_pause_s,
+            breaker_open_s=settings.breaker_open_s,
         )
         cache_client = connect(settings.cache_url, settings.cache_timeout_s, _CACHE_CONNECTIONS)
         self._queue_client = connect(
             settings.queue_url, settings.queue_timeout_s, _QUEUE_CONNECTIONS
         )
-        stale_s = settings.cache_stale_s if settings.cache_fill == "swr" else 0.0
-        near = Near(settings.near_ttl_s, settings.near_size)
+        stale_s = settings.stale_while_revalidate_s if settings.cache_fill == "swr" else 0.0
+        near = NearCache(settings.near_cache_ttl_s, settings.near_cache_size)
         self._cache = cache = Cache(cache_client, near, settings, stale_s)
-        origin = Origin(self._replica, self._primary, metrics, Budget(settings.retry_share))
+        origin = Origin(self._replica, self._primary, metrics, RetryBudget(settings.retry_budget))
         refill = Refill(origin, cache, metrics)
-        self._fill = by_name(settings.cache_fill, Parts(cache, refill, metrics, settings))
-        self._clicks = Clicks(self._sink(), metrics, settings)
-        self._visitors = Visitors()
-        peers = Peers(settings.trusted_proxies)
-        api = Api(
-            links=Links(self._primary),
-            maker=Maker(self._primary, settings.code_length),
+        self._fill = by_name(settings.cache_fill, FillContext(cache, refill, metrics, settings))
+        self._clicks = ClickBuffer(self._sink(), metrics, settings)
+        self._visitors = UniqueVisitors()
+        peers = TrustedProxies(settings.trusted_proxies)
+        api = LinkApi(
+            links=LinkStore(self._primary),
+            maker=LinkCreation(self._primary, settings.code_length),
             cache=cache,
             metrics=metrics,
             gate=_gate(peers, self._primary, metrics, settings),
@@ -142,7 +144,7 @@ class Web:
             near=near,
             fill=self._fill,
             refill=refill,
-            permits=Permits(self._primary, metrics),
+            permits=ClickPermits(self._primary, metrics),
             clicks=self._clicks,
             visitors=self._visitors,
             peers=peers,
@@ -150,11 +152,11 @@ class Web:
             settings=settings,
             reserved={path[1:] for path in PATHS | PAGES},
         )
-        self.lane: Lane | None = None if spans.wanted() else self._redirects
-        bound = bounded(api, metrics, settings.most_in_flight, settings.request_deadline_s)
+        self.lane: FastPath | None = None if spans.wanted() else self._redirects
+        bound = bounded(api, metrics, settings.max_in_flight, settings.request_deadline_s)
         self._api = self._traced(identified(counted(asgi.guarded(bound), metrics)))
         self._short_links = self._traced(self._redirects)
-        self._probes = identified(asgi.guarded(Probes(self.is_ready, self._families)))
+        self._probes = identified(asgi.guarded(HealthEndpoints(self.is_ready, self._families)))
 
     def _traced(self, app: asgi.App) -> asgi.App:
         return self._tracing.requests(app) if self._tracing else app
@@ -180,10 +182,10 @@ class Web:
         gc.freeze()  # what was made until now stays: the collector need not look at it again
         log("ready")
 
-    def _sink(self) -> Sink:
+    def _sink(self) -> ClickSink:
         if self._settings.click_mode == "outbox":
             return Outbox(self._primary)
-        return Enqueue(self._queue_client, self._settings.click_stream_mb)
+        return StreamWriter(self._queue_client, self._settings.click_stream_mb)
 
     async def _open_primary(self) -> None:
         settings = self._settings
@@ -197,7 +199,7 @@ class Web:
         await asyncio.gather(self._replica.close(), self._primary.close())
         await asyncio.gather(self._cache.close(), self._queue_client.aclose())
         if self._tracing:
-            await self._tracing.close(self._settings.shutdown_s)
+            await self._tracing.close(self._settings.shutdown_timeout_s)
 
     def is_ready(self) -> bool:
         """Whether all connections to the databases are open."""
@@ -215,17 +217,19 @@ def _tracing(process: str) -> Tracing | None:
     """OpenTelemetry takes a while to import, so it is only where traces are wanted."""
     if not spans.wanted():
         return None
-    from stack.shortener.tracing import Tracing
+    from stack.shortener.http.tracing import Tracing
 
     return Tracing(process)
 
 
-def _gate(peers: Peers, primary: Database, metrics: Metrics, settings: WebSettings) -> Gate:
+def _gate(
+    peers: TrustedProxies, primary: Database, metrics: Metrics, settings: WebSettings
+) -> AccessCheck:
     """What the API asks of its clients; nothing where a setting is off."""
     per_s, burst = settings.api_rate_per_s, settings.api_burst
-    return Gate(
+    return AccessCheck(
         peers,
-        Keys(primary, settings.api_key_keep_s) if settings.require_api_key else None,
-        Rate(per_s, burst) if per_s else None,
+        ApiKeys(primary, settings.api_key_cache_ttl_s) if settings.require_api_key else None,
+        RateLimit(per_s, burst) if per_s else None,
         metrics,
     )

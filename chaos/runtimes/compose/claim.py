@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import requests
 
-from chaos.model import Endpoints, StackError
+from chaos.model.stack import Endpoints, StackError
 
 RENEW_EVERY_S = 1.0
 TIMEOUT_S = 3.0

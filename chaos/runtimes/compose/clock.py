@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from chaos.model import StackError
+from chaos.model.stack import StackError
 from chaos.runtimes.compose.containers import Containers
 
 TELL = "import time; print(time.monotonic())"

@@ -14,9 +14,9 @@ import docker
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from chaos.model import PartState, StackError
-from chaos.runtimes.compose.engine import AnotherCheckout, NoLab
-from chaos.runtimes.probes import Address
+from chaos.model.stack import PartState, StackError
+from chaos.runtimes.compose.docker_engine import AnotherCheckout, NoLab
+from chaos.runtimes.readiness import Address
 from chaos.runtimes.topology import PARTS, ROOT, link_port
 
 PART = "linkstorm.part"
@@ -59,7 +59,7 @@ def inside() -> bool:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ContainerSummary:
     """One line of the engine's list: enough to see a death, and cheap enough to look often."""
 
     part: str
@@ -127,10 +127,10 @@ class Containers:
             if row["Labels"][PART] in PAGES and "PublicPort" in port
         }
 
-    def listed(self) -> list[Listed]:
+    def listed(self) -> list[ContainerSummary]:
         """What the engine says of each, in one question."""
         rows: list[dict[str, Any]] = self._client.api.containers(all=True, filters=ours())
-        return [Listed(row["Labels"][PART], row["State"]) for row in rows]
+        return [ContainerSummary(row["Labels"][PART], row["State"]) for row in rows]
 
     def states(self) -> dict[str, PartState]:
         """The state of each part of the stack; one whose container is gone is down."""

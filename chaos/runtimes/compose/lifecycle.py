@@ -12,9 +12,9 @@ from typing import Any
 
 import docker
 
-from chaos.model import StackError
+from chaos.model.stack import StackError
 from chaos.runtimes.compose.containers import LAB, PART, PROJECT, last_lines, ours, project
-from chaos.runtimes.compose.engine import engine
+from chaos.runtimes.compose.docker_engine import engine
 from chaos.runtimes.compose.settings_file import write_settings
 from chaos.runtimes.environment import as_given
 from chaos.runtimes.topology import ROOT

@@ -9,22 +9,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from chaos.model import Endpoints, Settings, Stack, StackError
+from chaos.model.stack import Endpoints, Settings, Stack, StackError
 from chaos.runtimes.compose.claim import claimed
 from chaos.runtimes.compose.clock import check_clock
 from chaos.runtimes.compose.containers import LAB, Containers
-from chaos.runtimes.compose.engine import engine
+from chaos.runtimes.compose.docker_engine import engine
 from chaos.runtimes.compose.logs import Logs
 from chaos.runtimes.compose.stack import ComposeStack
+from chaos.runtimes.embedded.guardian_client import Guardian, guarded
 from chaos.runtimes.environment import clean_environment
-from chaos.runtimes.guarded import Guardian, guarded
 from chaos.runtimes.topology import WEB, endpoints_at
 from chaos.runtimes.trouble import readable
 
 TOKEN_FILE = "/run/linkstorm/token"
 
 
-class Compose:
+class ComposeRuntime:
     """Uses the containers that `make up` started."""
 
     name = "compose"

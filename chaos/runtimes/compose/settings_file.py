@@ -11,7 +11,7 @@ import tarfile
 
 from docker.models.containers import Container
 
-from chaos.model import Settings, StackError
+from chaos.model.stack import Settings, StackError
 from chaos.runtimes.topology import PREFIX
 
 FOLDER, NAME = "/etc/shortener", "settings.env"

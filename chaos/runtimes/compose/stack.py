@@ -7,12 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from chaos.model import Endpoints, Link, LinkState, PartDied, Settings, StackError, State, Undo
-from chaos.runtimes import postgres, probes
+from chaos.model.stack import (
+    Endpoints,
+    Link,
+    LinkState,
+    PartDied,
+    Settings,
+    StackError,
+    State,
+    Undo,
+)
+from chaos.runtimes import readiness
 from chaos.runtimes.compose.containers import LAB, Containers
 from chaos.runtimes.compose.settings_file import write_settings
-from chaos.runtimes.emptied import empty_cache
-from chaos.runtimes.parts import concurrently
+from chaos.runtimes.embedded import postgres
+from chaos.runtimes.embedded.part_process import concurrently
+from chaos.runtimes.empty_cache import empty_cache
 from chaos.runtimes.topology import (
     LINKS,
     NO_SUCH_PAGE,
@@ -23,8 +33,8 @@ from chaos.runtimes.topology import (
     concerned,
     is_ready,
 )
+from chaos.runtimes.toxics import Toxics, ToxicsError
 from chaos.runtimes.trouble import TAIL_LINES
-from chaos.toxics import Toxics, ToxicsError
 
 READY_S = 30.0
 POLL_S = 0.02
@@ -136,9 +146,9 @@ class ComposeStack:
         """Ask every part what it is."""
         self.versions = {
             "postgres": str(postgres.fetch(self._addresses["primary"], "SHOW server_version")),
-            "redis": probes.redis_version(self._addresses["redis"]),
+            "redis": readiness.redis_version(self._addresses["redis"]),
             "nginx": self._containers.ask("nginx", "nginx", "-v").rpartition("/")[2],
-            "toxiproxy": probes.toxiproxy_version(self._addresses["toxiproxy"]),
+            "toxiproxy": readiness.toxiproxy_version(self._addresses["toxiproxy"]),
             "python": self._containers.ask(WEB[0], "python", "-V").removeprefix("Python "),
         }
 
@@ -176,7 +186,7 @@ class ComposeStack:
     def _passes_on(self) -> bool:
         """Whether every one of some requests in a row found its way to a web process."""
         nginx = self._addresses["nginx"]
-        return all(probes.http_status(nginx, NO_SUCH_PAGE) == 404 for _ in range(IN_A_ROW))
+        return all(readiness.http_status(nginx, NO_SUCH_PAGE) == 404 for _ in range(IN_A_ROW))
 
     def _wait(self, part: str, reached: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + READY_S

@@ -1,0 +1,1 @@
+"""Faults that inject, undo and prove themselves, one kind each."""

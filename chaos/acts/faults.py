@@ -1,0 +1,183 @@
+"""Faults: each one injects itself, returns its own undo, and probes whether it took effect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from chaos.acts import probes
+from chaos.model.evidence import Reading
+from chaos.model.experiment import Fault
+from chaos.model.stack import Link, PartName, Stack, Undo
+
+FaultKind = Literal["slow", "cut", "kill", "pause"]
+SLOW_PROBE_TIMEOUT_S = 10.0
+LATENCY_MAX_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Every answer on a link comes `latency_ms` later: a slow database, a far cache."""
+
+    link: Link
+    latency_ms: float
+
+    needs = "toxic"
+
+    @property
+    def name(self) -> str:
+        """`replica link +120 ms`."""
+        return f"{self.link} link +{self.latency_ms:g} ms"
+
+    def inject(self, stack: Stack) -> Undo:
+        """Put a latency toxic on the answers of the link."""
+        return stack.toxic(self.link, "latency", "downstream", latency=self.latency_ms)
+
+    def probe(self, stack: Stack) -> Reading:
+        """Median of three round trips through the link itself."""
+        url = stack.endpoints.links[self.link]
+        timeout_s = SLOW_PROBE_TIMEOUT_S + 5 * self.latency_ms / 1000  # as many turns to connect
+        return Reading(probes.question(url), round(probes.round_trip_ms(url, timeout_s), 2), "ms")
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        """The round trip grew by at least nine tenths of what was injected."""
+        return during.value - before.value >= 0.9 * self.latency_ms
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        """The round trip is back: no more than a tenth of the latency is left of it."""
+        return after.value - before.value <= 0.1 * self.latency_ms
+
+
+class _Silence:
+    """A fault under which nothing answers that did before: all or nothing, of three tries."""
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        """Every try was answered before, and none while it lasted."""
+        return before.value == probes.TRIES and during.value == 0
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        """Every try is answered again."""
+        return before.value == after.value == probes.TRIES
+
+
+@dataclass(frozen=True)
+class Cut(_Silence):
+    """A link breaks: open connections end, new ones are refused."""
+
+    link: Link
+
+    needs = "toxic"
+
+    @property
+    def name(self) -> str:
+        """`replica link cut`."""
+        return f"{self.link} link cut"
+
+    def inject(self, stack: Stack) -> Undo:
+        """Close the link in Toxiproxy."""
+        return stack.cut(self.link)
+
+    def probe(self, stack: Stack) -> Reading:
+        """Tries answered through the link itself."""
+        return _answered(stack.endpoints.links[self.link])
+
+
+@dataclass(frozen=True)
+class Kill(_Silence):
+    """A part is gone from one moment to the next, and starts again when this is undone."""
+
+    part: PartName
+
+    needs = "kill"
+
+    @property
+    def name(self) -> str:
+        """`redis killed`."""
+        return f"{self.part} killed"
+
+    def inject(self, stack: Stack) -> Undo:
+        """SIGKILL all of it."""
+        stack.kill(self.part)
+
+        def undo() -> None:
+            if stack.state().parts[self.part] == "down":
+                stack.start(self.part)
+
+        return undo
+
+    def probe(self, stack: Stack) -> Reading:
+        """Tries answered by the part itself."""
+        return _answered(probes.address(stack.endpoints, self.part))
+
+
+@dataclass(frozen=True)
+class Pause(_Silence):
+    """A part hangs: it keeps its connections, and answers on none of them."""
+
+    part: PartName
+
+    needs = "pause"
+
+    @property
+    def name(self) -> str:
+        """`redis paused`."""
+        return f"{self.part} paused"
+
+    def inject(self, stack: Stack) -> Undo:
+        """SIGSTOP all of it."""
+        stack.pause(self.part)
+
+        def undo() -> None:
+            if stack.state().parts[self.part] == "paused":
+                stack.resume(self.part)
+
+        return undo
+
+    def probe(self, stack: Stack) -> Reading:
+        """Tries answered by the part itself."""
+        return _answered(probes.address(stack.endpoints, self.part))
+
+
+def fault(kind: str, target: str, latency_ms: float | None = None) -> Fault:
+    """A fault by the words that a person chooses it with.
+
+    Raises:
+        ValueError: there is no such fault, link or part, or no such latency; it says what there is.
+    """
+    _known("fault", kind, get_args(FaultKind))
+    if kind != "slow" and latency_ms is not None:
+        raise ValueError(f"latency_ms is for slow, not for {kind}")
+    match kind:
+        case "slow":
+            return Slow(_link(target), _latency_ms(latency_ms))
+        case "cut":
+            return Cut(_link(target))
+        case "kill":
+            return Kill(_part(target))
+        case _:
+            return Pause(_part(target))
+
+
+def _answered(url: str) -> Reading:
+    return Reading(probes.question(url), probes.answered(url), f"of {probes.TRIES} answered")
+
+
+def _link(name: str) -> Link:
+    return cast(Link, _known("link", name, get_args(Link)))
+
+
+def _part(name: str) -> PartName:
+    return cast(PartName, _known("part", name, get_args(PartName)))
+
+
+def _known(what: str, name: str, known: tuple[str, ...]) -> str:
+    if name not in known:
+        raise ValueError(f"there is no {what} {name!r}: choose one of {', '.join(known)}")
+    return name
+
+
+def _latency_ms(given: object) -> float:
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    if number and given in range(1, LATENCY_MAX_MS + 1):
+        return float(cast(float, given))
+    raise ValueError(f"slow needs latency_ms, a whole number from 1 to {LATENCY_MAX_MS}")

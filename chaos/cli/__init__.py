@@ -1,0 +1,1 @@
+"""The `linkstorm` command line."""

@@ -1,0 +1,123 @@
+"""The commands for labs that outlive a run: up, down, the control desk; and status and heal.
+
+Status and heal look at what was left on this machine, too: a lab in processes is left only if its
+guardian was killed with it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from chaos.model.stack import State
+from chaos.record.run_directories import RUNS
+from chaos.runtimes.compose import lifecycle
+from chaos.runtimes.compose.claim import claimed
+from chaos.runtimes.compose.containers import Containers
+from chaos.runtimes.compose.docker_engine import NoLab, engine
+from chaos.runtimes.compose.runtime import TOKEN_FILE, endpoints_of
+from chaos.runtimes.compose.stack import ComposeStack
+from chaos.runtimes.embedded import lab_folders, leftovers
+
+
+def up(*, observability: bool, offline: bool, locust_workers: int) -> str:
+    """Bring the lab up; what to open, line by line."""
+    lifecycle.bring_up(observability=observability, offline=offline, locust_workers=locust_workers)
+    with _lab() as (containers, _):
+        return _what_is_up(containers)
+
+
+def down() -> None:
+    """Remove the lab; it is no error if there is none."""
+    lifecycle.take_down()
+
+
+def status() -> Iterator[str]:
+    """What was left on this machine, and how the lab in containers is, what is wrong first."""
+    yield from _processes([leftovers.told(lab) for lab in leftovers.looked_for()])
+    try:
+        with _lab() as (containers, stack):
+            yield f"containers  {_told(stack.state())}\n\n{_what_is_up(containers)}"
+    except NoLab as none:
+        yield f"containers  {none}"
+
+
+def heal() -> Iterator[str]:
+    """Mend what killed runs left: whole labs in processes; in containers toxics, pauses, dead
+    parts and settings. What was mended, line by line.
+    """
+    yield from _processes([leftovers.mended(lab) for lab in leftovers.looked_for()])
+    try:
+        with _lab() as (_, stack), claimed(stack.endpoints, "heal"):
+            wrong = _wrong(stack.state())
+            stack.heal()
+            stack.configure({})
+    except NoLab as none:
+        yield f"containers  {none}"
+    else:
+        yield from (f"{line}: healed" for line in wrong)
+        yield "every part and link is as it should be"
+
+
+def _processes(told: Sequence[str]) -> Iterator[str]:
+    yield from (f"processes   {line}" for line in told or ["no lab is left, and none is at work"])
+
+
+def desk(host: str, port: int) -> None:
+    """Serve the control desk of the lab that this container belongs to, until SIGTERM."""
+    from chaos.control.http_server import kept_token, serve_desk
+
+    token = kept_token(Path(os.environ.get("LINKSTORM_DESK_TOKEN_FILE", TOKEN_FILE)))
+    with _lab() as (containers, stack):
+        serve_desk(stack, "compose", RUNS, token, host, port, containers.pages)
+
+
+@contextmanager
+def _lab() -> Iterator[tuple[Containers, ComposeStack]]:
+    with engine() as client:
+        containers = Containers(client)
+        folder = lab_folders.made(os.getpid())
+        try:
+            yield containers, ComposeStack(containers, endpoints_of(containers), folder)
+        finally:
+            shutil.rmtree(folder)
+
+
+def _what_is_up(containers: Containers) -> str:
+    where = endpoints_of(containers)
+    addresses = containers.addresses()
+    pages = {
+        "shortener": f"{where.url} (its API: {where.url}/docs)",
+        "Locust": "http://{}:{}".format(*addresses["locust"]),
+        "Chaos page": "http://{}:{}/chaos".format(*addresses["locust"]),
+        "Grafana": where.grafana and _without_account(where.grafana),
+        "Prometheus": where.prometheus,
+        "Toxiproxy": where.toxiproxy,
+        "Postgres": f"{where.primary} (primary), {where.replica} (replica)",
+        "Redis": where.redis,
+    }
+    return "\n".join(f"{name:<12}{page}" for name, page in pages.items() if page)
+
+
+def _without_account(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port}"
+
+
+def _told(state: State) -> str:
+    wrong = _wrong(state)
+    good = len(state.parts) + len(state.links) - len(wrong)
+    return "\n".join([*wrong, f"{good} parts and links are as they should be"])
+
+
+def _wrong(state: State) -> list[str]:
+    parts = [f"{part} is {how}" for part, how in state.parts.items() if how != "up"]
+    closed = [f"link {link} is cut" for link, how in state.links.items() if not how.open]
+    toxics = [
+        f"link {link}: {', '.join(how.toxics)}" for link, how in state.links.items() if how.toxics
+    ]
+    return [*parts, *closed, *toxics]

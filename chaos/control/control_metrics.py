@@ -1,0 +1,76 @@
+"""The desk's figures for Prometheus: what is broken, which run is on, what runs came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from chaos.control.lab_control import LabControl
+from chaos.model.stack import StackError
+
+
+def exposition(desk: LabControl) -> bytes:
+    """Everything in the text format; the load generator's figures verbatim at the end."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_ControlCollector(desk))
+    text = generate_latest(registry)
+    told = desk.bulletin
+    return text + told.metrics.rstrip("\n").encode() + b"\n" if told and told.metrics else text
+
+
+class _ControlCollector(Collector):
+    def __init__(self, desk: LabControl) -> None:
+        self._desk = desk
+
+    def collect(self) -> Iterator[Metric]:
+        with suppress(StackError):  # nothing is known of it then
+            yield from self._stack()
+        yield from self._faults()
+        yield from self._runs()
+
+    def _stack(self) -> Iterator[Metric]:
+        state = self._desk.state()
+        parts, links = state.parts.items(), state.links.items()
+        up = {part: now == "up" for part, now in parts}
+        paused = {part: now == "paused" for part, now in parts}
+        yield _gauge("part_up", "It runs", "part", up)
+        yield _gauge("part_paused", "It stands still", "part", paused)
+        taking = {link: now.open for link, now in links}
+        toxics = {link: len(now.toxics) for link, now in links}
+        yield _gauge("link_open", "It takes connections", "link", taking)
+        yield _gauge("toxics", "Toxics on it", "link", toxics)
+
+    def _faults(self) -> Iterator[Metric]:
+        names = {str(fault["name"]) for fault in self._desk.faults}
+        yield _gauge("fault_active", "In force now", "fault", dict.fromkeys(sorted(names), 1))
+        number = len(names)
+        yield GaugeMetricFamily("linkstorm_faults_active", "Faults in force now", value=number)
+
+    def _runs(self) -> Iterator[Metric]:
+        now = GaugeMetricFamily(
+            "linkstorm_run_active", "It is on now", labels=["experiment", "what"]
+        )
+        run = self._desk.run_now()
+        if run is not None and run["state"] == "running":
+            now.add_metric([run["experiment"], run["what"]], 1)
+        yield now
+        of = ["experiment", "verdict"]
+        total = CounterMetricFamily("linkstorm_runs", "Runs on record", labels=of)
+        for judged, times in sorted(self._desk.past.verdicts().items()):
+            total.add_metric(list(judged), times)
+        yield total
+        newest = GaugeMetricFamily("linkstorm_last_verdict", "Of the newest run", labels=of)
+        for last in sorted(self._desk.past.newest().items()):
+            newest.add_metric(list(last), 1)
+        yield newest
+
+
+def _gauge(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"linkstorm_{name}", meaning, labels=[label])
+    for labelled, value in values.items():
+        family.add_metric([labelled], value)
+    return family

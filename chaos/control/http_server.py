@@ -1,0 +1,82 @@
+"""The desk served: from a thread beside other work, or for as long as a process lives."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from chaos.control.http_api import api
+from chaos.control.lab_control import LabControl, Pages
+from chaos.model.stack import Stack, StackError
+
+
+@contextmanager
+def served(desk: LabControl, token: str, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """The desk's address; on leaving, its run is interrupted and its faults are healed.
+
+    Raises:
+        StackError: the port is taken.
+    """
+    with closing(_listening(host, port)) as listener, closing(desk):
+        config = uvicorn.Config(api(desk, token), log_level="warning", access_log=False)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=[[listener]], name="desk", daemon=True)
+        thread.start()
+        try:
+            yield f"http://{host}:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def serve_desk(
+    stack: Stack,
+    runtime: str,
+    runs: Path,
+    token: str,
+    host: str,
+    port: int,
+    pages: Pages = dict,
+) -> None:
+    """Serve until this process is told to end; then heal.
+
+    `pages`: where a person's browser finds Grafana and Prometheus now.
+
+    Raises:
+        KeyboardInterrupt: as `chaos.cli.app` turns SIGTERM and SIGINT into one.
+    """
+    with served(LabControl(stack, runtime, runs, pages=pages), token, host, port):
+        threading.Event().wait()
+
+
+def new_token() -> str:
+    """A token that nobody can guess."""
+    return secrets.token_urlsafe(32)
+
+
+def kept_token(file: Path) -> str:
+    """The token in a file that others read, too; a new one is written where there is none."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_suffix(".new")
+        unfinished.write_text(new_token(), encoding="ascii")
+        unfinished.rename(file)
+    return file.read_text(encoding="ascii").strip()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()  # who asks early waits
+    except OSError as error:
+        listener.close()
+        raise StackError(f"the desk cannot listen on {host}:{port}: {error}") from error
+    return listener

@@ -1,0 +1,1 @@
+"""The control flow of a run: load, faults, observation, announcements."""

@@ -1,0 +1,1 @@
+"""Evidence in, verdict out: checks, claims, predictions, results. No I/O."""

@@ -1,0 +1,1 @@
+"""Figures of a segment, and how repetitions become one estimate."""

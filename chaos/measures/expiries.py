@@ -1,0 +1,237 @@
+"""Measures: what happened at each expiry, as figures that a repetition yields one of.
+
+An *expiry* begins when a reader finds the hot key's value gone or due, and lasts until the next
+one. Look-ups belong to the same expiry if their cache read was sent before the first of them had
+stored the new value; a later one would have found it. Times come from the web processes' own
+records of each look-up, on the monotonic clock that all processes of the host share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from chaos.measures.estimates import mean, mean_of_counts, median, total, worst
+from chaos.model.evidence import Floats, Ints, Requests, Segment, Strings
+from chaos.model.experiment import Measure
+
+AFTERMATH_S = 1.0
+ORIGIN_QUERIES = "origin_queries_per_expiry"
+
+
+@dataclass(frozen=True)
+class Expiry:
+    """One expiry of the hot key: its look-ups as slices into the segment's hot look-ups."""
+
+    read_s: Floats
+    asked_s: Floats
+    answered_s: Floats
+    stored_s: Floats
+    until_s: float  # the next expiry, or the end of the segment
+
+    @property
+    def began_s(self) -> float:
+        """When the first reader that found the value gone or due sent its cache read."""
+        return float(self.read_s[0])
+
+    @property
+    def refilled_s(self) -> float:
+        """When a new value first stood in the cache."""
+        return float(np.fmin.reduce(self.stored_s))
+
+    @property
+    def settled_s(self) -> float:
+        """When the last look-up of this expiry had stored its value."""
+        return float(np.fmax.reduce(self.stored_s))
+
+
+def expiries(segment: Segment) -> list[Expiry]:
+    """The expiries that ran their course while arrivals were still coming."""
+    origin = segment.origin.of_hot()
+    starts = _first_of_each(origin.read_s, origin.stored_s)
+    found = []
+    for first, last in pairwise([*starts, len(origin)]):
+        until_s = origin.read_s[last] if last < len(origin) else segment.ended_s
+        part = slice(first, last)
+        stored = origin.stored_s[part]
+        if np.fmin.reduce(stored) <= segment.ended_s:  # NaN, and so not, where none was stored
+            found.append(
+                Expiry(
+                    origin.read_s[part],
+                    origin.asked_s[part],
+                    origin.answered_s[part],
+                    stored,
+                    float(until_s),
+                )
+            )
+    return found
+
+
+def _first_of_each(read_s: Floats, stored_s: Floats) -> list[int]:
+    """Index of the first look-up of each expiry, `read_s` being in order."""
+    starts: list[int] = []
+    refilled = -np.inf
+    for index, read in enumerate(read_s):
+        if read >= refilled:
+            starts.append(index)
+            refilled = np.inf
+        refilled = np.fmin(refilled, stored_s[index])  # NaN, where none was stored, is no time
+    return starts
+
+
+def aftermaths(segment: Segment) -> Iterator[Ints]:
+    """For each expiry the places of the hot requests that were in flight at it, or arrived in the
+    second after it."""
+    requests = segment.requests
+    hot = np.flatnonzero(requests.hot)
+    intended_s, done_s = requests.intended_s[hot], requests.done_s[hot]
+    all_done_s = np.fmax.accumulate(done_s)  # when those up to here had all been answered
+    for expiry in expiries(segment):
+        until_s = min(expiry.began_s + AFTERMATH_S, expiry.until_s)
+        first = np.searchsorted(all_done_s, expiry.began_s)
+        last = np.searchsorted(intended_s, until_s)
+        yield hot[first:last][done_s[first:last] > expiry.began_s]
+
+
+# --- the measures ------------------------------------------------------------------------------
+
+
+def _at_each_expiry(figure: Callable[[Expiry], float], segment: Segment) -> Floats:
+    return np.array([figure(expiry) for expiry in expiries(segment)])
+
+
+def _peak(expiry: Expiry) -> float:
+    """Most look-ups under way at once: +1 at each question, then −1 at each answer."""
+    times = np.concatenate([expiry.asked_s, expiry.answered_s])
+    steps = np.concatenate([np.ones(len(expiry.asked_s)), -np.ones(len(expiry.answered_s))])
+    return float(np.cumsum(steps[np.lexsort((-steps, times))]).max())
+
+
+def _after_each_expiry(
+    column: Callable[[Requests], Any], figure: Callable[[Any], float], segment: Segment
+) -> Floats:
+    """A figure of what a column of the requests holds for those in each expiry's aftermath."""
+    values = column(segment.requests)
+    return np.array([figure(values[places]) for places in aftermaths(segment)])
+
+
+def _latency(percentile: float, segment: Segment) -> Floats:
+    def figure(latency_ms: Floats) -> float:
+        return float(np.percentile(latency_ms, percentile)) if len(latency_ms) else np.nan
+
+    return _after_each_expiry(lambda requests: requests.latency_ms, figure, segment)
+
+
+def _oldest(age_ms: Floats) -> float:
+    known = age_ms[np.isfinite(age_ms)]
+    return float(known.max()) if len(known) else np.nan
+
+
+def _waited(served_from: Strings) -> float:
+    """Redirects that waited for the origin, by their own query or by another request's."""
+    return float(np.isin(served_from, ["miss", "wait", "early"]).sum())
+
+
+def _failed(segment: Segment) -> Floats:
+    return np.array([float((segment.requests.outcome != "ok").sum())])
+
+
+def _redis_uses(
+    segment: Segment, from_s: Sequence[float] | Floats, to_s: Sequence[float] | Floats
+) -> tuple[Floats, Floats]:
+    """Commands that Redis ran for web between the first and last sample within each span, and the
+    redirects answered meanwhile; NaN and 0 where there are not two samples."""
+    t_s, commands = segment.samples.of("redis_commands")
+    first = np.searchsorted(t_s, from_s)
+    last = np.searchsorted(t_s, to_s, side="right") - 1
+    two = last > first
+    used, redirects = np.full(len(two), np.nan), np.zeros(len(two))
+    used[two] = commands[last[two]] - commands[first[two]]
+    done_s = np.sort(segment.requests.done_s)
+    answered = [np.searchsorted(done_s, t_s[edge[two]], side="right") for edge in (first, last)]
+    redirects[two] = answered[1] - answered[0]
+    return used, redirects
+
+
+def _redis_commands_per_redirect(segment: Segment) -> Floats:
+    """In calm: from one expiry's end to the next one's beginning, nothing but hits on the key."""
+    found = expiries(segment)
+    ends = [segment.started_s, *(expiry.settled_s for expiry in found)]
+    begins = [*(expiry.began_s for expiry in found), segment.ended_s]
+    used, redirects = _redis_uses(segment, ends, begins)
+    busy = redirects > 0
+    return used[busy] / redirects[busy]
+
+
+def _redis_commands_per_expiry(segment: Segment) -> Floats:
+    """Commands from the sample before an expiry to the one after it, beyond those of calm."""
+    in_calm = _redis_commands_per_redirect(segment)
+    if not len(in_calm):
+        return np.array([])
+    t_s, _ = segment.samples.of("redis_commands")
+    found = expiries(segment)
+    before = np.searchsorted(t_s, [expiry.began_s for expiry in found], side="right") - 1
+    after = np.searchsorted(t_s, [expiry.settled_s for expiry in found])
+    inside = (before >= 0) & (after < len(t_s))
+    used, redirects = _redis_uses(segment, t_s[before[inside]], t_s[after[inside]])
+    return used - float(in_calm.mean()) * redirects
+
+
+NO_EXPIRY = "the hot key did not expire and come back while requests for it were answered"
+NO_CALM = "no two expiries were far enough apart to see what Redis does in calm"
+
+origin_queries = Measure(
+    ORIGIN_QUERIES,
+    "queries",
+    "origin queries per expiry",
+    partial(_at_each_expiry, lambda expiry: float(len(expiry.read_s))),
+    mean_of_counts,
+    NO_EXPIRY,
+)
+peak_origin_queries = Measure(
+    *("peak_origin_queries", "queries", "peak"),
+    partial(_at_each_expiry, _peak),
+    mean_of_counts,
+    NO_EXPIRY,
+)
+latency_p50 = Measure(
+    "latency_p50_ms", "ms", "p50 after expiry", partial(_latency, 50), median, NO_EXPIRY
+)
+latency_p99 = Measure(
+    "latency_p99_ms", "ms", "p99 after expiry", partial(_latency, 99), median, NO_EXPIRY
+)
+latency_max = Measure("latency_max_ms", "ms", "max", partial(_latency, 100), worst, NO_EXPIRY)
+oldest_age = Measure(
+    *("oldest_age_ms", "ms", "oldest"),
+    partial(_after_each_expiry, lambda r: r.age_ms, _oldest),
+    worst,
+    NO_EXPIRY,
+)
+waited = Measure(
+    *("waited_per_expiry", "redirects", "waited"),
+    partial(_after_each_expiry, lambda r: r.served_from, _waited),
+    mean_of_counts,
+    NO_EXPIRY,
+)
+failed = Measure("failed_requests", "requests", "failed", _failed, total)
+redis_commands_per_redirect = Measure(
+    "redis_commands_per_redirect",
+    "commands",
+    "Redis commands per redirect",
+    _redis_commands_per_redirect,
+    mean_of_counts,
+    NO_CALM,
+)
+redis_commands_per_expiry = Measure(
+    "redis_commands_per_expiry",
+    "commands",
+    "Redis commands due to an expiry",
+    _redis_commands_per_expiry,
+    mean,
+    NO_CALM,
+)

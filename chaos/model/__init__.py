@@ -1,0 +1,1 @@
+"""Every noun of the lab: frozen dataclasses and Protocols, no I/O."""

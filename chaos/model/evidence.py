@@ -1,0 +1,332 @@
+"""What a run saw, and the result made from it.
+
+All times are seconds on the host's monotonic clock, which every process of a lab shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaos.model.stack import (
+    Settings,
+)
+
+Floats = NDArray[np.float64]
+
+
+Ints = NDArray[np.int64]
+
+
+Strings = NDArray[np.str_]
+
+
+CONTROL = "control"
+
+
+HOT_RANK = 0
+
+
+LATE_SHARE_MAX = 0.01  # of an arm's requests; with more late ones a run proves nothing
+
+
+class Verdict(StrEnum):
+    """The answer of a claim, an arm or a run; the worst wins."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INVALID = "INVALID"
+
+    @staticmethod
+    def worst(verdicts: Sequence[Verdict]) -> Verdict:
+        """The worst of them, and INVALID of none: nothing checked proves nothing."""
+        order = list(Verdict)
+        return max(verdicts, key=order.index) if verdicts else Verdict.INVALID
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a fault's probe read: a figure that the fault must move."""
+
+    what: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean or a median with its 95 % interval, or a figure with the range it was seen in."""
+
+    value: float
+    low: float
+    high: float
+    samples: int
+    interval: Literal["mean95", "median95", "range"]
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a figure at all: no sample gives NaN, and NaN proves nothing."""
+        return self.samples > 0 and math.isfinite(self.value)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a claim or check came to, and what it saw."""
+
+    text: str
+    verdict: Verdict
+    observed: str
+    arm: str | None = None
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How long a run is: `rounds` interleaved segments an arm, each of `segment_s` seconds."""
+
+    name: Literal["quick", "full"]
+    rounds: int
+    segment_s: float
+    repetitions: int  # fewer repetitions (expiries) an arm than this make the run INVALID
+    control_s: float = 1.5
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Request records of one segment, a column each, in order of intended time.
+
+    `rank` is the key's Zipf rank (0 is the hot key); `served_from` is what `X-Cache` said;
+    `age_ms` is NaN, `version` and `status` are -1 and 0 where there was no answer.
+    """
+
+    intended_s: Floats
+    sent_s: Floats
+    done_s: Floats
+    rank: Ints
+    status: Ints
+    version: Ints
+    age_ms: Floats
+    outcome: Strings  # ok, fail or unknown: a timeout is unknown
+    served_from: Strings
+
+    @property
+    def latency_ms(self) -> Floats:
+        """From the intended time, so that a stalled generator cannot hide a stall."""
+        return (self.done_s - self.intended_s) * 1000
+
+    @property
+    def hot(self) -> NDArray[np.bool_]:
+        """Which of them asked for the hot key."""
+        return np.equal(self.rank, HOT_RANK)
+
+    def __len__(self) -> int:
+        return len(self.intended_s)
+
+
+@dataclass(frozen=True)
+class OriginQueries:
+    """Look-ups that reached a database, as the web processes logged them, ordered by `read_s`.
+
+    `read_s`: the cache read that missed was sent; `asked_s` and `answered_s`: the query itself;
+    `stored_s`: the value stood in the cache again (NaN if it never did).
+    """
+
+    rank: Ints
+    read_s: Floats
+    asked_s: Floats
+    answered_s: Floats
+    stored_s: Floats
+
+    def of_hot(self) -> OriginQueries:
+        """Only those for the hot key."""
+        keep = self.rank == HOT_RANK
+        return OriginQueries(
+            *(getattr(self, name)[keep] for name in self.__dataclass_fields__),
+        )
+
+    def __len__(self) -> int:
+        return len(self.read_s)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Counters read several times a second: `series[name]` against `t_s[name]`."""
+
+    t_s: Mapping[str, Floats]
+    series: Mapping[str, Floats]
+
+    def of(self, name: str) -> tuple[Floats, Floats]:
+        """Times and values of one counter; empty if it was never read."""
+        nothing: Floats = np.array([])
+        return self.t_s.get(name, nothing), self.series.get(name, nothing)
+
+
+@dataclass(frozen=True)
+class Generator:
+    """What the load generator says of itself in one segment."""
+
+    offered: int
+    sent: int
+    late: int
+    unsent: int
+    lag_p50_ms: float
+    lag_p99_ms: float
+    no_socket: int = 0  # of the unsent: its machine had no socket, port or file descriptor left
+    read_lag_p99_ms: float = math.nan  # answers lay in the kernel; no part of their latency
+    cpu_share: float = math.nan  # of one core, by its process
+
+    @staticmethod
+    def together(own: Sequence[Generator]) -> Generator:
+        """Counts add up; lags and CPU are those of the worst, and NaN of none."""
+        return Generator(
+            offered=sum(g.offered for g in own),
+            sent=sum(g.sent for g in own),
+            late=sum(g.late for g in own),
+            unsent=sum(g.unsent for g in own),
+            lag_p50_ms=max((g.lag_p50_ms for g in own), default=math.nan),
+            lag_p99_ms=max((g.lag_p99_ms for g in own), default=math.nan),
+            no_socket=sum(g.no_socket for g in own),
+            read_lag_p99_ms=max((g.read_lag_p99_ms for g in own), default=math.nan),
+            cpu_share=max((g.cpu_share for g in own), default=math.nan),
+        )
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Totals read at rest on both sides of a segment: what the databases and the app counted.
+
+    A web process that is killed takes its count with it: then `web_requests` lacks some.
+    """
+
+    postgres_origin_queries: int
+    app_origin_queries: int
+    redis_commands: int
+    web_requests: int  # answered by the web processes, whoever sent them
+    web_starts: int  # of web processes
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What one arm did in one round: all the evidence a measure may read."""
+
+    arm: str
+    round: int
+    settings: Settings
+    started_s: float
+    ended_s: float
+    web_processes: int
+    requests: Requests
+    origin: OriginQueries
+    samples: Samples
+    generator: Generator
+    counted: Counters  # how far each counter moved during the segment
+
+
+@dataclass(frozen=True)
+class FaultEvidence:
+    """One injection with its three readings; `None` is a reading that never came."""
+
+    fault: str
+    arm: str
+    injected_s: float
+    healed_s: float | None
+    before: Reading | None
+    during: Reading | None
+    after: Reading | None
+    took_effect: bool
+    healed: bool
+
+    @property
+    def proven(self) -> bool:
+        """It did what it should, and it is gone."""
+        return self.took_effect and self.healed
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """Ground truth of the click path: ids acknowledged to clients against rows in the primary."""
+
+    acknowledged: int
+    counted: int
+    lost: int  # acknowledged for a link, and not in the table for that link
+    duplicated: int  # rows beyond the first of an id
+    unexpected: int  # in the table beyond what unanswered and unrecorded requests explain
+    miscounted: int  # how far each link's total is from the number of its rows, summed up
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """What the primary holds of some links: (click id, code) of each click, each link's total.
+
+    The clicks can be gone through once, on the thread that asked for them; what keeps them from
+    coming is raised then, as a `StackError`.
+    """
+
+    clicks: Iterable[tuple[str, str]]
+    totals: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Oddities:
+    """Request records that cannot be true, counted; a sound record has none."""
+
+    stray: int  # of no segment of the run
+    doubled: int  # beyond the first of an operation
+    misnamed: int  # whose key is not the one of its rank
+    contradictory: int  # whose status is another outcome's
+    incomplete: int  # called ok, without version, age, where it was served from or click id
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a verdict is made from; `trouble` is why the run stopped early, if it did."""
+
+    plan: Mapping[str, Any]
+    mode: Mode
+    segments: Sequence[Segment]
+    control: Sequence[Segment]
+    faults: Sequence[FaultEvidence]
+    oddities: Oddities
+    clicks: Clicks | None
+    trouble: str | None
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A prediction worked out for one arm."""
+
+    value: float
+    formula: str
+    source: str
+    bound: bool
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One row of the table."""
+
+    name: str
+    naive: bool
+    verdict: Verdict
+    measures: Mapping[str, Estimate]
+    predictions: Mapping[str, Predicted]
+    inputs: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The verdict of a run with all it rests on; `chaos.record.writer` writes it as verdict.json."""
+
+    experiment: str
+    verdict: Verdict
+    arms: Sequence[ArmResult]
+    claims: Sequence[Finding]
+    checks: Sequence[Finding]
+    faults: Sequence[FaultEvidence]
+    generator: Generator
+    clicks: Clicks | None
+    trouble: str | None

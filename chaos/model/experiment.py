@@ -1,0 +1,158 @@
+"""An experiment as a value: traffic, faults, arms, measures and claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from chaos.model.evidence import (
+    ArmResult,
+    Estimate,
+    Floats,
+    Mode,
+    Reading,
+    Segment,
+    Verdict,
+)
+from chaos.model.stack import (
+    Settings,
+    Stack,
+    Undo,
+)
+
+SEED_MAX = 2**53 - 1  # beyond it, not every reader of JSON keeps the same number
+
+Curve = Literal["steady", "ramp", "step", "viral"]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Open arrivals: a rate curve over time, spread over Zipf keys with one hot key.
+
+    `steady` holds `rate_per_s`; `ramp` climbs from it to `peak_per_s` over the duration; `step`
+    jumps to the peak at `step_at_s`; `viral` climbs to the peak within `rise_s`, then decays as
+    (1 + t/tau_s)^-1.4 back to the base (Crane and Sornette 2008; docs/traffic.md).
+    """
+
+    rate_per_s: float
+    curve: Curve = "steady"
+    peak_per_s: float | None = None
+    step_at_s: float = 5.0
+    rise_s: float = 2.0
+    tau_s: float = 6.4
+    keys: int = 50
+    hot_share: float = 0.9
+    zipf_alpha: float = 1.0
+    timeout_s: float = 5.0
+
+
+class Fault(Protocol):
+    """A failure to inject: it can undo itself, and probe whether it took effect."""
+
+    @property
+    def name(self) -> str:
+        """What a reader of the report calls it: `replica link +120 ms`."""
+
+    @property
+    def needs(self) -> str:
+        """The ability of a stack that it relies on, one of `Stack.can`."""
+
+    def inject(self, stack: Stack) -> Undo:
+        """Cause the failure, and return what undoes it."""
+
+    def probe(self, stack: Stack) -> Reading:
+        """Measure, through the part or link that is hit, the figure the fault should move."""
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        """Whether the reading moved as far as this fault should move it."""
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        """Whether the reading is back where it was."""
+
+
+@dataclass(frozen=True)
+class At:
+    """A fault on a segment's timeline, in force until the segment's last answer is in.
+
+    One at second 0 is there before the cache is warmed: such a segment knows no healthy time.
+    """
+
+    second: float
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What theory says a measure should be, from measured inputs; NaN where it says nothing."""
+
+    formula: str
+    source: str
+    of: Callable[[Sequence[Segment]], float]
+    bound: bool = False  # an upper bound rather than a value
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to run the system: the settings that differ, and what theory expects of it."""
+
+    name: str
+    settings: Settings
+    naive: bool = False
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column of the table: a figure for each repetition, and how they become one."""
+
+    name: str
+    unit: str
+    title: str
+    of: Callable[[Segment], Floats]
+    summary: Callable[[Floats], Estimate]
+    without: str = "there was nothing to measure it by"  # why there is no figure, if there is none
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something the run must show; `check` sees every arm's measures and raises nothing."""
+
+    text: str
+    arm: str | None
+    check: Callable[[Mapping[str, ArmResult]], tuple[Verdict, str]]
+    full_only: bool = False
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, the traffic and faults that ask it, and the arms that answer."""
+
+    name: str
+    lesson: str  # the module's docstring: its first sentence is the question
+    repetition: str  # what one repetition is called: "expiry"
+    traffic: Traffic
+    settings: Settings
+    faults: Sequence[At]
+    arms: Sequence[Arm]
+    measures: Sequence[Measure]
+    claims: Sequence[Claim]
+    headline: str  # the measure that answers the question
+    costs: Sequence[str]  # the measures that tell what a fix costs beside the naive arm
+    quick: Mode
+    full: Mode
+
+    def mode(self, *, full: bool) -> Mode:
+        """The long mode for numbers that are quoted, the short one otherwise."""
+        return self.full if full else self.quick
+
+    @property
+    def question(self) -> str:
+        """The first paragraph of the lesson."""
+        return " ".join(self.lesson.strip().split("\n\n")[0].split())
+
+    @property
+    def naive(self) -> Arm:
+        """The arm without the fix."""
+        (arm,) = (arm for arm in self.arms if arm.naive)
+        return arm

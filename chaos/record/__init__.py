@@ -1,0 +1,1 @@
+"""The run directory: written, read back, kept on disk column by column."""

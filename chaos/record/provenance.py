@@ -1,0 +1,43 @@
+"""Provenance: which commit the code that runs is of, if any."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from chaos.record.run_directories import ROOT
+
+GIT_TIMEOUT_S = 10.0
+PACKAGES = ("chaos", "reports", "scenarios", "stack")
+
+
+def commit() -> str | None:
+    """The commit of this source tree, marked where code differs from it; None if it has none.
+
+    The tree has one if it is a checkout itself. What was unpacked inside another checkout is not of
+    that one's commits, and what `GIT_DIR` and its like name is another repository.
+    """
+    try:
+        tracked = _git("ls-files", "--", str(Path(__file__).resolve()))
+        if not tracked or not ROOT.samefile(_git("rev-parse", "--show-toplevel")):
+            return None
+        head = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+        added = _git("ls-files", "--others", "--exclude-standard", "--", *PACKAGES)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{head} with uncommitted changes" if changed or added else head
+
+
+def _git(*words: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
+    return subprocess.run(
+        ["git", "-C", str(ROOT), "--no-optional-locks", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        check=True,
+        timeout=GIT_TIMEOUT_S,
+    ).stdout.removesuffix("\n")

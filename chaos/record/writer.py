@@ -1,0 +1,207 @@
+"""The record: the run directory that a run writes while it goes; `chaos.record.reader` reads it.
+
+Requests, origin queries, samples and the read-back are Parquet files, so anyone can open a run
+with DuckDB or pandas; `plan.json`, `events.jsonl` and `verdict.json` are text.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from chaos.model.evidence import ReadBack
+from chaos.model.lab import Clock
+from chaos.record.files import Files
+
+Listener = Callable[[Mapping[str, Any]], None]
+
+ORIGIN_COLUMNS = ("key", "db", "read_s", "asked_s", "answered_s", "stored_s", "part")
+
+
+class RecordWriter:
+    """An open run directory: events and samples go to disk as they happen."""
+
+    def __init__(self, path: Path, plan: Mapping[str, Any], clock: Clock) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.plan = plan
+        self._clock = clock
+        self._listeners: list[Listener] = []
+        self.logs = path / "logs"
+        self.logs.mkdir()
+        _write_json(path / "plan.json", plan)
+        self._events = (path / "events.jsonl").open("w", buffering=1, encoding="utf-8")
+        self._samples_file = (path / "samples.csv").open("w", newline="", encoding="utf-8")
+        self._samples = csv.writer(self._samples_file)
+        self._samples.writerow(("t_s", "name", "value"))
+
+    def event(self, kind: str, **data: object) -> None:
+        """Append one event, stamped with the clock of the run, and tell whoever listens."""
+        event = {"t_s": self._clock.now_s(), "kind": kind, **data}
+        self._events.write(json.dumps(event) + "\n")
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception as error:  # a run does not depend on who listens
+                self.note(f"{kind} was not heard: {error!r}")
+
+    @contextmanager
+    def told_to(self, listener: Listener) -> Iterator[None]:
+        """Tell a listener of each event as it happens, on the thread of the run."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    def note(self, text: str) -> None:
+        """Append a line to the lab's own log, which no verdict is made from; any thread may."""
+        with (self.logs / "lab.log").open("a", encoding="utf-8") as log:
+            log.write(f"{self._clock.now_s():.3f} {text}\n")
+
+    def sample(self, t_s: float, values: Mapping[str, float]) -> None:
+        """Append one reading of several counters taken at the same moment."""
+        self._samples.writerows((f"{t_s:.6f}", name, value) for name, value in values.items())
+
+    def read_back(self, state: ReadBack) -> None:
+        """Keep the final state of the primary."""
+        _write_rows(self.path / "clicks.csv", ("click_id", "key"), state.clicks)
+        _write_rows(self.path / "totals.csv", ("key", "total"), state.totals.items())
+        self.event("read-back")
+
+    def close(self) -> None:
+        """Turn what was written row by row into Parquet; only then is an interruption heard.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with _heard_afterwards():
+            self._events.close()
+            self._samples_file.close()
+            _write_rows(self.path / "origin_queries.csv", ORIGIN_COLUMNS, _logged(self.logs))
+            _to_parquet(self.path)
+
+
+def _write_json(path: Path, data: object) -> None:
+    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _logged(logs: Path) -> Iterator[list[object]]:
+    """Origin queries as the web processes logged them; their other lines are not for us.
+
+    A line cut short by the death of its process is left out: then the counters disagree.
+    """
+    for log in sorted(logs.glob("web-*.log")):
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if '"origin_query"' in line and line.rstrip().endswith("}"):
+                    query = json.loads(line) | {"part": log.stem}
+                    yield [query[name] for name in ORIGIN_COLUMNS]
+
+
+SCHEMAS = {
+    "requests": {
+        "segment": "INTEGER",
+        "op_id": "VARCHAR",
+        "session": "VARCHAR",
+        "operation": "VARCHAR",
+        "rank": "INTEGER",
+        "key": "VARCHAR",
+        "version": "BIGINT",
+        "intended_s": "DOUBLE",
+        "sent_s": "DOUBLE",
+        "done_s": "DOUBLE",
+        "outcome": "VARCHAR",
+        "status": "INTEGER",
+        "served_from": "VARCHAR",
+        "age_ms": "DOUBLE",
+        "click_id": "VARCHAR",
+        "error": "VARCHAR",
+    },
+    "samples": {"t_s": "DOUBLE", "name": "VARCHAR", "value": "DOUBLE"},
+    "origin_queries": {
+        "key": "VARCHAR",
+        "db": "VARCHAR",
+        "read_s": "DOUBLE",
+        "asked_s": "DOUBLE",
+        "answered_s": "DOUBLE",
+        "stored_s": "DOUBLE",
+        "part": "VARCHAR",
+    },
+    "clicks": {"click_id": "VARCHAR", "key": "VARCHAR"},
+    "totals": {"key": "VARCHAR", "total": "BIGINT"},
+}
+
+
+def _to_parquet(path: Path) -> None:
+    """Each kind of CSV becomes one Parquet file; the shards of a history become one history.
+
+    A line cut short by the death of its writer is left out; the count of requests tells.
+    """
+    with duckdb.connect() as db:
+        for name, columns in SCHEMAS.items():
+            shards = sorted(path.glob(f"{name}.csv")) + sorted(path.glob(f"{name}-*.csv"))
+            if not shards:
+                continue
+            unfinished = path / f"{name}.parquet.part"
+            try:
+                _copy(db, shards, columns, unfinished)
+            except duckdb.Error as error:
+                unfinished.unlink()
+                raise OSError(f"{path / name}.parquet: {error}") from error
+            unfinished.rename(path / f"{name}.parquet")
+            for shard in shards:
+                shard.unlink()
+
+
+def _copy(
+    db: duckdb.DuckDBPyConnection, shards: Sequence[Path], columns: Mapping[str, str], into: Path
+) -> None:
+    with Files() as files:
+        lines = (
+            f"read_csv({list(map(files.named, shards))!r}, header=true,"
+            f" columns={columns!r}, ignore_errors=true)"
+        )
+        target = files.named(into, "wb")
+        db.execute(f"COPY (FROM {lines}) TO '{target}' (FORMAT parquet, USE_TMP_FILE false)")
+
+
+@contextmanager
+def _heard_afterwards() -> Iterator[None]:
+    """What ends us waits until the end: DuckDB would make an error of it, or lose it."""
+    heard: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: heard.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in heard:
+            signal.raise_signal(one)
+
+
+def write_result(path: Path, result: Mapping[str, Any]) -> None:
+    """Write verdict.json, whole or not at all."""
+    unfinished = path / "verdict.json.part"
+    try:
+        _write_json(unfinished, result)
+        unfinished.replace(path / "verdict.json")
+    finally:
+        unfinished.unlink(missing_ok=True)

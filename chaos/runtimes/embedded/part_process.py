@@ -1,0 +1,228 @@
+"""One part of the stack as processes: started, found ready, killed, paused, looked at."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Protocol
+
+import psutil
+
+from chaos.model.stack import PartDied, PartState, StackError
+from chaos.runtimes.embedded.fork_client import Forks
+from chaos.runtimes.embedded.lab_processes import members
+from chaos.runtimes.embedded.os_user import OsUser
+from chaos.runtimes.trouble import last_lines, part_trouble
+
+POLL_S = 0.01
+READY_S = 20.0  # generous: a busy machine is slow, a broken part ends by itself
+RUN_S = 60.0  # a busy disk can make initdb slow
+GONE_S = 5.0
+
+
+class Process(Protocol):
+    """What is needed of a `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+
+    def poll(self) -> int | None:
+        """The exit code, once it has ended."""
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end, or raise `subprocess.TimeoutExpired`."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+
+@dataclass
+class PartProcess:
+    """A server: how it is started, and what it is at the moment.
+
+    It works in a folder of its own inside the lab, which is how it is known to belong there.
+    """
+
+    name: str
+    folder: Path
+    log: Path
+    command: Sequence[str | Path]
+    ready: Callable[[], bool]
+    environment: Mapping[str, str]
+    account: OsUser | None = None
+    meanwhile: Callable[[], None] = lambda: None  # asked while it is waited for; may raise
+    forks: Forks | None = None  # who makes its processes; they are started anew without
+    process: Process | None = None
+    wanted: bool = False
+
+    def run(self, command: Sequence[str | Path]) -> None:
+        """Run a program that prepares this part, to its end."""
+        program = Path(command[0]).name
+        with self._popen(command) as process:
+            try:
+                code = process.wait(RUN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise self._trouble(f"failed: {program} took more than {RUN_S:g} s") from None
+        if code:
+            raise self._trouble(f"failed: {program} ended with {code}")
+
+    def wait_until(self, reached: Callable[[], bool], what: str) -> None:
+        """Return when it is so; raise `StackError` when the part ended, or it takes too long.
+
+        It is not waited for any longer once `meanwhile` raises, as when another part has died.
+        """
+        assert self.process is not None
+        deadline = time.monotonic() + READY_S
+        while not reached():
+            if (code := self.process.poll()) is not None:
+                raise self._trouble(f"ended with {code} before it {what}")
+            self.meanwhile()
+            self._not_later_than(deadline, f"took more than {READY_S:g} s until it {what}")
+            time.sleep(POLL_S)
+
+    def wait_until_ready(self) -> None:
+        """Return when it serves."""
+        self.wait_until(self.ready, "was ready")
+
+    def start(self) -> None:
+        """Start it, its output added to its log, and return when it serves."""
+        self.process = self._started()
+        self.wait_until_ready()
+        self.wanted = True
+
+    def stop(self) -> None:
+        """Ask it to end; kill what is left of it after a while."""
+        self.wanted = False
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(GONE_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL all of it at once, and return when it is gone.
+
+        The first process goes first: it would start the others again, or tell a client that its
+        server crashed. Killing only that one would leave Postgres' backends to finish their work.
+        """
+        self.wanted = False
+        deadline = time.monotonic() + GONE_S
+        while found := members(self.folder):
+            _signal(self._first_first(found), signal.SIGKILL)
+            self._not_later_than(deadline, "outlived SIGKILL")
+            time.sleep(POLL_S)
+        self.reap()
+
+    def pause(self) -> None:
+        """SIGSTOP all of it, and return when it stands still."""
+        deadline = time.monotonic() + GONE_S
+        while running := self._running():
+            _signal(self._first_first(running), signal.SIGSTOP)
+            self._not_later_than(deadline, "could not be stopped")
+
+    def resume(self) -> None:
+        """SIGCONT all of it."""
+        _signal(members(self.folder), signal.SIGCONT)
+
+    def state(self) -> PartState:
+        """`down` once its first process has ended, `paused` while all of it stands still.
+
+        Only where the first stands still are the others looked for: that takes a while, and
+        whoever watches a lab asks every second.
+        """
+        if self.process is None or self.process.poll() is not None:
+            return "down"
+        try:
+            still = psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:  # it has ended just now
+            return "down"
+        return "paused" if still and not self._running() else "up"
+
+    def check(self) -> None:
+        """Raise `PartDied` if it ended, and nobody wanted that."""
+        if self.wanted and self.process is not None and self.process.poll() is not None:
+            raise PartDied(self.name, last_lines(self.log))
+
+    def reap(self) -> None:
+        """Take note of its end, once it has been killed."""
+        if self.process is not None:
+            self.process.wait(GONE_S)
+
+    def _running(self) -> list[psutil.Process]:
+        return [p for p in members(self.folder) if _status(p) != psutil.STATUS_STOPPED]
+
+    def _started(self) -> Process:
+        if self.forks is None:
+            return self._popen(self.command)
+        return self.forks.fork(self.command, self.folder, self.environment, self.log)
+
+    def _popen(self, command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+        """In a session of its own, so that Ctrl-C at the terminal reaches the lab only."""
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **(self.account.popen if self.account else {}),
+            )
+
+    def _not_later_than(self, deadline: float, what: str) -> None:
+        if time.monotonic() > deadline:
+            raise self._trouble(what)
+
+    def _trouble(self, what: str) -> StackError:
+        return part_trouble(self.name, what, self.log, self.folder.parent)
+
+    def _first_first(self, found: Sequence[psutil.Process]) -> list[psutil.Process]:
+        first = self.process.pid if self.process else None
+        return sorted(found, key=lambda process: process.pid != first)
+
+
+def concurrently(*calls: Callable[[], object]) -> None:
+    """Make all calls at once; return when all are done, or raise the first error at once.
+
+    After an error the others go on unheard: sweeping the lab ends what they wait for.
+    """
+    outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def outcome_of(call: Callable[[], object]) -> None:
+        try:
+            call()
+        except BaseException as error:
+            outcomes.put(error)
+        else:
+            outcomes.put(None)
+
+    for call in calls:
+        threading.Thread(target=outcome_of, args=[call], daemon=True).start()
+    for _ in calls:
+        if (error := outcomes.get()) is not None:
+            raise error
+
+
+def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _status(process: psutil.Process) -> str:
+    try:
+        return str(process.status())
+    except psutil.NoSuchProcess:
+        return psutil.STATUS_STOPPED

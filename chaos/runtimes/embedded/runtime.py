@@ -1,0 +1,247 @@
+"""The stack as plain processes from wheels: no Docker, no root needed, up in seconds."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+from chaos.model.stack import Endpoints, Link, LinkState, Settings, Stack, StackError, State, Undo
+from chaos.runtimes import readiness
+from chaos.runtimes.embedded import postgres
+from chaos.runtimes.embedded.binaries import postgres_install
+from chaos.runtimes.embedded.bringup import bring_up
+from chaos.runtimes.embedded.fork_client import Forks
+from chaos.runtimes.embedded.guardian_client import Guardian, guarded
+from chaos.runtimes.embedded.os_user import open_to, postgres_account, usable_install
+from chaos.runtimes.embedded.part_process import PartProcess, concurrently
+from chaos.runtimes.embedded.ports import HOST, is_free, reserved
+from chaos.runtimes.empty_cache import empty_cache
+from chaos.runtimes.environment import clean_environment
+from chaos.runtimes.topology import (
+    LINKS,
+    NO_SUCH_PAGE,
+    PARTS,
+    PRELOADED,
+    SHORTENER,
+    BuildContext,
+    Ports,
+    concerned,
+    endpoints,
+    environment,
+    port_names,
+    proxies,
+)
+from chaos.runtimes.toxics import Toxics, ToxicsError
+from chaos.runtimes.trouble import check_disk, readable
+
+
+class EmbeddedRuntime:
+    """Runs the stack on this machine; `port` fixes the one that users meet, nginx's."""
+
+    name = "embedded"
+
+    def __init__(self, python: str = sys.executable, port: int | None = None) -> None:
+        self._python = python
+        self._port = port
+
+    @contextmanager
+    def up(self, settings: Settings, logs: Path) -> Iterator[Stack]:
+        """The stack, ready; each part's output is added to `logs/<part>.log`.
+
+        Afterwards no process, port, folder or shared memory of it is left, however this ends,
+        even if this process was killed.
+
+        Raises:
+            StackError: it cannot be brought up; the message says what to do.
+            PartDied: a part ended while the others were started.
+        """
+        with reserved(port_names()) as ports, ExitStack() as ended:
+            if self._port is not None:
+                ports["nginx"] = _asked_for(self._port)
+            with self._guarded(logs) as guardian:
+                with readable(guardian.folder):
+                    stack = EmbeddedStack(self._workshop(guardian, logs, ports), guardian, settings)
+                    ended.callback(stack.reap)
+                    stack.bring_up()
+                yield stack
+
+    @contextmanager
+    def _guarded(self, logs: Path) -> Iterator[Guardian]:
+        with ExitStack() as entered:
+            with readable(logs):
+                logs.mkdir(parents=True, exist_ok=True)
+                guardian = entered.enter_context(
+                    guarded(self._python, clean_environment(), logs.resolve() / "guardian.log")
+                )
+            yield guardian
+
+    def _workshop(self, guardian: Guardian, logs: Path, ports: Ports) -> BuildContext:
+        account = postgres_account()
+        open_to(account, guardian.folder)
+        install = usable_install(postgres_install(), account, guardian.folder)
+        return BuildContext(self._python, guardian.folder, logs.resolve(), ports, account, install)
+
+
+class EmbeddedStack:
+    """The stack as processes of this machine."""
+
+    can = frozenset({"kill", "pause", "toxic"})
+
+    def __init__(self, workshop: BuildContext, guardian: Guardian, settings: Settings) -> None:
+        self._workshop = workshop
+        self._guardian = guardian
+        self._ports = workshop.ports
+        self._settings = dict(settings)
+        self._parts = {name: workshop.part(name, settings) for name in PARTS}
+        for part in self._parts.values():
+            part.meanwhile = self.check
+        self.endpoints: Endpoints = endpoints(self._ports)
+        self.versions: Mapping[str, str] = {}
+        self._toxics = Toxics(self.endpoints.toxiproxy)
+        self.forks = self._forkserver()
+        for name in SHORTENER:
+            self._parts[name].forks = self.forks
+
+    def bring_up(self) -> None:
+        """Start everything, and return when a request finds its way through.
+
+        Raises:
+            PartDied: one that served already ended; the others only noticed.
+            StackError: the disk is full, or a part did not get ready.
+        """
+        try:
+            bring_up(self._workshop.install, self._parts, self._ports, self._populate)
+            self._wait_for_nginx()
+            self.versions = self._read_versions()
+        except Exception:
+            self.check()
+            raise
+
+    def configure(self, settings: Settings) -> None:
+        """Restart web, and the worker if this concerns it, with these settings and no cache."""
+        restarted = [self._parts[name] for name in concerned(self._settings, settings)]
+        self._settings = dict(settings)
+        for part in restarted:
+            part.environment = environment(part.name, self._ports, settings)
+        concurrently(*(part.stop for part in restarted))
+        empty_cache(self.endpoints.redis)
+        concurrently(*(part.start for part in restarted))
+        self._wait_for_nginx()
+
+    def kill(self, part: str) -> None:
+        """SIGKILL all processes of a part; it stays down until `start`."""
+        self._part(part).kill()
+
+    def pause(self, part: str) -> None:
+        """SIGSTOP, until `resume`."""
+        self._part(part).pause()
+
+    def resume(self, part: str) -> None:
+        """SIGCONT."""
+        self._part(part).resume()
+
+    def start(self, part: str) -> None:
+        """Start a part that was killed, and return when it is ready; Toxiproxy with its links."""
+        self._part(part).start()
+        if part == "toxiproxy":
+            self._populate()
+
+    def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
+        """Put a toxic on a link; the toxic is there when this returns."""
+        return self._toxics.add(link, kind, stream, attributes)
+
+    def cut(self, link: Link) -> Undo:
+        """Close a link: connections break, new ones are refused."""
+        return self._toxics.cut(link)
+
+    def state(self) -> State:
+        """Every part and link as it is now; without Toxiproxy no link lets anything through."""
+        parts = {name: part.state() for name, part in self._parts.items()}
+        return State(parts, self._links() if parts["toxiproxy"] == "up" else _closed())
+
+    def heal(self) -> None:
+        """Open every link, remove every toxic, resume what is paused, start what is down.
+
+        Every part is ready when this returns.
+        """
+        down = [name for name, part in self._parts.items() if part.state() == "down"]
+        for part in self._parts.values():
+            part.resume()
+        concurrently(*(partial(self.start, name) for name in down if name not in SHORTENER))
+        self._toxics.reset()
+        concurrently(*(partial(self.start, name) for name in down if name in SHORTENER))
+        concurrently(*(part.wait_until_ready for part in self._parts.values()))
+
+    def check(self) -> None:
+        """Raise `PartDied` if a part ended that nobody killed, or the guardian did.
+
+        Raises:
+            StackError: the disk is full.
+        """
+        self._guardian.check()
+        check_disk(self._workshop.folder)
+        self.forks.check()
+        self._check_parts()
+
+    def workdir(self, name: str) -> Path:
+        """A folder in the lab for another process, which must work there: it ends with the lab."""
+        folder = self._workshop.folder / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def reap(self) -> None:
+        """Take note of the end of every part, once the lab was swept."""
+        for part in self._parts.values():
+            part.reap()
+        self.forks.reap()
+
+    def _forkserver(self) -> Forks:
+        """Makes the processes of the shortener, which start again with every arm."""
+        log = self._workshop.logs / "forkserver.log"
+        folder = self.workdir("forkserver")
+        return Forks(self._workshop.python, [PRELOADED], folder, clean_environment(), log)
+
+    def _check_parts(self) -> None:
+        for part in self._parts.values():
+            part.check()
+
+    def _part(self, name: str) -> PartProcess:
+        if name not in self._parts:
+            raise StackError(f"there is no part {name}: {', '.join(self._parts)}")
+        return self._parts[name]
+
+    def _links(self) -> Mapping[str, LinkState]:
+        try:
+            return self._toxics.links()
+        except ToxicsError:  # it was killed or paused just now
+            return _closed()
+
+    def _populate(self) -> None:
+        self._toxics.populate(proxies(self._ports))
+
+    def _wait_for_nginx(self) -> None:
+        answered = partial(readiness.http_status, (HOST, self._ports["nginx"]), NO_SUCH_PAGE)
+        self._parts["nginx"].wait_until(lambda: answered() == 404, "passed on a request")
+
+    def _read_versions(self) -> dict[str, str]:
+        return {
+            "postgres": str(postgres.fetch((HOST, self._ports["primary"]), "SHOW server_version")),
+            "redis": readiness.redis_version((HOST, self._ports["redis"])),
+            "nginx": readiness.nginx_version(self._parts["nginx"].command[0]),
+            "toxiproxy": readiness.toxiproxy_version((HOST, self._ports["toxiproxy"])),
+            "python": platform.python_version(),
+        }
+
+
+def _closed() -> Mapping[str, LinkState]:
+    return {link: LinkState(open=False, toxics=()) for link in LINKS}
+
+
+def _asked_for(port: int) -> int:
+    if not is_free(port):
+        raise StackError(f"port {port} is taken by another program: end it, or choose another port")
+    return port

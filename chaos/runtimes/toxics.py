@@ -1,0 +1,208 @@
+"""Toxics on a lab's links, over toxiproxy-python, which nothing else imports.
+
+That library keeps the server's address in class attributes, sets no timeouts and passes over most
+status codes. Every use of it therefore goes through `_library`, which lends it an address and a
+session that lacks these faults (docs/decisions/0008-toxiproxy.md).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import requests
+from toxiproxy import Toxiproxy, api  # type: ignore[import-untyped]
+
+from chaos.model.stack import LinkState, StackError, Undo
+
+TIMEOUT_S = 5.0
+NOT_FOUND = 404
+
+_library_in_use = threading.Lock()
+
+
+class ToxicsError(StackError):
+    """Toxiproxy did not do what it was asked; `status` is 0 where it did not answer at all."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class ActiveToxic:
+    """A toxic that is on a link."""
+
+    link: str
+    name: str
+    kind: str
+    stream: str
+    toxicity: float
+    attributes: Mapping[str, int]
+
+    def __str__(self) -> str:
+        """`latency downstream latency=120`: what is zero goes without saying."""
+        given = [f"{name}={value}" for name, value in self.attributes.items() if value]
+        return " ".join([self.kind, self.stream, *given])
+
+
+class Toxics:
+    """The links and toxics of one Toxiproxy server. Any thread may use it.
+
+    Each method raises `ToxicsError` if the server refuses, or does not answer within 5 s.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname or not parts.port:
+            raise ValueError(f"{url}: Toxiproxy's address must look like http://127.0.0.1:8474")
+        self._host, self._port = parts.hostname, parts.port
+
+    def populate(self, proxies: Mapping[str, tuple[str, str]]) -> None:
+        """Make sure of a link for each name, given as (listen, upstream), both `host:port`."""
+        wanted = [
+            {"name": name, "listen": listen, "upstream": upstream}
+            for name, (listen, upstream) in proxies.items()
+        ]
+        with self._library() as toxiproxy:
+            toxiproxy.populate(wanted)
+
+    def add(self, link: str, kind: str, stream: str, attributes: Mapping[str, float]) -> Undo:
+        """Put a toxic on a link; it is there when this returns.
+
+        Args:
+            link: The name of the link.
+            kind: `latency`, `bandwidth`, …
+            stream: `upstream` (requests) or `downstream` (answers).
+            attributes: Whole numbers; Toxiproxy takes no others.
+
+        Returns:
+            What removes it again, to be called as often as one likes; raises `ToxicsError` while
+            the toxic cannot be removed.
+
+        Raises:
+            ValueError: An attribute is not whole.
+        """
+        name = f"{kind}_{stream}"
+        whole = {key: _whole(key, value) for key, value in attributes.items()}
+        with self._library() as toxiproxy:
+            proxy = self._proxy(toxiproxy, link)
+            proxy.add_toxic(type=kind, stream=stream, name=name, attributes=whole)
+        return lambda: self._remove(proxy, name)
+
+    def cut(self, link: str) -> Undo:
+        """Close a link: its connections are dropped, and new ones refused, when this returns.
+
+        Returns:
+            What opens it again, to be called as often as one likes.
+        """
+        self._switch(link, "disable")
+        return lambda: self._switch(link, "enable")
+
+    def links(self) -> dict[str, LinkState]:
+        """Every link as it is now."""
+        with self._library() as toxiproxy:
+            return {
+                link: LinkState(proxy.enabled, [str(each) for each in _toxics_on(link, proxy)])
+                for link, proxy in sorted(toxiproxy.proxies().items())
+            }
+
+    def reset(self) -> None:
+        """Open every link again, and remove every toxic."""
+        with self._library() as toxiproxy:
+            toxiproxy.reset()
+
+    def active(self) -> list[ActiveToxic]:
+        """Every toxic on every link."""
+        with self._library() as toxiproxy:
+            proxies = sorted(toxiproxy.proxies().items())
+            return [toxic for link, proxy in proxies for toxic in _toxics_on(link, proxy)]
+
+    def _switch(self, link: str, which: Literal["enable", "disable"]) -> None:
+        with self._library() as toxiproxy:
+            getattr(self._proxy(toxiproxy, link), which)()
+
+    def _proxy(self, toxiproxy: Toxiproxy, link: str) -> Any:
+        proxy = toxiproxy.get_proxy(link)
+        if proxy is None:
+            raise ToxicsError(f"{self._where} has no link {link!r}", NOT_FOUND)
+        return proxy
+
+    def _remove(self, proxy: Any, name: str) -> None:
+        try:
+            with self._library():
+                proxy.destroy_toxic(name)
+        except ToxicsError as error:
+            if error.status != NOT_FOUND:
+                raise ToxicsError(
+                    f"toxic {name} is still on link {proxy.name}: {error}", error.status
+                ) from error
+
+    @property
+    def _where(self) -> str:
+        return f"Toxiproxy at {self._host}:{self._port}"
+
+    @contextmanager
+    def _library(self) -> Iterator[Toxiproxy]:
+        """The library, speaking to this server through a careful session, for one thread."""
+        with _library_in_use, _CarefulSession(self._where) as session:
+            before = api.requests
+            toxiproxy = Toxiproxy()
+            toxiproxy.update_api_consumer(self._host, self._port)
+            api.requests = session
+            try:
+                yield toxiproxy
+            except requests.RequestException as error:
+                raise ToxicsError(f"{self._where}: {error}") from error
+            finally:
+                api.requests = before
+
+
+class _CarefulSession(requests.Session):
+    """Gives up after a while, tells every refusal, and asks no proxy of the environment."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.trust_env = False
+        self._where = where
+
+    def request(self, method: str | bytes, url: str | bytes, **options: Any) -> requests.Response:  # type: ignore[override]
+        """Send a request.
+
+        Raises:
+            ToxicsError: The server refused, or did not answer in time.
+        """
+        options["timeout"] = TIMEOUT_S
+        try:
+            answer = super().request(method, url, **options)
+        except requests.Timeout as error:
+            raise ToxicsError(f"{self._where} did not answer within {TIMEOUT_S:g} s") from error
+        except requests.ConnectionError as error:
+            raise ToxicsError(f"{self._where} cannot be reached; is it running?") from error
+        if not answer.ok:
+            raise ToxicsError(f"{self._where}: {_message(answer)}", answer.status_code)
+        return answer
+
+
+def _toxics_on(link: str, proxy: Any) -> list[ActiveToxic]:
+    return [
+        ActiveToxic(link, each.name, each.type, each.stream, each.toxicity, each.attributes)
+        for each in proxy.toxics().values()
+    ]
+
+
+def _message(answer: requests.Response) -> str:
+    try:
+        return str(answer.json()["error"])
+    except (ValueError, LookupError, TypeError):
+        return f"{answer.status_code} {answer.reason}"
+
+
+def _whole(name: str, value: float) -> int:
+    if value != int(value):
+        raise ValueError(f"toxic attribute {name}={value} must be whole: Toxiproxy takes no other")
+    return int(value)

@@ -1,0 +1,175 @@
+"""A proxy: it listens on one address, and joins each client to one upstream address."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from chaos.toxiproxy import address, errors
+from chaos.toxiproxy.connection import Count, ProxyConnection
+from chaos.toxiproxy.toxic import Dose
+
+ACCEPT_AGAIN_S = 0.02
+DIRECTIONS = ("upstream", "downstream")
+Meter = Callable[["Proxy"], Count]
+
+
+class Proxy:
+    """Listener, connections and toxics. Starting and stopping are done when they return.
+
+    Clients are joined to the upstream one after the other: one that hangs holds up the next.
+    """
+
+    def __init__(self, name: str, listen: str, upstream: str, meter: Meter) -> None:
+        self.name = name
+        self.listen = listen
+        self.upstream = upstream
+        self._meter = meter
+        self._listener: socket.socket | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._connections: set[ProxyConnection] = set()
+        self._doses: dict[str, Dose] = {}
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it listens."""
+        return self._listener is not None
+
+    @property
+    def doses(self) -> list[Dose]:
+        """Its toxics: upstream first, and each stream's in the order they were added."""
+        return sorted(self._doses.values(), key=lambda dose: DIRECTIONS.index(dose.direction))
+
+    def start(self) -> None:
+        """Listen, if it does not yet.
+
+        Raises:
+            ListenError: the address is malformed, or not to be had.
+        """
+        if self._listener is None:
+            self._listener = address.listen(self.listen)
+            self.listen = address.address_of(self._listener)
+            self._await_client(self._listener)
+
+    def stop(self) -> None:
+        """Stop listening, and drop every connection."""
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+        if self._opening:
+            self._opening.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+
+    def differs(self, listen: str, upstream: str) -> bool:
+        """Whether these addresses are others than the proxy's.
+
+        Raises:
+            ListenError: `listen` is malformed.
+        """
+        return address.resolve(listen) != self.listen or upstream != self.upstream
+
+    def update(self, listen: str, upstream: str, *, enabled: bool) -> None:
+        """Move to other addresses, which drops every connection, and start or stop.
+
+        Raises:
+            ListenError: the address is malformed, or not to be had; then the proxy is stopped.
+        """
+        if self.differs(listen, upstream):
+            self.stop()
+            self.listen, self.upstream = listen, upstream
+        if enabled:
+            self.start()
+        else:
+            self.stop()
+
+    def add(self, dose: Dose) -> None:
+        """Put a toxic on every connection there is and will be."""
+        self._doses[dose.name] = dose
+        for connection in list(self._connections):
+            connection.add(dose)
+
+    def dose(self, name: str) -> Dose:
+        """The toxic of that name.
+
+        Raises:
+            ApiError: 404, there is none.
+        """
+        try:
+            return self._doses[name]
+        except KeyError:
+            raise errors.no_toxic() from None
+
+    def set_dose(self, dose: Dose) -> None:
+        """Let every connection have a toxic's attributes, without a break in what it does."""
+        for connection in list(self._connections):
+            connection.set(dose)
+
+    def update_dose(self, dose: Dose) -> None:
+        """Let every connection go on with a toxic's attributes and toxicity."""
+        for connection in list(self._connections):
+            connection.update(dose)
+
+    def remove(self, name: str) -> Dose:
+        """Take a toxic off every connection.
+
+        Raises:
+            ApiError: 404, there is none of that name.
+        """
+        dose = self.dose(name)
+        del self._doses[name]
+        for connection in list(self._connections):
+            connection.remove(dose)
+        return dose
+
+    def remove_all(self) -> None:
+        """Take every toxic off."""
+        for dose in self.doses:
+            self.remove(dose.name)
+
+    def committed_until_s(self, direction: str) -> float:
+        """When the last decision of a toxic that nothing changes any more is carried out."""
+        return max((each.committed_until_s(direction) for each in self._connections), default=0)
+
+    def as_json(self) -> dict[str, Any]:
+        """The proxy as the HTTP API shows it."""
+        return {
+            "name": self.name,
+            "listen": self.listen,
+            "upstream": self.upstream,
+            "enabled": self.enabled,
+            "Logger": {},
+            "toxics": [dose.as_json() for dose in self.doses],
+        }
+
+    def _await_client(self, listener: socket.socket) -> None:
+        if listener is self._listener:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+        try:
+            client, _ = listener.accept()
+        except OSError:  # out of file descriptors, say: trying at once again would take all CPU
+            loop.call_later(ACCEPT_AGAIN_S, self._await_client, listener)
+            return
+        client.setblocking(False)
+        self._opening = loop.create_task(self._open(client))
+        self._opening.add_done_callback(lambda _: self._await_client(listener))
+
+    async def _open(self, client: socket.socket) -> None:
+        """Join a client to the upstream, or close it if the upstream cannot be reached."""
+        try:
+            server = await address.dial(self.upstream)
+        except (OSError, UnicodeError, errors.ListenError, asyncio.CancelledError):
+            client.close()
+            return
+        connection = ProxyConnection(
+            client, server, self.doses, self._meter(self), self._connections.discard
+        )
+        self._connections.add(connection)
+        connection.start()

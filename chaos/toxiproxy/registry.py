@@ -1,0 +1,107 @@
+"""All proxies of a server by name, and what is done to several of them at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from chaos.toxiproxy import errors
+from chaos.toxiproxy.connection import Count
+from chaos.toxiproxy.proxy import Proxy
+
+Series = tuple[str, str, str, str, str]  # received or sent, direction, proxy, listener, upstream
+
+
+@dataclass(frozen=True)
+class ProxySpec:
+    """A proxy as a client asks for it."""
+
+    name: str
+    listen: str
+    upstream: str
+    enabled: bool = True
+
+
+@dataclass
+class Registry:
+    """The proxies, and the bytes of the connections through them that have ended."""
+
+    proxies: dict[str, Proxy] = field(default_factory=dict)
+    traffic: Counter[Series] = field(default_factory=Counter)
+
+    def get(self, name: str) -> Proxy:
+        """The proxy of that name.
+
+        Raises:
+            ApiError: 404, there is none.
+        """
+        try:
+            return self.proxies[name]
+        except KeyError:
+            raise errors.no_proxy() from None
+
+    def create(self, wanted: ProxySpec) -> Proxy:
+        """A new proxy.
+
+        Raises:
+            ApiError: 409, there is one of that name.
+            ListenError: it cannot listen; then there is no new proxy.
+        """
+        if wanted.name in self.proxies:
+            raise errors.proxy_exists()
+        return self._start(wanted)
+
+    def populate(self, all_wanted: Sequence[ProxySpec]) -> Iterator[Proxy]:
+        """Make sure of each proxy in turn; one that has these addresses is left as it is.
+
+        Raises:
+            ListenError: one cannot listen; those before it stay.
+        """
+        for wanted in all_wanted:
+            there = self.proxies.get(wanted.name)
+            if there and not there.differs(wanted.listen, wanted.upstream):
+                yield there
+                continue
+            if there:
+                there.stop()
+            yield self._start(wanted)
+
+    def delete(self, name: str) -> None:
+        """Stop a proxy and forget it.
+
+        Raises:
+            ApiError: 404, there is none of that name.
+        """
+        self.get(name).stop()
+        del self.proxies[name]
+
+    def reset(self) -> None:
+        """Start every proxy that is stopped, and remove every toxic.
+
+        Raises:
+            ListenError: a proxy cannot listen; those after it are not reset.
+        """
+        for proxy in self.proxies.values():
+            proxy.start()
+            proxy.remove_all()
+
+    def stop(self) -> None:
+        """Stop every proxy."""
+        for proxy in self.proxies.values():
+            proxy.stop()
+
+    def _start(self, wanted: ProxySpec) -> Proxy:
+        proxy = Proxy(wanted.name, wanted.listen, wanted.upstream, self._meter)
+        if wanted.enabled:
+            proxy.start()
+        self.proxies[wanted.name] = proxy
+        return proxy
+
+    def _meter(self, proxy: Proxy) -> Count:
+        where = (proxy.name, proxy.listen, proxy.upstream)
+
+        def count(what: str, direction: str, size_bytes: int) -> None:
+            self.traffic[what, direction, *where] += size_bytes
+
+        return count

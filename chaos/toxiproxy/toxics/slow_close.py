@@ -1,0 +1,18 @@
+"""slow_close: a connection takes its time to close."""
+
+from dataclasses import dataclass
+
+from chaos.toxiproxy.go_json import MILLISECOND_NS, seconds
+from chaos.toxiproxy.toxic import Toxic, register
+
+
+@register("slow_close")
+@dataclass
+class SlowClose(Toxic):
+    """Holds the end of a stream back for `delay` milliseconds; data passes at once."""
+
+    delay: int = 0
+
+    def end_s(self, now_s: float) -> float:
+        """After the delay."""
+        return now_s + seconds(self.delay, MILLISECOND_NS)

@@ -1,0 +1,161 @@
+"""The lab itself: what is broken on purpose, whether the load is as ordered, what came of it."""
+
+from dashboards.panel import RATE, Dashboard, Panel, PanelState, Query, Section, quantile
+
+FAULT = "a fault is in force"
+RUN = "a run is under way"
+PARTS = ("primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker")
+
+BROKEN = Section(
+    "What is broken on purpose",
+    [
+        Panel(
+            "Faults in force",
+            "How many, and which. Every oddity on the other dashboards should lie within one of "
+            "these windows, or be explained by its aftermath.",
+            "none",
+            [
+                Query("max(linkstorm_faults_active)", "in force", dashed=True),
+                Query("max by (fault) (linkstorm_fault_active)", "{{fault}}", only_while=FAULT),
+            ],
+        ),
+        Panel(
+            "Parts",
+            "Killed parts are down, stopped ones paused: a paused part keeps its connections and "
+            "answers none, which is why it hurts more.",
+            "none",
+            [
+                Query(
+                    'max by (part) (linkstorm_part_up{part=~"$part"}'
+                    " * (1 - linkstorm_part_paused) + 2 * linkstorm_part_paused)",
+                    "{{part}}",
+                )
+            ],
+            kind="state-timeline",
+            states={
+                0: PanelState("down", False),
+                1: PanelState("up", True),
+                2: PanelState("paused", False),
+            },
+        ),
+        Panel(
+            "Links",
+            "A cut link refuses and breaks every connection. Slowed links stay open: see the "
+            "toxics.",
+            "none",
+            [Query("max by (link) (linkstorm_link_open)", "{{link}}")],
+            kind="state-timeline",
+            states={0: PanelState("cut", False), 1: PanelState("open", True)},
+        ),
+        Panel(
+            "Toxics on links",
+            "Delays, bandwidth limits and the like that Toxiproxy holds now. Any that stays when "
+            "no fault is in force was left behind: heal it.",
+            "none",
+            [Query("max by (link) (linkstorm_toxics)", "{{link}}")],
+        ),
+        Panel(
+            "Bytes to the parts",
+            "Through each link, from the application towards the part behind it. A cut link falls "
+            "to zero at once; `replication` is the replica asking.",
+            "Bps",
+            [
+                Query(
+                    "sum by (proxy) (rate("
+                    f'toxiproxy_proxy_received_bytes_total{{direction="upstream"}}[{RATE}]))',
+                    "{{proxy}}",
+                )
+            ],
+        ),
+        Panel(
+            "Bytes from the parts",
+            "Through each link, the answers. Requests without answers: the part is paused. "
+            "`replication` carries the primary's log, so it follows writes.",
+            "Bps",
+            [
+                Query(
+                    "sum by (proxy) (rate("
+                    f'toxiproxy_proxy_received_bytes_total{{direction="downstream"}}[{RATE}]))',
+                    "{{proxy}}",
+                )
+            ],
+        ),
+    ],
+)
+
+GENERATOR = Section(
+    "Whether the load generator can be trusted",
+    [
+        Panel(
+            "Dispatch lag",
+            "How long after its intended time a request left. Over 10 ms it counts as late. If "
+            "this rises with the rate, it is the generator that is measured.",
+            "s",
+            [
+                Query(quantile(0.5, "linkstorm_dispatch_lag_seconds", ""), "p50", dashed=True),
+                Query(quantile(0.99, "linkstorm_dispatch_lag_seconds", ""), "p99"),
+            ],
+            limit=0.01,
+        ),
+        Panel(
+            "Late and unsent",
+            "Requests a second that left more than 10 ms late, or not at all since too many were "
+            "in flight. Zero, or the run is not to be quoted.",
+            "reqps",
+            [
+                Query(f"sum(rate(linkstorm_requests_late_total[{RATE}]))", "late"),
+                Query(f"sum(rate(linkstorm_requests_unsent_total[{RATE}]))", "unsent"),
+            ],
+        ),
+        Panel(
+            "Requests waiting for an answer",
+            "At the generator. In open load this grows without bound while the stack answers "
+            "slower than it is asked: the area is what visitors wait.",
+            "none",
+            [Query("sum(linkstorm_requests_in_flight)", "waiting")],
+        ),
+    ],
+)
+
+RUNS = Section(
+    "Runs and what they concluded",
+    [
+        Panel(
+            "Run under way",
+            "Which experiment, and what it is doing. Steps are its arms, one after the other.",
+            "none",
+            [
+                Query("count(linkstorm_run_active) or vector(0)", "runs", dashed=True),
+                Query(
+                    "max by (experiment, what) (linkstorm_run_active)",
+                    "{{experiment}}: {{what}}",
+                    only_while=RUN,
+                ),
+            ],
+        ),
+        Panel(
+            "Newest verdict of each experiment",
+            "PASS: every claim held. FAIL: one did not. INVALID: the run proves nothing, as when "
+            "the fault had no effect. The report beside the run says why.",
+            "none",
+            [Query("max by (experiment, verdict) (linkstorm_last_verdict)", "{{experiment}}")],
+            kind="table",
+        ),
+        Panel(
+            "Targets that Prometheus can read",
+            "1 while the scrape works. At 0 that job's panels are empty, which is not the same as "
+            "zero.",
+            "none",
+            [Query("min by (job) (up)", "{{job}}", every_s=5)],
+        ),
+    ],
+)
+
+dashboard = Dashboard(
+    name="lab",
+    title="linkstorm: Lab",
+    about="What is broken on purpose, whether the generator keeps up, what runs concluded.",
+    parts="linkstorm_part_up",
+    part_names=PARTS,
+    sections=[BROKEN, GENERATOR, RUNS],
+)

@@ -1,0 +1,1 @@
+"""The open-loop load generator: arrivals, dispatch, HTTP, the record of requests."""

@@ -1,0 +1,48 @@
+"""Arrival times of an open crowd: a Poisson process whose rate follows a curve.
+
+Exact by thinning (Lewis and Shedler, Naval Research Logistics Quarterly 26, 1979): candidates
+arrive at the highest rate of the curve, and one at time t stays with probability rate(t)/highest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from chaos.model.evidence import Floats, Ints
+from chaos.model.experiment import Traffic
+from scenarios.generator.curves import peak_of, rate_of
+from scenarios.generator.keys import KeyDistribution
+
+CANDIDATES = 4096
+
+Batch = tuple[Floats, Ints]
+
+
+def arrivals(
+    traffic: Traffic, duration_s: float, seed: int, *, stream: int = 0, streams: int = 1
+) -> Iterator[Batch]:
+    """Seconds since the start, ascending, with the rank each asks for; a batch at a time.
+
+    The same arguments give the same arrivals. `stream` is one of `streams` generators that share
+    the rate: independent Poisson processes add up to one (superposition).
+    """
+    times, ranks = np.random.SeedSequence(seed, spawn_key=(stream,)).spawn(2)
+    keys = KeyDistribution(traffic, np.random.default_rng(ranks))
+    for batch in _times(traffic, duration_s, streams, np.random.default_rng(times)):
+        yield batch, keys.draw(len(batch))
+
+
+def _times(
+    traffic: Traffic, duration_s: float, streams: int, rng: np.random.Generator
+) -> Iterator[Floats]:
+    rate, highest = rate_of(traffic, duration_s), peak_of(traffic)
+    at = 0.0
+    while at < duration_s:
+        candidates = at + np.cumsum(rng.exponential(streams / highest, CANDIDATES))
+        at = float(candidates[-1])
+        stays = rng.random(CANDIDATES) * highest < rate(candidates)
+        kept = candidates[stays & (candidates < duration_s)]
+        if len(kept):
+            yield kept

@@ -1,0 +1,68 @@
+"""The record of every request: one CSV shard a process, on disk when a segment is said to be over.
+
+`outcome` is what can be known: `ok` (2xx, 3xx), `fail` (4xx, 5xx, or never sent), or `unknown`
+(sent, and no answer: it may have happened).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from scenarios.generator.dispatcher import Exchange
+
+COLUMNS = (
+    *("segment", "op_id", "session", "operation", "rank", "key", "version"),
+    *("intended_s", "sent_s", "done_s"),
+    *("outcome", "status", "served_from", "age_ms", "click_id", "error"),
+)
+BUFFER_BYTES = 1 << 20
+
+
+class RequestLog:
+    """Writes `requests-<shard>.csv`; raises `FileExistsError` rather than mix two runs."""
+
+    def __init__(self, directory: Path, shard: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"requests-{shard}.csv"
+        self._file = path.open("x", newline="", encoding="utf-8", buffering=BUFFER_BYTES)
+        self._write = csv.writer(self._file, lineterminator="\n").writerow
+        self._write(COLUMNS)
+        self._shard = shard
+        self.flush()
+
+    def observer(self, segment: int, codes: Sequence[str]) -> Callable[[Exchange], None]:
+        """What writes a line for each request of a segment, whose keys are `codes` by rank."""
+
+        def write(seen: Exchange) -> None:
+            # Every arrival is a visitor of its own, hence a session.
+            op_id = f"{segment}-{self._shard}-{seen.number}"
+            answer = seen.answer
+            header = answer.headers.get
+            self._write(
+                (
+                    segment,
+                    op_id,
+                    op_id,
+                    "redirect",
+                    seen.rank,
+                    codes[seen.rank],
+                    header(b"x-link-version", b"-1").decode("latin-1"),
+                    f"{seen.intended_s:.6f}",
+                    f"{seen.sent_s:.6f}",
+                    f"{seen.done_s:.6f}",
+                    answer.outcome,
+                    answer.status,
+                    header(b"x-cache", b"").decode("latin-1"),
+                    header(b"x-cache-age-ms", b"").decode("latin-1"),
+                    header(b"x-click-id", b"").decode("latin-1"),
+                    answer.error,
+                )
+            )
+
+        return write
+
+    def flush(self) -> None:
+        """Hand everything written so far to the operating system."""
+        self._file.flush()

@@ -1,0 +1,1 @@
+"""Locust's web page with Linkstorm's fields, and the Chaos page."""

@@ -1,0 +1,1 @@
+"""The HTTP API under /api: links, their statistics, API keys and the OpenAPI description."""

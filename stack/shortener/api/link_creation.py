@@ -1,0 +1,227 @@
+"""Links made in the primary database: each alias for one, and once however often asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import string
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+
+from stack.shortener.api import aliases
+from stack.shortener.api.links import ShortLink
+from stack.shortener.api.validation import NewLink
+from stack.shortener.http.problems import Problem
+from stack.shortener.infra.database import Database
+
+_ALPHABET = string.ascii_letters + string.digits
+_ATTEMPTS = 8
+
+INSERT = """INSERT INTO links (code, url, expires_at, max_clicks, owner)
+VALUES ($1, $2, $3, $4, $5) ON CONFLICT (code) DO NOTHING RETURNING created_at"""
+INSERT_ALL = """INSERT INTO links (code, url, expires_at, max_clicks, owner)
+SELECT code, url, expires_at, max_clicks, $1::text
+FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
+  AS wanted (code, url, expires_at, max_clicks)
+RETURNING created_at"""
+# The claim waits for another with the same key until that one is stored or has failed. A code that
+# is taken fails the whole statement, and so gives the claim back.
+INSERT_ONCE = """WITH claim AS (
+  INSERT INTO idempotency_keys (owner, key, fingerprint, code, answer)
+  VALUES (coalesce($1::text, ''), $6, $7, $8, $9)
+  ON CONFLICT (owner, key) DO NOTHING RETURNING key
+)
+INSERT INTO links (code, url, expires_at, max_clicks, owner)
+SELECT code, url, expires_at, max_clicks, $1::text
+FROM claim, unnest($2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
+  AS wanted (code, url, expires_at, max_clicks)
+RETURNING created_at"""
+EARLIER = """SELECT fingerprint, answer, created_at FROM idempotency_keys
+WHERE owner = coalesce($1::text, '') AND key = $2"""
+TAKEN = "SELECT code FROM links WHERE code = ANY ($1::text[])"
+STATEMENTS = (INSERT, INSERT_ALL, INSERT_ONCE, EARLIER, TAKEN)
+
+
+@dataclass(frozen=True)
+class LinkCreation:
+    """Makes links for an owner; every method raises `Problem` or `DatabaseUnavailable`."""
+
+    primary: Database
+    code_length: int
+
+    async def create(self, wanted: NewLink, owner: str | None) -> ShortLink:
+        """Make a link, in one statement; 409 if the alias is taken."""
+        async with self.primary.connection() as connection:
+            for _ in range(_ATTEMPTS):
+                code = wanted.alias or new_code(self.code_length)
+                created_at = await connection.fetchval(
+                    INSERT, code, wanted.url, wanted.expires_at, wanted.max_clicks, owner
+                )
+                if created_at is not None:
+                    return _made(code, wanted, created_at)
+                if wanted.alias is not None:
+                    raise Problem(409, f"the alias {code} is taken", field="alias")
+        raise _no_free_code()
+
+    async def create_all(self, wanted: Sequence[NewLink], owner: str | None) -> list[ShortLink]:
+        """Make all these links or none, in one statement; 409 if an alias is taken."""
+        return (await self._insert(wanted, owner, None))[0]
+
+    async def create_once(
+        self,
+        key: str,
+        wanted: Sequence[NewLink],
+        owner: str | None,
+        *,
+        bulk: bool,
+        late: Problem | None = None,
+    ) -> tuple[list[ShortLink], bool]:
+        """Make these links once for this key, and say whether they were made now.
+
+        The same request again, even at the same time, gets the links of the first one; another
+        request with the same key is a 422. The primary key of the table decides who is first.
+        `late` is why it is too late for them to be made now.
+        """
+        if late is not None:
+            return await self._made_before(key, _fingerprint(wanted, bulk), owner, late), False
+        return await self._insert(wanted, owner, (key, _fingerprint(wanted, bulk)), bulk=bulk)
+
+    async def _made_before(
+        self, key: str, fingerprint: bytes, owner: str | None, late: Problem
+    ) -> list[ShortLink]:
+        async with self.primary.connection() as connection:
+            earlier = await connection.fetchrow(EARLIER, owner, key)
+        if earlier is None:
+            raise late
+        return _same(earlier, fingerprint)
+
+    async def _insert(
+        self,
+        wanted: Sequence[NewLink],
+        owner: str | None,
+        claim: tuple[str, bytes] | None,
+        *,
+        bulk: bool = True,
+    ) -> tuple[list[ShortLink], bool]:
+        async with self.primary.connection() as connection:
+            for _ in range(_ATTEMPTS):
+                codes = [each.alias or new_code(self.code_length) for each in wanted]
+                try:
+                    created_at = await _insert(connection, codes, wanted, owner, claim)
+                except asyncpg.UniqueViolationError:
+                    taken = await connection.fetch(TAKEN, codes)
+                    _refuse_taken({row["code"] for row in taken}, wanted, bulk)
+                    continue
+                if created_at is not None:
+                    return _all_made(codes, wanted, created_at), True
+                if claim is not None:
+                    earlier = await connection.fetchrow(EARLIER, owner, claim[0])
+                    return _same(earlier, claim[1]), False
+        raise _no_free_code()
+
+
+def new_code(length: int) -> str:
+    """A code that nobody can guess from others; whether it is free, the database decides."""
+    number = secrets.randbelow(len(_ALPHABET) ** length)
+    letters = []
+    for _ in range(length):
+        number, letter = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[letter])
+    code = "".join(letters)
+    return new_code(length) if aliases.is_reserved(code) else code
+
+
+async def _insert(
+    connection: Any,
+    codes: Sequence[str],
+    wanted: Sequence[NewLink],
+    owner: str | None,
+    claim: tuple[str, bytes] | None,
+) -> datetime | None:
+    """When the links were made; `None` if the claim was another's, who made them."""
+    rows = sorted(zip(codes, wanted, strict=True), key=_code_of)  # one order: two never deadlock
+    columns = (
+        owner,
+        [code for code, _ in rows],
+        [each.url for _, each in rows],
+        [each.expires_at for _, each in rows],
+        [each.max_clicks for _, each in rows],
+    )
+    if claim is None:
+        created_at: datetime | None = await connection.fetchval(INSERT_ALL, *columns)
+    else:
+        made = [[code, asdict(each)] for code, each in zip(codes, wanted, strict=True)]
+        answer = json.dumps(made, default=datetime.isoformat)
+        created_at = await connection.fetchval(INSERT_ONCE, *columns, *claim, codes[0], answer)
+    return created_at
+
+
+def _code_of(row: tuple[str, NewLink]) -> str:
+    return row[0]
+
+
+def _made(code: str, wanted: NewLink, created_at: datetime) -> ShortLink:
+    """The link as the database has it now, which need not be asked again."""
+    return ShortLink(
+        code=code,
+        url=wanted.url,
+        version=1,
+        disabled=False,
+        expires_at=wanted.expires_at,
+        max_clicks=wanted.max_clicks,
+        uses=0,
+        created_at=created_at,
+        updated_at=created_at,
+    )
+
+
+def _all_made(
+    codes: Sequence[str], wanted: Sequence[NewLink], created_at: datetime
+) -> list[ShortLink]:
+    return [_made(code, each, created_at) for code, each in zip(codes, wanted, strict=True)]
+
+
+def _refuse_taken(taken: set[str], wanted: Sequence[NewLink], bulk: bool) -> None:
+    """409 that names every alias that was taken; if it was but a random code, nothing."""
+    wrong = [
+        (f"#/links/{index}/alias" if bulk else "#/alias", f"the alias {each.alias} is taken")
+        for index, each in enumerate(wanted)
+        if each.alias in taken
+    ]
+    if wrong:
+        raise Problem(409, wrong[0][1], wrong=wrong)
+
+
+def _no_free_code() -> Problem:
+    return Problem(503, "no free code was found; try again", headers={"Retry-After": "1"})
+
+
+def _fingerprint(wanted: Sequence[NewLink], bulk: bool) -> bytes:
+    request = json.dumps([bulk, *map(asdict, wanted)], default=str, sort_keys=True)
+    return hashlib.sha256(request.encode()).digest()
+
+
+def _same(earlier: Any, fingerprint: bytes) -> list[ShortLink]:
+    if earlier is None:
+        retry = {"Retry-After": "1"}
+        raise Problem(503, "this Idempotency-Key just ran out; try again", headers=retry)
+    if earlier["fingerprint"] != fingerprint:
+        raise Problem(422, "this Idempotency-Key was used for another request")
+    return [
+        _made(code, _wanted(members), earlier["created_at"])
+        for code, members in json.loads(earlier["answer"])
+    ]
+
+
+def _wanted(members: dict[str, Any]) -> NewLink:
+    expires_at = members["expires_at"]
+    return NewLink(
+        url=members["url"],
+        expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
+        max_clicks=members["max_clicks"],
+    )

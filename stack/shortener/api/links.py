@@ -1,0 +1,143 @@
+"""Links in the primary database: read, listed, changed and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from stack.shortener.api.link_statistics import STATISTICS, statistics
+from stack.shortener.api.validation import Cursor, LinkChange, PageRequest
+from stack.shortener.http.problems import Problem
+from stack.shortener.infra.database import Database
+
+_COLUMNS = "code, url, version, disabled, expires_at, max_clicks, uses, created_at, updated_at"
+_OWNED = "({owner}::text IS NULL OR owner = {owner})"  # without keys, everything is everybody's
+
+SELECT = f"""SELECT {_COLUMNS} FROM links
+WHERE code = $1 AND NOT deleted AND {_OWNED.format(owner="$2")}"""
+UPDATE = f"""UPDATE links SET
+  url = coalesce($3, url), disabled = coalesce($4, disabled),
+  expires_at = CASE WHEN $5 THEN $6 ELSE expires_at END,
+  max_clicks = CASE WHEN $7 THEN $8 ELSE max_clicks END,
+  version = version + 1, updated_at = now()
+WHERE code = $1 AND NOT deleted AND {_OWNED.format(owner="$2")}
+  AND ($9::bigint[] IS NULL OR version = ANY ($9)) RETURNING {_COLUMNS}"""
+DELETE = f"""UPDATE links SET deleted = true, version = version + 1, updated_at = now()
+WHERE code = $1 AND NOT deleted AND {_OWNED.format(owner="$2")}
+  AND ($3::bigint[] IS NULL OR version = ANY ($3)) RETURNING version"""
+_PAGE = """SELECT {columns} FROM links WHERE NOT deleted {owned}
+AND (created_at, code) < ($1, $2) ORDER BY created_at DESC, code DESC LIMIT $3"""
+PAGE = _PAGE.format(columns=_COLUMNS, owned="")
+PAGE_OF_OWNER = _PAGE.format(columns=_COLUMNS, owned="AND owner = $4")
+
+STATEMENTS = (SELECT, UPDATE, DELETE, PAGE, PAGE_OF_OWNER, STATISTICS)
+_NEWEST = Cursor(datetime(9999, 1, 1, tzinfo=UTC), "")
+
+
+@dataclass(frozen=True, slots=True)
+class ShortLink:
+    """A link as its owner sees it."""
+
+    code: str
+    url: str
+    version: int
+    disabled: bool
+    expires_at: datetime | None
+    max_clicks: int | None
+    uses: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class LinkPage:
+    """A part of the list of links, and where the next part begins, if there is one."""
+
+    links: Sequence[ShortLink]
+    next: Cursor | None
+
+
+@dataclass(frozen=True)
+class LinkStore:
+    """The links of the primary; every method raises `Problem` or `DatabaseUnavailable`.
+
+    `owner` is the id of the API key that asks, which then has to do with its own links only; it is
+    `None` where no key is needed.
+    """
+
+    primary: Database
+
+    async def get(self, code: str, owner: str | None) -> ShortLink:
+        """The link, or 404."""
+        async with self.primary.connection() as connection:
+            return _found(await connection.fetchrow(SELECT, code, owner))
+
+    async def page(self, page: PageRequest, owner: str | None) -> LinkPage:
+        """A part of the links, newest first: a link made meanwhile shifts no later part."""
+        after = page.after or _NEWEST
+        place = (after.created_at, after.code, page.limit + 1)
+        async with self.primary.connection() as connection:
+            if owner is None:
+                rows = await connection.fetch(PAGE, *place)
+            else:
+                rows = await connection.fetch(PAGE_OF_OWNER, *place, owner)
+        links = [ShortLink(*row) for row in rows[: page.limit]]
+        more = len(rows) > page.limit
+        return LinkPage(links, Cursor(links[-1].created_at, links[-1].code) if more else None)
+
+    async def update(
+        self, code: str, change: LinkChange, versions: Sequence[int] | None, owner: str | None
+    ) -> ShortLink:
+        """Change a link, which makes it one version newer.
+
+        404 if there is none; 412 if it is not at one of these versions.
+        """
+        async with self.primary.connection() as connection:
+            row = await connection.fetchrow(
+                UPDATE,
+                code,
+                owner,
+                change.url,
+                change.disabled,
+                change.sets_expiry,
+                change.expires_at,
+                change.sets_limit,
+                change.max_clicks,
+                versions,
+            )
+            if row is None:
+                raise _stale(_found(await connection.fetchrow(SELECT, code, owner)), versions)
+            return ShortLink(*row)
+
+    async def delete(self, code: str, versions: Sequence[int] | None, owner: str | None) -> int:
+        """End a link for good, and return the version that its end is; 404 and 412 as above."""
+        async with self.primary.connection() as connection:
+            version: int | None = await connection.fetchval(DELETE, code, owner, versions)
+            if version is None:
+                raise _stale(_found(await connection.fetchrow(SELECT, code, owner)), versions)
+        return version
+
+    async def stats(self, code: str, owner: str | None) -> dict[str, Any]:
+        """What was counted so far, or 404."""
+        async with self.primary.connection() as connection:
+            _found(await connection.fetchrow(SELECT, code, owner))
+            return {"code": code, **await statistics(connection, code)}
+
+
+def _found(row: Any) -> ShortLink:
+    if row is None:
+        raise Problem(404, "there is no such link")
+    return ShortLink(*row)
+
+
+def _stale(link: ShortLink, versions: Sequence[int] | None) -> Problem:
+    if versions:
+        detail = f"the link is at version {link.version}, which If-Match does not name"
+    else:
+        detail = (
+            "nothing in If-Match is a version: that is a number in quotes, without W/, "
+            f'as "{link.version}", which this link is at'
+        )
+    return Problem(412, detail, headers={"ETag": f'"{link.version}"'})

@@ -1,0 +1,41 @@
+"""The API's description (OpenAPI 3.1), made from the very patterns and limits that are checked."""
+
+from __future__ import annotations
+
+import json
+
+from stack.shortener import __version__
+from stack.shortener.api.openapi.components import errors, headers, schemas
+from stack.shortener.api.openapi.facts import DeploymentFacts, Json
+from stack.shortener.api.openapi.paths import Paths
+
+__all__ = ["DeploymentFacts", "as_bytes", "document"]
+
+_ABOUT = """Short links: made and changed here, followed at `/{code}`. Every error is a problem \
+document (RFC 9457) that says what is wrong and where; a browser gets it as a page."""
+
+
+def document(facts: DeploymentFacts) -> Json:
+    """The whole description."""
+    document: Json = {
+        "openapi": "3.1.0",
+        "info": {"title": "URL shortener", "version": __version__, "description": _ABOUT},
+        "servers": [{"url": facts.base}],
+        "paths": Paths(facts).all(),
+        "components": {
+            "schemas": schemas(facts),
+            "headers": headers(),
+            "responses": errors(facts),
+        },
+    }
+    if facts.needs_key:
+        document["security"] = [{"key": []}]
+        document["components"]["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "An API key."}
+        }
+    return document
+
+
+def as_bytes(document: Json) -> bytes:
+    """The description as JSON."""
+    return json.dumps(document).encode()

@@ -1,0 +1,306 @@
+"""The operations of the description, each with examples that can be pasted into a shell."""
+
+from __future__ import annotations
+
+from stack.shortener.api import qr_code, validation
+from stack.shortener.api.openapi.components import CODE
+from stack.shortener.api.openapi.facts import DeploymentFacts, Json, ref
+
+
+class Paths:
+    """Makes them for a deployment."""
+
+    def __init__(self, facts: DeploymentFacts) -> None:
+        self._facts = facts
+        self._links = f"{facts.base}/api/links"
+        self._link = f'"{self._links}/$code"'
+
+    def all(self) -> Json:
+        """All of them, by path and method, in an order in which the examples work."""
+        one = {"parameters": [_code_parameter()]}
+        return {
+            "/api/links": {"post": self._create(), "get": self._list()},
+            "/api/links/bulk": {"post": self._bulk()},
+            "/{code}": {**one, "get": self._follow()},
+            "/api/links/{code}/stats": {**one, "get": self._stats()},
+            "/api/links/{code}/qr": {**one, "get": self._qr()},
+            "/api/links/{code}": {
+                **one,
+                "get": self._read(),
+                "patch": self._change(),
+                "delete": self._delete(),
+            },
+        }
+
+    def _curl(self, address: str, *options: str) -> str:
+        """A call of curl, with an option a line."""
+        key = ['-H "Authorization: Bearer $key"'] if self._facts.needs_key else []
+        return " \\\n  ".join([f"curl -sS {address}", *key, *options])
+
+    def _errors(self, *codes: int) -> Json:
+        common = [400, 405, 414, 431, 503]
+        if self._facts.needs_key:
+            common.append(401)
+        if self._facts.is_rate_limited:
+            common.append(429)
+        return {str(code): ref("responses", str(code)) for code in sorted({*codes, *common})}
+
+    def _create(self) -> Json:
+        page = _data('{"url": "https://example.org/page"}')
+        return {
+            "operationId": "createLink",
+            "summary": "Make a link",
+            "description": "With an Idempotency-Key it is safe to send again when an answer was "
+            "lost: the same request gets the same link.",
+            "parameters": [_idempotency_key()],
+            "requestBody": _json_body("NewLink"),
+            "responses": {
+                "201": _json("The link.", "Link", ETag="ETag", Location="Location"),
+                **self._errors(408, 409, 413, 415, 422),
+            },
+            "x-codeSamples": [
+                _sample(
+                    "A link with a random code, which the other examples use as $code",
+                    f'code=$({self._curl(self._links, *page)} |\n  cut -d\'"\' -f4)\necho "$code"',
+                ),
+                _sample(
+                    "With an alias, an end, and a limit",
+                    self._curl(
+                        self._links,
+                        *_data(
+                            '{"url": "https://example.org/spring", '
+                            '"alias": "spring-\'$(date +%s)\'",\n'
+                            '       "expires_at": "2099-12-31T23:59:59Z", "max_clicks": 1000}'
+                        ),
+                    ),
+                ),
+                _sample(
+                    "Safe to repeat",
+                    self._curl(self._links, "-H 'Idempotency-Key: order-1742'", *page),
+                ),
+            ],
+        }
+
+    def _list(self) -> Json:
+        limit = {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": validation.PAGE_LONGEST,
+            "default": validation.PAGE_DEFAULT,
+        }
+        after = {"type": "string", "pattern": validation.CURSOR_PATTERN}
+        return {
+            "operationId": "listLinks",
+            "summary": "List links",
+            "description": "Newest first. Links that are made meanwhile move no later page.",
+            "parameters": [
+                _query("limit", "How many links at most.", limit),
+                _query("after", "The `next` of the page before.", after),
+            ],
+            "responses": {
+                "200": _json("A page of links.", "Page", Link="Next"),
+                **self._errors(422),
+            },
+            "x-codeSamples": [_sample("The newest three", self._curl(f"'{self._links}?limit=3'"))],
+        }
+
+    def _bulk(self) -> Json:
+        return {
+            "operationId": "createLinks",
+            "summary": "Make many links",
+            "description": "All of them or none: if one is wrong or its alias is taken, `errors` "
+            "points at each such one. Each link counts as a request.",
+            "parameters": [_idempotency_key()],
+            "requestBody": _json_body("NewLinks"),
+            "responses": {
+                "201": _json("The links, in the order of the request.", "Links"),
+                **self._errors(408, 409, 413, 415, 422),
+            },
+            "x-codeSamples": [
+                _sample(
+                    "Two at once",
+                    self._curl(
+                        f"{self._links}/bulk",
+                        *_data(
+                            '{"links": [{"url": "https://example.org/a"},\n'
+                            '                 {"url": "https://example.org/b", "max_clicks": 1}]}'
+                        ),
+                    ),
+                )
+            ],
+        }
+
+    def _read(self) -> Json:
+        return {
+            "operationId": "readLink",
+            "summary": "Read a link",
+            "responses": {
+                "200": _json("The link as it is now.", "Link", ETag="ETag"),
+                **self._errors(404),
+            },
+            "x-codeSamples": [_sample("With its headers", self._curl(f"-i {self._link}"))],
+        }
+
+    def _change(self) -> Json:
+        def patch(data: str, *options: str) -> str:
+            return self._curl(f"-X PATCH {self._link}", *options, *_data(data))
+
+        return {
+            "operationId": "changeLink",
+            "summary": "Change a link",
+            "description": "Changes what is given and nothing else. With If-Match it is refused if "
+            "somebody else was faster. An end in the past ends the link at once.",
+            "parameters": [_if_match()],
+            "requestBody": _json_body("Change"),
+            "responses": {
+                "200": _json("The link as it is now.", "Link", ETag="ETag"),
+                **self._errors(404, 408, 412, 413, 415, 422),
+            },
+            "x-codeSamples": [
+                _sample(
+                    "Another target, if the link is still at version 1",
+                    patch('{"url": "https://example.org/moved"}', "-H 'If-Match: \"1\"'"),
+                ),
+                _sample("Off", patch('{"disabled": true}')),
+                _sample(
+                    "On again, for ever",
+                    patch('{"disabled": false, "expires_at": null, "max_clicks": null}'),
+                ),
+            ],
+        }
+
+    def _delete(self) -> Json:
+        return {
+            "operationId": "deleteLink",
+            "summary": "Delete a link",
+            "description": "For good: its code is never given to anybody again.",
+            "parameters": [_if_match()],
+            "responses": {"204": {"description": "It is deleted."}, **self._errors(404, 412)},
+            "x-codeSamples": [
+                _sample("Whatever its version", self._curl(f"-i -X DELETE {self._link}"))
+            ],
+        }
+
+    def _stats(self) -> Json:
+        return {
+            "operationId": "readStats",
+            "summary": "Count its clicks",
+            "description": "What was counted so far; a click is counted within a second or so.",
+            "responses": {"200": _json("The counts.", "Stats"), **self._errors(404)},
+            "x-codeSamples": [_sample("All counts", self._curl(f'"{self._links}/$code/stats"'))],
+        }
+
+    def _qr(self) -> Json:
+        form = {"type": "string", "enum": list(qr_code.FORMATS), "default": qr_code.FORMATS[0]}
+        scale = {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": qr_code.SCALE_MOST,
+            "default": qr_code.SCALE_DEFAULT,
+        }
+        picture = {"schema": {"type": "string"}}
+        return {
+            "operationId": "drawLink",
+            "summary": "Draw its QR code",
+            "description": f"It counts as {qr_code.WORTH} requests.",
+            "parameters": [
+                _query("format", "The kind of picture.", form),
+                _query("scale", "Pixels to a module.", scale),
+            ],
+            "responses": {
+                "200": {
+                    "description": "The picture.",
+                    "content": {
+                        qr_code.MEDIA_TYPES["svg"]: picture,
+                        qr_code.MEDIA_TYPES["png"]: {},
+                    },
+                },
+                **self._errors(404, 422),
+            },
+            "x-codeSamples": [
+                _sample(
+                    "As a file",
+                    self._curl(f'"{self._links}/$code/qr?format=png"', "-o link.png"),
+                )
+            ],
+        }
+
+    def _follow(self) -> Json:
+        def header(description: str) -> Json:
+            return {"description": description, "schema": {"type": "string"}}
+
+        return {
+            "operationId": "followLink",
+            "summary": "Follow a link",
+            "description": "What visitors do. HEAD does the same, but is no click. Upper and lower "
+            "case are different codes; a slash behind a code changes nothing, anything else is "
+            "another address. A query that a visitor adds is not passed on to the target.",
+            "security": [],
+            "responses": {
+                "302": {
+                    "description": "To the target.",
+                    "headers": {
+                        "Location": header("The target."),
+                        "X-Link-Version": header("The link's version."),
+                        "X-Click-Id": header("The id under which the click is counted."),
+                    },
+                },
+                **{
+                    code: ref("responses", code)
+                    for code in ("400", "404", "405", "410", "414", "431", "503")
+                },
+            },
+            "x-codeSamples": [_sample("Where it leads", f'curl -sSi "{self._facts.base}/$code"')],
+        }
+
+
+def _sample(label: str, source: str) -> Json:
+    return {"lang": "Shell", "label": label, "source": source}
+
+
+def _data(members: str) -> tuple[str, str]:
+    return "-H 'Content-Type: application/json'", f"-d '{members}'"
+
+
+def _json(description: str, schema: str, **headers: str) -> Json:
+    return {
+        "description": description,
+        "headers": {name: ref("headers", which) for name, which in headers.items()},
+        "content": {"application/json": {"schema": ref("schemas", schema)}},
+    }
+
+
+def _json_body(schema: str) -> Json:
+    return {"required": True, "content": {"application/json": {"schema": ref("schemas", schema)}}}
+
+
+def _code_parameter() -> Json:
+    return {
+        "name": "code",
+        "in": "path",
+        "required": True,
+        "description": "The link's code.",
+        "schema": CODE,
+    }
+
+
+def _query(name: str, description: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def _idempotency_key() -> Json:
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Any text of 1 to 200 visible characters that you use for this one request.",
+        "schema": {"type": "string", "pattern": validation.KEY_PATTERN},
+    }
+
+
+def _if_match() -> Json:
+    return {
+        "name": "If-Match",
+        "in": "header",
+        "description": 'The ETag that the change is meant for, as "1", or several, or *.',
+        "schema": {"type": "string", "pattern": validation.TAGS_PATTERN},
+    }

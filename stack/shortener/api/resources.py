@@ -1,0 +1,60 @@
+"""What is found at a path of the API: an endpoint for each method, and what endpoints answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from stack.shortener.http import asgi
+from stack.shortener.http.problems import Problem
+from stack.shortener.http.request_metrics import ROUTE
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResponse:
+    """A whole answer, before the headers that all have."""
+
+    status: int
+    body: bytes = b""
+    headers: asgi.Headers = ()
+
+
+Endpoint = Callable[[Request], Awaitable[ApiResponse]]
+
+_JSON = (b"content-type", b"application/json")
+
+
+def as_json(status: int, members: Mapping[str, Any], *headers: tuple[bytes, bytes]) -> ApiResponse:
+    """An answer in JSON, ended by a newline for those who read it in a terminal."""
+    return ApiResponse(status, f"{json.dumps(members)}\n".encode(), (_JSON, *headers))
+
+
+class Resource:
+    """The endpoints at a path, by method; any other method gets a 405 that names these.
+
+    Each comes with the name of the route that its requests are counted under.
+    """
+
+    def __init__(self, headers: asgi.Headers, **endpoints: tuple[str, Endpoint]) -> None:
+        self._headers = headers
+        self._endpoints = endpoints
+        allowed = sorted([*endpoints, "HEAD"] if "GET" in endpoints else endpoints)
+        self._allow = ", ".join(allowed)
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        """Answer the request; raises `Problem`."""
+        method = scope["method"]
+        found = self._endpoints.get("GET" if method == "HEAD" else method)
+        if found is None:
+            detail = f"{method} is not for this address; {self._allow} are"
+            raise Problem(405, detail, headers={"Allow": self._allow})
+        scope[ROUTE], endpoint = found
+        answer = await endpoint(Request(scope, receive))
+        headers = [*answer.headers, *self._headers, *scope["shortener.visit"].headers]
+        if answer.status != 204:
+            headers.append((b"content-length", b"%d" % len(answer.body)))
+        await asgi.answer(send, answer.status, headers, answer.body)

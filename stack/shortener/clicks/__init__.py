@@ -1,0 +1,1 @@
+"""Clicks from the redirect to Postgres: buffered, streamed, stored once."""

@@ -1,0 +1,1 @@
+"""HTTP: the server, its fast path for redirects, health, errors and request metrics."""

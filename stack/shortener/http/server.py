@@ -1,0 +1,82 @@
+"""The HTTP server: uvicorn on uvloop and httptools, ended by SIGTERM or SIGINT with exit code 0."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from stack.shortener.http import asgi
+from stack.shortener.http.fast_path import FastPath, protocol
+
+_KEEP_ALIVE_S = 75  # above the balancer's: this end must not close an idle connection first
+
+
+_LOOK_S = 0.02
+
+
+class _Server(uvicorn.Server):
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], bool], ready_wait_s: float
+    ) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._ready_wait_s = ready_wait_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen once there is something to be had here: a balancer only sees that we listen."""
+        loop = asyncio.get_running_loop()
+        latest_s = loop.time() + self._ready_wait_s
+        while not (self._ready() or self.should_exit or loop.time() > latest_s):
+            await asyncio.sleep(_LOOK_S)
+        if not self.should_exit:
+            await super().startup(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Uvicorn's own would raise the signal again at the end, and so end as if killed."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+async def serve(
+    app: asgi.App,
+    address: tuple[str, int],
+    shutdown_timeout_s: float,
+    *,
+    lane: FastPath | None = None,
+    drain_s: float = 0.0,
+    ready: Callable[[], bool] = lambda: True,
+    ready_wait_s: float = 0.0,
+) -> None:
+    """Serve as soon as we are ready, until told to stop.
+
+    Then nobody is let in any more; connections may stay for one more answer within `drain_s`, and
+    the requests that are under way by then end within `shutdown_timeout_s`.
+    """
+    host, port = address
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="none",
+        http=protocol(lane, drain_s),
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, math.ceil(drain_s + shutdown_timeout_s)),
+        backlog=2048,
+    )
+    await _Server(config, ready, ready_wait_s).serve()

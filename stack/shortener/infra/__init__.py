@@ -1,0 +1,1 @@
+"""Connections, deadlines, metrics and logs: what every process needs."""

@@ -1,0 +1,257 @@
+"""Metrics as plain integers, turned into Prometheus families only when somebody asks for them.
+
+A prometheus_client counter and histogram cost more time a redirect than everything else it counts.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from stack.shortener import __version__
+
+_started_s = 0.0
+_BOUNDS_S = (
+    *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
+    *(0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0),
+)
+_BOUNDS = (*map(str, _BOUNDS_S), "+Inf")
+_API_ROUTES = (
+    *("create", "bulk", "list", "read", "change", "delete", "stats", "qr", "docs", "other"),
+)
+_CLASSES = "1xx 2xx 3xx 4xx 5xx"
+
+
+def _begin() -> None:
+    """Note when the process began; a forked one begins with the fork."""
+    global _started_s
+    _started_s = time.time()
+
+
+_begin()
+os.register_at_fork(after_in_child=_begin)
+
+
+class DurationHistogram:
+    """Durations in seconds, counted into buckets."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_BOUNDS_S) + 1)
+        self._sum_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration."""
+        self._counts[bisect_left(_BOUNDS_S, seconds)] += 1
+        self._sum_s += seconds
+
+    @property
+    def sum_s(self) -> float:
+        """All durations together."""
+        return self._sum_s
+
+    def buckets(self) -> list[tuple[str, int]]:
+        """The buckets as Prometheus wants them: cumulative, ending at infinity."""
+        return list(zip(_BOUNDS, accumulate(self._counts), strict=True))
+
+
+def _zeros(names: str) -> Counter[str]:
+    """Every label from the start: a rate over a series that begins at one would miss the first."""
+    return Counter(dict.fromkeys(names.split(), 0))
+
+
+def _statuses() -> dict[str, Counter[str]]:
+    return {route: _zeros(_CLASSES) for route in _API_ROUTES}
+
+
+def _durations() -> dict[str, DurationHistogram]:
+    return {route: DurationHistogram() for route in _API_ROUTES}
+
+
+@dataclass(slots=True)
+class Metrics:
+    """What a web process counts.
+
+    Requests are those for links and for the API. Probes and scrapes are none, nor is what the
+    server refuses by itself since it is not HTTP. Redirects are counted by outcome as they are
+    answered, and by status only when somebody asks.
+    """
+
+    redirects: Counter[str] = field(default_factory=lambda: _zeros("found unknown gone error"))
+    served: Counter[str] = field(default_factory=lambda: _zeros("near hit stale early wait miss"))
+    origin_queries: Counter[str] = field(default_factory=lambda: _zeros("replica primary"))
+    clicks: Counter[str] = field(default_factory=lambda: _zeros("minted queued dropped"))
+    permits: Counter[str] = field(default_factory=lambda: _zeros("taken used_up"))
+    retries: Counter[str] = field(default_factory=lambda: _zeros("made refused"))
+    cache_failures: int = 0
+    admission_refused: int = 0
+    rate_limited: int = 0
+    origin_queries_in_flight: int = 0
+    fills_in_flight: int = 0
+    requests_in_flight: int = 0
+    redirects_refused: int = 0  # of the redirects that are errors, those that are the client's
+    redirect_seconds: DurationHistogram = field(default_factory=DurationHistogram)
+    api_statuses: dict[str, Counter[str]] = field(default_factory=_statuses)
+    api_seconds: dict[str, DurationHistogram] = field(default_factory=_durations)
+
+    @contextmanager
+    def asking(self, database: str) -> Iterator[None]:
+        """Count a look-up in a database, and that it is in flight."""
+        self.origin_queries[database] += 1
+        self.origin_queries_in_flight += 1
+        try:
+            yield
+        finally:
+            self.origin_queries_in_flight -= 1
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Count a fill of the cache as in flight."""
+        self.fills_in_flight += 1
+        try:
+            yield
+        finally:
+            self.fills_in_flight -= 1
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request to the API."""
+        self.api_statuses[route][f"{status // 100}xx"] += 1
+        self.api_seconds[route].observe(seconds)
+
+    def _redirect_statuses(self) -> Mapping[str, int]:
+        redirects, refused = self.redirects, self.redirects_refused
+        return _zeros(_CLASSES) | {
+            "3xx": redirects["found"],
+            "4xx": redirects["unknown"] + redirects["gone"] + refused,
+            "5xx": redirects["error"] - refused,
+        }
+
+    def families(self) -> Iterable[Metric]:
+        """Everything counted, as Prometheus families."""
+        requests = CounterMetricFamily(
+            "shortener_requests", "Requests answered", labels=["route", "status"]
+        )
+        for route, statuses in {"redirect": self._redirect_statuses(), **self.api_statuses}.items():
+            for status, count in statuses.items():
+                requests.add_metric([route, status], count)
+        yield requests
+        yield histograms(
+            "shortener_request_seconds",
+            "Time to answer a request, in seconds",
+            {"redirect": self.redirect_seconds, **self.api_seconds},
+            "route",
+        )
+        yield GaugeMetricFamily(
+            "shortener_requests_in_flight",
+            "Requests not answered yet",
+            value=self.requests_in_flight,
+        )
+        yield counter("shortener_redirects", "Redirects answered", self.redirects, "outcome")
+        yield counter("shortener_cache", "Where links were served from", self.served, "result")
+        yield counter(
+            "shortener_origin_queries", "Look-ups sent to a database", self.origin_queries, "db"
+        )
+        yield counter("shortener_clicks", "Clicks by what became of them", self.clicks, "state")
+        yield total("shortener_cache_failures", "Failed uses of the cache", self.cache_failures)
+        yield counter(
+            "shortener_permits", "Clicks on limited links that asked", self.permits, "outcome"
+        )
+        yield counter(
+            "shortener_retries", "Look-ups that could be retried", self.retries, "outcome"
+        )
+        yield total(
+            "shortener_rate_limited",
+            "API requests refused since their client sent too many",
+            self.rate_limited,
+        )
+        yield total(
+            "shortener_admission_refused",
+            "Requests refused since too many were under way",
+            self.admission_refused,
+        )
+        yield GaugeMetricFamily(
+            "shortener_origin_queries_in_flight",
+            "Look-ups waiting for a database",
+            value=self.origin_queries_in_flight,
+        )
+        yield GaugeMetricFamily(
+            "shortener_fills_in_flight",
+            "Fills of the cache under way, background refreshes included",
+            value=self.fills_in_flight,
+        )
+        yield HistogramMetricFamily(
+            "shortener_redirect_seconds",
+            "Time to answer a redirect, in seconds",
+            buckets=self.redirect_seconds.buckets(),
+            sum_value=self.redirect_seconds.sum_s,
+        )
+
+
+def counter(name: str, about: str, values: Mapping[str, int], label: str) -> Metric:
+    """A counter with one label."""
+    family = CounterMetricFamily(name, about, labels=[label])
+    for value, count in values.items():
+        family.add_metric([value], count)
+    return family
+
+
+def total(name: str, about: str, value: int) -> Metric:
+    """A counter without labels."""
+    return CounterMetricFamily(name, about, value=value)
+
+
+def histograms(
+    name: str, about: str, values: Mapping[str, DurationHistogram], label: str
+) -> Metric:
+    """Histograms with one label."""
+    family = HistogramMetricFamily(name, about, labels=[label])
+    for value, histogram in values.items():
+        family.add_metric([value], histogram.buckets(), histogram.sum_s)
+    return family
+
+
+def build_info(fill: str = "") -> Metric:
+    """What runs here, as labels; the worker fills no cache."""
+    labels = {"version": __version__, "python": platform.python_version(), "fill": fill}
+    return InfoMetricFamily("shortener_build", "Version of the process and its fill", labels)
+
+
+def started() -> Metric:
+    """When the process started: with it, its counters started again."""
+    about = "Start of the process, in seconds since 1970"
+    return GaugeMetricFamily("process_start_time_seconds", about, value=_started_s)
+
+
+class _Families(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def expose(families: Iterable[Metric], names: Collection[str] = ()) -> bytes:
+    """The families in Prometheus' text format: all, or those with the names of `# TYPE` lines."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Families([one for one in families if not names or _shown(one) in names]))
+    return generate_latest(registry)
+
+
+def _shown(family: Metric) -> str:
+    return family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")

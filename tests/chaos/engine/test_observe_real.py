@@ -1,0 +1,186 @@
+"""The observer on a real stack: what it counts, and what it leaves to others."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Iterator, Mapping
+from errno import ENOSPC
+from pathlib import Path
+
+import psycopg
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chaos.engine.observer import CLICKS, SAMPLE_PERIOD_S, DirectObserver
+from chaos.engine.observer import eyes as eyes_on
+from chaos.engine.run import HostClock
+from chaos.model.stack import Stack, StackError
+from chaos.record.writer import RecordWriter
+from tests.support.thorough import times
+
+pytestmark = pytest.mark.real
+
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+
+
+@pytest.fixture
+def eyes(stack: Stack) -> Iterator[DirectObserver]:
+    seen = DirectObserver(stack)
+    yield seen
+    seen.close()
+
+
+def new_link(stack: Stack) -> str:
+    made = requests.post(
+        f"{stack.endpoints.url}/api/links", json={"url": "https://example.org/"}, timeout=5
+    )
+    return str(made.json()["code"])
+
+
+def follow(stack: Stack, code: str) -> str:
+    answer = requests.get(f"{stack.endpoints.url}/{code}", allow_redirects=False, timeout=5)
+    return answer.headers["X-Click-Id"]
+
+
+def test_only_clicks_on_the_links_asked_for_are_read_back(
+    stack: Stack, eyes: DirectObserver
+) -> None:
+    ours, another = new_link(stack), new_link(stack)
+    clicks = [follow(stack, ours) for _ in range(3)]
+    follow(stack, another)
+    seen = eyes.read_back([ours])
+    assert sorted(seen.clicks) == sorted((click_id, ours) for click_id in clicks)
+    assert seen.totals == {ours: 3}
+    assert list(eyes.read_back([]).clicks) == []
+
+
+class FullDisk(RecordWriter):
+    """A record that has no room for samples."""
+
+    def sample(self, t_s: float, values: Mapping[str, float]) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+
+def test_a_sample_that_cannot_be_written_is_told_at_the_end(stack: Stack, tmp_path: Path) -> None:
+    writer = FullDisk(tmp_path / "run", {}, HostClock())
+    with pytest.raises(OSError, match="No space left"), eyes_on(stack, writer):
+        time.sleep(2 * SAMPLE_PERIOD_S)
+    writer.close()
+
+
+@pytest.fixture
+def links(stack: Stack) -> Iterator[list[str]]:
+    """Three links, whose clicks are gone afterwards."""
+    codes = [new_link(stack) for _ in range(3)]
+    yield codes
+    with psycopg.connect(stack.endpoints.primary) as database:
+        database.execute("DELETE FROM clicks WHERE code = ANY(%s)", [codes])
+
+
+@settings(
+    max_examples=times(8, 500),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    rows=st.lists(st.tuples(st.text(CHARACTERS), st.integers(0, 2)), unique=True), data=st.data()
+)
+def test_clicks_that_come_bit_by_bit_are_those_that_come_at_once(
+    stack: Stack,
+    eyes: DirectObserver,
+    links: list[str],
+    rows: list[tuple[str, int]],
+    data: st.DataObject,
+) -> None:
+    asked = data.draw(st.lists(st.sampled_from(links), unique=True))
+    with (
+        psycopg.connect(stack.endpoints.primary) as database,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        database.execute("DELETE FROM clicks WHERE code = ANY(%s)", [links])
+        database.execute(
+            "INSERT INTO clicks (click_id, code, clicked_at)"
+            " SELECT id, code, now() + n * interval '1 us'"
+            " FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS given (id, code, n)",
+            [[click_id for click_id, _ in rows], [links[link] for _, link in rows]],
+        )
+        database.commit()
+        at_once = database.execute(CLICKS, [asked]).fetchall()
+        patch.setattr("chaos.engine.observer.CLICKS_AT_ONCE", data.draw(st.integers(2, 9)))
+        assert sorted(eyes.read_back(asked).clicks) == sorted(at_once)
+
+
+def test_clicks_are_never_all_in_memory(
+    stack: Stack, eyes: DirectObserver, links: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_clicks(stack, links[0], 8000)
+    monkeypatch.setattr("chaos.engine.observer.CLICKS_AT_ONCE", 100)
+    clicks = eyes.read_back(links).clicks
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in clicks)
+        bit_by_bit = tracemalloc.get_traced_memory()[1]
+        clicks = list(eyes.read_back(links).clicks)
+        assert len(clicks) == count == 8000
+        assert bit_by_bit < tracemalloc.get_traced_memory()[0] / 5
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_primary_that_goes_away_amid_the_clicks_is_trouble_and_no_short_answer(
+    stack: Stack, eyes: DirectObserver, links: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_clicks(stack, links[0], 5000, times=64)  # 10 MB, more than waits between two processes
+    monkeypatch.setattr("chaos.engine.observer.CLICKS_AT_ONCE", 2)
+    clicks = iter(eyes.read_back(links).clicks)
+    assert next(clicks)
+    with psycopg.connect(stack.endpoints.primary) as database:
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE %s",
+            [f"{CLICKS.partition('%s')[0]}%"],
+        )
+    with pytest.raises(StackError, match="did not answer"):
+        list(clicks)
+
+
+def make_clicks(stack: Stack, code: str, count: int, times: int = 1) -> None:
+    """So many clicks on a link, whose ids are 32 characters long, or so many times that."""
+    with psycopg.connect(stack.endpoints.primary) as database:
+        database.execute(
+            "INSERT INTO clicks (click_id, code, clicked_at)"
+            " SELECT repeat(md5(i::text), %s), %s, now() FROM generate_series(1, %s) i",
+            [times, code, count],
+        )
+
+
+def test_every_request_of_a_user_is_counted_and_none_of_the_labs_own(
+    stack: Stack, eyes: DirectObserver
+) -> None:
+    before = eyes.counters()
+    code = new_link(stack)
+    for _ in range(5):
+        follow(stack, code)
+    requests.get(f"{stack.endpoints.url}/no-such-link", timeout=5)
+    requests.get(f"{stack.endpoints.url}/no/such/page", timeout=5)
+    for url in stack.endpoints.web.values():
+        requests.get(f"{url}/readyz", timeout=5)
+    after = eyes.counters()
+    assert after.web_requests - before.web_requests == 7
+    assert after.web_starts == before.web_starts
+
+
+def test_the_count_goes_on_when_a_web_process_starts_again(
+    stack: Stack, eyes: DirectObserver
+) -> None:
+    code = new_link(stack)
+    before = eyes.counters()
+    stack.kill("web-1")
+    stack.start("web-1")
+    for _ in range(4):
+        follow(stack, code)
+    after = eyes.counters()
+    assert after.web_requests - before.web_requests == 4
+    assert after.web_starts - before.web_starts == 1

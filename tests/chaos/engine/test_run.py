@@ -1,0 +1,164 @@
+"""A run heals and stops whatever happens, and its record can be trusted or is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import gevent  # type: ignore[import-untyped]
+import pytest
+
+from chaos.engine.run import run
+from chaos.judge.verdict import judge
+from chaos.model.evidence import Generator, Verdict
+from chaos.model.experiment import SEED_MAX, Traffic
+from chaos.model.stack import Settings, Stack
+from chaos.record.reader import DamagedRecord, read_events, read_evidence
+from scenarios.generator.arrivals import arrivals
+from scenarios.generator.crowd import SegmentTask
+from scenarios.remote_control import Control
+from tests.support.fake_stack import FakeLoad, FakeStack, World, herd_order, lab
+
+
+def carried_out(directory: Path, *flaws: str) -> World:
+    world = World(frozenset(flaws))
+    run(herd_order(world), lab(world), directory / "run", lambda *_: None)
+    return world
+
+
+def test_arms_are_interleaved_in_an_order_that_follows_from_the_seed(tmp_path: Path) -> None:
+    carried_out(tmp_path)
+    segments = [e for e in read_events(tmp_path / "run") if e["kind"] == "segment"]
+    rounds = [[s["arm"] for s in segments if s["round"] == number] for number in (0, 1)]
+    assert segments[0]["arm"] == "control"
+    assert len(set(rounds[0])) == len(set(rounds[1])) == 6
+    assert rounds[0] != rounds[1]
+
+
+def told_by_remote_control(segment: int, traffic: Traffic, duration_s: float, seed: int) -> int:
+    """The seed with which the generator starts a segment, when it is told so in JSON."""
+    started: list[SegmentTask] = []
+
+    class Listening:
+        def run(self, segment: SegmentTask, _: object) -> Generator:
+            started.append(segment)
+            return Generator(0, 0, 0, 0, 0.0, 0.0)
+
+    order = {"do": "start", "segment": segment, "traffic": asdict(traffic)}
+    line = json.dumps({**order, "duration_s": duration_s, "seed": seed}).encode()
+    control = Control(lambda: Listening(), BytesIO(line), StringIO())  # type: ignore[arg-type,return-value]
+    control.serve()
+    gevent.wait()
+    return started[0].seed
+
+
+@pytest.mark.parametrize("seed", [0, 7, 1764361845123456, SEED_MAX])
+def test_every_segment_of_any_seed_has_arrivals_of_its_own(seed: int, tmp_path: Path) -> None:
+    seeds: list[int] = []
+
+    class Listening(FakeLoad):
+        def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
+            seeds.append(told_by_remote_control(segment, traffic, duration_s, seed))
+            return super().start(segment, traffic, duration_s, seed)
+
+    world = World()
+    order = herd_order(world, seed=seed)
+
+    @contextmanager
+    def load(_: Stack, directory: Path) -> Iterator[FakeLoad]:
+        fake = Listening(world, directory)
+        yield fake
+        fake.shard.close()
+
+    run(order, replace(lab(world), load=load), tmp_path / "run", lambda *_: None)
+
+    segments = 1 + order.mode.rounds * len(order.arms)
+    first = [next(arrivals(order.experiment.traffic, 9.0, each))[0][0] for each in seeds]
+    assert len(set(first)) == len(seeds) == segments
+    assert read_evidence(tmp_path / "run").plan["seed"] == seed
+
+
+def test_each_arm_starts_anew_and_the_control_with_what_has_just_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured: list[str] = []
+
+    def configure(stack: FakeStack, settings: Settings) -> None:
+        stack.world.settings = dict(settings)
+        configured.append(settings["CACHE_FILL"])
+
+    monkeypatch.setattr(FakeStack, "configure", configure)
+    carried_out(tmp_path)
+    control, *arms = (e for e in read_events(tmp_path / "run") if e["kind"] == "segment")
+    assert control["settings"]["CACHE_FILL"] == "direct"
+    assert configured == [arm["settings"]["CACHE_FILL"] for arm in arms]
+
+
+def test_every_fault_is_probed_before_during_and_after(tmp_path: Path) -> None:
+    carried_out(tmp_path)
+    faults = [e for e in read_events(tmp_path / "run") if e["kind"] == "fault"]
+    assert len(faults) == 12
+    for fault in faults:
+        assert fault["during"]["value"] - fault["before"]["value"] == 120
+        assert fault["after"]["value"] == fault["before"]["value"]
+
+
+@pytest.mark.parametrize("flaw", ["part dies", "interrupted"])
+def test_a_run_that_stops_early_is_healed_and_down(tmp_path: Path, flaw: str) -> None:
+    world = World(frozenset([flaw]))
+    order = herd_order(world)
+    try:
+        run(order, lab(world), tmp_path / "run", lambda *_: None)
+        assert flaw == "part dies"
+    except KeyboardInterrupt:
+        assert flaw == "interrupted"
+    assert world.toxics == []
+    assert not world.running
+    result = judge(order.experiment, read_evidence(tmp_path / "run"))
+    assert result.verdict is Verdict.INVALID
+
+
+@pytest.mark.parametrize("flaw", ["part dies", "part dies between segments"])
+def test_a_part_that_died_is_named_with_the_end_of_its_log(tmp_path: Path, flaw: str) -> None:
+    carried_out(tmp_path, flaw)
+    trouble = read_evidence(tmp_path / "run").trouble
+    assert trouble is not None
+    assert "web-1 died" in trouble
+    assert "MemoryError" in trouble
+
+
+def test_a_run_whose_process_was_killed_is_invalid(tmp_path: Path) -> None:
+    carried_out(tmp_path)
+    events = tmp_path / "run" / "events.jsonl"
+    lines = events.read_text().splitlines()
+    events.write_text("\n".join(lines[:-1]) + "\n")
+    assert read_evidence(tmp_path / "run").trouble == "the run did not finish"
+
+
+def test_a_plan_without_its_mode_is_refused(tmp_path: Path) -> None:
+    carried_out(tmp_path)
+    path = tmp_path / "run" / "plan.json"
+    plan = json.loads(path.read_text())
+    del plan["mode"]
+    path.write_text(json.dumps(plan))
+    with pytest.raises(DamagedRecord, match="mode"):
+        read_evidence(tmp_path / "run")
+
+
+def test_a_line_cut_short_by_the_death_of_its_writer_does_not_spoil_the_record(
+    tmp_path: Path,
+) -> None:
+    world = World()
+    order = herd_order(world)
+    run(order, lab(world), tmp_path / "run", lambda *_: None)
+    whole = len(read_evidence(tmp_path / "run").segments[0].requests)
+    assert whole > 0
+    cut = World(frozenset(["line cut short"]))
+    run(herd_order(cut), lab(cut), tmp_path / "cut", lambda *_: None)
+    result = judge(order.experiment, read_evidence(tmp_path / "cut"))
+    assert result.verdict is Verdict.INVALID
+    assert sum(len(s.requests) for s in read_evidence(tmp_path / "cut").segments) > whole

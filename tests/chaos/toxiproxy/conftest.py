@@ -1,0 +1,57 @@
+"""The contract tests run against our server, and against the original where there is one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.toxiproxy.servers import (
+    EMBEDDED,
+    ORIGINAL,
+    Server,
+    Wire,
+    original_server,
+    running,
+    wire,
+)
+
+
+@pytest.fixture(scope="session", params=[EMBEDDED, ORIGINAL])
+def any_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    if request.param == ORIGINAL and original_server() is None:
+        pytest.skip("no toxiproxy-server on PATH, and LINKSTORM_TOXIPROXY names none")
+    with running(request.param) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def our_server() -> Iterator[Server]:
+    with running(EMBEDDED) as server:
+        yield server
+
+
+@pytest.fixture
+def server(any_server: Server) -> Iterator[Server]:
+    """Either server, without proxies."""
+    yield any_server
+    any_server.forget_all()
+
+
+@pytest.fixture
+def link(server: Server) -> Iterator[Wire]:
+    """A proxy of either server, with a listener behind it."""
+    with wire(server) as made:
+        yield made
+
+
+@pytest.fixture
+def embedded(our_server: Server) -> Iterator[Server]:
+    """Our server, without proxies: for what it does better than the original."""
+    yield our_server
+    our_server.forget_all()
+
+
+@pytest.fixture
+def our_link(embedded: Server) -> Iterator[Wire]:
+    """A proxy of our server, with a listener behind it."""
+    with wire(embedded) as made:
+        yield made

@@ -1,0 +1,259 @@
+"""report.html: complete, offline, and written whatever the run left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import nullcontext
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reports import plots
+from reports.arm_time import ArmSpan
+from reports.page import write_report
+from reports.run_history import RunHistory, Thinning, read_history
+from tests.support.results import judged_run
+
+
+class Reader(HTMLParser):
+    """What a reader sees, and what a browser would fetch."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+        self.texts: list[str] = []
+        self._silent = 0
+        self.feed(page)
+        self.close()
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._silent += tag in ("script", "style")
+        self.fetched += [str(value) for name, value in attrs if name in ("src", "href", "action")]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.texts.append(data)
+
+
+def page_of(run_dir: Path) -> Reader:
+    return Reader(write_report(run_dir).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def passed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "run"
+    judged_run(path)
+    write_report(path)
+    return path / "report.html"
+
+
+def test_it_says_question_answer_verdict_limits_and_how_to_repeat_the_run(passed: Path) -> None:
+    text = Reader(passed.read_text(encoding="utf-8")).text
+
+    for said in (
+        "How many requests reach the database?",
+        "PASS 29.0 origin queries per expiry without a fix, 1.0 to 2.8 with one.",
+        "12 of 12",
+        "every acknowledged click is counted exactly once",
+        "What the numbers can't tell",
+        "All 8,996 requests for the hot key are drawn.",
+        "linkstorm run …",
+        "CACHE_FILL=singleflight",
+    ):
+        assert said in text
+
+
+def test_its_sections_stand_in_the_order_of_reading(passed: Path) -> None:
+    text = Reader(passed.read_text(encoding="utf-8")).text
+    headings = ["How many", "Arms", "What happened", "Did the faults", "Claims", "What the numbers",
+                "Where they come from"]  # fmt: skip
+
+    places = [text.index(heading) for heading in headings]
+    assert places == sorted(places)
+
+
+def test_it_fetches_nothing(passed: Path) -> None:
+    page = passed.read_text(encoding="utf-8")
+
+    assert Reader(page).fetched == []
+    assert "default-src 'none'" in page
+
+
+def test_it_is_small(passed: Path) -> None:
+    assert passed.stat().st_size < 4e6
+
+
+def test_there_is_a_strip_for_every_arm_and_kind(passed: Path) -> None:
+    assert passed.read_text(encoding="utf-8").count('<div class="strip">') == 4 * 6
+
+
+def test_a_run_that_stopped_shows_why_and_what_it_has(tmp_path: Path) -> None:
+    judged_run(tmp_path / "run", "part dies")
+    page = page_of(tmp_path / "run")
+
+    assert re.search(r"Stopped early; \d+ of \d+ claims and checks could not be judged.", page.text)
+    assert "MemoryError" in page.text
+
+
+def test_an_invalid_run_warns_of_its_own_numbers(tmp_path: Path) -> None:
+    result = judged_run(tmp_path / "run", "generator late")
+    (late,) = (check for check in result["checks"] if check["verdict"] == "INVALID")
+    text = page_of(tmp_path / "run").text
+
+    assert "INVALID the machine was too busy for these numbers to mean anything" in text
+    assert f"saw: {late['observed']} next end other work on this machine" in text
+    assert "Its figures are shown to find out why, not to be used." in text
+    assert text.count("shown unproven") == 1
+    assert text.count("PASS unproven") == 5 + len(result["claims"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["requests.parquet", "origin_queries.parquet", "events.jsonl", "plan.json", "verdict.json"],
+)
+def test_a_file_that_is_missing_is_named_and_the_page_is_written(tmp_path: Path, name: str) -> None:
+    judged_run(tmp_path / "run", fix="lock")
+    (tmp_path / "run" / name).unlink()
+
+    text = page_of(tmp_path / "run").text
+
+    assert name == "plan.json" or name in text
+    assert "How many requests reach the database?" in text
+
+
+def test_an_empty_directory_gets_a_page_that_says_so(tmp_path: Path) -> None:
+    assert "The run has not been judged" in page_of(tmp_path).text
+
+
+@pytest.mark.parametrize("name", ["requests.parquet", "events.jsonl", "verdict.json"])
+def test_a_damaged_file_is_no_reason_for_no_page(tmp_path: Path, name: str) -> None:
+    judged_run(tmp_path / "run", fix="lock")
+    (tmp_path / "run" / name).write_bytes(b"PAR1 no \xff")
+
+    assert "h1" in page_of(tmp_path / "run").tags
+
+
+def test_hostile_text_is_only_text(tmp_path: Path) -> None:
+    result = judged_run(tmp_path / "run", fix="swr")
+    whole = json.dumps(result).replace("swr", "<img src=x>").replace("SELECT 1", "</table><b>")
+    (tmp_path / "run" / "verdict.json").write_text(whole)
+    events = (tmp_path / "run" / "events.jsonl").read_text().replace("swr", "<img src=x>")
+    (tmp_path / "run" / "events.jsonl").write_text(events)
+
+    page = page_of(tmp_path / "run")
+
+    assert "img" not in page.tags
+    assert "b" not in page.tags
+    assert "<img src=x>" in page.text
+
+
+def many_faults(result: dict[str, Any]) -> None:
+    result["faults"] *= 100
+    result["faults"].append(result["faults"][0] | {"arm": "the bad one", "proven": False})
+
+
+def test_of_many_injections_those_are_listed_that_prove_nothing(tmp_path: Path) -> None:
+    result = judged_run(tmp_path / "run", fix="lock")
+    many_faults(result)
+    (tmp_path / "run" / "verdict.json").write_text(json.dumps(result))
+
+    page = page_of(tmp_path / "run")
+
+    assert "100 of 401 injections, those first that prove nothing" in page.text
+    assert "the bad one" in page.text
+    assert page.tags.count("tr") < 200
+
+
+def test_it_says_what_it_does_not_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged_run(tmp_path / "run", "requests fail")
+    monkeypatch.setattr(read_history, "__defaults__", (1200,))
+
+    text = page_of(tmp_path / "run").text
+
+    drawn = re.search(
+        r"Of 8,996 requests for the hot key ([\d,]+) are drawn: all of an arm's first 100 ms,"
+        r" one in 15, each of the 12 that did not succeed, and the slowest and the oldest of each"
+        r" 250 ms of an arm. Rates, percentiles and origin queries count every request.",
+        text,
+    )
+    assert drawn is not None
+    assert 600 < int(drawn[1].replace(",", "")) < 1500
+
+
+def test_a_long_round_opens_with_its_beginning_and_many_rounds_have_few_buttons(
+    tmp_path: Path,
+) -> None:
+    judged_run(tmp_path / "run", fix="lock")
+    own = read_history(tmp_path / "run", {"lock": []}).arms["lock"]
+    long, many = (
+        plots.timelines(RunHistory({"lock": replace(own, rounds=rounds)}, Thinning(1, 1)), None)
+        for rounds in (
+            [ArmSpan("round 1", 0, 100)],
+            [ArmSpan(f"round {number + 1}", 4 * number, 4 * number + 3.5) for number in range(500)],
+        )
+    )
+
+    assert long is not None
+    assert dict(long.windows) == {"first 10 s": (0, 10), "round 1": (0, 100)}
+    assert many is not None
+    assert list(many.windows)[-2:] == ["round 8", "all rounds"]
+    assert many.windows["all rounds"] == (0, 1999.5)
+
+
+def test_what_a_server_answered_cannot_end_the_script(tmp_path: Path) -> None:
+    judged_run(tmp_path / "run", fix="lock")
+    own = read_history(tmp_path / "run", {"lock": []}).arms["lock"]
+    own.points["served"][0] = "</script><b>"
+
+    lines = plots.timelines(RunHistory({"lock": own}, Thinning(1, 1)), None)
+
+    assert lines is not None
+    assert Reader(lines.script).tags == ["script"]
+
+
+def test_an_arm_without_any_request_can_be_drawn(tmp_path: Path) -> None:
+    judged_run(tmp_path / "run", fix="lock")
+    own = read_history(tmp_path / "run", {"lock": []}).arms["lock"]
+    for name, column in own.points.items():
+        own.points[name] = column[:0]
+    own.origin.update({name: np.zeros(0, np.float32) for name in own.origin})
+
+    assert plots.timelines(RunHistory({"lock": own}, Thinning(0, 0)), None) is not None
+
+
+@pytest.mark.parametrize("flaws", [(), ("requests fail",)])
+def test_every_figure_is_one_that_bokeh_accepts(
+    flaws: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    result = judged_run(tmp_path / "run", *flaws)
+    history = read_history(
+        tmp_path / "run", {a["name"]: a["repetitions_s"] for a in result["arms"]}
+    )
+    quick = plots.timelines(history, "direct")
+    monkeypatch.setattr(plots, "unchecked", nullcontext)
+    checked = plots.timelines(history, "direct")
+    assert [record.getMessage() for record in caplog.records] == []
+    assert quick is not None
+    assert checked is not None
+    assert without_ids(quick.script) == without_ids(checked.script)
+
+
+def without_ids(script: str) -> str:
+    return re.sub(r'"p\d+"|[0-9a-f]{8}-[0-9a-f-]{27}', "", script)

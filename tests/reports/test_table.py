@@ -1,0 +1,209 @@
+"""The printed table: what it says, in every width and encoding."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from reports.reasons import reasons
+from reports.table import NARROWEST, table
+from tests.support.results import result_with
+
+
+def shown(result: dict[str, Any], width: int = 120, encoding: str = "utf-8") -> str:
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
+    Console(file=file, width=width).print(table(result))
+    file.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def row(text: str, arm: str) -> str:
+    (line,) = (line for line in text.splitlines() if line.split()[:1] == [arm])
+    return line
+
+
+def test_an_arm_shows_its_figure_with_interval_theory_and_verdict() -> None:
+    result = result_with()
+    single = row(shown(result), "singleflight")
+
+    assert single.split()[1:6] == ["2.0", "[", "2.0,", "2.0]", "≤"]
+    assert single.rstrip().endswith("PASS")
+
+
+def test_the_naive_arm_is_marked_and_its_failure_is_shown_rather_than_passed() -> None:
+    naive = row(shown(result_with()), "direct")
+
+    assert naive.split()[1] == "naive"
+    assert naive.rstrip().endswith("shown")
+
+
+def test_it_tells_where_and_how_long_the_inputs_the_proof_the_load_and_the_clicks() -> None:
+    text = " ".join(shown(result_with()).split())
+
+    for said in (
+        "fake · quick: 6 to 14 expiries an arm · seed 7",
+        "How many requests reach the database?",
+        "· 2 web processes",
+        "12 of 12 proven, SELECT 1: 0.50 ms before, 120 ms during, 0.50 ms after",
+        "all sent · 0 late · dispatch lag p99 0.20 ms",
+        "acknowledged · 0 lost",
+        "/report.html",
+    ):
+        assert said in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+@pytest.mark.parametrize("flaw", ["", "part dies", "probe fails", "click lost"])
+def test_it_fits_the_terminal(width: int, flaw: str) -> None:
+    result = result_with(*([flaw] if flaw else [])) | {"run_dir": "reports/runs/r"}
+
+    assert max(len(line) for line in shown(result, width).splitlines()) <= width
+
+
+def test_a_narrow_terminal_keeps_figure_theory_and_verdict() -> None:
+    single = row(shown(result_with(), 80), "singleflight")
+
+    assert "[ 2.0,  2.0]" in single
+    assert "≤ 2" in single
+    assert "PASS" in single
+
+
+@pytest.mark.parametrize("width", [1, 20, 24, 30, 40, 50])
+def test_a_terminal_narrower_than_a_row_still_gets_every_figure(width: int) -> None:
+    width = max(width, NARROWEST)
+    result = result_with() | {"run_dir": "reports/runs/r"}
+    lines = shown(result, width).splitlines()
+    text = " ".join(" ".join(lines).split())
+
+    assert max(len(line) for line in lines) <= width
+    assert "…" not in text
+    for arm in result["arms"]:
+        estimate = arm["measures"][result["headline"]]
+        interval = f"[{estimate['low']:.1f}, {estimate['high']:.1f}]"
+        assert f"origin queries per expiry: {estimate['value']:.1f} {interval}" in text
+    assert text.count("theory:") == text.count("verdict:") == len(result["arms"])
+    assert "p99 after expiry: 122 ms" in text
+
+
+def test_costs_that_have_no_room_as_a_column_stand_below() -> None:
+    result = result_with()
+    result["arms"][2]["cost"] = [
+        {"measure": "m", "title": "a very long title of a measure", "unit": "units", "extra": 2.0}
+    ]
+
+    assert "lock, beside direct: +2 units a very long title of a measure" in shown(result, 80)
+    assert row(shown(result, 160), "lock").count("+2 units a very long title") == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_an_encoding_without_the_signs_gets_plain_ones(encoding: str) -> None:
+    text = shown(result_with(), 80, encoding)
+
+    assert "<=2" in text
+    assert "?" not in text.replace("database?", "")
+
+
+def test_columns_keep_their_places_where_signs_are_replaced() -> None:
+    result = result_with()
+    place = row(shown(result), "singleflight").index("PASS")
+
+    assert row(shown(result, encoding="ascii"), "singleflight").index("PASS") == place
+
+
+def test_there_are_no_colours_in_a_file() -> None:
+    assert "\x1b" not in shown(result_with("click lost"))
+
+
+def test_colours_are_there_on_a_terminal() -> None:
+    file = io.StringIO()
+    Console(file=file, width=100, force_terminal=True, color_system="standard").print(
+        table(result_with())
+    )
+
+    assert "\x1b[" in file.getvalue()
+
+
+def test_a_failed_check_tells_what_was_observed() -> None:
+    text = " ".join(shown(result_with("click lost")).split())
+
+    assert (
+        "FAIL clicks are lost, counted twice or made up, or were not read back at all saw" in text
+    )
+    assert "FAIL means: the run can be trusted, and a claim did not hold." in text
+
+
+def test_an_invalid_run_ends_with_why_in_plain_words_and_with_what_to_do() -> None:
+    result = result_with("generator late")
+    (late,) = (check for check in result["checks"] if check["verdict"] == "INVALID")
+    text = " ".join(shown(result).split())
+
+    assert (
+        "INVALID the machine was too busy for these numbers to mean anything: more than 1 % of an"
+        " arm's requests left over 10 ms late, or some not at all"
+        f" saw: {late['observed']} INVALID means: the run proves nothing either way."
+        " next end other work on this machine, and run it again INVALID in"
+    ) in text
+    assert "direct 4.56% late" in late["observed"]
+
+
+def test_in_an_invalid_run_no_arm_reads_as_passed_or_failed() -> None:
+    text = shown(result_with("fault does nothing"))
+
+    assert row(text, "direct").rstrip().endswith("INVALID")
+    for arm in ("singleflight", "lock", "lease", "xfetch", "swr"):
+        assert row(text, arm).rstrip().endswith("unproven")
+
+
+def test_a_generator_without_sockets_is_not_called_a_busy_machine() -> None:
+    result = result_with("generator late")
+    result["generator"] |= {"no_socket": 3}
+    text = " ".join(shown(result).split())
+
+    assert "INVALID the load generator had no socket, port or file descriptor left" in text
+    assert "busy" not in text
+
+
+def test_each_check_that_does_not_hold_is_said_as_such_and_says_what_to_do() -> None:
+    result = result_with()
+    for check in result["checks"]:
+        check["verdict"] = "INVALID"
+    said = reasons(result)
+
+    assert [reason.text for reason in said] == [check["text"] for check in result["checks"]]
+    for reason in said:
+        assert reason.text not in reason.sentence
+        assert reason.advice
+
+
+def test_a_claim_that_has_no_data_and_one_that_fails_are_told_apart() -> None:
+    result = result_with()
+    for claim, verdict in zip(result["claims"], ("INVALID", "INVALID", "FAIL"), strict=False):
+        claim["verdict"] = verdict
+    failed, naive, open_ = (reason.sentence for reason in reasons(result))
+
+    assert failed.startswith("failed: lock: ")
+    assert naive.startswith("the failure did not show, so there was nothing to fix; wanted: direct")
+    assert open_.startswith("could not be judged: singleflight: ")
+
+
+def test_a_run_that_stopped_shows_why_with_the_end_of_the_log_and_no_made_up_figures() -> None:
+    text = shown(result_with("part dies"))
+
+    assert "stopped early: web-1 died; its log ends:\n  Traceback\n  MemoryError\n" in text
+    assert row(text, "lock").split()[1:] == ["–", "1", *["–"] * 7, "INVALID"]
+
+
+def test_a_run_without_any_arm_is_shown_all_the_same() -> None:
+    result = result_with("interrupted") | {"arms": [], "faults": [], "duration_s": None}
+
+    assert "INVALID   report" in shown(result)
+
+
+def test_what_a_log_holds_cannot_drive_the_terminal() -> None:
+    result = result_with() | {"trouble": "died:\n  \x1b[2J\x1b]0;title\x07\x9b31mred\x00 [bold]x"}
+
+    assert "  31mred [bold]x\n" in shown(result)

@@ -1,0 +1,109 @@
+"""An API whose links live in memory, for what needs no database."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from stack.shortener.api.access import AccessCheck
+from stack.shortener.api.app import LinkApi
+from stack.shortener.api.links import LinkPage, ShortLink
+from stack.shortener.api.rate_limit import RateLimit
+from stack.shortener.api.validation import LinkChange, NewLink, PageRequest
+from stack.shortener.http.problems import Problem
+from stack.shortener.infra.client_address import TrustedProxies
+from stack.shortener.infra.metrics import Metrics
+from stack.shortener.settings import WebSettings
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+ADDRESSES = {
+    "primary_url": "postgresql://any",
+    "replica_url": "postgresql://any",
+    "cache_url": "redis://any",
+    "queue_url": "redis://any",
+}
+
+
+class FakeLinks:
+    """One link, `known`, that belongs to nobody or to `me`; a created one is called `made`."""
+
+    link = ShortLink("known", "https://example.org/", 3, False, None, None, 0, NOW, NOW)
+
+    async def create(self, wanted: NewLink, owner: str | None) -> ShortLink:
+        return dataclasses.replace(self.link, code=wanted.alias or "made", url=wanted.url)
+
+    async def create_all(self, wanted: Sequence[NewLink], owner: str | None) -> list[ShortLink]:
+        return [await self.create(each, owner) for each in wanted]
+
+    async def get(self, code: str, owner: str | None) -> ShortLink:
+        if code == self.link.code and owner in (None, "me"):
+            return self.link
+        raise Problem(404, "there is no such link")
+
+    async def page(self, page: PageRequest, owner: str | None) -> LinkPage:
+        return LinkPage([self.link], None)
+
+    async def update(
+        self, code: str, change: LinkChange, versions: Sequence[int] | None, owner: str | None
+    ) -> ShortLink:
+        return await self.get(code, owner)
+
+    async def delete(self, code: str, versions: Sequence[int] | None, owner: str | None) -> int:
+        return (await self.get(code, owner)).version + 1
+
+    async def stats(self, code: str, owner: str | None) -> dict[str, Any]:
+        await self.get(code, owner)
+        return {"code": code}
+
+
+class FakeCache:
+    """Remembers what it was told to forget."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[tuple[str, int]] = []
+
+    async def forget(self, code: str, version: int) -> None:
+        self.forgotten.append((code, version))
+
+
+class FakeKeys:
+    """Knows the key `right`, which is mine."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.used: set[str] = set()
+
+    def known(self, key: str) -> str | None:
+        return "me" if key in self.used else None
+
+    async def owner(self, key: str) -> str | None:
+        self.asked += 1
+        if key != "right":
+            return None
+        self.used.add(key)
+        return "me"
+
+
+@dataclasses.dataclass
+class FakeApi:
+    """The app and what it is made of."""
+
+    app: LinkApi
+    cache: FakeCache
+    keys: FakeKeys
+    metrics: Metrics
+
+
+def fake_api(rate: RateLimit | None = None, **settings: Any) -> FakeApi:
+    """An API with these settings."""
+    chosen = WebSettings(**{**ADDRESSES, **settings})
+    cache: Any = FakeCache()
+    keys: Any = FakeKeys()
+    links: Any = FakeLinks()
+    metrics = Metrics()
+    peers = TrustedProxies(chosen.trusted_proxies)
+    gate = AccessCheck(peers, keys if chosen.require_api_key else None, rate, metrics)
+    app = LinkApi(links, links, cache, metrics, gate, peers, chosen)
+    return FakeApi(app, cache, keys, metrics)

@@ -1,0 +1,529 @@
+"""A stack that exists only in arithmetic: whole experiments in milliseconds, with seeded faults.
+
+It simulates a hot key that expires under Poisson arrivals for each way to fill a miss, and writes
+the same files that real parts write. `Flaw` names what a test wants to go wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import json
+import math
+import random
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+from chaos.engine.announce import announcer
+from chaos.engine.run import Lab, Order
+from chaos.experiments import load as load_experiment
+from chaos.model.evidence import Counters, Generator, ReadBack, Reading
+from chaos.model.experiment import At, Fault, Traffic
+from chaos.model.stack import (
+    Endpoints,
+    Link,
+    LinkState,
+    PartDied,
+    PartState,
+    Settings,
+    Stack,
+    StackError,
+    State,
+    Undo,
+)
+from chaos.record.writer import SCHEMAS, RecordWriter
+from tests.support.fake_parts import answering, not_while
+
+PARTS = ("primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker")
+LINKS: Mapping[Link, str] = {
+    "cache": "redis", "queue": "redis", "primary": "primary", "replica": "replica",
+    "worker-primary": "primary", "replication": "primary",
+}  # fmt: skip
+
+TOKEN = "a-token"
+HIT_S = 0.001
+SENT_S = 0.0002  # how late after it is due a request leaves
+LATE_S = 0.030
+STEP_S = 0.0004
+ORIGIN_S = 0.0008
+
+
+class FakeClock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.t_s = 1000.0
+
+    def now_s(self) -> float:
+        return self.t_s
+
+    def sleep(self, duration_s: float) -> None:
+        self.t_s += max(duration_s, 0.0)
+
+
+@dataclass(frozen=True)
+class FakeToxic:
+    link: Link
+    kind: str
+    stream: str
+    latency_ms: float
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.stream} latency={self.latency_ms:g}"
+
+
+@dataclass
+class World:
+    """Everything the fake parts share; `flaws` is what a test wants to go wrong."""
+
+    flaws: frozenset[str] = frozenset()
+    clock: FakeClock = field(default_factory=FakeClock)
+    settings: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, PartState] = field(default_factory=lambda: dict.fromkeys(PARTS, "up"))
+    closed: set[Link] = field(default_factory=set)
+    toxics: list[FakeToxic] = field(default_factory=list)
+    running: bool = False
+    logs: Path = Path()
+    origin_queries: int = 0
+    answered: int = 0
+    redis_commands: float = 0.0
+    clicks: list[tuple[str, str]] = field(default_factory=list)
+    primed: int = 0
+    samples: list[tuple[float, float]] = field(default_factory=list)
+    segments: int = 0
+    desk: str | None = None
+    grafana: str | None = None
+
+    def has(self, flaw: str) -> bool:
+        return flaw in self.flaws
+
+    def fill(self) -> str:
+        """How a miss is filled: as it is set, but for a flaw like `lock acts as direct`."""
+        fill = self.settings["CACHE_FILL"]
+        acts = (flaw.partition(" acts as ") for flaw in self.flaws)
+        return next((other for name, _, other in acts if name == fill and other), fill)
+
+    def answers(self, kind: str, name: str) -> bool:
+        """Whether a part, or what a link leads to, answers now; a paused one takes its time."""
+        if kind == "part":
+            return not_while(lambda: self.parts[name] == "paused") and self.parts[name] == "up"
+        through = self.answers("part", "toxiproxy") and name not in self.closed
+        time.sleep(self.latency_ms(cast(Link, name)) / 1000)
+        return through and self.answers("part", LINKS[cast(Link, name)])
+
+    def latency_ms(self, link: Link) -> float:
+        return sum(toxic.latency_ms for toxic in self.toxics if toxic.link == link)
+
+
+class FakeRuntime:
+    name = "fake"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    @contextmanager
+    def up(self, settings: Settings, logs: Path) -> Iterator[Stack]:
+        self.world.logs, self.world.settings, self.world.running = logs, dict(settings), True
+        try:
+            with answering(self.world.answers) as url:
+                yield FakeStack(self.world, url)
+        finally:
+            self.world.running = False
+
+
+class FakeStack:
+    versions: Mapping[str, str] = {"postgres": "fake"}
+    can = frozenset({"kill", "pause", "toxic"})
+
+    def __init__(self, world: World, url: str = "") -> None:
+        self.world = world
+        part = {name: f"{url}/part/{name}" for name in PARTS}
+        self.endpoints = Endpoints(
+            url=part["nginx"],
+            web={name: part[name] for name in ("web-1", "web-2")},
+            worker=part["worker"],
+            primary=part["primary"],
+            replica=part["replica"],
+            redis=part["redis"],
+            toxiproxy=part["toxiproxy"],
+            links={link: f"{url}/link/{link}" for link in LINKS},
+            desk=world.desk,
+            desk_token=TOKEN,
+            grafana=world.grafana,
+        )
+
+    def configure(self, settings: Settings) -> None:
+        self.world.settings = dict(settings)
+
+    def kill(self, part: str) -> None:
+        self._put(part, "down")
+
+    def pause(self, part: str) -> None:
+        self._put(part, "paused")
+
+    def resume(self, part: str) -> None:
+        if self.world.parts[part] == "paused":
+            self._mend(part)
+
+    def start(self, part: str) -> None:
+        self._mend(part)
+
+    def workdir(self, name: str) -> Path:
+        return self.world.logs
+
+    def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
+        toxic = FakeToxic(link, kind, stream, attributes["latency"])
+        if not self.world.has("fault does nothing"):
+            self.world.toxics.append(toxic)
+
+        def undo() -> None:
+            if toxic in self.world.toxics and not self.world.has("fault stays"):
+                self.world.toxics.remove(toxic)
+
+        return undo
+
+    def cut(self, link: Link) -> Undo:
+        if not self.world.has("fault does nothing"):
+            self.world.closed.add(link)
+
+        def undo() -> None:
+            if not self.world.has("fault stays"):
+                self.world.closed.discard(link)
+
+        return undo
+
+    def state(self) -> State:
+        world = self.world
+        through = world.parts["toxiproxy"] == "up"
+        links: dict[str, LinkState] = {
+            link: LinkState(
+                through and link not in world.closed,
+                [str(toxic) for toxic in world.toxics if through and toxic.link == link],
+            )
+            for link in LINKS
+        }
+        return State(dict(world.parts), links)
+
+    def heal(self) -> None:
+        self.world.parts.update(dict.fromkeys(PARTS, "up"))
+        self.world.closed.clear()
+        self.world.toxics.clear()
+
+    def _put(self, part: str, state: PartState) -> None:
+        if part not in self.world.parts:
+            raise StackError(f"there is no part {part}: {', '.join(PARTS)}")
+        if not self.world.has("fault does nothing"):
+            self.world.parts[part] = state
+
+    def _mend(self, part: str) -> None:
+        if not self.world.has("fault stays"):
+            self._put(part, "up")
+
+    def check(self) -> None:
+        if self.world.has("part dies between segments") and self.world.parts["web-1"] == "down":
+            raise PartDied("web-1", ["Traceback", "MemoryError"])
+        if self.world.has("part dies") and self.world.segments >= 3:
+            raise PartDied("web-1", ["Traceback", "MemoryError"])
+        if self.world.has("interrupted") and self.world.segments >= 3:
+            raise KeyboardInterrupt
+
+
+@dataclass(frozen=True)
+class FakeSlow:
+    """`chaos.acts.faults.Slow` without sockets: its probe reads the fake's own latency."""
+
+    world: World
+    latency_ms: float
+    name: str = "replica link +120 ms"
+    needs: str = "toxic"
+
+    def inject(self, stack: Stack) -> Undo:
+        return stack.toxic("replica", "latency", "downstream", latency=self.latency_ms)
+
+    def probe(self, stack: Stack) -> Reading:
+        if self.world.has("probe fails"):
+            raise ConnectionError("no answer")
+        return Reading("SELECT 1", self.world.latency_ms("replica") + 0.5, "ms")
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        return during.value - before.value >= 0.9 * self.latency_ms
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        return after.value - before.value <= 0.1 * self.latency_ms
+
+
+# --- the simulation ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Query:
+    read_s: float
+    stored_s: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    intended_s: float
+    done_s: float
+    served_from: str
+    age_ms: float
+    rank: int = 0
+
+
+class HotKey:
+    """One cached key, the look-ups under way for it, and the rules of each way to fill it."""
+
+    def __init__(
+        self, fill: str, settings: Mapping[str, str], delta_s: float, start_s: float, seed: int
+    ):
+        self.fill = fill
+        self.ttl_s = float(settings["CACHE_TTL_S"])
+        self.beta = float(settings["XFETCH_BETA"])
+        self.delta_s = delta_s
+        self.random = random.Random(seed)
+        self.read_s = start_s
+        self.expiry_s = start_s + self.ttl_s
+        self.landing: list[tuple[float, float]] = []
+        self.queries: list[Query] = []
+        self.flights: dict[str, float] = {}
+        self.stale_s = HIT_S
+
+    def follow(self, t_s: float, process: int) -> Answer:
+        while self.landing and self.landing[0][0] <= t_s:
+            stored_s, self.read_s = heapq.heappop(self.landing)
+            self.expiry_s = stored_s + self.ttl_s
+        fresh = t_s < self.expiry_s
+        rule: Callable[[float, int, bool], Answer] = getattr(self, f"_{self.fill}")
+        return rule(t_s, process, fresh)
+
+    def _query(self, t_s: float) -> float:
+        answered_s = t_s + STEP_S + self.delta_s
+        stored_s = answered_s + STEP_S
+        self.queries.append(Query(t_s, stored_s))
+        heapq.heappush(self.landing, (stored_s, answered_s))
+        return stored_s
+
+    def _hit(self, t_s: float, label: str = "hit") -> Answer:
+        took_s = self.stale_s if label == "stale" else HIT_S
+        return Answer(t_s, t_s + took_s, label, (t_s - self.read_s) * 1000)
+
+    def _own(self, t_s: float, label: str = "miss") -> Answer:
+        return Answer(t_s, self._query(t_s) + STEP_S, label, 2 * STEP_S * 1000)
+
+    def _direct(self, t_s: float, process: int, fresh: bool) -> Answer:
+        return self._hit(t_s) if fresh else self._own(t_s)
+
+    def _joined(self, t_s: float, flight: str, fresh: bool) -> Answer:
+        if fresh:
+            return self._hit(t_s)
+        if self.flights.get(flight, -math.inf) > t_s:
+            return Answer(t_s, self.flights[flight] + STEP_S, "wait", 2 * STEP_S * 1000)
+        self.flights[flight] = self._query(t_s)
+        return Answer(t_s, self.flights[flight] + STEP_S, "miss", 2 * STEP_S * 1000)
+
+    def _singleflight(self, t_s: float, process: int, fresh: bool) -> Answer:
+        return self._joined(t_s, f"process {process}", fresh)
+
+    def _lock(self, t_s: float, process: int, fresh: bool) -> Answer:
+        return self._joined(t_s, "all", fresh)
+
+    _lease = _lock
+
+    def _xfetch(self, t_s: float, process: int, fresh: bool) -> Answer:
+        draw_s = -self.delta_s * self.beta * math.log(1 - self.random.random())
+        if fresh and t_s + draw_s < self.expiry_s:
+            return self._hit(t_s)
+        return self._own(t_s, "early" if fresh else "miss")
+
+    def _swr(self, t_s: float, process: int, fresh: bool) -> Answer:
+        if not fresh and self.flights.get("all", -math.inf) <= t_s:
+            self.flights["all"] = self._query(t_s)
+        return self._hit(t_s, "hit" if fresh else "stale")
+
+
+def _arrivals(
+    draw: random.Random, rate_per_s: float, t_s: float, until_s: float
+) -> Iterator[float]:
+    while (t_s := t_s + draw.expovariate(rate_per_s)) < until_s:
+        yield t_s
+
+
+def _others(draw: random.Random, traffic: Traffic, *span: float) -> Iterator[Answer]:
+    """Requests for links that are not hot, and never leave the cache."""
+    for t_s in _arrivals(draw, traffic.rate_per_s * (1 - traffic.hot_share), *span):
+        yield Answer(t_s, t_s + HIT_S, "hit", 100.0, draw.randrange(1, traffic.keys))
+
+
+# --- load and observer -------------------------------------------------------------------------
+
+
+class FakeLoad:
+    metrics_url = None
+
+    def __init__(self, world: World, directory: Path) -> None:
+        self.world = world
+        self.shard = (directory / "requests-fake.csv").open("w", newline="", encoding="utf-8")
+        self.rows = csv.writer(self.shard)
+        self.rows.writerow(SCHEMAS["requests"])
+        self.current: tuple[int, Traffic, float, int, float] | None = None
+
+    def prepare(self, traffic: Traffic) -> Sequence[str]:
+        if self.world.has("part dies between segments") and self.world.segments >= 2:
+            self.world.parts["web-1"] = "down"
+            raise StackError("the load generator: GET /code1 answered 502")
+        codes = [f"code{rank}" for rank in range(traffic.keys)]
+        self.world.primed += 1
+        self.world.clicks += [(f"primed-{self.world.primed}-{code}", code) for code in codes]
+        return codes
+
+    def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
+        self.current = (segment, traffic, duration_s, seed, self.world.clock.now_s())
+        self.world.segments = segment
+        return self.world.clock.now_s()
+
+    def finished(self) -> Generator | None:
+        assert self.current is not None
+        _, _, duration_s, _, started_s = self.current
+        if self.world.clock.now_s() < started_s + duration_s + 0.5:
+            return None
+        return self._simulate(*self.current)
+
+    def _simulate(
+        self, segment: int, traffic: Traffic, duration_s: float, seed: int, started_s: float
+    ) -> Generator:
+        world = self.world
+        draw = random.Random(seed)
+        delta_s = ORIGIN_S + world.latency_ms("replica") / 1000
+        key = HotKey(world.fill(), world.settings, delta_s, started_s, seed)
+        key.beta *= 4 if world.has("xfetch is too eager") else 1
+        key.stale_s += 0.1 if world.has("swr is slow") else 0
+        span = (started_s, started_s + duration_s)
+        hot_per_s = traffic.rate_per_s * traffic.hot_share
+        answers = [key.follow(t_s, draw.randrange(2)) for t_s in _arrivals(draw, hot_per_s, *span)]
+        answers += _others(random.Random(-seed), traffic, *span)
+        answers.sort(key=lambda answer: answer.intended_s)
+        late = self._write(segment, answers)
+        self._log(key.queries)
+        self._count(answers, key.queries, started_s, duration_s)
+        return Generator(len(answers), len(answers), late, 0, 0.2, 30.0 if late else 0.2)
+
+    def _write(self, segment: int, answers: Sequence[Answer]) -> int:
+        """One line an answer; how many of them were sent late."""
+        world = self.world
+        late = 0
+        for number, answer in enumerate(answers):
+            click_id, code = f"{segment}-{number}", f"code{answer.rank}"
+            failed = world.has("requests fail") and number == 7
+            outcome, status = ("fail", 500) if failed else ("ok", 302)
+            if not failed:
+                world.clicks.append((click_id, code))
+            if world.has("record truncated") and number == 5:
+                continue
+            slow = world.has("generator late") and answer.served_from == "hit" and not number % 20
+            late += slow
+            lag_s = LATE_S if slow else 0.0
+            self.rows.writerow(
+                [
+                    *(segment, f"{segment}-{number}", 0, "redirect", answer.rank, code, 1),
+                    *(answer.intended_s, answer.intended_s + SENT_S + lag_s, answer.done_s + lag_s),
+                    *(outcome, status, answer.served_from, round(answer.age_ms, 3)),
+                    *("" if failed else click_id, ""),
+                ]
+            )
+        self.shard.flush()
+        return late
+
+    def _log(self, queries: Sequence[Query]) -> None:
+        with (self.world.logs / "web-1.log").open("a", encoding="utf-8") as log:
+            for query in queries:
+                line = {
+                    "event": "origin_query", "key": "code0", "db": "replica",
+                    "read_s": query.read_s + SENT_S, "asked_s": query.read_s + STEP_S,
+                    "answered_s": query.stored_s - STEP_S, "stored_s": query.stored_s,
+                }  # fmt: skip
+                log.write(json.dumps(line) + "\n")
+            log.write("this line is no JSON\n")
+
+    def _count(
+        self, answers: Sequence[Answer], queries: Sequence[Query], from_s: float, span_s: float
+    ) -> None:
+        world = self.world
+        world.origin_queries += len(queries)
+        world.answered += len(answers) + world.has("somebody else")
+        times = sorted([a.intended_s for a in answers] + [q.stored_s for q in queries] * 2)
+        for tick in range(int(span_s * 10)):
+            t_s = from_s + tick / 10
+            world.samples.append((t_s, world.redis_commands + bisect_left(times, t_s)))
+        world.redis_commands += len(times)
+
+
+class FakeObserver:
+    def __init__(self, world: World, writer: RecordWriter) -> None:
+        self.world = world
+        self.writer = writer
+
+    def counters(self) -> Counters:
+        world = self.world
+        for t_s, commands in world.samples:
+            self.writer.sample(t_s, {"redis_commands": commands})
+        world.samples.clear()
+        missed = world.segments if world.has("Postgres miscounts") else 0
+        return Counters(
+            postgres_origin_queries=world.origin_queries - missed,
+            app_origin_queries=world.origin_queries,
+            redis_commands=int(world.redis_commands),
+            web_requests=world.answered,
+            web_starts=2,
+        )
+
+    def read_back(self, codes: Sequence[str]) -> ReadBack:
+        clicks = [(click_id, code) for click_id, code in self.world.clicks if code in codes]
+        if self.world.has("click lost"):
+            clicks.pop()
+        if self.world.has("click doubled"):
+            clicks.append(clicks[0])
+        totals = Counter(code for _, code in clicks)
+        totals["code0"] += 3 * self.world.has("total wrong")
+        return ReadBack(clicks, totals)
+
+
+def lab(world: World) -> Lab:
+    """A lab whose every part is fake."""
+
+    @contextmanager
+    def load(_: Stack, directory: Path) -> Iterator[FakeLoad]:
+        fake = FakeLoad(world, directory)
+        try:
+            yield fake
+        finally:
+            if world.has("line cut short"):
+                fake.shard.seek(fake.shard.tell() - 30)
+                fake.shard.truncate()
+            fake.shard.close()
+
+    @contextmanager
+    def observe(_: Stack, writer: RecordWriter) -> Iterator[FakeObserver]:
+        yield FakeObserver(world, writer)
+
+    return Lab(FakeRuntime(world), load, observe, announcer, world.clock)
+
+
+def herd_order(
+    world: World,
+    *,
+    full: bool = False,
+    seed: int = 7,
+    fault: Fault | None = None,
+    fix: str | None = None,
+) -> Order:
+    """The thundering-herd experiment, with its fault probing the fake; all fixes, or one."""
+    experiment = load_experiment("thundering-herd")
+    experiment = replace(experiment, faults=[At(0.0, fault or FakeSlow(world, 120))])
+    arms = [arm for arm in experiment.arms if fix is None or arm.naive or arm.name == fix]
+    return Order(experiment, experiment.mode(full=full), arms, {}, seed, "linkstorm run …")

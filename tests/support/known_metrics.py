@@ -1,0 +1,102 @@
+"""Every metric that a panel may use: our own exposition, asked for; the exporters', as recorded."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from chaos.control.control_metrics import exposition
+from chaos.control.lab_control import LabControl
+from chaos.control.run_status import RunStatus
+from chaos.toxiproxy.byte_metrics import ProxyBytes
+from chaos.toxiproxy.registry import Registry
+from scenarios.generator.live_metrics import Exposition
+from stack.shortener.clicks.outbox import OutboxRelay
+from stack.shortener.clicks.stream_lag import StreamLag
+from stack.shortener.clicks.worker import Worker
+from stack.shortener.infra.breaker import Breaker, states
+from stack.shortener.infra.database import Database
+from stack.shortener.infra.metrics import Metrics
+from stack.shortener.infra.pool_metrics import pools
+from tests.support.fake_stack import FakeStack, World
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "dashboards" / "prometheus"
+RECORDED = ROOT / "tests" / "recorded" / "exporters.txt"
+OF_TARGETS = {"job", "instance", "part"}
+
+
+@dataclass
+class Known:
+    """A metric: its type, and the labels that its series had, with their values."""
+
+    kind: str
+    labels: dict[str, set[str]] = field(default_factory=dict)
+    ours: bool = True
+
+
+def known(tmp_path: Path) -> dict[str, Known]:
+    """All of them by name."""
+    found = {"up": Known("gauge")}
+    for family in _ours(tmp_path):
+        for sample in family.samples:
+            kind = "counter" if family.type == "histogram" else family.type
+            metric = found.setdefault(sample.name, Known(kind))
+            for label, value in sample.labels.items():
+                metric.labels.setdefault(label, set()).add(value)
+    return (
+        found
+        | {rule["record"]: Known("gauge", ours=False) for rule in _recorded_by_rules()}
+        | {name: Known(kind, ours=False) for name, kind in _recorded_from_exporters()}
+    )
+
+
+def _ours(tmp_path: Path) -> Iterator[Metric]:
+    nothing: Any = None
+    yield from Metrics().families()
+    databases = [Database(name, "", 1, 1.0, []) for name in ("replica", "primary")]
+    yield from pools(*databases)
+    yield states(*(Breaker(of, 1, 1.0, nothing) for of in ("cache", "replica", "primary")))
+    yield from Worker(nothing, nothing, nothing).families()
+    yield from OutboxRelay(nothing, nothing, nothing, 1.0, 0.1).families()
+    yield from StreamLag(nothing, 1.0).families()
+    yield from Exposition(lambda: []).collect()
+    directions = ("upstream", "downstream")
+    where = ("cache", "[::]:6380", "redis:6379")
+    traffic = Counter((what, way, *where) for what in ("received", "sent") for way in directions)
+    yield from ProxyBytes(Registry(traffic=traffic)).collect()
+    yield from _desk(tmp_path)
+
+
+def _desk(tmp_path: Path) -> Iterable[Metric]:
+    """A desk with a fault in force, a run on, and one on record."""
+    (tmp_path / "a-run").mkdir()
+    result = '{"experiment": "thundering-herd", "verdict": "PASS"}'
+    (tmp_path / "a-run" / "verdict.json").write_text(result, encoding="utf-8")
+    world = World(logs=tmp_path)
+    desk = LabControl(FakeStack(world), "fake", tmp_path, world.clock, [sys.executable, "-c", ""])
+    desk.claim("1")
+    fault = {"name": "replica link +120 ms", "since": "2026-01-01T00:00:00Z"}
+    desk.tell(RunStatus("1", "thundering-herd", "direct", [fault], ""))
+    return text_string_to_metric_families(exposition(desk).decode())
+
+
+def _recorded_by_rules() -> Iterator[dict[str, Any]]:
+    rules = yaml.safe_load((PROMETHEUS / "rules.yml").read_text(encoding="utf-8"))
+    for group in rules["groups"]:
+        yield from (rule for rule in group["rules"] if "record" in rule)
+
+
+def _recorded_from_exporters() -> Iterator[tuple[str, str]]:
+    for line in RECORDED.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            name, kind = line.split()
+            yield name, kind

@@ -1,0 +1,133 @@
+"""A lab in a process of its own, to be interrupted or killed, and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from chaos.runtimes.embedded.os_user import OsUser
+from tools.crashtest.labs import LabUnderTest, a_home, a_lab
+from tools.crashtest.watch import Watch, watching
+
+ROOT = Path(__file__).parents[2]
+LAB = """
+import sys
+from pathlib import Path
+from chaos.model import StackError
+from chaos.runtimes.embedded.runtime import Embedded
+print("imported", flush=True)
+try:
+    with Embedded().up({}, Path(sys.argv[1])) as stack:
+        print(stack.endpoints.url, flush=True)
+        sys.stdin.read()
+except StackError as error:
+    sys.exit(f"StackError: {error}")
+"""
+
+
+@dataclass(frozen=True)
+class LabProcess:
+    """A running lab: it ends when its standard input does."""
+
+    process: subprocess.Popen[str]
+    watch: Watch
+
+    def line(self) -> str:
+        """Its next line: `imported`, then the address of the stack once it is ready."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def ended_within(self, seconds: float) -> list[str]:
+        """What is still there of the lab after this time; nothing as soon as there is nothing."""
+        return self.watch.left_after(seconds)
+
+
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """A folder for TMPDIR that every user can enter, unlike pytest's."""
+    home = Path(tempfile.mkdtemp(prefix="labs-", dir="/tmp")).resolve()
+    home.chmod(0o711)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home)
+
+
+@contextmanager
+def lab_process(
+    home: Path,
+    python: str = sys.executable,
+    environment: Mapping[str, str] = {},
+    wrapper: Sequence[str] = (),
+    **popen: Any,
+) -> Iterator[LabProcess]:
+    """A lab whose folder lies in `home`."""
+    with (
+        watching(home / "linkstorm-*") as watch,
+        subprocess.Popen(
+            [*wrapper, python, "-c", LAB, str(home / "logs")],
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(home), **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **popen,
+        ) as process,
+    ):
+        watch.wait_for(process.pid)
+        try:
+            yield LabProcess(process, watch)
+        finally:
+            process.kill()
+
+
+@contextmanager
+def short_run() -> Iterator[LabUnderTest]:
+    """`linkstorm run` of a few seconds, which prints JSON."""
+    with (
+        a_home() as home,
+        watching(home.cwd / "*", home.tmp / "*") as watch,
+        a_lab(home, watch, "--format", "json") as lab,
+    ):
+        yield lab
+
+
+def python_for(user: OsUser, home: Path) -> tuple[str, dict[str, str]] | None:
+    """A Python with our packages that this user can run, and its environment; `None` if none can.
+
+    Ours may lie in a closed home folder; a copy of its standard library then goes to `home`.
+    """
+    packages = Path(psutil.__file__).parents[1]
+    if user.unreachable(packages) or user.unreachable(ROOT):
+        return None
+    environment = {"PYTHONPATH": f"{ROOT}:{packages}", "HOME": str(home)}
+    if user.unreachable(Path(sys.base_prefix, "lib")) is None:
+        return sys.executable, environment
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    unneeded = shutil.ignore_patterns("test", "site-packages", "__pycache__", "config-*", "idlelib")
+    for part in (f"lib/{version}", f"bin/{version}", *_shared_libraries()):
+        source, target = Path(sys.base_prefix, part), home / "python" / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=unneeded)
+        else:
+            shutil.copy(source, target)
+    return str(home / "python" / "bin" / version), {
+        **environment,
+        "LD_LIBRARY_PATH": str(home / "python" / "lib"),
+    }
+
+
+def _shared_libraries() -> list[str]:
+    return [f"lib/{path.name}" for path in Path(sys.base_prefix, "lib").glob("libpython*.so*")]

@@ -1,0 +1,109 @@
+"""A run that was made larger is judged as the run that it was made from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from chaos.experiments import load as load_experiment
+from chaos.judge.results import as_json
+from chaos.judge.verdict import judge
+from chaos.record.reader import read_evidence
+from tests.support.results import judged_run
+from tools.bench.record_size import Figures, Took
+from tools.bench.repeated import Shape, read_source, repeat
+
+COPIES = 3
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bench") / "small"
+    judged_run(path)
+    return path
+
+
+@pytest.fixture(scope="module", params=list(Shape))
+def large(request: pytest.FixtureRequest, small: Path, tmp_path_factory: Any) -> Path:
+    path: Path = tmp_path_factory.mktemp("bench") / "large"
+    repeat(read_source(small), path, COPIES, request.param)
+    return path
+
+
+def judged(path: Path) -> dict[str, Any]:
+    experiment, evidence = load_experiment("thundering-herd"), read_evidence(path)
+    return as_json(judge(experiment, evidence), experiment, evidence, path)
+
+
+def test_every_claim_and_check_comes_out_as_it_did(small: Path, large: Path) -> None:
+    before, after = judged(small), judged(large)
+
+    for findings in ("claims", "checks"):
+        assert [f["verdict"] for f in after[findings]] == [f["verdict"] for f in before[findings]]
+    for old, new in zip(before["arms"], after["arms"], strict=True):
+        assert new["inputs"] == pytest.approx(old["inputs"], rel=0.02)
+
+
+def test_there_is_so_many_times_as_much_of_everything(small: Path, large: Path) -> None:
+    before, after = judged(small), judged(large)
+
+    assert after["generator"]["sent"] == COPIES * before["generator"]["sent"]
+    assert after["clicks"]["acknowledged"] == COPIES * before["clicks"]["acknowledged"]
+    for name in ("op_id", "click_id", "sent_s"):
+        sql = f"SELECT count(DISTINCT {name}) FROM '{{}}'"
+        ((few,), (many,)) = (
+            duckdb.execute(sql.format(path / "requests.parquet")).fetchone() or (0,)
+            for path in (small, large)
+        )
+        assert many == pytest.approx(COPIES * few, abs=3)
+
+
+def test_counters_never_go_back(large: Path) -> None:
+    falls = """
+        SELECT count(*) FROM (
+            SELECT value - lag(value) OVER (ORDER BY t_s) AS step FROM '{}'
+            WHERE name = 'redis_commands') WHERE step < 0
+    """.format(large / "samples.parquet")
+
+    assert duckdb.execute(falls).fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("shape", Shape)
+def test_the_luck_of_a_small_run_is_not_repeated(small: Path, tmp_path: Path, shape: Shape) -> None:
+    """Its requests and those for the hot link are a few per cent off the plan, as they may be."""
+    repeat(read_source(small), tmp_path / "large", 40, shape)
+    before, after = judged(small), judged(tmp_path / "large")
+
+    assert after["verdict"] == before["verdict"] == "PASS"
+    for findings in ("claims", "checks"):
+        assert [f["verdict"] for f in after[findings]] == [f["verdict"] for f in before[findings]]
+    for old, new in zip(before["arms"], after["arms"], strict=True):
+        assert new["inputs"] == pytest.approx(old["inputs"], rel=0.05)
+
+
+def test_it_says_that_it_was_made(large: Path) -> None:
+    plan = json.loads((large / "plan.json").read_text(encoding="utf-8"))
+
+    assert plan["command"].startswith("python -m tools.bench record")
+
+
+@pytest.mark.parametrize(
+    ("requests", "seconds", "rss_mb", "page_mb", "missed"),
+    [
+        (1_000_000, 14.9, 999, 9.9, []),
+        (1_000_000, 15.1, 500, 3, ["15 s"]),
+        (10_000_000, 90, 500, 3, []),
+        (10_000_000, 90, 1001, 10.1, ["1000 MB of memory", "10 MB of report"]),
+    ],
+)
+def test_a_bar_that_is_missed_is_named(
+    requests: int, seconds: float, rss_mb: float, page_mb: float, missed: list[str]
+) -> None:
+    judge_took, report_took = Took(seconds - 1, rss_mb), Took(1, 100)
+    figures = Figures(requests, Shape.LONGER, 100, 40, judge_took, report_took, page_mb)
+
+    assert figures.missed == missed

@@ -1,0 +1,1 @@
+"""Programs that measure and test the project itself."""

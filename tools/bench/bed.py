@@ -1,0 +1,184 @@
+"""The servers: databases that stay up, and one measured server after the other on its core."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import psutil
+import psycopg
+import redis
+
+from chaos.runtimes import readiness
+from chaos.runtimes.embedded import postgres
+from chaos.runtimes.embedded.binaries import postgres_install
+from chaos.runtimes.embedded.bringup import databases, wait_for_replica
+from chaos.runtimes.embedded.guardian_client import guarded
+from chaos.runtimes.embedded.lab_processes import members
+from chaos.runtimes.embedded.os_user import open_to, postgres_account, usable_install
+from chaos.runtimes.embedded.part_process import PartProcess, concurrently
+from chaos.runtimes.embedded.ports import HOST, reserved
+from chaos.runtimes.environment import clean_environment
+from chaos.runtimes.topology import LINKS, BuildContext, link_port, port_names
+from chaos.runtimes.trouble import readable
+from tools.bench.arms import COLD_LINKS, HOT_LINKS, BenchArm, cold_code, hot_code
+from tools.bench.cores import Cores, move, on
+
+_WEBS = "web-1", "web-2"
+_NGINX = """
+worker_processes 1;
+pid nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    server_tokens off;
+    keepalive_requests 1000000000;
+    server {{
+        listen {host}:{port} backlog=4096;
+        location / {{ return 302 https://example.org/target; }}
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class MeasuredServer:
+    """A measured server, and where it listens."""
+
+    process: psutil.Process
+    address: tuple[str, int]
+
+
+@dataclass
+class Bed:
+    """Primary, replica and Redis, on other cores than the one that is measured."""
+
+    workshop: BuildContext
+    cores: Cores
+    hosted_by: str  # uvicorn or granian
+    parts: dict[str, PartProcess]
+    starts: int = 0
+
+    def bring_up(self) -> None:
+        """Start the databases, and put links into them."""
+        install, ports = self.workshop.install, self.workshop.ports
+        for name in ("primary", "replica", "redis"):
+            self.parts[name] = self.workshop.part(name, {})
+        concurrently(partial(databases, install, self.parts, ports), self.parts["redis"].start)
+        with self._running(self._shortener(_WEBS[0], {})):
+            pass  # the first one lays the schema
+        with psycopg.connect(self._dsn, autocommit=True) as connection:
+            for code, count in ((hot_code, HOT_LINKS), (cold_code, COLD_LINKS)):
+                _insert(connection, [code(number) for number in range(count)])
+            connection.execute("VACUUM ANALYZE links")
+        wait_for_replica(self.parts["replica"], ports)
+
+    @contextmanager
+    def servers(self, *arms: BenchArm) -> Iterator[list[MeasuredServer]]:
+        """The servers of two arms, just started, on the core that is measured; Redis is empty."""
+        with redis.Redis(HOST, self.workshop.ports["redis"]) as client:
+            client.flushall()
+        with ExitStack() as running:
+            parts = [self._of(arm, name) for arm, name in zip(arms, _WEBS, strict=True)]
+            yield [
+                MeasuredServer(running.enter_context(self._running(part)), self._address(part.name))
+                for part in parts
+            ]
+
+    def _of(self, arm: BenchArm, name: str) -> PartProcess:
+        """What serves an arm, in the place of that part."""
+        match arm.kind:
+            case "nginx":
+                return self._nginx()
+            case "bare":
+                return self._bare(name)
+            case "shortener":
+                return self._shortener(name, arm.settings)
+
+    def _address(self, part: str) -> tuple[str, int]:
+        return HOST, self.workshop.ports[part]
+
+    @contextmanager
+    def _running(self, part: PartProcess) -> Iterator[psutil.Process]:
+        with on(frozenset({self.cores.server})):
+            part.start()
+        assert part.process is not None
+        try:
+            yield psutil.Process(part.process.pid)
+        finally:
+            part.stop()
+
+    @property
+    def _dsn(self) -> str:
+        return postgres.dsn((HOST, self.workshop.ports["primary"]))
+
+    def _nginx(self) -> PartProcess:
+        part = self._part("nginx", {})
+        address = self._address("nginx")
+        text = _NGINX.format(host=address[0], port=address[1])
+        (part.folder / "nginx.conf").write_text(text, encoding="utf-8")
+        part.ready = partial(_redirects, address)
+        return part
+
+    def _bare(self, name: str) -> PartProcess:
+        part = self._part(name, {})
+        address = self._address(name)
+        part.command = self._hosted("bare", self.hosted_by, address)
+        part.ready = partial(_redirects, address)
+        return part
+
+    def _shortener(self, name: str, settings: Mapping[str, str]) -> PartProcess:
+        part = self._part(name, settings)
+        if self.hosted_by != "uvicorn":
+            part.command = self._hosted("web", self.hosted_by, self._address(name))
+        return part
+
+    def _hosted(self, app: str, server: str, address: tuple[str, int]) -> list[str]:
+        where = f"{address[0]}:{address[1]}"
+        return [self.workshop.python, "-m", "tools.bench.hosted", app, server, where]
+
+    def _part(self, name: str, settings: Mapping[str, str]) -> PartProcess:
+        """A part of that kind, in a folder that no earlier one has used."""
+        self.starts += 1
+        folder = self.workshop.folder / f"start-{self.starts}"
+        folder.mkdir(mode=0o711)
+        return replace(self.workshop, folder=folder).part(name, settings)
+
+
+@contextmanager
+def made_bed(cores: Cores, hosted_by: str, logs: Path) -> Iterator[Bed]:
+    """Databases that are up, with links in them; nothing of them is left afterwards."""
+    logs.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as entered:
+        ports = entered.enter_context(reserved(port_names()))
+        straight = {link_port(link): ports[part] for link, part in LINKS.items()}
+        guardian = entered.enter_context(
+            guarded(sys.executable, clean_environment(), logs / "guardian.log")
+        )
+        with readable(guardian.folder):
+            account = postgres_account()
+            open_to(account, guardian.folder)
+            install = usable_install(postgres_install(), account, guardian.folder)
+            workshop = BuildContext(
+                sys.executable, guardian.folder, logs, {**ports, **straight}, account, install
+            )
+            bed = Bed(workshop, cores, hosted_by, {})
+            bed.bring_up()
+        move(members(guardian.folder), cores.others)
+        entered.enter_context(on(cores.others))
+        yield bed
+
+
+def _insert(connection: psycopg.Connection, codes: list[str]) -> None:
+    with connection.cursor() as cursor, cursor.copy("COPY links (code, url) FROM STDIN") as copy:
+        for code in codes:
+            copy.write_row((code, f"https://example.org/articles/{code}?from=newsletter"))
+
+
+def _redirects(address: tuple[str, int]) -> bool:
+    return readiness.http_status(address, "/any") == 302

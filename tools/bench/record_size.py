@@ -1,0 +1,167 @@
+"""What judging and reporting a large run takes: seconds and memory of both as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tools.bench.repeated import Shape, Source, read_source
+
+MILLION = 1_000_000
+SECONDS_MAX = 15.0  # of a million requests; larger runs have no bar but memory
+RSS_MAX_MB = 1000.0
+PAGE_MAX_MB = 10.0
+MISSED, INVALID = 1, 3
+ROOT = Path(__file__).parents[2]
+
+
+class RecordFormat(StrEnum):
+    """What stdout holds."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class NotMeasured(Exception):
+    """There is no figure; the message says why."""
+
+
+@dataclass(frozen=True)
+class Took:
+    """What a command took, from the start of its process to its end."""
+
+    seconds: float
+    peak_rss_mb: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a run of so many requests took."""
+
+    requests: int
+    shape: Shape
+    copies: int
+    record_mb: float
+    judge: Took
+    report: Took
+    page_mb: float
+
+    @property
+    def both(self) -> Took:
+        """One after the other: their seconds, and the larger one's memory."""
+        return Took(
+            self.judge.seconds + self.report.seconds,
+            max(self.judge.peak_rss_mb, self.report.peak_rss_mb),
+        )
+
+    @property
+    def missed(self) -> list[str]:
+        """The bars that it does not keep."""
+        bars = {
+            f"{SECONDS_MAX:g} s": self.requests > 1.1 * MILLION or self.both.seconds <= SECONDS_MAX,
+            f"{RSS_MAX_MB:g} MB of memory": self.both.peak_rss_mb <= RSS_MAX_MB,
+            f"{PAGE_MAX_MB:g} MB of report": self.page_mb <= PAGE_MAX_MB,
+        }
+        return [bar for bar, kept in bars.items() if not kept]
+
+
+def record(
+    requests: Annotated[int, typer.Option(min=1, help="At least so many.")] = MILLION,
+    shape: Annotated[Shape, typer.Option(help="What there is more of.")] = Shape.LONGER,
+    run: Annotated[
+        Path | None, typer.Option(help="The run to repeat; a new one if not given (a minute).")
+    ] = None,
+    into: Annotated[Path | None, typer.Option(help="Keep the large run here.")] = None,
+    output: Annotated[
+        RecordFormat, typer.Option("--format", help="What to print.")
+    ] = RecordFormat.TABLE,
+) -> None:
+    """Make a recorded run as large as asked for; measure how it is judged and reported.
+
+    Exit code 0; 1 if a bar is missed; 3 if there is no run that passes, or it is judged otherwise
+    than the run that it was made from.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="linkstorm-record-") as folder:
+            source = read_source(run or _new_run(Path(folder) / "source"))
+            figures = _measured(source, into or Path(folder) / "large", requests, shape)
+    except NotMeasured as problem:
+        typer.echo(f"bench record: {problem}", err=True)
+        raise typer.Exit(INVALID) from None
+    typer.echo(_json(figures) if output is RecordFormat.JSON else _table(figures))
+    if figures.missed:
+        raise typer.Exit(MISSED)
+
+
+def _new_run(into: Path) -> Path:
+    typer.echo("running the thundering herd once, to have its record", err=True)
+    _carried_out("chaos", "run", "thundering-herd", "--runtime", "embedded", "--into", str(into))
+    return into
+
+
+def _measured(source: Source, into: Path, requests: int, shape: Shape) -> Figures:
+    _carried_out("chaos", "judge", str(source.path))
+    copies = math.ceil(requests / source.requests)
+    typer.echo(f"writing {copies} times {source.requests:,} requests", err=True)
+    _carried_out("tools.bench.repeated", str(source.path), str(into), str(copies), shape)
+    record_mb = sum(file.stat().st_size for file in into.glob("*.parquet")) / 1e6
+    judge, report = (_carried_out("chaos", verb, str(into)) for verb in ("judge", "report"))
+    return Figures(
+        read_source(into).requests,
+        shape,
+        copies,
+        record_mb,
+        judge,
+        report,
+        (into / "report.html").stat().st_size / 1e6,
+    )
+
+
+def _carried_out(module: str, *words: str) -> Took:
+    """Run a command of ours to its end.
+
+    Raises:
+        NotMeasured: its exit code was not 0.
+    """
+    began_s = time.monotonic()
+    command = [sys.executable, "-m", module, *words]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise NotMeasured(f"{' '.join(command[1:])} ended with {process.returncode}")
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+    return Took(time.monotonic() - began_s, usage.ru_maxrss / unit)
+
+
+def _json(figures: Figures) -> str:
+    data = asdict(figures) | {"both": asdict(figures.both), "missed": figures.missed}
+    return json.dumps(data, indent=2)
+
+
+def _table(figures: Figures) -> str:
+    rows = {"judge": figures.judge, "report": figures.report, "both": figures.both}
+    return "\n".join(
+        [
+            f"{figures.requests:,} requests, {figures.shape}: {figures.copies:,} times a recorded"
+            f" run, {figures.record_mb:,.0f} MB",
+            f"{'':8}{'seconds':>10}{'peak RSS MB':>14}",
+            *(
+                f"{name:8}{took.seconds:10.1f}{took.peak_rss_mb:14.0f}"
+                for name, took in rows.items()
+            ),
+            f"report.html {figures.page_mb:.1f} MB",
+            f"missed: {', '.join(figures.missed)}" if figures.missed else "every bar kept",
+        ]
+    )

@@ -1,0 +1,369 @@
+"""A recorded run made as large as one likes: all it holds, repeated with ids and times of its own.
+
+`longer` repeats what happened within each segment, so there are as many segments, each so many
+times as long; `more-rounds` repeats the whole run, so there are so many times as many rounds.
+Either way rates, look-ups per expiry, counters, clicks and the read-back agree with each other as
+they did, so the copy must be judged as its source was.
+
+Only the luck of the draw would be repeated, too: a segment with 3 % too few requests is likely in a
+small run and impossible in a large one. Where the copy would be that odd, as many cache hits as it
+takes are left out or repeated once more, evenly over all copies.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import typer
+
+Event = dict[str, Any]
+
+MEMORY = "1GB"
+TIMES = ("t_s", "from_s", "to_s", "started_s", "ended_s", "injected_s", "healed_s")
+SIGMAS, NEAR_ENOUGH = 4.5, 0.009  # a little less than a run's traffic may be off its plan
+AGAIN_S = 0.0001  # after its original
+GROWING = r"(redis_commands|origin_calls|\.redirects|\.origin_queries)$"
+
+
+class Shape(StrEnum):
+    """What there is more of."""
+
+    LONGER = "longer"
+    MORE_ROUNDS = "more-rounds"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One copy of one segment: what came from `since_s` to `to_s` happens `shift_s` later.
+
+    Of samples only those that no other copy has: from `sampled_s` up to `sampled_to_s`.
+    """
+
+    segment: int
+    copy: int
+    number: int  # of the segment in the new run
+    shift_s: float
+    since_s: float
+    to_s: float
+    sampled_s: float
+    sampled_to_s: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recorded run: its events as blocks that each end with their segment, and what is around."""
+
+    path: Path
+    plan: Mapping[str, Any]
+    before: Sequence[Event]
+    blocks: Sequence[Sequence[Event]]
+    after: Sequence[Event]
+
+    @property
+    def segments(self) -> list[Event]:
+        """The end of each segment, which tells its times."""
+        return [block[-1] for block in self.blocks]
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent."""
+        return sum(int(segment["generator"]["sent"]) for segment in self.segments)
+
+
+def read_source(path: Path) -> Source:
+    """A run directory whose run came to its end."""
+    plan = json.loads((path / "plan.json").read_text(encoding="utf-8"))
+    lines = (path / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
+    starts = [i for i, event in enumerate(events) if event["kind"] == "segment-started"]
+    ends = [i for i, event in enumerate(events) if event["kind"] == "segment"]
+    blocks = [events[first : last + 1] for first, last in zip(starts, ends, strict=True)]
+    return Source(path, plan, events[: starts[0]], blocks, events[ends[-1] + 1 :])
+
+
+def repeat(source: Source, into: Path, copies: int, shape: Shape) -> None:
+    """Write a new run directory with so many copies of what a run holds."""
+    into.mkdir(parents=True)
+    shutil.copytree(source.path / "logs", into / "logs")
+    (into / "plan.json").write_text(json.dumps(_plan(source, copies, shape), indent=2) + "\n")
+    sent = _write_tables(source, into, list(_placements(source, copies, shape)), shape)
+    longer = shape is Shape.LONGER
+    events = _longer(source, copies) if longer else _more_rounds(source, copies)
+    with (into / "events.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(f"{json.dumps(_with_as_many(event, sent))}\n" for event in events)
+
+
+# --- plan and events ---------------------------------------------------------------------------
+
+
+def _plan(source: Source, copies: int, shape: Shape) -> dict[str, Any]:
+    mode = dict(source.plan["mode"])
+    for name in ("segment_s", "control_s") if shape is Shape.LONGER else ("rounds",):
+        mode[name] *= copies
+    count = copies * source.requests
+    return {
+        **source.plan,
+        "mode": mode,
+        "command": f"python -m tools.bench record --requests {count} --shape {shape}",
+    }
+
+
+def _longer(source: Source, copies: int) -> Iterator[Event]:
+    yield from source.before
+    shift_s = 0.0
+    for block in source.blocks:
+        segment = block[-1]
+        more_s = (copies - 1) * _length_s(segment)
+        for event in block:
+            yield _many_times(_later(event, shift_s, segment["ended_s"], more_s), copies)
+        shift_s += more_s
+    for event in source.after:
+        yield _later(event, shift_s)
+
+
+def _more_rounds(source: Source, copies: int) -> Iterator[Event]:
+    yield from source.before
+    for copy in range(copies):
+        for event in (event for block in source.blocks for event in block):
+            moved = _later(event, copy * _span_s(source))
+            if "segment" in event:
+                moved["segment"] += copy * len(source.blocks)
+            if event.get("round", -1) >= 0:
+                moved["round"] += copy * source.plan["mode"]["rounds"]
+            yield moved
+    for event in source.after:
+        yield _later(event, (copies - 1) * _span_s(source))
+
+
+def _later(event: Event, shift_s: float, end_s: float = 0.0, more_s: float = 0.0) -> Event:
+    """The event later by `shift_s`, and what came at the end of a segment by `more_s` more."""
+    times = {name: event[name] for name in TIMES if event.get(name) is not None}
+    return event | {
+        name: time_s + shift_s + (more_s if time_s >= end_s else 0.0)
+        for name, time_s in times.items()
+    }
+
+
+def _many_times(event: Event, copies: int) -> Event:
+    """What a segment counted, counted in each of its copies; its processes started only once."""
+    if event["kind"] != "segment":
+        return event
+    generator = dict(event["generator"])
+    for name in ("offered", "sent", "late", "unsent"):
+        generator[name] *= copies
+    counted = {
+        name: value if name == "web_starts" else value * copies
+        for name, value in event["counted"].items()
+    }
+    return event | {"generator": generator, "counted": counted}
+
+
+def _with_as_many(event: Event, sent: Mapping[int, int]) -> Event:
+    """The end of a segment with as many requests as are on record for it."""
+    if event["kind"] != "segment":
+        return event
+    generator, counted = dict(event["generator"]), dict(event["counted"])
+    more = sent[event["segment"]] - generator["sent"]
+    for accounts, name in (generator, "offered"), (generator, "sent"), (counted, "web_requests"):
+        accounts[name] += more
+    return event | {"generator": generator, "counted": counted}
+
+
+def _length_s(segment: Event) -> float:
+    return float(segment["ended_s"] - segment["started_s"])
+
+
+def _span_s(source: Source) -> float:
+    """From the start of the first segment to a moment after the end of the last."""
+    return float(source.after[0]["t_s"] - source.blocks[0][0]["t_s"])
+
+
+def _placements(source: Source, copies: int, shape: Shape) -> Iterator[Placement]:
+    """What came since the end of the segment before belongs to a segment, but not to each copy
+    of a longer one: the cache was warmed once."""
+    earlier_s, since_s = 0.0, 0.0
+    for segment in source.segments:
+        number, length_s, to_s = segment["segment"], _length_s(segment), segment["to_s"]
+        for copy in range(copies):
+            if shape is Shape.LONGER:
+                shift_s = earlier_s + copy * length_s
+                begin_s = segment["from_s"] if copy else since_s
+                sampled_s = segment["started_s"] if copy else since_s
+                until_s = segment["ended_s"] if copy < copies - 1 else to_s
+                yield Placement(number, copy, number, shift_s, begin_s, to_s, sampled_s, until_s)
+            else:
+                place = number + copy * len(source.blocks)
+                shift_s = copy * _span_s(source)
+                yield Placement(number, copy, place, shift_s, since_s, to_s, since_s, to_s)
+        since_s = to_s
+        earlier_s += (copies - 1) * length_s
+
+
+# --- tables ------------------------------------------------------------------------------------
+
+PLACEMENTS = """
+    CREATE TABLE placements (segment INT, copy INT, number INT, shift_s DOUBLE, since_s DOUBLE,
+        to_s DOUBLE, sampled_s DOUBLE, sampled_to_s DOUBLE,
+        mark VARCHAR AS (CASE WHEN copy = 0 THEN '' ELSE '-' || copy END))
+"""
+COUNTS = """
+    SELECT number, rank = 0 AS hot, count(*) AS count
+    FROM {requests} JOIN placements USING (segment) GROUP BY ALL
+"""
+KEPT = """
+    CREATE TABLE kept AS
+    WITH placed AS (
+        SELECT file_row_number AS row, segment, copy, number, rank = 0 AS hot,
+            served_from = 'hit' AND outcome = 'ok' AS plain,
+            row_number() OVER (PARTITION BY number, hot, plain ORDER BY hash(row, copy)) AS place
+        FROM read_parquet({requests}, file_row_number = true) JOIN placements USING (segment)),
+    drawn AS (
+        SELECT row, segment, copy, unnest(range(CASE
+            WHEN plain AND place <= -coalesce(more, 0) THEN 0
+            WHEN plain AND place <= coalesce(more, 0) THEN 2 ELSE 1 END)) AS again
+        FROM placed LEFT JOIN adjustments USING (number, hot))
+    SELECT row, copy, number, mark || if(again = 1, '-again', '') AS mark,
+        shift_s + again * $again_s AS shift_s
+    FROM drawn JOIN placements USING (segment, copy)
+"""
+REQUESTS = """
+    SELECT requests.* EXCLUDE (file_row_number) REPLACE (
+            number AS segment, op_id || mark AS op_id, session || mark AS session,
+            intended_s + shift_s AS intended_s, sent_s + shift_s AS sent_s,
+            done_s + shift_s AS done_s,
+            CASE WHEN click_id = '' THEN '' ELSE click_id || mark END AS click_id)
+    FROM read_parquet({requests}, file_row_number = true) AS requests
+    JOIN kept ON kept.row = file_row_number
+    ORDER BY number, copy, requests.done_s
+"""
+ORIGIN_QUERIES = """
+    SELECT queries.* REPLACE (
+            read_s + shift_s AS read_s, asked_s + shift_s AS asked_s,
+            answered_s + shift_s AS answered_s, stored_s + shift_s AS stored_s)
+    FROM {origin_queries} AS queries JOIN placements ON read_s >= since_s AND read_s < to_s
+    ORDER BY read_s + shift_s
+"""
+RISES = {  # how far each copy but the first raises a counter for all that comes after it
+    Shape.LONGER: """
+        SELECT name, segment, max(value) - min(value) AS rise
+        FROM {samples} JOIN placements ON copy = 1 AND t_s >= since_s AND t_s < to_s GROUP BY ALL
+    """,
+    Shape.MORE_ROUNDS: """
+        SELECT name, (SELECT min(segment) FROM placements) AS segment,
+            max(value) - min(value) AS rise FROM {samples} GROUP BY ALL
+    """,
+}
+SAMPLES = """
+    WITH risen AS (FROM ({rises}) WHERE regexp_matches(name, $growing)),
+    raised AS (
+        SELECT name, number, copy, sum(if(copy > 0, coalesce(rise, 0), 0))
+            OVER (PARTITION BY name ORDER BY number, copy) AS more
+        FROM (SELECT DISTINCT name FROM risen) CROSS JOIN placements
+        LEFT JOIN risen USING (name, segment)),
+    placed AS (
+        SELECT t_s + shift_s AS t_s, name, value, number, copy
+        FROM {samples} JOIN placements ON t_s >= sampled_s AND t_s < sampled_to_s)
+    SELECT t_s, name, value + coalesce(more, 0) AS value
+    FROM placed LEFT JOIN raised USING (name, number, copy) ORDER BY t_s
+"""
+CLICKS = """
+    SELECT clicks.click_id || mark AS click_id, clicks.key
+    FROM {clicks} AS clicks
+    JOIN read_parquet({requests}, file_row_number = true) AS requests USING (click_id)
+    JOIN kept ON kept.row = requests.file_row_number
+    UNION ALL
+    SELECT clicks.click_id || mark, clicks.key
+    FROM {clicks} AS clicks ANTI JOIN {requests} USING (click_id)
+    JOIN placements ON segment = $first AND (copy = 0 OR number <> segment)
+"""
+TOTALS = "SELECT key, count(*) AS total FROM {clicks} GROUP BY key ORDER BY total DESC"
+
+
+def _write_tables(
+    source: Source, into: Path, placements: Sequence[Placement], shape: Shape
+) -> Mapping[int, int]:
+    """Write every table; how many requests each segment has."""
+    files = {file.stem: f"'{file}'" for file in source.path.glob("*.parquet")}
+    files["rises"] = RISES[shape].format(**files)
+    with duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": str(into / "tmp")}) as db:
+        db.execute(PLACEMENTS)
+        db.executemany(
+            "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [astuple(p) for p in placements],
+        )
+        counts = {
+            (number, hot): count
+            for number, hot, count in db.execute(COUNTS.format(**files)).fetchall()
+        }
+        db.execute("CREATE TABLE adjustments (number INT, hot BOOLEAN, more BIGINT)")
+        for (number, hot), more in _adjustments(source, placements, counts).items():
+            db.execute("INSERT INTO adjustments VALUES (?, ?, ?)", [number, hot, more])
+        db.execute(KEPT.format(**files), {"again_s": AGAIN_S})
+        for name, sql, values in (
+            ("requests", REQUESTS, {}),
+            ("origin_queries", ORIGIN_QUERIES, {}),
+            ("samples", SAMPLES, {"growing": GROWING}),
+            ("clicks", CLICKS, {"first": placements[0].segment}),
+        ):
+            db.execute(f"COPY ({sql.format(**files)}) TO '{into / name}.parquet'", values)
+        clicks = f"'{into / 'clicks.parquet'}'"
+        db.execute(f"COPY ({TOTALS.format(clicks=clicks)}) TO '{into / 'totals.parquet'}'")
+        return dict(db.execute("SELECT number, count(*) FROM kept GROUP BY number").fetchall())
+
+
+def _adjustments(
+    source: Source, placements: Sequence[Placement], counts: Mapping[tuple[int, bool], int]
+) -> Mapping[tuple[int, bool], int]:
+    """How many more requests each segment needs, for the hot link and for others, to be as likely
+    as its source was; nothing if all are likely enough as they are."""
+    traffic = source.plan["traffic"]
+    lengths_s = {segment["segment"]: _length_s(segment) for segment in source.segments}
+    wanted: dict[tuple[int, bool], float] = {}
+    for number in {place.number for place in placements}:
+        if traffic["curve"] == "steady":
+            seconds = sum(lengths_s[p.segment] for p in placements if p.number == number)
+            offered = traffic["rate_per_s"] * seconds
+        else:
+            offered = sum(counts.get((number, hot), 0) for hot in (True, False))
+        wanted[number, True] = offered * traffic["hot_share"]
+        wanted[number, False] = offered - wanted[number, True]
+    have = {key: counts.get(key, 0) for key in wanted}
+    groups = [[(number, True), (number, False)] for number, hot in wanted if hot]
+    if all(_is_likely(have, wanted, keys) for keys in [*groups, list(wanted)]):
+        return {}
+    return {key: round(count) - have[key] for key, count in wanted.items()}
+
+
+def _is_likely(
+    have: Mapping[tuple[int, bool], int],
+    wanted: Mapping[tuple[int, bool], float],
+    keys: Sequence[tuple[int, bool]],
+) -> bool:
+    """Whether these strata together have about as many requests as wanted, and so have the hot."""
+    offered, expected = sum(have[key] for key in keys), sum(wanted[key] for key in keys)
+    hot = sum(have[key] for key in keys if key[1])
+    share = sum(wanted[key] for key in keys if key[1]) / expected
+    return _is_near(offered, expected, expected) and _is_near(
+        hot, share * offered, share * (1 - share) * offered
+    )
+
+
+def _is_near(count: float, expected: float, variance: float) -> bool:
+    return abs(count - expected) <= max(SIGMAS * math.sqrt(variance), NEAR_ENOUGH * expected)
+
+
+def main(source: Path, into: Path, copies: int, shape: Shape) -> None:
+    """Write a run directory that holds a recorded run so many times."""
+    repeat(read_source(source), into, copies, shape)
+
+
+if __name__ == "__main__":
+    typer.run(main)

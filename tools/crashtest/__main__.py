@@ -1,0 +1,102 @@
+"""`python -m tools.crashtest N [SEED]`: so many rounds, a line each, and a table of what came of them."""
+
+from __future__ import annotations
+
+import signal
+import statistics
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tools.crashtest.blows import BLOWS, FULL_DISK, may_mount
+from tools.crashtest.outcome import RoundOutcome
+from tools.crashtest.round import GONE_S, a_round
+
+FAILED, INVALID, INTERRUPTED = 1, 3, 130
+
+
+def soak(
+    rounds: Annotated[int, typer.Argument(min=1, help="How many labs are ended.")] = 8,
+    seed: Annotated[int, typer.Argument(help="Of the first round; the next has the next.")] = 1,
+    only: Annotated[list[str] | None, typer.Option(help="Only this blow; repeatable.")] = None,
+) -> None:
+    """End labs in every way at random moments.
+
+    Exit code 1 if anything is left once; 3 if every round struck too late, so that none proves
+    anything.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # and end the lab under way, too
+    blows = only or _possible()
+    outcomes = []
+    try:
+        for number in range(seed, seed + rounds):
+            outcomes.append(a_round(number, blows))
+            typer.echo(_line(outcomes[-1]))
+    except KeyboardInterrupt:
+        typer.echo(_summary(outcomes))
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(_summary(outcomes))
+    if any(outcome.wrong for outcome in outcomes):
+        raise typer.Exit(FAILED)
+    if all(outcome.missed for outcome in outcomes):
+        typer.echo("every round struck too late: nothing was proved", err=True)
+        raise typer.Exit(INVALID)
+
+
+def _possible() -> list[str]:
+    """Every blow that can be struck here; what cannot is said."""
+    with tempfile.TemporaryDirectory() as folder:
+        if may_mount(Path(folder)):
+            return list(BLOWS)
+    typer.echo(f"{FULL_DISK}: left out, because only root can make a small disk", err=True)
+    return [name for name in BLOWS if name != FULL_DISK]
+
+
+def _line(outcome: RoundOutcome) -> str:
+    blow = f"{outcome.blow} ({outcome.detail})" if outcome.detail else outcome.blow
+    times = f"ended in {outcome.ended_s:4.1f} s, all gone {outcome.gone_s:4.1f} s later"
+    first = (
+        f"seed {outcome.seed:<6} {blow:<34} {outcome.struck or outcome.meant!s:<22}"
+        f" exit {outcome.code!s:<4} {times}, took {outcome.took_s:4.1f} s"
+    )
+    if outcome.displaced:
+        first += f", meant for {outcome.meant}"
+    return "\n".join([first, *(f"  WRONG: {what}" for what in outcome.wrong)])
+
+
+def _summary(outcomes: Sequence[RoundOutcome]) -> str:
+    if not outcomes:
+        return "no round was played to its end"
+    by_blow: dict[str, list[RoundOutcome]] = defaultdict(list)
+    for outcome in outcomes:
+        by_blow[outcome.blow].append(outcome)
+    rows = [_row(name, each) for name, each in sorted(by_blow.items())]
+    wrong = [str(outcome.seed) for outcome in outcomes if outcome.wrong]
+    end = (
+        f"seeds with something wrong: {', '.join(wrong)}; `make crashtest N=1 SEED={wrong[0]}` repeats"
+        if wrong
+        else f"nothing was left after any of {len(outcomes)} rounds"
+    )
+    head = f"{'':<28} rounds  wrong  too late  gone: median   worst   (bar {GONE_S:g} s)  a round"
+    if displaced := sum(outcome.displaced for outcome in outcomes):
+        end = f"{displaced} struck earlier in the run than meant: the lab was too slow\n{end}"
+    return "\n".join(["", head, *rows, _row("all", outcomes), "", end])
+
+
+def _row(name: str, outcomes: Sequence[RoundOutcome]) -> str:
+    wrong = sum(bool(outcome.wrong) for outcome in outcomes)
+    late = sum(outcome.missed for outcome in outcomes)
+    gone = [outcome.gone_s for outcome in outcomes]
+    mean = statistics.mean(outcome.took_s for outcome in outcomes)
+    return (
+        f"{name:<28} {len(outcomes):6}  {wrong:5}  {late:8}  {statistics.median(gone):10.1f} s"
+        f"  {max(gone):4.1f} s {mean:17.1f} s"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(soak)
