@@ -407,7 +407,7 @@ entry.main()
         (["list", "--names"], {"numpy"}),
         (["list"], {"numpy", "opentelemetry", "psutil", "psycopg", "redis", "requests"}),
     ],
-    ids=str,
+    ids=lambda words: " ".join(sorted(words)),
 )
 def test_a_command_imports_nothing_heavy_that_it_does_not_need(
     command: list[str], needed: set[str], tmp_path: Path
