@@ -1,22 +1,18 @@
-"""Checks and claims: small functions that turn evidence into PASS, FAIL or INVALID, with reasons.
+"""Checks that guard a run: when one fails, the numbers prove nothing and the run is INVALID.
 
-A *claim* is what an experiment must show of its arms. A *check* guards the run itself: when one
-fails, the numbers prove nothing, and the run is INVALID rather than failed."""
+`chaos.judge.claims` has what an experiment must show of its arms.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from chaos.judge import soundness
-from chaos.judge.claims import (
-    _listed,
-    _passed,
-)
+from chaos.judge.claims import listed
 from chaos.measures.expiries import expiries
 from chaos.model.evidence import (
     LATE_SHARE_MAX,
-    ArmResult,
     Clicks,
     Evidence,
     FaultEvidence,
@@ -26,20 +22,9 @@ from chaos.model.evidence import (
 )
 
 BUSY_SHARE = 0.9  # of a core; a process of one thread cannot do more than all of it
-
-
 LATE_S = 0.010
-
-
 ROUNDING_S = 2e-6  # times on record have six decimals
-
-
 FAULT_LATE_S = 1.0
-
-
-Arms = Mapping[str, ArmResult]
-
-
 Check = Callable[[Evidence], Finding]
 
 
@@ -110,7 +95,7 @@ def generator_was_on_time(evidence: Evidence) -> Finding:
     late = {arm: _late(share) for arm, share in shares.items() if not share <= LATE_SHARE_MAX}
     on_time = bool(shares) and not late and not any(unsent)
     most = f"at most {max(shares.values()):.2%} of an arm late" if shares else "no arm"
-    observed = _listed(late) or most
+    observed = listed(late) or most
     why = "" if on_time else "".join(_exhausted(evidence))
     return _guard("the generator was on time", on_time, f"{observed}, {sum(unsent)} unsent{why}")
 
@@ -210,7 +195,7 @@ def enough_expiries(evidence: Evidence) -> Finding:
     }
     needed = evidence.mode.repetitions
     enough = bool(count) and min(count.values()) >= needed
-    return _guard(f"every arm saw at least {needed} expiries", enough, _listed(count) or "no arm")
+    return _guard(f"every arm saw at least {needed} expiries", enough, listed(count) or "no arm")
 
 
 def clicks_are_exact(evidence: Evidence) -> Finding:
@@ -223,7 +208,7 @@ def clicks_are_exact(evidence: Evidence) -> Finding:
         f"{clicks.acknowledged} acknowledged, {clicks.lost} lost, {clicks.duplicated} duplicated,"
         f" {clicks.unexpected} unexpected, totals off by {clicks.miscounted}"
     )
-    return Finding(text, _passed(_wrong_clicks(clicks) == 0), observed)
+    return Finding(text, Verdict.of(_wrong_clicks(clicks) == 0), observed)
 
 
 def _wrong_clicks(clicks: Clicks) -> int:

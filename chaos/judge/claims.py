@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from chaos.judge.checks import (
-    Arms,
-)
 from chaos.model.evidence import (
+    ArmResult,
     Estimate,
     Predicted,
     Verdict,
 )
 from chaos.model.experiment import Claim, Measure
+
+Arms = Mapping[str, ArmResult]
 
 
 def shows_failure(
@@ -49,7 +49,7 @@ def at_most(arm: str, measure: Measure, limit: float) -> Claim:
         seen = arms[arm].measures[measure.name]
         if not seen.known:
             return Verdict.INVALID, "no data"
-        return _passed(seen.value <= limit), f"{_figure(seen)} {measure.unit}"
+        return Verdict.of(seen.value <= limit), f"{_figure(seen)} {measure.unit}"
 
     return Claim(f"{arm}: {measure.title} ≤ {limit:g}", arm, check)
 
@@ -63,7 +63,7 @@ def follows_law(arm: str, measure: Measure, *, within: float, full_only: bool) -
             return Verdict.INVALID, "no data"
         close = abs(seen.value - predicted.value) <= within * predicted.value
         observed = f"{_figure(seen)} {measure.unit}, theory {predicted.value:.2f}"
-        return _passed(close), observed
+        return Verdict.of(close), observed
 
     text = f"{arm}: {measure.title} within {within:.0%} of its law"
     return Claim(text, arm, check, full_only)
@@ -77,7 +77,7 @@ def fewer_than(arm: str, other: str, measure: Measure, *, share: float) -> Claim
         if not seen.known or not beside.known:
             return Verdict.INVALID, "no data"
         observed = f"{_figure(seen)} {measure.unit}, {other} {_figure(beside)}"
-        return _passed(seen.value <= share * beside.value), observed
+        return Verdict.of(seen.value <= share * beside.value), observed
 
     return Claim(f"{arm}: {measure.title} ≤ {share:g} × {other}'s", arm, check)
 
@@ -90,18 +90,15 @@ def no_failures(measure: Measure) -> Claim:
         if not seen or not all(estimate.known for estimate in seen.values()):
             return Verdict.INVALID, "no data"
         failing = {name: round(e.value) for name, e in seen.items() if e.value > 0}
-        return _passed(not failing), _listed(failing) or "0 failed"
+        return Verdict.of(not failing), listed(failing) or "0 failed"
 
     return Claim("no arm fails a request", None, check)
-
-
-def _passed(holds: bool) -> Verdict:
-    return Verdict.PASS if holds else Verdict.FAIL
 
 
 def _figure(estimate: Estimate) -> str:
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
-def _listed(values: Mapping[str, object]) -> str:
+def listed(values: Mapping[str, object]) -> str:
+    """Names with their values, as words."""
     return ", ".join(f"{name} {value}" for name, value in values.items())

@@ -18,20 +18,10 @@ from chaos.model.stack import (
 )
 
 Floats = NDArray[np.float64]
-
-
 Ints = NDArray[np.int64]
-
-
 Strings = NDArray[np.str_]
-
-
 CONTROL = "control"
-
-
 HOT_RANK = 0
-
-
 LATE_SHARE_MAX = 0.01  # of an arm's requests; with more late ones a run proves nothing
 
 
@@ -41,6 +31,11 @@ class Verdict(StrEnum):
     PASS = "PASS"
     FAIL = "FAIL"
     INVALID = "INVALID"
+
+    @staticmethod
+    def of(holds: bool) -> Verdict:
+        """PASS where something holds, FAIL where it does not."""
+        return Verdict.PASS if holds else Verdict.FAIL
 
     @staticmethod
     def worst(verdicts: Sequence[Verdict]) -> Verdict:

@@ -22,7 +22,6 @@ from chaos.model.stack import (
 )
 
 SEED_MAX = 2**53 - 1  # beyond it, not every reader of JSON keeps the same number
-
 Curve = Literal["steady", "ramp", "step", "viral"]
 
 

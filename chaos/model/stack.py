@@ -9,14 +9,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 Undo = Callable[[], None]
-
-
 Settings = Mapping[str, str]
-
-
 Link = Literal["cache", "primary", "replica", "queue", "worker-primary", "replication"]
-
-
 PartName = Literal["primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker"]
 
 
