@@ -150,12 +150,15 @@ def under_way(run: Path, before: Sequence[str] = ()) -> Iterator[subprocess.Pope
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        deadline_s = time.monotonic() + 60
-        while not run.exists() or len(read_events(run)) < 3:
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline_s
-            time.sleep(0.02)
-        yield process
+        try:
+            deadline_s = time.monotonic() + 60
+            while not (run / "events.jsonl").exists() or len(read_events(run)) < 3:
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < deadline_s
+                time.sleep(0.02)
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_run_whose_terminal_was_closed_is_healed_and_can_be_judged(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class Place:
     """A folder with programs, and a fork server that works beside them."""
 
     def __init__(self, home: Path, *modules: str) -> None:
+        self.home = home
         self.log = home / "program.log"
         self.environment = clean_environment()
         self.environment["PYTHONPATH"] += f"{os.pathsep}{home}"
@@ -76,6 +77,7 @@ class Place:
             child
             for child in psutil.Process().children()
             if "chaos.runtimes.embedded.fork_server" in child.cmdline()
+            and child.cwd() == str(self.home)
         )
         return server
 
