@@ -20,7 +20,7 @@ import asyncpg  # type: ignore[import-untyped]
 from stack.shortener.infra.database import OUTAGES
 from stack.shortener.infra.log import log
 
-FOLDER = Path(__file__).parents[1] / "postgres" / "migrations"
+FOLDER = Path(__file__).parents[2] / "postgres" / "migrations"
 _LOCK = 7_232_407_135_528_034  # of this application alone; any number does
 _LOCK_WAIT_S = 2
 _LONGEST_S = 600.0  # for one migration: a connection that hangs must not look like work
