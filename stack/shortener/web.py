@@ -32,11 +32,10 @@ from stack.shortener.http.server import serve
 from stack.shortener.infra import spans
 from stack.shortener.infra.breaker import states
 from stack.shortener.infra.client_address import TrustedProxies
-from stack.shortener.infra.database import Database
+from stack.shortener.infra.database import Database, pools
 from stack.shortener.infra.log import configure, log
 from stack.shortener.infra.metrics import Metrics, build_info, started
 from stack.shortener.infra.migrate import migrate
-from stack.shortener.infra.pool_metrics import pools
 from stack.shortener.infra.redis_client import connect
 from stack.shortener.infra.retry_budget import RetryBudget
 from stack.shortener.redirect.cache import Cache
@@ -176,7 +175,7 @@ class Web:
         """Connect to both databases at once; until then `/readyz` says no."""
         databases = self._replica, self._primary
         await asyncio.gather(
-            self._replica.open(), self._open_primary(), self._visitors.learn(*databases)
+            self._replica.open(), self._open_primary(), self._visitors.load_key(*databases)
         )
         gc.collect()
         gc.freeze()  # what was made until now stays: the collector need not look at it again

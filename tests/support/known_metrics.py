@@ -20,12 +20,11 @@ from chaos.toxiproxy.byte_metrics import ProxyBytes
 from chaos.toxiproxy.registry import Registry
 from scenarios.generator.live_metrics import Exposition
 from stack.shortener.clicks.outbox import OutboxRelay
-from stack.shortener.clicks.stream_lag import StreamLag
+from stack.shortener.clicks.stream_reader import StreamLag
 from stack.shortener.clicks.worker import Worker
 from stack.shortener.infra.breaker import Breaker, states
-from stack.shortener.infra.database import Database
+from stack.shortener.infra.database import Database, pools
 from stack.shortener.infra.metrics import Metrics
-from stack.shortener.infra.pool_metrics import pools
 from tests.support.fake_stack import FakeStack, World
 
 ROOT = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""What a click's id in an answer promises in each mode, and what a click says of its visitor."""
+"""Guarantees of a click id in each click mode, and the privacy of visitors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WAIT_S = 2.0
 
 @pytest.fixture
 def undo(stack: Stack) -> Iterator[list[Callable[[], None]]]:
-    """What to undo in the end, come what may."""
+    """Undo functions, which run in the end in any case."""
     undos: list[Callable[[], None]] = []
     yield undos
     for undo in undos:
@@ -45,14 +45,14 @@ def restored(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=["sync", "outbox"])
 def mode(stack: Stack, request: pytest.FixtureRequest) -> str:
-    """A mode in which redirects wait for their clicks, in force."""
+    """Configure a mode in which redirects wait for their clicks."""
     chosen: str = request.param
     stack.configure({**PATIENT, "CLICK_MODE": chosen, "CLICK_WAIT_S": str(WAIT_S)})
     return chosen
 
 
 def new_code(stack: Stack, **members: object) -> str:
-    """A link, made once the API works: after an outage it is left alone for a moment."""
+    """Create a link once the API works: after an outage a breaker is open for a moment."""
     wanted, made = {"url": "https://example.org/", **members}, list[str]()
 
     def is_made() -> bool:
@@ -83,7 +83,7 @@ def stored(stack: Stack, code: str) -> Counter[str]:
 
 
 def ids_until_killed(stack: Stack, code: str) -> list[str]:
-    """The ids in the answers of a web process that is killed under load, and started again."""
+    """Return the ids that a web process returned until it was killed under load; restart it."""
     url, ids = f"{stack.endpoints.web['web-1']}/{code}", list[str]()
 
     def ask_until_it_is_gone() -> None:
