@@ -14,6 +14,7 @@ import asyncpg  # type: ignore[import-untyped]
 from stack.shortener.clicks.buffer import FIELD
 from stack.shortener.clicks.partitions import Partitions
 from stack.shortener.clicks.unique_visitors import is_observation
+from stack.shortener.infra.codes import CODE
 from stack.shortener.infra.database import Database
 
 OTHERS = "(others)"  # no valid host name
@@ -73,7 +74,6 @@ STORE = f"""WITH given AS (
 SELECT count(*) FROM fresh"""
 
 _CLICK_ID = re.compile(r"[\x21-\x7e]{1,64}")
-_CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REFERRER = re.compile(r"[\x21-\x7e]{0,253}")
 
 
@@ -113,7 +113,7 @@ def _click(
     click_id: str, code: str, at_ms: int, referrer: str, bot: bool, visitor: int = 0
 ) -> Click:
     """Validate a click; entries of earlier releases have no visitor."""
-    if not (_CLICK_ID.fullmatch(click_id) and _CODE.fullmatch(code)):
+    if not (_CLICK_ID.fullmatch(click_id) and CODE.fullmatch(code)):
         raise ValueError("invalid click id or code")
     if not _REFERRER.fullmatch(referrer) or not isinstance(bot, bool):
         raise ValueError("invalid referrer or bot flag")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import Container, Mapping
 from functools import partial
@@ -19,6 +18,7 @@ from stack.shortener.http.admission import too_many, too_slow
 from stack.shortener.http.fast_path import BEGUN, FastPathExchange, Peer
 from stack.shortener.http.problems import Problem, unavailable
 from stack.shortener.infra.client_address import TrustedProxies
+from stack.shortener.infra.codes import CODE
 from stack.shortener.infra.database import DatabaseUnavailable
 from stack.shortener.infra.log import log
 from stack.shortener.infra.metrics import Metrics
@@ -34,7 +34,6 @@ from stack.shortener.redirect.near_cache import NearCache
 from stack.shortener.redirect.refill import Refill
 from stack.shortener.settings import WebSettings
 
-CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OUTCOME = {302: "found", 404: "unknown", 410: "gone"}
 _PRIVATE = (b"cache-control", b"private, no-store")  # so that every click is seen
 _EMPTY = (b"content-length", b"0")
