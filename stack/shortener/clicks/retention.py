@@ -22,7 +22,7 @@ from prometheus_client.metrics_core import Metric
 from stack.shortener.clicks.partitions import Partitions
 from stack.shortener.infra.database import Database, DatabaseUnavailable
 from stack.shortener.infra.log import log
-from stack.shortener.infra.metrics import total
+from stack.shortener.infra.metrics import counter
 from stack.shortener.settings import WorkerSettings
 
 _HOUR_S, _MINUTE_S = 3600.0, 60.0
@@ -112,4 +112,4 @@ class MaintenanceTasks:
 
     def families(self) -> Iterable[Metric]:
         """The number of links swept, as a Prometheus family."""
-        yield total("shortener_links_swept", "Expired links deleted", self.swept)
+        yield counter("shortener_links_swept", "Expired links deleted", self.swept)

@@ -31,9 +31,9 @@ from stack.shortener.clicks.stream_reader import Delivery, StreamLag, StreamRead
 from stack.shortener.http import asgi
 from stack.shortener.http.health import HealthEndpoints
 from stack.shortener.http.server import serve
-from stack.shortener.infra.database import Database, DatabaseUnavailable, pools
+from stack.shortener.infra.database import Database, DatabaseUnavailable, pool_families
 from stack.shortener.infra.log import configure, log
-from stack.shortener.infra.metrics import build_info, started, total
+from stack.shortener.infra.metrics import build_info, counter, start_time
 from stack.shortener.infra.migrate import migrate
 from stack.shortener.infra.redis_client import connect
 from stack.shortener.settings import WorkerSettings
@@ -139,9 +139,9 @@ class Worker:
     def families(self) -> Iterable[Metric]:
         """The counters, as Prometheus families."""
         counts = self.counts
-        yield total("shortener_clicks_counted", "Clicks stored and counted", counts.counted)
-        yield total("shortener_clicks_duplicate", "Clicks delivered again", counts.duplicate)
-        yield total(
+        yield counter("shortener_clicks_counted", "Clicks stored and counted", counts.counted)
+        yield counter("shortener_clicks_duplicate", "Clicks delivered again", counts.duplicate)
+        yield counter(
             "shortener_clicks_dead_lettered",
             "Entries, or clicks of the outbox, that were dead-lettered",
             counts.dead_lettered,
@@ -175,9 +175,9 @@ async def run(settings: WorkerSettings) -> None:
         yield from relay.families()
         yield from maintenance.families()
         yield from lag.families()
-        yield from pools(primary)
+        yield from pool_families(primary)
         yield build_info()
-        yield started()
+        yield start_time()
 
     working = asyncio.create_task(_work(primary, worker, [relay.run, maintenance.run], settings))
     watching = asyncio.create_task(lag.watch())

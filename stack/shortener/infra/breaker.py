@@ -100,7 +100,7 @@ class Breaker:
             await asyncio.gather(self._probing, return_exceptions=True)
 
 
-def states(*breakers: Breaker) -> Metric:
+def breaker_states(*breakers: Breaker) -> Metric:
     """The states of breakers, as a Prometheus family."""
     family = GaugeMetricFamily(
         "shortener_breaker_state",

@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric
 
 from stack.shortener.infra.breaker import Breaker
 from stack.shortener.infra.log import log
-from stack.shortener.infra.metrics import DurationHistogram, histograms
+from stack.shortener.infra.metrics import DurationHistogram, labelled_histogram
 from stack.shortener.infra.spans import span
 
 _NEVER = 2**31 - 1
@@ -189,9 +189,9 @@ async def _no_reset(_connection: Any) -> None:
     """Skip the reset of the session, whose state is never changed."""
 
 
-def pools(*databases: Database) -> Iterable[Metric]:
+def pool_families(*databases: Database) -> Iterable[Metric]:
     """The waits for a connection, failed ones included, and the open connections."""
-    yield histograms(
+    yield labelled_histogram(
         "shortener_pool_wait_seconds",
         "Time to get a connection from the pool, in seconds",
         {database.name: database.waits for database in databases},

@@ -150,7 +150,7 @@ class Metrics:
             for status, count in statuses.items():
                 requests.add_metric([route, status], count)
         yield requests
-        yield histograms(
+        yield labelled_histogram(
             "shortener_request_seconds",
             "Time to answer a request, in seconds",
             {"redirect": self.redirect_seconds, **self.api_seconds},
@@ -161,25 +161,29 @@ class Metrics:
             "Requests not answered yet",
             value=self.requests_in_flight,
         )
-        yield counter("shortener_redirects", "Redirects answered", self.redirects, "outcome")
-        yield counter("shortener_cache", "Where links were served from", self.served, "result")
-        yield counter(
+        yield labelled_counter(
+            "shortener_redirects", "Redirects answered", self.redirects, "outcome"
+        )
+        yield labelled_counter(
+            "shortener_cache", "Where links were served from", self.served, "result"
+        )
+        yield labelled_counter(
             "shortener_origin_queries", "Look-ups sent to a database", self.origin_queries, "db"
         )
-        yield counter("shortener_clicks", "Clicks by state", self.clicks, "state")
-        yield total("shortener_cache_failures", "Failed uses of the cache", self.cache_failures)
-        yield counter(
+        yield labelled_counter("shortener_clicks", "Clicks by state", self.clicks, "state")
+        yield counter("shortener_cache_failures", "Failed uses of the cache", self.cache_failures)
+        yield labelled_counter(
             "shortener_permits", "Clicks on links with a limit, by permit", self.permits, "outcome"
         )
-        yield counter(
+        yield labelled_counter(
             "shortener_retries", "Look-ups that could be retried", self.retries, "outcome"
         )
-        yield total(
+        yield counter(
             "shortener_rate_limited",
             "API requests rejected by the rate limit",
             self.rate_limited,
         )
-        yield total(
+        yield counter(
             "shortener_admission_refused",
             "Requests rejected since too many were in flight",
             self.admission_refused,
@@ -202,7 +206,7 @@ class Metrics:
         )
 
 
-def counter(name: str, about: str, values: Mapping[str, int], label: str) -> Metric:
+def labelled_counter(name: str, about: str, values: Mapping[str, int], label: str) -> Metric:
     """Make a counter with one label."""
     family = CounterMetricFamily(name, about, labels=[label])
     for value, count in values.items():
@@ -210,12 +214,12 @@ def counter(name: str, about: str, values: Mapping[str, int], label: str) -> Met
     return family
 
 
-def total(name: str, about: str, value: int) -> Metric:
+def counter(name: str, about: str, value: int) -> Metric:
     """Make a counter without labels."""
     return CounterMetricFamily(name, about, value=value)
 
 
-def histograms(
+def labelled_histogram(
     name: str, about: str, values: Mapping[str, DurationHistogram], label: str
 ) -> Metric:
     """Make a histogram with one label."""
@@ -231,7 +235,7 @@ def build_info(fill: str = "") -> Metric:
     return InfoMetricFamily("shortener_build", "Version of the process and its fill", labels)
 
 
-def started() -> Metric:
+def start_time() -> Metric:
     """Start time of the process, at which its counters began."""
     about = "Start of the process, in seconds since 1970"
     return GaugeMetricFamily("process_start_time_seconds", about, value=_started_s)

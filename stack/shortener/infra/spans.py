@@ -19,18 +19,18 @@ _NOTHING = nullcontext()
 _begin: Begin | None = None
 
 
-def wanted() -> bool:
+def tracing_enabled() -> bool:
     """Return true if OpenTelemetry's environment variables enable tracing."""
     off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     return not off and any(os.environ.get(name) for name in _ENDPOINTS)
 
 
-def leave_out() -> None:
+def block_opentelemetry() -> None:
     """Prevent the import of OpenTelemetry by libraries while tracing is off.
 
     Redis-py imports it where it is installed, which takes 0.2 s of every start.
     """
-    if not wanted():
+    if not tracing_enabled():
         sys.modules.setdefault("opentelemetry", None)  # type: ignore[arg-type]
 
 
@@ -39,7 +39,7 @@ def span(name: str, **attributes: Attribute) -> Timing:
     return _NOTHING if _begin is None else _begin(name, attributes)
 
 
-def record(begin: Begin | None) -> None:
+def set_recorder(begin: Begin | None) -> None:
     """Set the recorder of spans, or none."""
     global _begin
     _begin = begin
