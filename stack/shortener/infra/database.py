@@ -25,7 +25,7 @@ _NEVER = 2**31 - 1
 _RETRY_S = 0.25
 _SCHEMA_RETRY_S = 0.05  # on a new cluster the replica has the schema a moment later
 _SCHEMA_MISSING = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
-# Raised while a connection, server or standby is in trouble; any other error is a bug of ours.
+# Raised while a connection, server or standby is in trouble; any other error is a bug.
 # InternalClientError: the server has just closed the connection of the statement.
 OUTAGES = (
     OSError,

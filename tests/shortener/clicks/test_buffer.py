@@ -227,26 +227,26 @@ def accepted(sink: Sink, count: int, **changed: Any) -> tuple[list[str | None], 
             sink, metrics, settings(**{"click_mode": "sync", "click_wait_s": 5, **changed})
         )
         assert clicks.waits
-        told = await asyncio.gather(*(clicks.accept("code", b"", False, 65) for _ in range(count)))
+        ids = await asyncio.gather(*(clicks.accept("code", b"", False, 65) for _ in range(count)))
         await clicks.close()
-        return told
+        return ids
 
     return asyncio.run(main()), metrics
 
 
-def test_a_redirect_that_waits_is_told_the_id_of_what_was_written() -> None:
+def test_a_redirect_that_waits_gets_the_id_of_the_written_click() -> None:
     sink = Sink()
-    told, metrics = accepted(sink, 1)
-    assert told == [sink.batches[0][0][0]]
+    ids, metrics = accepted(sink, 1)
+    assert ids == [sink.batches[0][0][0]]
     assert sink.batches[0][0][5] == 65
     assert metrics.clicks == {"minted": 1, "queued": 1, "dropped": 0}
 
 
 def test_clicks_that_are_waited_for_are_written_together() -> None:
     sink = Sink(takes_s=0.01)
-    told, _ = accepted(sink, 100)
+    ids, _ = accepted(sink, 100)
     assert len(sink.batches) == 1
-    assert sorted(id for id in told if id) == sorted(click[0] for click in sink.batches[0])
+    assert sorted(id for id in ids if id) == sorted(click[0] for click in sink.batches[0])
 
 
 def test_a_batch_that_is_waited_for_has_a_bound_too() -> None:
@@ -257,23 +257,23 @@ def test_a_batch_that_is_waited_for_has_a_bound_too() -> None:
 
 def test_a_write_that_fails_is_tried_again_while_somebody_waits() -> None:
     sink = Sink(failures=2)
-    told, metrics = accepted(sink, 3)
-    assert None not in told
+    ids, metrics = accepted(sink, 3)
+    assert None not in ids
     assert metrics.clicks == {"minted": 3, "queued": 3, "dropped": 0}
 
 
 def test_a_redirect_does_not_wait_for_ever_and_then_has_no_id() -> None:
     for sink in (Sink(takes_s=5), Sink(failures=1000)):
-        told, metrics = accepted(sink, 3, click_wait_s=0.05, shutdown_timeout_s=0.1)
-        assert told == [None] * 3
+        ids, metrics = accepted(sink, 3, click_wait_s=0.05, shutdown_timeout_s=0.1)
+        assert ids == [None] * 3
         assert metrics.clicks == {"minted": 3, "queued": 0, "dropped": 3}
 
 
 def test_nobody_waits_behind_a_crowd_that_cannot_be_served() -> None:
-    told, metrics = accepted(
+    ids, metrics = accepted(
         Sink(takes_s=5), 12, click_buffer=10, click_wait_s=0.05, shutdown_timeout_s=0.1
     )
-    assert told == [None] * 12
+    assert ids == [None] * 12
     assert metrics.clicks["dropped"] == 12
 
 

@@ -80,7 +80,7 @@ class Primary:
         with psycopg.connect(self.url) as connection:
             connection.execute(query.encode(), values)
 
-    def told(self, code: str) -> dict[str, Any]:
+    def stats(self, code: str) -> dict[str, Any]:
         found: dict[str, Any] = self.on_connection(lambda one: statistics(one, code))
         return found
 
@@ -186,21 +186,21 @@ async def deliver(primary: Primary, batches: list[list[Click]], chance: random.R
 
 
 def check_counts(primary: Primary, code: str, clicks: Sequence[Click]) -> None:
-    told = primary.told(code)
-    assert told["total"] == len(clicks)
-    assert told["bots"] == sum(one.bot for one in clicks)
+    stats = primary.stats(code)
+    assert stats["total"] == len(clicks)
+    assert stats["bots"] == sum(one.bot for one in clicks)
     days = Counter(one.clicked_at.date().isoformat() for one in clicks)
-    assert {day["day"]: day["total"] for day in told["days"]} == days
+    assert {day["day"]: day["total"] for day in stats["days"]} == days
     referrers = Counter(one.referrer for one in clicks)
-    assert {one["referrer"]: one["total"] for one in told["referrers"]} == referrers
+    assert {one["referrer"]: one["total"] for one in stats["referrers"]} == referrers
     registers = {one.visitor // 64 for one in clicks if one.visitor and not one.bot}
-    assert told["visitors"] == len(registers)
+    assert stats["visitors"] == len(registers)
     stored = primary.rows("SELECT click_id FROM clicks WHERE code = %s", code)
     assert Counter(click_id for (click_id,) in stored) == Counter(one.click_id for one in clicks)
 
 
 def test_statistics_of_a_link_without_clicks_are_all_zero(primary: Primary) -> None:
-    assert primary.told("nothing") == {
+    assert primary.stats("nothing") == {
         "total": 0,
         "bots": 0,
         "visitors": 0,
@@ -221,7 +221,7 @@ def test_referrers_of_a_link_have_a_bound(primary: Primary) -> None:
     assert len(counted) == 1001
     assert counted[OTHERS] == 1000
     assert counted["site-1.example"] == 2
-    assert primary.told(code)["total"] == 2001
+    assert primary.stats(code)["total"] == 2001
 
 
 @pytest.mark.parametrize("days", [-KEEP_DAYS - 1, 2, 400])
@@ -237,7 +237,7 @@ def test_a_partition_that_vanished_is_made_again(primary: Primary) -> None:
     primary.run(primary.store.add([click(code)]))
     primary.write(f"DROP TABLE clicks_{datetime.now(UTC):%Y%m%d}")
     primary.run(primary.store.add([click(code)]))
-    assert primary.told(code)["total"] == 2
+    assert primary.stats(code)["total"] == 2
 
 
 def days_there(primary: Primary) -> set[date]:
@@ -257,7 +257,7 @@ def test_old_days_are_dropped_whole_and_their_counts_stay(primary: Primary) -> N
     assert today.date() - timedelta(days=3) in dropped
     kept = {today.date() - timedelta(days=n) for n in range(3)}
     assert {day for day in days_there(primary) if day <= today.date()} == kept
-    assert primary.told(code)["total"] == 7
+    assert primary.stats(code)["total"] == 7
     assert len(primary.rows("SELECT FROM clicks WHERE code = %s", code)) == 3
 
 
@@ -358,8 +358,8 @@ def test_clicks_of_the_outbox_are_counted_once_though_written_twice(primary: Pri
         primary.run(outbox.write([at_ms(one) for one in clicks]))
     counts = relayed(primary, lambda: left(primary) == 0)
     assert (counts.counted, counts.duplicate, counts.dead_lettered) == (50, 50, 0)
-    told = primary.told(code)
-    assert (told["total"], told["visitors"]) == (50, 1)
+    stats = primary.stats(code)
+    assert (stats["total"], stats["visitors"]) == (50, 1)
 
 
 def test_a_click_that_is_refused_holds_up_no_other_in_the_outbox(
@@ -382,8 +382,8 @@ def test_a_click_that_two_workers_find_refused_is_dead_lettered_once(
     primary.run(Outbox(primary.database).write([at_ms(one) for one in clicks]))
     counts = relayed(primary, lambda: left(primary) == 0)
     assert (counts.counted, counts.dead_lettered) == (0, len(clicks))
-    told = capsys.readouterr().out
-    assert {told.count(f'"{one.click_id}"') for one in clicks} == {1}
+    logged = capsys.readouterr().out
+    assert {logged.count(f'"{one.click_id}"') for one in clicks} == {1}
 
 
 def test_an_outbox_that_cannot_be_written_says_so() -> None:

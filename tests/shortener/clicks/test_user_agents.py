@@ -1,4 +1,4 @@
-"""People and programs, told apart by what they send."""
+"""People, bots and previews, distinguished by their headers."""
 
 from __future__ import annotations
 
