@@ -183,10 +183,4 @@ class ClickBuffer:
 
 
 def _log_failure(clicks: Sequence[BufferedClick], attempt: int, error: NotWritten) -> None:
-    log(
-        "clicks_not_sent",
-        level="warning",
-        clicks=len(clicks),
-        attempt=attempt,
-        error=str(error),
-    )
+    log("clicks_not_sent", level="warning", clicks=len(clicks), attempt=attempt, error=str(error))

@@ -52,7 +52,7 @@ class Worker:
     def __init__(self, stream: StreamReader, store: ClickStore, settings: WorkerSettings) -> None:
         self.counts = WorkerCounts()
         self._stream = stream
-        self._clicks = store
+        self._click_store = store
         self._settings = settings
         self._claim_at_s = 0.0
         self._handling = asyncio.Lock()
@@ -126,7 +126,7 @@ class Worker:
             await self._stream.acknowledge(batch)
 
     async def _count(self, clicks: list[Click]) -> None:
-        fresh = await self._clicks.add(clicks)
+        fresh = await self._click_store.add(clicks)
         self.counts.counted += fresh
         self.counts.duplicate += len(clicks) - fresh
 
@@ -142,9 +142,7 @@ class Worker:
         yield counter("shortener_clicks_counted", "Clicks stored and counted", counts.counted)
         yield counter("shortener_clicks_duplicate", "Clicks delivered again", counts.duplicate)
         yield counter(
-            "shortener_clicks_dead_lettered",
-            "Entries, or clicks of the outbox, that were dead-lettered",
-            counts.dead_lettered,
+            "shortener_clicks_dead_lettered", "Entries dead-lettered", counts.dead_lettered
         )
 
 

@@ -36,11 +36,7 @@ class Breaker:
     """
 
     def __init__(
-        self,
-        dependency: str,
-        failures: int,
-        open_s: float,
-        probe: Callable[[], Awaitable[object]],
+        self, dependency: str, failures: int, open_s: float, probe: Callable[[], Awaitable[object]]
     ) -> None:
         self.dependency = dependency
         self.state = BreakerState.CLOSED

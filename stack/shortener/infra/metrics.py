@@ -157,9 +157,7 @@ class Metrics:
             "route",
         )
         yield GaugeMetricFamily(
-            "shortener_requests_in_flight",
-            "Requests not answered yet",
-            value=self.requests_in_flight,
+            "shortener_requests_in_flight", "Requests in flight", value=self.requests_in_flight
         )
         yield labelled_counter(
             "shortener_redirects", "Redirects answered", self.redirects, "outcome"
@@ -179,9 +177,7 @@ class Metrics:
             "shortener_retries", "Look-ups that could be retried", self.retries, "outcome"
         )
         yield counter(
-            "shortener_rate_limited",
-            "API requests rejected by the rate limit",
-            self.rate_limited,
+            "shortener_rate_limited", "API requests rejected by the rate limit", self.rate_limited
         )
         yield counter(
             "shortener_admission_refused",
