@@ -396,7 +396,7 @@ class WorkerSettings(_Settings):
         ge=1,
         le=3_650,
         description="days for which single clicks are kept; the counts made of them stay. A click "
-        "delivered later than that is dead-lettered, since it may have been counted already",
+        "delivered later than that is set aside, since nobody knows whether it was counted",
     )
 
 
