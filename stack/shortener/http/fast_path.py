@@ -20,10 +20,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from stack.shortener.http.asgi import ADDRESS_LONGEST, Headers
 from stack.shortener.http.problems import Problem, document, headers
+from stack.shortener.infra.codes import CODE
 
 BEGUN = "shortener.begun"  # where the ASGI app finds what the lane learnt
 Peer = tuple[str, int] | None  # a client over a Unix socket has no address
-_LINK = re.compile(rb"/([A-Za-z0-9_-]{1,64})/?(?:\?.{0,%d})?" % (ADDRESS_LONGEST - 70))
+_LINK = re.compile(rb"/(%b)/?(?:\?.{0,%d})?" % (CODE.pattern.encode(), ADDRESS_LONGEST - 70))
 
 HEAD_LONGEST = 32 * 1024
 _OTHER_VERSION = re.compile("HTTP version|PRI/Upgrade")  # so the parser calls it
