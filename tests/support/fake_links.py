@@ -75,7 +75,7 @@ class FakeKeys:
         self.asked = 0
         self.used: set[str] = set()
 
-    def known(self, key: str) -> str | None:
+    def cached_owner(self, key: str) -> str | None:
         return "me" if key in self.used else None
 
     async def owner(self, key: str) -> str | None:

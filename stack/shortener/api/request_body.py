@@ -1,4 +1,4 @@
-"""The body of a request: JSON, read no further than its limit and for no longer than its time."""
+"""JSON bodies of requests, bounded in size and time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stack.shortener.api import validation
 from stack.shortener.http.problems import Problem
 
 
-async def members(request: Request, longest: int, timeout_s: float) -> dict[str, Any]:
+async def members(request: Request, max_bytes: int, timeout_s: float) -> dict[str, Any]:
     """The members of the JSON object in the body; raises `Problem`."""
     headers = request.headers
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -20,7 +20,7 @@ async def members(request: Request, longest: int, timeout_s: float) -> dict[str,
         raise Problem(415, "the body must not be compressed")
     try:
         async with asyncio.timeout(timeout_s):
-            return validation.parse(await _read(request, longest))
+            return validation.parse(await _read(request, max_bytes))
     except TimeoutError:
         close = {"Connection": "close"}
         raise Problem(408, f"the body took longer than {timeout_s:g} s", headers=close) from None
@@ -28,11 +28,11 @@ async def members(request: Request, longest: int, timeout_s: float) -> dict[str,
         raise Problem(400, "the body ended too early") from None
 
 
-async def _read(request: Request, longest: int) -> bytes:
-    """The body, whatever its length is said to be."""
+async def _read(request: Request, max_bytes: int) -> bytes:
+    """Read the body; its Content-Length is not trusted."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > longest:
-            raise Problem(413, f"the body is longer than {longest} bytes")
+        if len(body) > max_bytes:
+            raise Problem(413, f"the body is longer than {max_bytes} bytes")
     return bytes(body)

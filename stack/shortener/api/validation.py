@@ -1,4 +1,4 @@
-"""What a request may say, checked before anything else sees it; what is wrong is a `Problem`."""
+"""Validation of requests: JSON bodies, headers and query parameters; errors are `Problem`s."""
 
 from __future__ import annotations
 
@@ -9,16 +9,31 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from stack.shortener.api import aliases, qr_code
 from stack.shortener.http.characters import at
 from stack.shortener.http.problems import Problem, Wrong
-from stack.shortener.http.targets import TargetRules
+from stack.shortener.http.targets import LONGEST, PATTERN, TargetRules
 from stack.shortener.infra.codes import CODE
 
-MOST_CLICKS = 1_000_000_000
-PAGE_LONGEST, PAGE_DEFAULT = 100, 20
+CLICKS_MAX = 1_000_000_000
+PAGE_MAX, PAGE_DEFAULT = 100, 20
 KEY_PATTERN = "^[!-~]{1,200}$"
 CURSOR_PATTERN = f"^[0-9]{{1,17}}[.]{CODE.pattern}$"
 _TAG = '(?:W/)?"[!#-~]*"'
@@ -34,267 +49,62 @@ _MOMENT = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ANYWHERE = TargetRules()
+_RULES = {  # for what pydantic itself finds wrong with a member
+    "url": "url is missing",
+    "max_clicks": f"max_clicks must be a whole number from 1 to {CLICKS_MAX}",
+    "links": "links must be a list of 1 to {links_max} links",
+}
+
+Body = TypeVar("Body", bound=BaseModel)
 
 
-@dataclass(frozen=True)
-class NewLink:
-    """A link to be made; without an alias it gets a random code."""
-
-    url: str
-    alias: str | None = None
-    expires_at: datetime | None = None
-    max_clicks: int | None = None
-
-
-@dataclass(frozen=True)
-class LinkChange:
-    """What to change of a link: `None` for what stays; an expiry and a limit can also be ended."""
-
-    url: str | None = None
-    disabled: bool | None = None
-    expires_at: datetime | None = None
-    sets_expiry: bool = False
-    max_clicks: int | None = None
-    sets_limit: bool = False
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """A place in the list of links, newest first: right after the link with these two."""
-
-    created_at: datetime
-    code: str
-
-    def __str__(self) -> str:
-        return f"{(self.created_at - _EPOCH) // timedelta(microseconds=1)}.{self.code}"
+_URL = {
+    "type": "string",
+    "maxLength": LONGEST,
+    "pattern": PATTERN,
+    "examples": ["https://example.org/page"],
+    "description": "The target: an http or https URL without user and password, and not one of "
+    "ours. Characters that a URL may not contain (other scripts, `|`, `^`, a stray `%`) are "
+    f"percent-encoded; the result has at most {LONGEST} characters.",
+}
+_ALIAS = {
+    "type": ["string", "null"],
+    "pattern": aliases.PATTERN,
+    "examples": ["spring-sale"],
+    "description": "The code; random if absent. Reserved words and their look-alikes are rejected.",
+}
+_EXPIRY = {
+    "type": ["string", "null"],
+    "format": "date-time",
+    "examples": ["2099-12-31T23:59:59Z"],
+    "description": "When the link expires, with UTC offset; null: never.",
+}
+_FUTURE = {**_EXPIRY, "description": "When the link expires, in the future; null: never."}
+_DISABLED = {"type": "boolean", "description": "True while the link is switched off."}
 
 
-@dataclass(frozen=True)
-class PageRequest:
-    """Which part of the list is asked for."""
+class _Context(NamedTuple):
+    """Facts that the validity of a body depends on."""
 
-    limit: int = PAGE_DEFAULT
-    after: Cursor | None = None
+    now: datetime
+    targets: TargetRules
+    base: str
 
 
-def parse(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body."""
+def _target(value: object, info: ValidationInfo) -> str:
+    context: Any = info.context  # a _Context
     try:
-        members = json.loads(
-            body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unlike
-        )
-    except UnicodeDecodeError as error:
-        raise Problem(400, f"the body is not UTF-8: see its byte {error.start + 1}") from None
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, f"the body is not JSON: {_not_json(body, error)}") from None
-    if not isinstance(members, dict):
-        raise Problem(422, "the body must be a JSON object")
-    return members
+        target: str = context.targets.checked(value, context.base)
+        return target
+    except Problem as problem:
+        raise ValueError(problem.detail) from None
 
 
-def _not_json(body: bytes, error: ValueError | RecursionError) -> str:
-    """Why, and where."""
-    if not body.strip():
-        return "it is empty"
-    if body.startswith(codecs.BOM_UTF8):
-        return "it begins with a byte order mark, which does not belong there"
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    if isinstance(error, json.JSONDecodeError):
-        why = error.msg[:1].lower() + error.msg[1:]
-        return f"{why}, at line {error.lineno}, column {error.colno}"
-    return str(error).partition(":")[0]  # a name that is no value, or a number without end
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _unlike(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object; of two members with one name, other programs might read the other one."""
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        twice = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
-        raise Problem(400, f"the body has the member {_quoted(twice)} twice")
-    return members
-
-
-def new_link(
-    members: Mapping[str, Any], now: datetime, targets: TargetRules = _ANYWHERE, base: str = ""
-) -> NewLink:
-    """The link that a create request asks for, which was sent to `base`."""
-    _only(members, {"url", "alias", "expires_at", "max_clicks"})
-    if "url" not in members:
-        raise Problem(422, "url is missing", field="url")
-    alias = members.get("alias")
-    expires_at = _moment(members.get("expires_at"))
-    if expires_at is not None and expires_at <= now:
-        raise Problem(422, "expires_at is in the past", field="expires_at")
-    return NewLink(
-        url=targets.checked(members["url"], base),
-        alias=None if alias is None else aliases.checked(alias),
-        expires_at=expires_at,
-        max_clicks=_clicks(members.get("max_clicks")),
-    )
-
-
-def new_links(
-    members: Mapping[str, Any],
-    now: datetime,
-    most: int,
-    targets: TargetRules = _ANYWHERE,
-    base: str = "",
-) -> list[NewLink]:
-    """The links that a bulk request asks for; if some are wrong, the problem names all of those."""
-    _only(members, {"links"})
-    wanted = members.get("links")
-    if not isinstance(wanted, list) or not 1 <= len(wanted) <= most:
-        raise Problem(422, f"links must be a list of 1 to {most} links", field="links")
-    links: list[NewLink] = []
-    wrong: list[Wrong] = []
-    for index, each in enumerate(wanted):
-        at = f"#/links/{index}"
-        try:
-            if not isinstance(each, dict):
-                raise Problem(422, "each link must be a JSON object")
-            links.append(new_link(each, now, targets, base))
-        except Problem as problem:
-            wrong += [(at + where[1:], what) for where, what in problem.wrong] or [
-                (at, problem.detail)
-            ]
-    _refuse(wrong or _given_twice(links))
-    return links
-
-
-def _given_twice(links: Iterable[NewLink]) -> list[Wrong]:
-    given: set[str] = set()
-    wrong: list[Wrong] = []
-    for index, link in enumerate(links):
-        if link.alias in given:
-            wrong.append((f"#/links/{index}/alias", "this alias is given twice"))
-        elif link.alias is not None:
-            given.add(link.alias)
-    return wrong
-
-
-def _refuse(wrong: list[Wrong]) -> None:
-    if wrong:
-        at, what = wrong[0]
-        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise Problem(422, f"no link was made: {at} {what}{more}", wrong=wrong)
-
-
-def change(
-    members: Mapping[str, Any], targets: TargetRules = _ANYWHERE, base: str = ""
-) -> LinkChange:
-    """What a change request asks for; an expiry in the past ends the link at once."""
-    _only(members, {"url", "disabled", "expires_at", "max_clicks"})
-    if not members:
-        raise Problem(422, "nothing to change; give url, disabled, expires_at or max_clicks")
-    disabled = members.get("disabled")
-    if "disabled" in members and not isinstance(disabled, bool):
-        raise Problem(422, "disabled must be true or false", field="disabled")
-    return LinkChange(
-        url=targets.checked(members["url"], base) if "url" in members else None,
-        disabled=disabled,
-        expires_at=_moment(members.get("expires_at")),
-        sets_expiry="expires_at" in members,
-        max_clicks=_clicks(members.get("max_clicks")),
-        sets_limit="max_clicks" in members,
-    )
-
-
-def idempotency_key(value: str | None) -> str | None:
-    """The key that makes a create request safe to repeat."""
-    if value is not None and _KEY.fullmatch(value) is None:
-        unwanted = re.search("[^!-~]", value)
-        found = at(value, unwanted.start()) if unwanted else f"{len(value)} of them"
-        rule = "Idempotency-Key must be 1 to 200 visible ASCII characters"
-        raise Problem(422, f"{rule}; it has {found}")
-    return value
-
-
-def versions(if_match: str | None) -> list[int] | None:
-    """The versions that a change is meant for; `None` if any will do. A weak tag never matches."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    if _TAGS.fullmatch(if_match.strip()) is None:
-        raise Problem(400, 'If-Match must be * or ETags, as "3"')
-    return [int(version) for version in _STRONG_VERSION.findall(if_match)]
-
-
-def page(query: Iterable[tuple[str, str]]) -> PageRequest:
-    """The part of the list that a query asks for."""
-    given = parameters(query, {"limit", "after"})
-    limit = _number("limit", given.get("limit", str(PAGE_DEFAULT)), PAGE_LONGEST)
-    after = given.get("after")
-    if after is not None and _CURSOR.fullmatch(after) is None:
-        raise Problem(422, "after must be the `next` of an earlier answer")
-    return PageRequest(limit, None if after is None else _cursor(after))
-
-
-def _cursor(after: str) -> Cursor:
-    microseconds, _, code = after.partition(".")
-    return Cursor(_EPOCH + timedelta(microseconds=int(microseconds)), code)
-
-
-def picture(query: Iterable[tuple[str, str]]) -> tuple[str, int]:
-    """The kind of picture that a query asks for, and its scale."""
-    given = parameters(query, {"format", "scale"})
-    form, scale = (
-        given.get("format", qr_code.FORMATS[0]),
-        given.get("scale", str(qr_code.SCALE_DEFAULT)),
-    )
-    if form not in qr_code.FORMATS:
-        raise Problem(422, f"format must be {' or '.join(qr_code.FORMATS)}")
-    return form, _number("scale", scale, qr_code.SCALE_MOST)
-
-
-def _number(name: str, value: str, most: int) -> int:
-    if re.fullmatch("[0-9]{1,9}", value) is None or not 1 <= int(value) <= most:
-        raise Problem(422, f"{name} must be a number from 1 to {most}")
-    return int(value)
-
-
-def parameters(query: Iterable[tuple[str, str]], known: set[str]) -> dict[str, str]:
-    """The parameters of a query, each once."""
-    given: dict[str, str] = {}
-    for name, value in query:
-        if name not in known:
-            raise Problem(422, _no_such("parameter", name, known))
-        if name in given:
-            raise Problem(422, f"{name} is given twice")
-        given[name] = value
-    return given
-
-
-def _only(members: Mapping[str, Any], known: set[str]) -> None:
-    for name in members:
-        if name not in known:
-            pointer = name.replace("~", "~0").replace("/", "~1")
-            raise Problem(422, _no_such("member", name, known), field=pointer)
-
-
-def _no_such(kind: str, name: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    return f"there is no {kind} {_quoted(name)}, but {', '.join(sorted(known))}{meant}"
-
-
-def _quoted(name: str) -> str:
-    """A name that somebody sent, as JSON has it: no more than one can read."""
-    return json.dumps(name if len(name) <= 60 else f"{name[:60]}…")
-
-
-def _clicks(value: object) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, float) and value.is_integer():  # JSON has but one kind of number
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_CLICKS:
-        detail = f"max_clicks must be a whole number from 1 to {MOST_CLICKS}"
-        raise Problem(422, detail, field="max_clicks")
-    return value
+def _alias(value: object) -> str | None:
+    try:
+        return None if value is None else aliases.checked(value)
+    except Problem as problem:
+        raise ValueError(problem.detail) from None
 
 
 def _moment(value: object) -> datetime | None:
@@ -306,4 +116,289 @@ def _moment(value: object) -> datetime | None:
         return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         detail = "expires_at must be an RFC 3339 time with its offset, as 2030-01-31T12:00:00Z"
-        raise Problem(422, detail, field="expires_at") from None
+        raise ValueError(detail) from None
+
+
+def _future(value: object, info: ValidationInfo) -> datetime | None:
+    context: Any = info.context
+    moment = _moment(value)
+    if moment is not None and moment <= context.now:
+        raise ValueError("expires_at is in the past")
+    return moment
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("disabled must be true or false")
+    return value
+
+
+def _whole(value: object) -> object:
+    """1.0 is an integer, too: JSON has one kind of number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Clicks = Annotated[int, Field(strict=True, ge=1, le=CLICKS_MAX), BeforeValidator(_whole)]
+_MaxClicks = Annotated[
+    _Clicks | None,
+    Field(description="Exact number of redirects allowed; null: no limit.", examples=[1000]),
+]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_members_only(cls, members: Any) -> Any:
+        if not isinstance(members, dict):
+            raise ValueError("each link must be a JSON object")
+        known = cls.model_fields
+        for name in members:
+            if name not in known:
+                raise ValueError(_no_such("member", name, known), name)
+        return members
+
+
+class NewLink(_Body):
+    """A link to create; without an alias it gets a random code."""
+
+    url: Annotated[str, PlainValidator(_target), WithJsonSchema(_URL)]
+    alias: Annotated[str | None, PlainValidator(_alias), WithJsonSchema(_ALIAS)] = None
+    expires_at: Annotated[datetime | None, PlainValidator(_future), WithJsonSchema(_FUTURE)] = None
+    max_clicks: _MaxClicks = None
+
+
+class LinkChange(_Body):
+    """Changes of a link: `None` for no change, unless `sets_expiry` or `sets_limit`."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    url: Annotated[str | None, PlainValidator(_target), WithJsonSchema(_URL)] = None
+    disabled: Annotated[bool | None, PlainValidator(_boolean), WithJsonSchema(_DISABLED)] = None
+    expires_at: Annotated[datetime | None, PlainValidator(_moment), WithJsonSchema(_EXPIRY)] = None
+    max_clicks: _MaxClicks = None
+
+    @property
+    def sets_expiry(self) -> bool:
+        """True if `expires_at` is given; `None` then removes it."""
+        return "expires_at" in self.model_fields_set
+
+    @property
+    def sets_limit(self) -> bool:
+        """True if `max_clicks` is given; `None` then removes it."""
+        return "max_clicks" in self.model_fields_set
+
+
+@lru_cache(maxsize=8)
+def bulk_body(links_max: int) -> type[BaseModel]:
+    """The model of a bulk request."""
+    about = f"1 to {links_max} links."
+    links = Field(min_length=1, max_length=links_max, description=about)
+    return create_model("NewLinks", __base__=_Body, links=(list[NewLink], links))
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A position in the list of links, newest first: after the link with these values."""
+
+    created_at: datetime
+    code: str
+
+    def __str__(self) -> str:
+        return f"{(self.created_at - _EPOCH) // timedelta(microseconds=1)}.{self.code}"
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """The requested page of the list."""
+
+    limit: int = PAGE_DEFAULT
+    after: Cursor | None = None
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body; duplicate members are rejected."""
+    try:
+        members = json.loads(
+            body.decode("utf-8"),
+            parse_constant=_reject_constant,
+            object_pairs_hook=_without_duplicates,
+        )
+    except UnicodeDecodeError as error:
+        raise Problem(400, f"the body is not UTF-8: see its byte {error.start + 1}") from None
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"the body is not JSON: {_json_fault(body, error)}") from None
+    if not isinstance(members, dict):
+        raise Problem(422, "the body must be a JSON object")
+    return members
+
+
+def _json_fault(body: bytes, error: ValueError | RecursionError) -> str:
+    """The reason and the position."""
+    if not body.strip():
+        return "it is empty"
+    if body.startswith(codecs.BOM_UTF8):
+        return "it begins with a byte order mark, which does not belong there"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, json.JSONDecodeError):
+        why = error.msg[:1].lower() + error.msg[1:]
+        return f"{why}, at line {error.lineno}, column {error.colno}"
+    return str(error).partition(":")[0]  # NaN, Infinity, or a number with too many digits
+
+
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object; of two members with one name, other parsers might take the other one."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        twice = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
+        raise Problem(400, f"the body has the member {_quoted(twice)} twice")
+    return members
+
+
+def new_link(
+    members: Mapping[str, Any], now: datetime, targets: TargetRules = _ANYWHERE, base: str = ""
+) -> NewLink:
+    """The link of a create request that was sent to `base`."""
+    return _validated(NewLink, members, _Context(now, targets, base))
+
+
+def new_links(
+    members: Mapping[str, Any],
+    now: datetime,
+    most: int,
+    targets: TargetRules = _ANYWHERE,
+    base: str = "",
+) -> list[NewLink]:
+    """The links of a bulk request; the `Problem` names every invalid one."""
+    body: Any = _validated(bulk_body(most), members, _Context(now, targets, base), most)
+    links: list[NewLink] = body.links
+    given: set[str] = set()
+    wrong: list[Wrong] = []
+    for index, link in enumerate(links):
+        if link.alias in given:
+            wrong.append((f"#/links/{index}/alias", "this alias is given twice"))
+        elif link.alias is not None:
+            given.add(link.alias)
+    if wrong:
+        raise _problem(wrong)
+    return links
+
+
+def change(
+    members: Mapping[str, Any], targets: TargetRules = _ANYWHERE, base: str = ""
+) -> LinkChange:
+    """The changes of a PATCH request; an expiry in the past ends the link at once."""
+    if not members:
+        raise Problem(422, "nothing to change; give url, disabled, expires_at or max_clicks")
+    return _validated(LinkChange, members, _Context(_EPOCH, targets, base))
+
+
+def _validated(
+    model: type[Body], members: Mapping[str, Any], context: _Context, links_max: int = 0
+) -> Body:
+    try:
+        return model.model_validate(members, context=context)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        raise _problem([_wrong(each, links_max) for each in details]) from None
+
+
+def _wrong(error: ErrorDetails, links_max: int) -> Wrong:
+    """The JSON pointer and the message of an error."""
+    place = list(error["loc"])
+    if error["type"] == "value_error":
+        what, *unknown = error["ctx"]["error"].args
+        place += unknown
+    else:
+        what = _RULES[str(place[-1])].format(links_max=links_max)
+    escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in place)
+    return "/".join(["#", *escaped]), what
+
+
+def _problem(wrong: list[Wrong]) -> Problem:
+    at, what = wrong[0]
+    if not at.startswith("#/links/"):
+        return Problem(422, what, wrong=wrong)
+    more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return Problem(422, f"no link was made: {at} {what}{more}", wrong=wrong)
+
+
+def idempotency_key(value: str | None) -> str | None:
+    """The Idempotency-Key of a create request."""
+    if value is not None and _KEY.fullmatch(value) is None:
+        unwanted = re.search("[^!-~]", value)
+        found = at(value, unwanted.start()) if unwanted else f"{len(value)} of them"
+        rule = "Idempotency-Key must be 1 to 200 visible ASCII characters"
+        raise Problem(422, f"{rule}; it has {found}")
+    return value
+
+
+def versions(if_match: str | None) -> list[int] | None:
+    """The versions in If-Match, `None` for any. Weak tags never match."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    if _TAGS.fullmatch(if_match.strip()) is None:
+        raise Problem(400, 'If-Match must be * or ETags, as "3"')
+    return [int(version) for version in _STRONG_VERSION.findall(if_match)]
+
+
+def page(query: Iterable[tuple[str, str]]) -> PageRequest:
+    """The page that a query requests."""
+    given = parameters(query, {"limit", "after"})
+    limit = _number("limit", given.get("limit", str(PAGE_DEFAULT)), PAGE_MAX)
+    after = given.get("after")
+    if after is not None and _CURSOR.fullmatch(after) is None:
+        raise Problem(422, "after must be the `next` of an earlier answer")
+    return PageRequest(limit, None if after is None else _cursor(after))
+
+
+def _cursor(after: str) -> Cursor:
+    microseconds, _, code = after.partition(".")
+    return Cursor(_EPOCH + timedelta(microseconds=int(microseconds)), code)
+
+
+def qr_options(query: Iterable[tuple[str, str]]) -> tuple[str, int]:
+    """The image format and the scale that a query requests."""
+    given = parameters(query, {"format", "scale"})
+    image_format, scale = (
+        given.get("format", qr_code.FORMATS[0]),
+        given.get("scale", str(qr_code.SCALE_DEFAULT)),
+    )
+    if image_format not in qr_code.FORMATS:
+        raise Problem(422, f"format must be {' or '.join(qr_code.FORMATS)}")
+    return image_format, _number("scale", scale, qr_code.SCALE_MAX)
+
+
+def _number(name: str, value: str, most: int) -> int:
+    if re.fullmatch("[0-9]{1,9}", value) is None or not 1 <= int(value) <= most:
+        raise Problem(422, f"{name} must be a number from 1 to {most}")
+    return int(value)
+
+
+def parameters(query: Iterable[tuple[str, str]], known: set[str]) -> dict[str, str]:
+    """The parameters of a query; unknown and repeated ones are rejected."""
+    given: dict[str, str] = {}
+    for name, value in query:
+        if name not in known:
+            raise Problem(422, _no_such("parameter", name, known))
+        if name in given:
+            raise Problem(422, f"{name} is given twice")
+        given[name] = value
+    return given
+
+
+def _no_such(kind: str, name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"there is no {kind} {_quoted(name)}, but {', '.join(sorted(known))}{meant}"
+
+
+def _quoted(name: str) -> str:
+    """A name from the request as a JSON string, cut to 60 characters."""
+    return json.dumps(name if len(name) <= 60 else f"{name[:60]}…")

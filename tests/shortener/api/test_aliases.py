@@ -1,4 +1,4 @@
-"""Aliases: some are reserved, however they are spelt."""
+"""Aliases: their form, and the reserved words in every spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request may say: everything else is a 4xx before it reaches a database."""
+"""Validation of requests: everything invalid is a 4xx before any query."""
 
 from __future__ import annotations
 
@@ -196,6 +196,54 @@ def test_what_is_unwanted_is_named_and_placed(members: dict[str, Any], said: str
         validation.new_link(members, NOW)
     assert said in refused.value.detail
     assert len(refused.value.detail) < 250
+
+
+def test_every_invalid_member_is_pointed_at() -> None:
+    with pytest.raises(Problem) as refused:
+        validation.new_link({"alias": "ab", "max_clicks": True}, NOW)
+    places = [where for where, _ in refused.value.wrong]
+    assert places == ["#/url", "#/alias", "#/max_clicks"]
+    assert refused.value.detail == "url is missing"
+
+
+@pytest.mark.parametrize("name", ["a/b", "~", "", "\ud800"])
+def test_an_unknown_member_is_pointed_at_whatever_its_name(name: str) -> None:
+    with pytest.raises(Problem) as refused:
+        validation.new_links({"links": [{"url": GOOD}, {"url": GOOD, name: 1}]}, NOW, 2)
+    pointer = "#/links/1/" + name.replace("~", "~0").replace("/", "~1")
+    assert [where for where, _ in refused.value.wrong] == [pointer]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_the_limit_of_a_bulk_request_is_exact(count: int) -> None:
+    validation.new_links({"links": [{"url": GOOD}] * 2}, NOW, 2)
+    with pytest.raises(Problem, match="links must be a list of 1 to 2 links") as refused:
+        validation.new_links({"links": [{"url": GOOD}] * count}, NOW, 2)
+    assert [where for where, _ in refused.value.wrong] == ["#/links"]
+
+
+@pytest.mark.parametrize(
+    ("given", "accepted"),
+    [
+        (1, True),
+        (validation.CLICKS_MAX, True),
+        (5.0, True),
+        (None, True),
+        (0, False),
+        (validation.CLICKS_MAX + 1, False),
+        (1.5, False),
+        (True, False),
+        ("5", False),
+        (1e308, False),
+        (10**400, False),
+    ],
+)
+def test_max_clicks_is_a_whole_number_within_its_limits(given: object, accepted: bool) -> None:
+    if accepted:
+        assert validation.new_link({"url": GOOD, "max_clicks": given}, NOW).max_clicks == given
+    else:
+        with pytest.raises(Problem, match="max_clicks must be a whole number from 1 to"):
+            validation.new_link({"url": GOOD, "max_clicks": given}, NOW)
 
 
 def test_an_unknown_parameter_is_named() -> None:

@@ -1,4 +1,4 @@
-"""What the description needs to know of a deployment, and the little that its parts share."""
+"""Facts of a deployment that the OpenAPI document shows, and shared helpers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class DeploymentFacts:
-    """What differs between deployments."""
+    """Values that differ between deployments."""
 
     base: str
     needs_key: bool
     is_rate_limited: bool
     bulk_max_links: int
-    body_longest: int
+    api_body_max_bytes: int
     bulk_body_max_bytes: int
 
 
