@@ -1,8 +1,7 @@
 """Command line: `python -m stack.shortener web|worker|migrate|keys|settings`.
 
 Settings come from the environment and from the file in SHORTENER_SETTINGS_FILE. `migrate` brings
-the schema up to date and exits; `settings` lists the settings, with `--markdown` as
-`docs/settings.md`.
+the schema up to date; `settings` lists the settings, with `--markdown` as `docs/settings.md`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from stack.shortener.http.characters import at
-from stack.shortener.http.problems import Problem
 from stack.shortener.infra import codes
 
 PATTERN = f"^[{codes.CHARACTERS}]{{3,{codes.MAX_LENGTH}}}$"
@@ -23,15 +22,15 @@ _LOOKALIKES = str.maketrans("01i345", "olleas", "-_")
 
 
 def checked(alias: object) -> str:
-    """Return the alias if it is well-formed and not reserved; raises `Problem`."""
+    """Return the alias if it is well-formed and not reserved; raises `ValueError`."""
     if not isinstance(alias, str):
-        raise Problem(422, _RULE, field="alias")
+        raise ValueError(_RULE)
     if _FORM.fullmatch(alias) is None:
         unwanted = re.search(f"[^{codes.CHARACTERS}]", alias)
         found = at(alias, unwanted.start()) if unwanted else f"{len(alias)} of them"
-        raise Problem(422, f"{_RULE}; it has {found}", field="alias")
+        raise ValueError(f"{_RULE}; it has {found}")
     if is_reserved(alias):
-        raise Problem(422, "alias is reserved, or looks like a reserved word", field="alias")
+        raise ValueError("alias is reserved, or looks like a reserved word")
     return alias
 
 

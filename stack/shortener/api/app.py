@@ -7,18 +7,18 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.routing import Route, Router
 
-from stack.shortener.api import docs_page, openapi, qr_code, request_body, validation
+from stack.shortener.api import bodies, docs_page, openapi, qr_code, validation
 from stack.shortener.api.access import AccessCheck, Caller, header
+from stack.shortener.api.bodies import NewLink
 from stack.shortener.api.link_creation import LinkCreation
 from stack.shortener.api.links import LinkStore, ShortLink
 from stack.shortener.api.resources import CALLER, ApiResponse, Resource, as_json
-from stack.shortener.api.validation import NewLink
 from stack.shortener.http import asgi, pages
 from stack.shortener.http.problems import Problem, unavailable
 from stack.shortener.http.targets import TargetRules
@@ -41,8 +41,6 @@ HEADERS: asgi.Headers = (
 _NO_STORE: asgi.Headers = ((b"cache-control", b"no-store"),)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-
-Validated = TypeVar("Validated")
 
 
 class LinkApi:
@@ -113,46 +111,41 @@ class LinkApi:
 
     async def create(self, request: Request) -> ApiResponse:
         """POST /api/links: 201 with the link, also for a repeated Idempotency-Key and body."""
-        key = validation.idempotency_key(request.headers.get("idempotency-key"))
-        base = self._base(request)
-        members = await self._members(request, self._settings.api_body_max_bytes)
-
-        def checked(now: datetime) -> NewLink:
-            return validation.new_link(members, now, self._targets, base)
-
-        wanted, rejected = _validated(checked, key)
-        if key is None:
-            link, fresh = await self._maker.create(wanted, _owner(request)), True
-        else:
-            [link], fresh = await self._maker.create_once(
-                key, [wanted], _owner(request), bulk=False, rejected=rejected
-            )
-        if fresh:
-            await self._invalidate_aliases([wanted])
+        [link], base = await self._create(request, bulk=False)
         location = (b"location", b"/api/links/" + link.code.encode())
         return as_json(201, self._link_json(link, base), _tag(link), location)
 
     async def create_all(self, request: Request) -> ApiResponse:
         """POST /api/links/bulk: 201 with all links in their order, or no link is created."""
-        settings = self._settings
+        links, base = await self._create(request, bulk=True)
+        return as_json(201, {"links": [self._link_json(link, base) for link in links]})
+
+    async def _create(self, request: Request, *, bulk: bool) -> tuple[Sequence[ShortLink], str]:
+        settings, owner = self._settings, _owner(request)
         key = validation.idempotency_key(request.headers.get("idempotency-key"))
         base = self._base(request)
-        members = await self._members(request, settings.bulk_body_max_bytes)
+        max_bytes = settings.bulk_body_max_bytes if bulk else settings.api_body_max_bytes
+        members = await self._members(request, max_bytes)
 
         def checked(now: datetime) -> list[NewLink]:
-            return validation.new_links(members, now, settings.bulk_max_links, self._targets, base)
+            if bulk:
+                return bodies.new_links(members, now, settings.bulk_max_links, self._targets, base)
+            return [bodies.new_link(members, now, self._targets, base)]
 
         wanted, rejected = _validated(checked, key)
         self._gate.charge(_caller(request), len(wanted))
-        if key is None:
-            links, fresh = await self._maker.create_all(wanted, _owner(request)), True
-        else:
+        if key is not None:
             links, fresh = await self._maker.create_once(
-                key, wanted, _owner(request), bulk=True, rejected=rejected
+                key, wanted, owner, bulk=bulk, rejected=rejected
             )
-        if fresh:
-            await self._invalidate_aliases(wanted)
-        return as_json(201, {"links": [self._link_json(link, base) for link in links]})
+            if not fresh:
+                return links, base
+        elif bulk:
+            links = await self._maker.create_all(wanted, owner)
+        else:
+            links = [await self._maker.create(wanted[0], owner)]
+        await self._invalidate_aliases(wanted)
+        return links, base
 
     async def page(self, request: Request) -> ApiResponse:
         """GET /api/links: a page of links, newest first, and the cursor of the next page."""
@@ -179,7 +172,7 @@ class LinkApi:
         code, base = _code(request), self._base(request)
         versions = validation.versions(_if_match(request))
         members = await self._members(request, self._settings.api_body_max_bytes)
-        change = validation.change(members, self._targets, base)
+        change = bodies.change(members, self._targets, base)
         link = await self._links.update(code, change, versions, _owner(request))
         await self._invalidate(link.code, link.version)
         return as_json(200, self._link_json(link, base), _tag(link))
@@ -230,7 +223,7 @@ class LinkApi:
         return openapi.as_bytes(document), docs_page.render(document)
 
     async def _members(self, request: Request, max_bytes: int) -> dict[str, Any]:
-        return await request_body.members(request, max_bytes, self._settings.api_body_timeout_s)
+        return await bodies.members(request, max_bytes, self._settings.api_body_timeout_s)
 
     async def _invalidate_aliases(self, wanted: Sequence[NewLink]) -> None:
         """Drop cached 404s of the aliases; a random code has not been requested before."""
@@ -281,8 +274,8 @@ class LinkApi:
 
 
 def _validated(
-    checked: Callable[[datetime], Validated], key: str | None
-) -> tuple[Validated, Problem | None]:
+    checked: Callable[[datetime], list[NewLink]], key: str | None
+) -> tuple[list[NewLink], Problem | None]:
     """The validated request, and why it may not create links now.
 
     A repeated request gets its first response even if `expires_at` has passed meanwhile.

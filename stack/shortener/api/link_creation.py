@@ -9,13 +9,14 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
 from stack.shortener.api import aliases
+from stack.shortener.api.bodies import NewLink
 from stack.shortener.api.links import ShortLink
-from stack.shortener.api.validation import NewLink
 from stack.shortener.http.problems import Problem
 from stack.shortener.infra.database import Database
 
@@ -87,20 +88,14 @@ class LinkCreation:
         with the same key is a 422. The table's primary key decides which is first. With
         `rejected`, links of an earlier request are returned, but none are created.
         """
-        if rejected is not None:
-            return await self._created_earlier(
-                key, _fingerprint(wanted, bulk), owner, rejected
-            ), False
-        return await self._insert(wanted, owner, (key, _fingerprint(wanted, bulk)), bulk=bulk)
-
-    async def _created_earlier(
-        self, key: str, fingerprint: bytes, owner: str | None, rejected: Problem
-    ) -> list[ShortLink]:
+        fingerprint = _fingerprint(wanted, bulk)
+        if rejected is None:
+            return await self._insert(wanted, owner, (key, fingerprint), bulk=bulk)
         async with self.primary.connection() as connection:
             earlier = await connection.fetchrow(EARLIER, owner, key)
         if earlier is None:
             raise rejected
-        return _replayed(earlier, fingerprint)
+        return _replayed(earlier, fingerprint), False
 
     async def _insert(
         self,
@@ -120,7 +115,8 @@ class LinkCreation:
                     _reject_taken({row["code"] for row in taken}, wanted, bulk)
                     continue
                 if created_at is not None:
-                    return _new_links(codes, wanted, created_at), True
+                    pairs = zip(codes, wanted, strict=True)
+                    return [_new_link(*pair, created_at) for pair in pairs], True
                 if claim is not None:
                     earlier = await connection.fetchrow(EARLIER, owner, claim[0])
                     return _replayed(earlier, claim[1]), False
@@ -146,7 +142,7 @@ async def _insert(
     claim: tuple[str, bytes] | None,
 ) -> datetime | None:
     """Insert the links; `None` if another request with the same key has created them."""
-    rows = sorted(zip(codes, wanted, strict=True), key=_code_of)  # one order prevents deadlocks
+    rows = sorted(zip(codes, wanted, strict=True), key=itemgetter(0))  # against deadlocks
     columns = (
         owner,
         [code for code, _ in rows],
@@ -163,10 +159,6 @@ async def _insert(
     return created_at
 
 
-def _code_of(row: tuple[str, NewLink]) -> str:
-    return row[0]
-
-
 def _new_link(code: str, wanted: NewLink, created_at: datetime) -> ShortLink:
     """The link as stored, without another query."""
     return ShortLink(
@@ -180,12 +172,6 @@ def _new_link(code: str, wanted: NewLink, created_at: datetime) -> ShortLink:
         created_at=created_at,
         updated_at=created_at,
     )
-
-
-def _new_links(
-    codes: Sequence[str], wanted: Sequence[NewLink], created_at: datetime
-) -> list[ShortLink]:
-    return [_new_link(code, each, created_at) for code, each in zip(codes, wanted, strict=True)]
 
 
 def _reject_taken(taken: set[str], wanted: Sequence[NewLink], bulk: bool) -> None:

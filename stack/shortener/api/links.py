@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from stack.shortener.api.bodies import LinkChange
 from stack.shortener.api.link_statistics import STATISTICS, statistics
-from stack.shortener.api.validation import Cursor, LinkChange, PageRequest
+from stack.shortener.api.validation import Cursor, PageRequest
 from stack.shortener.http.problems import Problem
 from stack.shortener.infra.database import Database
 

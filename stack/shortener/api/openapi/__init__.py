@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 from stack.shortener import __version__
-from stack.shortener.api.openapi.components import errors, headers, schemas
-from stack.shortener.api.openapi.facts import DeploymentFacts, Json
+from stack.shortener.api.openapi.components import DeploymentFacts, Json, errors, headers, schemas
 from stack.shortener.api.openapi.paths import Paths
 
 __all__ = ["DeploymentFacts", "as_bytes", "document"]

@@ -2,55 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
-from pydantic_core.core_schema import ModelSchema, NullableSchema, WithDefaultSchema
+from pydantic.json_schema import models_json_schema
 
+from stack.shortener.api import bodies as models
 from stack.shortener.api import validation
 from stack.shortener.api.link_statistics import DAYS_MAX, REFERRERS_MAX
-from stack.shortener.api.openapi.facts import DeploymentFacts, Json, ref
 from stack.shortener.http import problems
 from stack.shortener.infra import codes
+
+Json = dict[str, Any]
 
 _TIME: Json = {"type": "string", "format": "date-time"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
 CODE: Json = {"type": "string", "pattern": f"^{codes.CODE.pattern}$"}
 
 
-class _Schemas(GenerateJsonSchema):
-    """Schemas of models without titles and defaults, with `null` in the list of types."""
+@dataclass(frozen=True)
+class DeploymentFacts:
+    """Values that differ between deployments."""
 
-    def model_schema(self, schema: ModelSchema) -> Json:
-        found = super().model_schema(schema)
-        return {key: found[key] for key in found if key not in ("title", "description")}
+    base: str
+    needs_key: bool
+    is_rate_limited: bool
+    bulk_max_links: int
+    api_body_max_bytes: int
+    bulk_body_max_bytes: int
 
-    def nullable_schema(self, schema: NullableSchema) -> Json:
-        inner = self.generate_inner(schema["schema"])
-        return {**inner, "type": [inner["type"], "null"]}
 
-    def default_schema(self, schema: WithDefaultSchema) -> Json:
-        return self.generate_inner(schema["schema"])
-
-    def field_title_should_be_set(self, _schema: object) -> bool:
-        return False
+def ref(kind: str, name: str) -> Json:
+    """A reference to a component."""
+    return {"$ref": f"#/components/{kind}/{name}"}
 
 
 def _bodies(facts: DeploymentFacts) -> Json:
     """Schemas of request bodies, from the models that validate them."""
-    models = (validation.NewLink, validation.LinkChange, validation.bulk_body(facts.bulk_max_links))
+    used = (models.NewLink, models.LinkChange, models.bulk_body(facts.bulk_max_links))
     _, found = models_json_schema(
-        [(model, "validation") for model in models],
-        ref_template="#/components/schemas/{model}",
-        schema_generator=_Schemas,
+        [(model, "validation") for model in used], ref_template="#/components/schemas/{model}"
     )
-    definitions: Json = found["$defs"]
-    return definitions
+    for body in found["$defs"].values():
+        body["properties"] = {name: _member(each) for name, each in body["properties"].items()}
+        del body["title"]
+        body.pop("description", None)
+    bodies: Json = found["$defs"]
+    return bodies
 
 
-def _object(required: list[str], properties: Json, **more: Any) -> Json:
+def _member(schema: Json) -> Json:
+    """Without title and default, and with `null` as one of the types instead of `anyOf`."""
+    kind, *null = schema.pop("anyOf", [{}])
+    types = {"type": [kind["type"], "null"]} if null else {}
+    merged = {**schema, **kind, **types}
+    return {name: merged[name] for name in merged if name not in ("title", "default")}
+
+
+def _object(properties: Json, optional: str = "") -> Json:
     fixed = {"type": "object", "additionalProperties": False}
-    return {**fixed, "required": required, "properties": properties, **more}
+    required = [name for name in properties if name != optional]
+    return {**fixed, "required": required, "properties": properties}
 
 
 def schemas(facts: DeploymentFacts) -> Json:
@@ -81,11 +93,10 @@ def schemas(facts: DeploymentFacts) -> Json:
     wrong = {"pointer": {"type": "string"}, "detail": {"type": "string"}}
     links = {"type": "array", "items": ref("schemas", "Link")}
     return {
-        "Link": _object(list(link), link),
+        "Link": _object(link),
         **bodies,
-        "Links": _object(["links"], {"links": links}),
+        "Links": _object({"links": links}),
         "Page": _object(
-            ["links", "next"],
             {
                 "links": links,
                 "next": {
@@ -96,7 +107,6 @@ def schemas(facts: DeploymentFacts) -> Json:
             },
         ),
         "Stats": _object(
-            ["code", "total", "bots", "visitors", "days", "referrers"],
             {
                 "code": CODE,
                 "total": {**_COUNT, "description": "Clicks of people and bots."},
@@ -110,18 +120,17 @@ def schemas(facts: DeploymentFacts) -> Json:
                 },
                 "days": {
                     "type": "array",
-                    "items": _object(list(day), day),
+                    "items": _object(day),
                     "description": f"Clicks by day (UTC), newest first; at most {DAYS_MAX} days.",
                 },
                 "referrers": {
                     "type": "array",
-                    "items": _object(list(referrer), referrer),
+                    "items": _object(referrer),
                     "description": f"The {REFERRERS_MAX} sites with most clicks; '' is no site.",
                 },
             },
         ),
         "Problem": _object(
-            ["type", "title", "status", "detail"],
             {
                 "type": {"type": "string"},
                 "title": {"type": "string"},
@@ -130,10 +139,11 @@ def schemas(facts: DeploymentFacts) -> Json:
                 "errors": {
                     "type": "array",
                     "minItems": 1,
-                    "items": _object(list(wrong), wrong),
+                    "items": _object(wrong),
                     "description": "The invalid members of the request, by JSON pointer.",
                 },
             },
+            optional="errors",
         ),
     }
 

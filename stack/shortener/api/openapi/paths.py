@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from stack.shortener.api import qr_code, validation
-from stack.shortener.api.openapi.components import CODE
-from stack.shortener.api.openapi.facts import DeploymentFacts, Json, ref
+from stack.shortener.api.openapi.components import CODE, DeploymentFacts, Json, ref
 
 
 class Paths:
@@ -82,12 +81,7 @@ class Paths:
         }
 
     def _list(self) -> Json:
-        limit = {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": validation.PAGE_MAX,
-            "default": validation.PAGE_DEFAULT,
-        }
+        limit = _integer(validation.PAGE_MAX, validation.PAGE_DEFAULT)
         after = {"type": "string", "pattern": validation.CURSOR_PATTERN}
         return {
             "operationId": "listLinks",
@@ -196,12 +190,7 @@ class Paths:
             "enum": list(qr_code.FORMATS),
             "default": qr_code.FORMATS[0],
         }
-        scale = {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": qr_code.SCALE_MAX,
-            "default": qr_code.SCALE_DEFAULT,
-        }
+        scale = _integer(qr_code.SCALE_MAX, qr_code.SCALE_DEFAULT)
         image = {"schema": {"type": "string"}}
         return {
             "operationId": "drawLink",
@@ -286,6 +275,10 @@ def _code_parameter() -> Json:
         "description": "The link's code.",
         "schema": CODE,
     }
+
+
+def _integer(maximum: int, default: int) -> Json:
+    return {"type": "integer", "minimum": 1, "maximum": maximum, "default": default}
 
 
 def _query(name: str, description: str, schema: Json) -> Json:
