@@ -15,7 +15,7 @@ from stack.shortener.infra.metrics import Metrics
 
 def too_many() -> Problem:
     """For who comes when `max_in_flight` requests are under way already."""
-    return Problem(503, "too much is under way just now", headers={"Retry-After": "1"})
+    return Problem(503, "too many requests in flight", headers={"Retry-After": "1"})
 
 
 def too_slow() -> Problem:

@@ -269,7 +269,7 @@ class Redirects:
         self, code: str, entry: CacheEntry, scope: asgi.Scope
     ) -> tuple[CacheEntry, int]:
         """The link with what the primary says of its limit, which only a click uses up."""
-        looks = scope["method"] == "GET" and user_agents.only_looks(dict(scope["headers"]))
+        looks = scope["method"] == "GET" and user_agents.is_speculative(dict(scope["headers"]))
         takes = scope["method"] == "GET" and not looks
         ask = self._permits.take if takes else self._permits.look
         permit = await ask(code, entry.version)
@@ -291,7 +291,7 @@ class Redirects:
         user_agent = fields.get(b"user-agent", b"")
         who = (peer[0] if peer else "", fields.get(b"x-forwarded-for", b""), user_agent)
         visitor, bot = self._known.get(who) or self._who(*who)
-        bot = bot or user_agents.is_ahead(fields)
+        bot = bot or user_agents.is_prefetch(fields)
         return code, fields.get(b"referer", b""), bot, visitor
 
     def _who(self, peer: str, forwarded: bytes, user_agent: bytes) -> tuple[int, bool]:
@@ -299,7 +299,7 @@ class Redirects:
         address = self._peers.address(peer, forwarded).encode()
         known = (
             self._visitors.token(address, user_agent),
-            user_agents.is_bot(user_agent[: user_agents.MOST]),
+            user_agents.is_bot(user_agent[: user_agents.MAX_HEADER_BYTES]),
         )
         if known[0]:  # else it is nobody, for as long as the key is not known
             if len(self._known) >= _MOST_KNOWN:

@@ -31,7 +31,7 @@ ENTRY = CacheEntry(7, LIVE, math.inf, 1000.0, 0.1, 1060.0, b"https://example.org
 
 
 class Part:
-    """Something that is down until it is not."""
+    """A dependency that is down until `is_up`."""
 
     def __init__(self) -> None:
         self.is_up = False
@@ -214,7 +214,7 @@ async def _slow(_scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> 
     await asgi.text(send, 200, b"{}")
 
 
-def test_who_comes_when_too_much_is_under_way_is_refused_and_told_when_to_come_again() -> None:
+def test_too_many_requests_in_flight_are_refused_with_retry_after() -> None:
     metrics = Metrics(requests_in_flight=3)
     app = bounded(_slow, metrics, most=2, deadline_s=5)
     status, headers, problem = asyncio.run(_ask(app))
@@ -230,7 +230,7 @@ def test_a_request_ends_at_its_deadline() -> None:
 
 
 class Asked:
-    """A database of one link, whose connections break for so many look-ups."""
+    """A database of one link, whose connections break for the first `breaks` look-ups."""
 
     def __init__(self, name: str, breaks: int = 0, *, slow: bool = False) -> None:
         self.name = name
@@ -256,7 +256,7 @@ class Asked:
 
 
 def asked(replica: Asked, primary: Asked, budget: RetryBudget) -> tuple[int | None, Metrics]:
-    """The version that a question finds, if it does, and what was counted."""
+    """Ask a question; return the version it finds, if any, and the metrics."""
     metrics = Metrics()
     first: Any = replica
     second: Any = primary
