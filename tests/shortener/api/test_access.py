@@ -318,9 +318,7 @@ def test_a_proxy_is_known_by_either_notation_of_its_address() -> None:
         ("unknown", "_hidden", "203.0.113.8"),
     ],
 )
-def test_another_port_or_notation_shares_the_rate(
-    one: str, same: str, other: str
-) -> None:
+def test_another_port_or_notation_shares_the_rate(one: str, same: str, other: str) -> None:
     api = fake_api(RateLimit(10, 1, clock=lambda: 1.0))
 
     def status(forwarded: str) -> int:
