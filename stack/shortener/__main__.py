@@ -1,6 +1,8 @@
-"""`python -m stack.shortener web` or `worker`, which read their settings from the environment and
-from the file that SHORTENER_SETTINGS_FILE names; `settings` lists those,
-with `--markdown` as the page in docs. `migrate` only brings the schema up to date."""
+"""Command line: `python -m stack.shortener web|worker|migrate|keys|settings`.
+
+Settings come from the environment and from the file in SHORTENER_SETTINGS_FILE. `migrate` brings
+the schema up to date; `settings` lists the settings, with `--markdown` as `docs/settings.md`.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from collections.abc import Coroutine
 
 
 def main(arguments: list[str]) -> int:
-    """Run the process that the one argument names, until SIGTERM; 2 if it is not understood."""
-    # As process 1 of a container it would not hear this before it serves, and be killed later.
-    # Nothing has begun until then, so nothing has to be ended.
+    """Run a command; exit code 2 for wrong usage."""
+    # Process 1 of a container ignores SIGTERM unless it has a handler, and would be killed after
+    # the grace period. Before the servers start there is nothing to clean up.
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
     from stack.shortener import settings
     from stack.shortener.infra import spans

@@ -1,4 +1,4 @@
-"""The page about the settings, `docs/settings.md`, written from the settings themselves."""
+"""`docs/settings.md`, generated from the settings."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _ABOUT = {
     "Once an edit is answered every redirect heeds it, except where a process gets no answer from "
     "the cache: it then takes what the replica says, which may lag."
 }
-_CONCERNS = {
+_SECTIONS = {
     "Where things are": (
         "listen name public_url trusted_proxies primary_url replica_url cache_url queue_url migrate"
     ),
     "Freshness and the cache": (
-        "cache_fill cache_ttl_s cache_ttl_jitter stale_while_revalidate_s negative_ttl_s version_floor_s "
-        "near_cache_ttl_s near_cache_size xfetch_beta fill_lock_ttl_s fill_wait_s"
+        "cache_fill cache_ttl_s cache_ttl_jitter stale_while_revalidate_s negative_ttl_s "
+        "version_floor_s near_cache_ttl_s near_cache_size xfetch_beta fill_lock_ttl_s fill_wait_s"
     ),
     _SLOW: (
         "request_deadline_s cache_timeout_s replica_timeout_s primary_timeout_s queue_timeout_s "
@@ -38,8 +38,8 @@ _CONCERNS = {
         "max_in_flight stale_if_error_s ready_wait_s drain_s shutdown_timeout_s"
     ),
     "Links and the API": (
-        "code_length bulk_max_links api_body_max_bytes bulk_body_max_bytes api_body_timeout_s require_api_key "
-        "api_key_cache_ttl_s api_rate_per_s api_burst refuse_private_targets"
+        "code_length bulk_max_links api_body_max_bytes bulk_body_max_bytes api_body_timeout_s "
+        "require_api_key api_key_cache_ttl_s api_rate_per_s api_burst refuse_private_targets"
     ),
     "Clicks": (
         "click_mode click_flush_s click_batch click_buffer click_attempts click_wait_s "
@@ -47,26 +47,27 @@ _CONCERNS = {
     ),
     "The worker and its chores": (
         "worker_batch worker_gather_s worker_block_s worker_claim_idle_s worker_backoff_s "
-        "outbox_poll_s sweep_interval_s expired_link_retention_s click_retention_days idempotency_key_ttl_s"
+        "outbox_poll_s sweep_interval_s expired_link_retention_s click_retention_days "
+        "idempotency_key_ttl_s"
     ),
 }
 
 
 def markdown() -> str:
-    """The whole page; settings that no concern names come last, under their own heading."""
+    """The whole page; settings that are in no section come last, under "Others"."""
     fields = WebSettings.model_fields | WorkerSettings.model_fields
-    concerns = {concern: names.split() for concern, names in _CONCERNS.items()}
-    named = {name for names in concerns.values() for name in names}
-    concerns["Others"] = [name for name in fields if name not in named]
-    sections = [_section(concern, names, fields) for concern, names in concerns.items() if names]
+    groups = {title: names.split() for title, names in _SECTIONS.items()}
+    named = {name for names in groups.values() for name in names}
+    groups["Others"] = [name for name in fields if name not in named]
+    sections = [_section(title, names, fields) for title, names in groups.items() if names]
     return "\n".join([_HEAD, *sections])
 
 
-def _section(concern: str, names: list[str], fields: Mapping[str, FieldInfo]) -> str:
-    about = f"{_ABOUT[concern]}\n\n" if concern in _ABOUT else ""
+def _section(title: str, names: list[str], fields: Mapping[str, FieldInfo]) -> str:
+    about = f"{_ABOUT[title]}\n\n" if title in _ABOUT else ""
     rows = "".join(_row(name, fields[name]) for name in names)
     return (
-        f"## {concern}\n\n{about}| setting | default | what it is for | why |\n|---|---|---|---|\n"
+        f"## {title}\n\n{about}| setting | default | what it is for | why |\n|---|---|---|---|\n"
         + rows
     )
 
@@ -82,5 +83,5 @@ def _default(field: FieldInfo) -> str:
         return "must be set"
     if field.default == "":
         return "empty"
-    value = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+    value = f"{field.default:.12g}" if isinstance(field.default, float) else str(field.default)
     return f"`{value}`"

@@ -9,9 +9,10 @@ from typing import Any
 
 from stack.shortener.api.access import AccessCheck
 from stack.shortener.api.app import LinkApi
+from stack.shortener.api.bodies import LinkChange, NewLink
 from stack.shortener.api.links import LinkPage, ShortLink
 from stack.shortener.api.rate_limit import RateLimit
-from stack.shortener.api.validation import LinkChange, NewLink, PageRequest
+from stack.shortener.api.validation import PageRequest
 from stack.shortener.http.problems import Problem
 from stack.shortener.infra.client_address import TrustedProxies
 from stack.shortener.infra.metrics import Metrics
@@ -75,7 +76,7 @@ class FakeKeys:
         self.asked = 0
         self.used: set[str] = set()
 
-    def known(self, key: str) -> str | None:
+    def cached_owner(self, key: str) -> str | None:
         return "me" if key in self.used else None
 
     async def owner(self, key: str) -> str | None:

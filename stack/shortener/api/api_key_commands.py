@@ -1,4 +1,4 @@
-"""`keys add NAME`, `keys list`, `keys revoke ID`: the API keys of a deployment, on its server."""
+"""Commands for API keys: `keys add NAME`, `keys list`, `keys revoke ID`."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from stack.shortener.infra.database import OUTAGES
 from stack.shortener.settings import KeySettings
 
 USAGE = "usage: python -m stack.shortener keys add NAME | list | revoke ID\n"
-_NAME_LONGEST = 100
+_NAME_MAX_LENGTH = 100
 _ADD = "INSERT INTO api_keys (id, name, hash) VALUES ($1, $2, $3)"
 _LIST = "SELECT id, name, created_at, revoked_at FROM api_keys ORDER BY created_at, id"
 _REVOKE = "UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING id"
 
 
 def run(arguments: list[str], settings: KeySettings) -> int:
-    """Do what the arguments say; 2 if they are not understood, 1 if it can't be done."""
+    """Run a command; exit code 1 if the database fails, 2 for wrong usage."""
     try:
         match arguments:
-            case ["add", name] if name.isprintable() and 0 < len(name.strip()) <= _NAME_LONGEST:
+            case ["add", name] if name.isprintable() and 0 < len(name.strip()) <= _NAME_MAX_LENGTH:
                 return asyncio.run(_with_database(settings, _add, name.strip()))
             case ["list"]:
                 return asyncio.run(_with_database(settings, _list))
             case ["revoke", key_id]:
                 return asyncio.run(_with_database(settings, _revoke, key_id))
     except (*OUTAGES, asyncpg.PostgresError) as error:
-        sys.stderr.write(f"the database did not do it: {error or type(error).__name__}\n")
+        sys.stderr.write(f"the database failed: {error or type(error).__name__}\n")
         return 1
     sys.stderr.write(USAGE)
     return 2

@@ -1,4 +1,4 @@
-"""The API's description as a page: everything on it comes from the OpenAPI document."""
+"""The API documentation as an HTML page, rendered from the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Json = Mapping[str, Any]
 
 
 def render(document: Json) -> bytes:
-    """The page."""
+    """The document as a page."""
     return pages.page(document["info"]["title"], _Page(document).html())
 
 
 class _Page:
-    """The parts of the page; every one is HTML."""
+    """Renders parts of the document as HTML."""
 
     def __init__(self, document: Json) -> None:
         self._document = document
@@ -30,7 +30,7 @@ class _Page:
         return (
             f'<div class="docs">\n<header><h1>{escape(info["title"])}</h1>\n'
             f"<p>{_prose(info['description'])}</p>\n{self._key()}"
-            '<p class="quiet">The same for programs: <a href="/openapi.json">openapi.json</a> '
+            '<p class="quiet">Machine-readable: <a href="/openapi.json">openapi.json</a> '
             f"(OpenAPI {escape(self._document['openapi'])}).</p>\n</header>\n"
             f"<nav><ul>{index}</ul></nav>\n<main>{sections}</main>\n</div>"
         )
@@ -39,8 +39,8 @@ class _Page:
         if "security" not in self._document:
             return ""
         return (
-            "<p>All but following a link needs an API key. The examples take it from a variable:"
-            "</p>\n<pre>key=…</pre>\n"
+            "<p>Everything but following a link needs an API key. The examples read it from "
+            "a variable:</p>\n<pre>key=…</pre>\n"
         )
 
     def _operations(self) -> Iterator[tuple[str, str, Json]]:
@@ -145,7 +145,7 @@ def _row(name: str, kind: str, about: str) -> str:
 
 
 def _kind(schema: Json) -> str:
-    """A schema in a few words."""
+    """A schema in a few words, such as "integer or null, 1 to 100"."""
     if "enum" in schema:
         words = " or ".join(schema["enum"])
     else:
@@ -161,6 +161,6 @@ def _kind(schema: Json) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text with `code` in it."""
+    """HTML of a text in which backticks mark code."""
     parts = escape(text, quote=False).split("`")
     return "".join(f"<code>{part}</code>" if odd % 2 else part for odd, part in enumerate(parts))

@@ -1,4 +1,4 @@
-"""Links made in the primary database: each alias for one, and once however often asked."""
+"""Creation of links in the primary database, idempotent under an Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import json
 import secrets
 import string
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
 from stack.shortener.api import aliases
+from stack.shortener.api.bodies import NewLink
 from stack.shortener.api.links import ShortLink
-from stack.shortener.api.validation import NewLink
 from stack.shortener.http.problems import Problem
 from stack.shortener.infra.database import Database
 
@@ -29,8 +30,8 @@ SELECT code, url, expires_at, max_clicks, $1::text
 FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
   AS wanted (code, url, expires_at, max_clicks)
 RETURNING created_at"""
-# The claim waits for another with the same key until that one is stored or has failed. A code that
-# is taken fails the whole statement, and so gives the claim back.
+# The insert of a key waits for a concurrent one with the same key to commit or roll back. A code
+# that is taken fails the whole statement, which also rolls the key back.
 INSERT_ONCE = """WITH claim AS (
   INSERT INTO idempotency_keys (owner, key, fingerprint, code, answer)
   VALUES (coalesce($1::text, ''), $6, $7, $8, $9)
@@ -49,13 +50,13 @@ STATEMENTS = (INSERT, INSERT_ALL, INSERT_ONCE, EARLIER, TAKEN)
 
 @dataclass(frozen=True)
 class LinkCreation:
-    """Makes links for an owner; every method raises `Problem` or `DatabaseUnavailable`."""
+    """Creates links for an owner; every method raises `Problem` or `DatabaseUnavailable`."""
 
     primary: Database
     code_length: int
 
     async def create(self, wanted: NewLink, owner: str | None) -> ShortLink:
-        """Make a link, in one statement; 409 if the alias is taken."""
+        """Create a link in one statement; 409 if the alias is taken."""
         async with self.primary.connection() as connection:
             for _ in range(_ATTEMPTS):
                 code = wanted.alias or new_code(self.code_length)
@@ -63,13 +64,13 @@ class LinkCreation:
                     INSERT, code, wanted.url, wanted.expires_at, wanted.max_clicks, owner
                 )
                 if created_at is not None:
-                    return _made(code, wanted, created_at)
+                    return _new_link(code, wanted, created_at)
                 if wanted.alias is not None:
                     raise Problem(409, f"the alias {code} is taken", field="alias")
         raise _no_free_code()
 
     async def create_all(self, wanted: Sequence[NewLink], owner: str | None) -> list[ShortLink]:
-        """Make all these links or none, in one statement; 409 if an alias is taken."""
+        """Create all these links or none, in one statement; 409 if an alias is taken."""
         return (await self._insert(wanted, owner, None))[0]
 
     async def create_once(
@@ -79,26 +80,22 @@ class LinkCreation:
         owner: str | None,
         *,
         bulk: bool,
-        late: Problem | None = None,
+        rejected: Problem | None = None,
     ) -> tuple[list[ShortLink], bool]:
-        """Make these links once for this key, and say whether they were made now.
+        """Create these links once per key; return them and whether they were created now.
 
-        The same request again, even at the same time, gets the links of the first one; another
-        request with the same key is a 422. The primary key of the table decides who is first.
-        `late` is why it is too late for them to be made now.
+        A repeated request, even a concurrent one, gets the links of the first; another request
+        with the same key is a 422. The table's primary key decides which is first. With
+        `rejected`, links of an earlier request are returned, but none are created.
         """
-        if late is not None:
-            return await self._made_before(key, _fingerprint(wanted, bulk), owner, late), False
-        return await self._insert(wanted, owner, (key, _fingerprint(wanted, bulk)), bulk=bulk)
-
-    async def _made_before(
-        self, key: str, fingerprint: bytes, owner: str | None, late: Problem
-    ) -> list[ShortLink]:
+        fingerprint = _fingerprint(wanted, bulk)
+        if rejected is None:
+            return await self._insert(wanted, owner, (key, fingerprint), bulk=bulk)
         async with self.primary.connection() as connection:
             earlier = await connection.fetchrow(EARLIER, owner, key)
         if earlier is None:
-            raise late
-        return _same(earlier, fingerprint)
+            raise rejected
+        return _replayed(earlier, fingerprint), False
 
     async def _insert(
         self,
@@ -115,18 +112,19 @@ class LinkCreation:
                     created_at = await _insert(connection, codes, wanted, owner, claim)
                 except asyncpg.UniqueViolationError:
                     taken = await connection.fetch(TAKEN, codes)
-                    _refuse_taken({row["code"] for row in taken}, wanted, bulk)
+                    _reject_taken({row["code"] for row in taken}, wanted, bulk)
                     continue
                 if created_at is not None:
-                    return _all_made(codes, wanted, created_at), True
+                    pairs = zip(codes, wanted, strict=True)
+                    return [_new_link(*pair, created_at) for pair in pairs], True
                 if claim is not None:
                     earlier = await connection.fetchrow(EARLIER, owner, claim[0])
-                    return _same(earlier, claim[1]), False
+                    return _replayed(earlier, claim[1]), False
         raise _no_free_code()
 
 
 def new_code(length: int) -> str:
-    """A code that nobody can guess from others; whether it is free, the database decides."""
+    """A random code, not guessable from other codes; it may be taken already."""
     number = secrets.randbelow(len(_ALPHABET) ** length)
     letters = []
     for _ in range(length):
@@ -143,8 +141,8 @@ async def _insert(
     owner: str | None,
     claim: tuple[str, bytes] | None,
 ) -> datetime | None:
-    """When the links were made; `None` if the claim was another's, who made them."""
-    rows = sorted(zip(codes, wanted, strict=True), key=_code_of)  # one order: two never deadlock
+    """Insert the links; `None` if another request with the same key has created them."""
+    rows = sorted(zip(codes, wanted, strict=True), key=itemgetter(0))  # against deadlocks
     columns = (
         owner,
         [code for code, _ in rows],
@@ -155,18 +153,14 @@ async def _insert(
     if claim is None:
         created_at: datetime | None = await connection.fetchval(INSERT_ALL, *columns)
     else:
-        made = [[code, asdict(each)] for code, each in zip(codes, wanted, strict=True)]
-        answer = json.dumps(made, default=datetime.isoformat)
+        created = [[code, each.model_dump()] for code, each in zip(codes, wanted, strict=True)]
+        answer = json.dumps(created, default=datetime.isoformat)
         created_at = await connection.fetchval(INSERT_ONCE, *columns, *claim, codes[0], answer)
     return created_at
 
 
-def _code_of(row: tuple[str, NewLink]) -> str:
-    return row[0]
-
-
-def _made(code: str, wanted: NewLink, created_at: datetime) -> ShortLink:
-    """The link as the database has it now, which need not be asked again."""
+def _new_link(code: str, wanted: NewLink, created_at: datetime) -> ShortLink:
+    """The link as stored, without another query."""
     return ShortLink(
         code=code,
         url=wanted.url,
@@ -180,14 +174,8 @@ def _made(code: str, wanted: NewLink, created_at: datetime) -> ShortLink:
     )
 
 
-def _all_made(
-    codes: Sequence[str], wanted: Sequence[NewLink], created_at: datetime
-) -> list[ShortLink]:
-    return [_made(code, each, created_at) for code, each in zip(codes, wanted, strict=True)]
-
-
-def _refuse_taken(taken: set[str], wanted: Sequence[NewLink], bulk: bool) -> None:
-    """409 that names every alias that was taken; if it was but a random code, nothing."""
+def _reject_taken(taken: set[str], wanted: Sequence[NewLink], bulk: bool) -> None:
+    """Raise a 409 that names every taken alias; a taken random code raises nothing."""
     wrong = [
         (f"#/links/{index}/alias" if bulk else "#/alias", f"the alias {each.alias} is taken")
         for index, each in enumerate(wanted)
@@ -202,25 +190,27 @@ def _no_free_code() -> Problem:
 
 
 def _fingerprint(wanted: Sequence[NewLink], bulk: bool) -> bytes:
-    request = json.dumps([bulk, *map(asdict, wanted)], default=str, sort_keys=True)
+    request = json.dumps(
+        [bulk, *(each.model_dump() for each in wanted)], default=str, sort_keys=True
+    )
     return hashlib.sha256(request.encode()).digest()
 
 
-def _same(earlier: Any, fingerprint: bytes) -> list[ShortLink]:
+def _replayed(earlier: Any, fingerprint: bytes) -> list[ShortLink]:
     if earlier is None:
         retry = {"Retry-After": "1"}
-        raise Problem(503, "this Idempotency-Key just ran out; try again", headers=retry)
+        raise Problem(503, "this Idempotency-Key has just expired; try again", headers=retry)
     if earlier["fingerprint"] != fingerprint:
         raise Problem(422, "this Idempotency-Key was used for another request")
     return [
-        _made(code, _wanted(members), earlier["created_at"])
+        _new_link(code, _stored(members), earlier["created_at"])
         for code, members in json.loads(earlier["answer"])
     ]
 
 
-def _wanted(members: dict[str, Any]) -> NewLink:
+def _stored(members: dict[str, Any]) -> NewLink:
     expires_at = members["expires_at"]
-    return NewLink(
+    return NewLink.model_construct(
         url=members["url"],
         expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
         max_clicks=members["max_clicks"],

@@ -1,4 +1,4 @@
-"""Links in the primary database: read, listed, changed and ended."""
+"""Links in the primary database: read, list, update, delete."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from stack.shortener.api.bodies import LinkChange
 from stack.shortener.api.link_statistics import STATISTICS, statistics
-from stack.shortener.api.validation import Cursor, LinkChange, PageRequest
+from stack.shortener.api.validation import Cursor, PageRequest
 from stack.shortener.http.problems import Problem
 from stack.shortener.infra.database import Database
 
 _COLUMNS = "code, url, version, disabled, expires_at, max_clicks, uses, created_at, updated_at"
-_OWNED = "({owner}::text IS NULL OR owner = {owner})"  # without keys, everything is everybody's
+_OWNED = "({owner}::text IS NULL OR owner = {owner})"  # without API keys there are no owners
 
 SELECT = f"""SELECT {_COLUMNS} FROM links
 WHERE code = $1 AND NOT deleted AND {_OWNED.format(owner="$2")}"""
@@ -38,7 +39,7 @@ _NEWEST = Cursor(datetime(9999, 1, 1, tzinfo=UTC), "")
 
 @dataclass(frozen=True, slots=True)
 class ShortLink:
-    """A link as its owner sees it."""
+    """A link with all that its owner may see."""
 
     code: str
     url: str
@@ -53,7 +54,7 @@ class ShortLink:
 
 @dataclass(frozen=True)
 class LinkPage:
-    """A part of the list of links, and where the next part begins, if there is one."""
+    """A page of links and the cursor of the next page, if there is one."""
 
     links: Sequence[ShortLink]
     next: Cursor | None
@@ -61,10 +62,10 @@ class LinkPage:
 
 @dataclass(frozen=True)
 class LinkStore:
-    """The links of the primary; every method raises `Problem` or `DatabaseUnavailable`.
+    """Queries for links; every method raises `Problem` or `DatabaseUnavailable`.
 
-    `owner` is the id of the API key that asks, which then has to do with its own links only; it is
-    `None` where no key is needed.
+    `owner` is the id of the caller's API key and limits a query to the links of this key; it is
+    `None` where no key is required.
     """
 
     primary: Database
@@ -75,7 +76,7 @@ class LinkStore:
             return _found(await connection.fetchrow(SELECT, code, owner))
 
     async def page(self, page: PageRequest, owner: str | None) -> LinkPage:
-        """A part of the links, newest first: a link made meanwhile shifts no later part."""
+        """A page of links, newest first; links created meanwhile do not shift later pages."""
         after = page.after or _NEWEST
         place = (after.created_at, after.code, page.limit + 1)
         async with self.primary.connection() as connection:
@@ -90,9 +91,9 @@ class LinkStore:
     async def update(
         self, code: str, change: LinkChange, versions: Sequence[int] | None, owner: str | None
     ) -> ShortLink:
-        """Change a link, which makes it one version newer.
+        """Change a link and increment its version.
 
-        404 if there is none; 412 if it is not at one of these versions.
+        404 if there is none; 412 if its version is not one of `versions`.
         """
         async with self.primary.connection() as connection:
             row = await connection.fetchrow(
@@ -112,7 +113,7 @@ class LinkStore:
             return ShortLink(*row)
 
     async def delete(self, code: str, versions: Sequence[int] | None, owner: str | None) -> int:
-        """End a link for good, and return the version that its end is; 404 and 412 as above."""
+        """Delete a link for good and return its last version; 404 and 412 as for `update`."""
         async with self.primary.connection() as connection:
             version: int | None = await connection.fetchval(DELETE, code, owner, versions)
             if version is None:
@@ -120,7 +121,7 @@ class LinkStore:
         return version
 
     async def stats(self, code: str, owner: str | None) -> dict[str, Any]:
-        """What was counted so far, or 404."""
+        """Statistics of a link, or 404."""
         async with self.primary.connection() as connection:
             _found(await connection.fetchrow(SELECT, code, owner))
             return {"code": code, **await statistics(connection, code)}

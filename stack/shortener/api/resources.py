@@ -1,4 +1,4 @@
-"""What is found at a path of the API: an endpoint for each method, and what endpoints answer."""
+"""Endpoints by method, and their responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stack.shortener.http.request_metrics import ROUTE
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """A whole answer, before the headers that all have."""
+    """A response without the headers that all responses share."""
 
     status: int
     body: bytes = b""
@@ -25,19 +25,17 @@ class ApiResponse:
 
 Endpoint = Callable[[Request], Awaitable[ApiResponse]]
 
+CALLER = "shortener.caller"  # key in the ASGI scope, set after the access check
 _JSON = (b"content-type", b"application/json")
 
 
 def as_json(status: int, members: Mapping[str, Any], *headers: tuple[bytes, bytes]) -> ApiResponse:
-    """An answer in JSON, ended by a newline for those who read it in a terminal."""
+    """A JSON response, with a final newline for terminals."""
     return ApiResponse(status, f"{json.dumps(members)}\n".encode(), (_JSON, *headers))
 
 
 class Resource:
-    """The endpoints at a path, by method; any other method gets a 405 that names these.
-
-    Each comes with the name of the route that its requests are counted under.
-    """
+    """Endpoints of one path by method, each with its route name for metrics; else 405."""
 
     def __init__(self, headers: asgi.Headers, **endpoints: tuple[str, Endpoint]) -> None:
         self._headers = headers
@@ -50,11 +48,11 @@ class Resource:
         method = scope["method"]
         found = self._endpoints.get("GET" if method == "HEAD" else method)
         if found is None:
-            detail = f"{method} is not for this address; {self._allow} are"
+            detail = f"method {method} is not allowed here; allowed: {self._allow}"
             raise Problem(405, detail, headers={"Allow": self._allow})
         scope[ROUTE], endpoint = found
         answer = await endpoint(Request(scope, receive))
-        headers = [*answer.headers, *self._headers, *scope["shortener.visit"].headers]
+        headers = [*answer.headers, *self._headers, *scope[CALLER].headers]
         if answer.status != 204:
             headers.append((b"content-length", b"%d" % len(answer.body)))
         await asgi.answer(send, answer.status, headers, answer.body)

@@ -1,4 +1,4 @@
-"""What a request must pass, what every answer carries, and how errors are told."""
+"""Access checks, headers of every response, and the format of errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from stack.shortener.api.access import HEADERS_LONGEST
+from stack.shortener.api.access import HEADERS_MAX_BYTES
 from stack.shortener.api.rate_limit import RateLimit
 from stack.shortener.http.asgi import ADDRESS_LONGEST
 from stack.shortener.infra.client_address import TrustedProxies, networks
@@ -73,7 +73,7 @@ def test_every_answer_says_what_a_browser_may_do_with_it(
         ("/docs", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(api: FakeApi, path: str, allowed: str) -> None:
+def test_a_405_names_the_allowed_methods(api: FakeApi, path: str, allowed: str) -> None:
     answer = ask(api.app, "PUT", path)
     assert answer.status == 405
     assert answer.headers["allow"] == allowed
@@ -90,7 +90,7 @@ def test_a_browser_gets_a_page_and_a_program_a_document(api: FakeApi) -> None:
         assert problem(ask(api.app, "GET", "/api/links/nobody", {"Accept": accept}))
 
 
-def test_what_a_request_said_is_no_html_on_the_page(api: FakeApi) -> None:
+def test_text_of_a_request_is_escaped_on_the_page(api: FakeApi) -> None:
     page = ask(api.app, "POST", "/api/links", JSON | BROWSER, b'{"<b>x</b>": 1}')
     assert b"<b>" not in page.body
     half = b'{"links": [{"\\ud800": 1}]}'
@@ -102,7 +102,7 @@ def test_addresses_and_headers_are_bounded(api: FakeApi) -> None:
     long = "x" * (ADDRESS_LONGEST // 2)
     assert ask(api.app, "GET", f"/{long}/{long}").status == 414
     assert ask(api.app, "GET", f"/api/links?{long}={long}").status == 414
-    assert ask(api.app, "GET", "/docs", {"X-Long": "x" * HEADERS_LONGEST}).status == 431
+    assert ask(api.app, "GET", "/docs", {"X-Long": "x" * HEADERS_MAX_BYTES}).status == 431
 
 
 def test_a_body_is_bounded_in_length_form_and_time() -> None:
@@ -155,7 +155,7 @@ def test_of_several_proxies_the_first_tells_how_the_client_spoke(
     assert answer.json()["short_url"] == f"{scheme}://s.example/known"
 
 
-def test_only_an_alias_is_told_to_the_cache(api: FakeApi) -> None:
+def test_only_an_alias_invalidates_the_cache(api: FakeApi) -> None:
     ask(api.app, "POST", "/api/links", JSON, LINK)
     assert api.cache.forgotten == []
     ask(api.app, "POST", "/api/links", JSON, LINK.replace(b"}", b', "alias": "mine"}'))
@@ -203,7 +203,7 @@ def test_a_key_in_use_is_not_looked_up_each_time(guarded: FakeApi) -> None:
     assert guarded.keys.asked == 1
 
 
-def test_who_asks_too_often_is_told_how_long_to_wait() -> None:
+def test_a_429_has_retry_after() -> None:
     api = fake_api(RateLimit(10, 2, clock=lambda: 1.0))
     first, second, third = (ask(api.app, "GET", "/api/links/known") for _ in range(3))
     assert first.headers["ratelimit-policy"] == '"api";q=2;w=1'
@@ -216,7 +216,7 @@ def test_who_asks_too_often_is_told_how_long_to_wait() -> None:
     assert api.metrics.rate_limited == 1
 
 
-def test_a_refused_request_tells_what_is_left_too() -> None:
+def test_a_rejected_request_has_rate_limit_headers() -> None:
     api = fake_api(RateLimit(10, 2, clock=lambda: 1.0))
     assert ask(api.app, "GET", "/api/links/nobody").headers["ratelimit"] == '"api";r=1;t=1'
 
@@ -260,7 +260,7 @@ def test_a_picture_counts_as_ten() -> None:
     assert ask(api.app, "GET", "/api/links/known").status == 429
 
 
-def test_only_a_trusted_proxy_is_believed_whom_it_forwards() -> None:
+def test_forwarded_addresses_are_trusted_only_from_a_trusted_proxy() -> None:
     peers = TrustedProxies("127.0.0.0/8, 10.0.0.0/8,::1/128")
     assert peers.address("10.1.1.1", b"198.51.100.7") == "198.51.100.7"
     assert peers.address("10.1.1.1", b"6.6.6.6, 198.51.100.7") == "198.51.100.7"
@@ -318,9 +318,7 @@ def test_a_proxy_is_known_by_either_notation_of_its_address() -> None:
         ("unknown", "_hidden", "203.0.113.8"),
     ],
 )
-def test_another_port_or_notation_gives_nobody_another_rate(
-    one: str, same: str, other: str
-) -> None:
+def test_another_port_or_notation_shares_the_rate(one: str, same: str, other: str) -> None:
     api = fake_api(RateLimit(10, 1, clock=lambda: 1.0))
 
     def status(forwarded: str) -> int:

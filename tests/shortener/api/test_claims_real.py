@@ -1,4 +1,4 @@
-"""64 clients at once want what only one, or only some, can have; each time as many get it."""
+"""64 concurrent clients compete for an alias, an idempotency key or limited clicks."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def servers(stack: Stack, logs: Path) -> Iterator[list[Web]]:
 
 @pytest.fixture
 def prefix() -> str:
-    """What the codes of a test begin with, so that no two meet."""
+    """A prefix for the codes of one test, so that tests do not collide."""
     return secrets.token_hex(8)
 
 
 def tried(
     servers: list[Web], one: Callable[[Crowd, int], Awaitable[None]], tries: int = TRIES
 ) -> None:
-    """Try it again and again; half of the clients are at each server."""
+    """Try repeatedly, with half of the clients at each server."""
 
     async def all_tries() -> None:
         async with crowd([web.address for web in servers], CLIENTS) as clients:
@@ -148,7 +148,7 @@ def test_of_64_at_a_link_with_a_limit_exactly_as_many_get_through_and_each_is_a_
 
 
 def made(stack: Stack, prefix: str) -> dict[str, int]:
-    """How many links there are for each target that begins so."""
+    """The number of links for each target with this prefix."""
     query = "SELECT url, count(*) FROM links WHERE starts_with(url, %s) GROUP BY url"
     with psycopg.connect(stack.endpoints.primary) as database:
         rows = database.execute(query, (f"https://{prefix}.",)).fetchall()
@@ -156,7 +156,7 @@ def made(stack: Stack, prefix: str) -> dict[str, int]:
 
 
 def clicks(stack: Stack, prefix: str) -> Counter[str]:
-    """The ids of the stored clicks on codes that begin so."""
+    """The ids of the stored clicks on codes with this prefix."""
     query = "SELECT click_id FROM clicks WHERE starts_with(code, %s)"
     with psycopg.connect(stack.endpoints.primary) as database:
         return Counter(click_id for (click_id,) in database.execute(query, (prefix,)))

@@ -1,4 +1,4 @@
-"""What the API does with links, many at once or one after the other, on the real stack."""
+"""Operations on links, concurrent and sequential, on the real stack."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def api(stack: Stack) -> str:
 
 @pytest.fixture
 def webs(stack: Stack) -> list[str]:
-    """The API of each process by itself: what holds must hold across them."""
+    """The API of each web process: guarantees must hold across processes."""
     return [f"{url}/api/links" for url in stack.endpoints.web.values()]
 
 
@@ -69,7 +69,7 @@ def follow(stack: Stack, code: str, **headers: str) -> requests.Response:
 
 
 def at_once(call: Callable[[int], T], callers: int = CALLERS) -> list[T]:
-    """What each caller got; all of them begin in the same moment."""
+    """The result of each caller; all begin at the same moment."""
     ready = threading.Barrier(callers)
 
     def begin(number: int) -> T:
@@ -254,7 +254,7 @@ def test_a_limit_can_be_set_raised_and_taken_away(stack: Stack, api: str) -> Non
 
 
 def pages(api: str, limit: int, between: Callable[[], object] = lambda: None) -> Iterator[Any]:
-    """All pages, one after the other, as `next` and the Link header lead."""
+    """All pages in order, by `next` and the Link header."""
     url = f"{api}?limit={limit}"
     while True:
         answer = requests.get(url, timeout=10)
@@ -335,13 +335,13 @@ def test_a_visitor_with_a_browser_reads_what_became_of_a_link(stack: Stack, api:
 
 
 def examples(page: str) -> list[str]:
-    """What stands in the boxes, as it would be copied."""
+    """The text of the example boxes, as a reader would copy it."""
     boxes = page.split('<pre tabindex="0"><code>')[1:]
     return [unescape(box.partition("</code>")[0]) for box in boxes]
 
 
 def paste(example: str, before: str, folder: Path) -> str:
-    """The output of an example in a shell, in which the first one was pasted before."""
+    """The output of an example in a shell that has run the first one before."""
     ran = subprocess.run(
         ["sh", "-c", f"{before}\n{example}"],
         cwd=folder,
@@ -381,7 +381,7 @@ def addresses(stack: Stack) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def guarded(stack: Stack) -> Iterator[Process]:
-    """A web process that wants keys, and believes in one for a tenth of a second."""
+    """A web process that requires API keys and caches them for a tenth of a second."""
     environment = {
         "SHORTENER_REQUIRE_API_KEY": "true",
         "SHORTENER_API_KEY_CACHE_TTL_S": "0.1",
@@ -402,7 +402,7 @@ Keys = Callable[..., "Ran"]
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command for keys came to."""
+    """Exit code and output of a `keys` command."""
 
     status: int
     said: str
@@ -496,7 +496,7 @@ def test_a_command_for_keys_tells_when_there_is_no_database() -> None:
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
     )
     assert ran.returncode == 1
-    assert ran.stderr.startswith("the database did not do it:")
+    assert ran.stderr.startswith("the database failed:")
     assert "Traceback" not in ran.stderr
 
 

@@ -1,5 +1,5 @@
-"""The API against a model of it: whatever two owners do to their links, in whatever order, and
-through whichever of two web processes, the answers are those of a few lines of Python."""
+"""Model-based test of the API: random operations of two owners through two web processes must
+get the responses of a small in-memory model."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ MATCHES = st.sampled_from(["none", "any", "right", "among others", "stale", "wea
 
 
 class Api(RuleBasedStateMachine):
-    """Does what a rule says both to the service and to the model, and compares."""
+    """Applies each rule to the service and to the model, and compares."""
 
     service: Service
 
@@ -144,7 +144,7 @@ class Api(RuleBasedStateMachine):
 
     @initialize(web=WEBS, wanted=st.lists(WANTED.filter(is_free), min_size=2, max_size=3))
     def begin(self, web: int, wanted: list[dict[str, Any]]) -> None:
-        """Nothing is anybody's; then there are some links to go on with."""
+        """Start with a few links."""
         assert self.service.ask(web, "GET", LINKS).status == 401
         assert self.ask(web, "GET", LINKS, 0).json() == {"links": [], "next": None}
         assert self.ask(web, "GET", f"{LINKS}/{self.prefix}-0", 0).status == 404
@@ -264,7 +264,7 @@ class Api(RuleBasedStateMachine):
             link.deleted = True
 
     def _allowed(self, owner: int, link: ModelLink, match: str, answer: Answer) -> int | None:
-        """Why it must not be changed, if it must not."""
+        """The expected error of a change, or `None`."""
         if link.deleted or link.owner != self.owners[owner]:
             return 404
         if match in ("stale", "weak"):
@@ -330,7 +330,7 @@ class Api(RuleBasedStateMachine):
 
     @rule(web=WEBS, number=st.integers(0, 30))
     def count(self, web: int, number: int) -> None:
-        """What is counted so far is never too much, and adds up."""
+        """Counts never exceed the clicks sent, and add up."""
         link = self.link(number)
         answer = self.ask(web, "GET", f"{LINKS}/{link.code}/stats", self.whose(link))
         if link.deleted:
@@ -347,7 +347,7 @@ class Api(RuleBasedStateMachine):
     def page_through(
         self, webs: tuple[int, int], owner: int, limit: int, interrupted: bool
     ) -> None:
-        """Every link once, newest first; one made meanwhile shifts nothing."""
+        """Every link once, newest first; links created meanwhile shift nothing."""
         expected = self.model.of(self.owners[owner])
         links: list[dict[str, Any]] = []
         path = f"{LINKS}?limit={limit}"
@@ -432,6 +432,6 @@ def test_a_repeated_request_gets_its_answer_even_if_its_link_has_expired_meanwhi
 
 
 def totals(service: Service) -> dict[str, int]:
-    """How often the links of all examples were clicked, as counted by the worker."""
+    """The clicks on the links of all examples, as counted by the worker."""
     query = "SELECT code, total FROM link_clicks WHERE code = ANY (%s)"
     return dict(service.database.execute(query, (list(service.clicks),)).fetchall())

@@ -1,4 +1,4 @@
-"""The API's description: valid, complete, made of what is checked, and the page shows all of it."""
+"""The OpenAPI document: valid, complete, equal to validation, and fully shown on the page."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_keys_and_rates_are_in_it_where_they_are_in_force() -> None:
 
 
 class Tags(HTMLParser):
-    """Collects what a page has, and sees that it is closed in order."""
+    """Collects tags and attributes of a page, and checks that tags are balanced."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The bound on how often a client may ask, on a clock that the test turns."""
+"""The rate limit per client, on a fake clock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_what_is_left_is_told_and_comes_back() -> None:
     clock.now_s += 0.2
     taken = rate.take("a")
     assert taken.left == 3
-    assert taken.whole_s == pytest.approx(0.2)
+    assert taken.full_s == pytest.approx(0.2)
 
 
 def test_each_client_has_its_own() -> None:
@@ -77,8 +77,8 @@ def test_clients_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) ->
     for client in range(1000):
         rate.take(str(client))
         clock.now_s += 0.05
-    assert len(rate._whole_at_s) < 10
-    monkeypatch.setattr(rate_module, "_MOST_CLIENTS", 50)
+    assert len(rate._full_at_s) < 10
+    monkeypatch.setattr(rate_module, "_MAX_CLIENTS", 50)
     for client in range(1000):
         rate.take(str(client))
-    assert len(rate._whole_at_s) <= 51
+    assert len(rate._full_at_s) <= 51

@@ -1,4 +1,4 @@
-"""Whatever a client makes of the API's description: the answers are those that it describes."""
+"""Generated requests get only responses that the OpenAPI document describes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Targets: whatever is accepted leads to a web page, and to one place for every client."""
+"""Targets: every accepted one is a web address that all clients resolve alike."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ def accepted(url: str) -> str | None:
 
 
 def encodes(url: str) -> bool:
-    """Whether it has whole characters only, and fits in a header."""
+    """True without lone surrogates and short enough for a header."""
     try:
         return len(quote(url, safe=string.printable)) <= LONGEST
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Whatever is tried on the check of targets: what it accepts is harmless by every other reading."""
+"""Fuzzing of target validation: every accepted target is harmless for other URL parsers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def accepted(targets: TargetRules, url: str) -> str | None:
 
 
 def faults(url: str, target: str, refuse_private: bool) -> Iterator[str]:
-    """What is wrong with having accepted it."""
+    """Reasons why the target should have been rejected."""
     targets = OUTSIDE if refuse_private else ANYWHERE
     if SAFE_TEXT.fullmatch(target) is None:
         yield "it is not safe in a header, or clients read it in two ways"
@@ -65,7 +65,7 @@ def faults(url: str, target: str, refuse_private: bool) -> Iterator[str]:
 
 
 def misled(scheme: str, host: str, port: int, refuse_private: bool) -> Iterator[str]:
-    """What is wrong with the place that it leads to."""
+    """Reasons why the host should have been rejected."""
     if scheme not in ("http", "https"):
         yield f"its scheme is {scheme}"
     if host == "sho.rt" and port in (80, 443):  # at another port is another service
@@ -77,7 +77,7 @@ def misled(scheme: str, host: str, port: int, refuse_private: bool) -> Iterator[
 
 @dataclass
 class Outcome:
-    """What came of a part of the fuzzing."""
+    """Counts of one part of the fuzzing."""
 
     calls: int = 0
     accepted: int = 0
@@ -86,7 +86,7 @@ class Outcome:
 
 
 def tried(targets: TargetRules, url: str, outcome: Outcome) -> str | None:
-    """The target, or `None` if it is refused; noted either way."""
+    """The target, or `None` if it is rejected; counted either way."""
     outcome.calls += 1
     try:
         target = targets.checked(url)
@@ -98,7 +98,7 @@ def tried(targets: TargetRules, url: str, outcome: Outcome) -> str | None:
 
 
 def fuzzed(calls: int, number: int) -> Outcome:
-    """Try so many addresses, from this number on, with and without private ones refused."""
+    """Try `calls` addresses from this seed, with private ones allowed and rejected."""
     mutations, outcome = Mutations(number), Outcome()
     while outcome.calls < calls and len(outcome.wrong) < 20:
         url = mutations.next()

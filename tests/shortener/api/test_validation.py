@@ -1,4 +1,4 @@
-"""What a request may say: everything else is a 4xx before it reaches a database."""
+"""Validation of requests: everything invalid is a 4xx before any query."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stack.shortener.api import validation
+from stack.shortener.api import bodies, validation
 from stack.shortener.clicks.user_agents import is_bot, referrer_host
 from stack.shortener.http.problems import Problem
 
@@ -28,7 +28,7 @@ GOOD = "https://example.org/"
     ],
 )
 def test_a_web_address_is_kept_safe_for_a_header(given: str, kept: str) -> None:
-    target = validation.new_link({"url": given}, NOW).url
+    target = bodies.new_link({"url": given}, NOW).url
     assert target == kept
     assert target.isascii()
 
@@ -70,7 +70,7 @@ def test_a_web_address_is_kept_safe_for_a_header(given: str, kept: str) -> None:
 )
 def test_anything_else_is_no_target(url: object) -> None:
     with pytest.raises(Problem) as refused:
-        validation.new_link({"url": url}, NOW)
+        bodies.new_link({"url": url}, NOW)
     assert refused.value.status == 422
     assert [where for where, _ in refused.value.wrong] == ["#/url"]
 
@@ -97,7 +97,7 @@ def test_anything_else_is_no_target(url: object) -> None:
 )
 def test_a_wrong_create_request_is_refused(members: dict[str, Any]) -> None:
     with pytest.raises(Problem) as refused:
-        validation.new_link(members, NOW)
+        bodies.new_link(members, NOW)
     assert refused.value.status == 422
 
 
@@ -115,16 +115,16 @@ def test_a_wrong_create_request_is_refused(members: dict[str, Any]) -> None:
 )
 def test_a_wrong_change_is_refused(members: dict[str, Any]) -> None:
     with pytest.raises(Problem) as refused:
-        validation.change(members)
+        bodies.change(members)
     assert refused.value.status == 422
 
 
 def test_an_expiry_can_be_cleared_and_can_lie_in_the_past() -> None:
-    cleared = validation.change({"expires_at": None})
+    cleared = bodies.change({"expires_at": None})
     assert cleared.sets_expiry
     assert cleared.expires_at is None
-    assert validation.change({"expires_at": "2001-01-01T00:00:00+01:00"}).expires_at is not None
-    assert not validation.change({"disabled": True}).sets_expiry
+    assert bodies.change({"expires_at": "2001-01-01T00:00:00+01:00"}).expires_at is not None
+    assert not bodies.change({"disabled": True}).sets_expiry
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_an_expiry_can_be_cleared_and_can_lie_in_the_past() -> None:
 )
 def test_a_body_that_is_no_json_object_is_refused(body: bytes, status: int) -> None:
     with pytest.raises(Problem) as refused:
-        validation.parse(body)
+        bodies.parse(body)
     assert refused.value.status == status
 
 
@@ -171,7 +171,7 @@ def test_a_body_that_is_no_json_object_is_refused(body: bytes, status: int) -> N
 )
 def test_why_a_body_is_no_json_is_said_and_where(body: bytes, said: str) -> None:
     with pytest.raises(Problem) as refused:
-        validation.parse(body)
+        bodies.parse(body)
     assert refused.value.status == 400
     assert said in refused.value.detail
 
@@ -193,9 +193,57 @@ def test_why_a_body_is_no_json_is_said_and_where(body: bytes, said: str) -> None
 )
 def test_what_is_unwanted_is_named_and_placed(members: dict[str, Any], said: str) -> None:
     with pytest.raises(Problem) as refused:
-        validation.new_link(members, NOW)
+        bodies.new_link(members, NOW)
     assert said in refused.value.detail
     assert len(refused.value.detail) < 250
+
+
+def test_every_invalid_member_is_pointed_at() -> None:
+    with pytest.raises(Problem) as refused:
+        bodies.new_link({"alias": "ab", "max_clicks": True}, NOW)
+    places = [where for where, _ in refused.value.wrong]
+    assert places == ["#/url", "#/alias", "#/max_clicks"]
+    assert refused.value.detail == "url is missing"
+
+
+@pytest.mark.parametrize("name", ["a/b", "~", "", "\ud800"])
+def test_an_unknown_member_is_pointed_at_whatever_its_name(name: str) -> None:
+    with pytest.raises(Problem) as refused:
+        bodies.new_links({"links": [{"url": GOOD}, {"url": GOOD, name: 1}]}, NOW, 2)
+    pointer = "#/links/1/" + name.replace("~", "~0").replace("/", "~1")
+    assert [where for where, _ in refused.value.wrong] == [pointer]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_the_limit_of_a_bulk_request_is_exact(count: int) -> None:
+    bodies.new_links({"links": [{"url": GOOD}] * 2}, NOW, 2)
+    with pytest.raises(Problem, match="links must be a list of 1 to 2 links") as refused:
+        bodies.new_links({"links": [{"url": GOOD}] * count}, NOW, 2)
+    assert [where for where, _ in refused.value.wrong] == ["#/links"]
+
+
+@pytest.mark.parametrize(
+    ("given", "accepted"),
+    [
+        (1, True),
+        (bodies.CLICKS_MAX, True),
+        (5.0, True),
+        (None, True),
+        (0, False),
+        (bodies.CLICKS_MAX + 1, False),
+        (1.5, False),
+        (True, False),
+        ("5", False),
+        (1e308, False),
+        (10**400, False),
+    ],
+)
+def test_max_clicks_is_a_whole_number_within_its_limits(given: object, accepted: bool) -> None:
+    if accepted:
+        assert bodies.new_link({"url": GOOD, "max_clicks": given}, NOW).max_clicks == given
+    else:
+        with pytest.raises(Problem, match="max_clicks must be a whole number from 1 to"):
+            bodies.new_link({"url": GOOD, "max_clicks": given}, NOW)
 
 
 def test_an_unknown_parameter_is_named() -> None:

@@ -29,5 +29,7 @@ def test_every_alias_is_a_code() -> None:
 
 def test_only_one_module_spells_the_pattern() -> None:
     root = MIGRATIONS.parents[1]
-    spelt = [path.name for path in root.rglob("*.py") if "A-Za-z0-9_-]{1,64}" in path.read_text("utf-8")]
+    spelt = [
+        path.name for path in root.rglob("*.py") if "A-Za-z0-9_-]{1,64}" in path.read_text("utf-8")
+    ]
     assert not spelt

@@ -1,22 +1,21 @@
-"""The API's description (OpenAPI 3.1), made from the very patterns and limits that are checked."""
+"""The OpenAPI 3.1 document, generated from the patterns and limits that validation uses."""
 
 from __future__ import annotations
 
 import json
 
 from stack.shortener import __version__
-from stack.shortener.api.openapi.components import errors, headers, schemas
-from stack.shortener.api.openapi.facts import DeploymentFacts, Json
+from stack.shortener.api.openapi.components import DeploymentFacts, Json, errors, headers, schemas
 from stack.shortener.api.openapi.paths import Paths
 
 __all__ = ["DeploymentFacts", "as_bytes", "document"]
 
-_ABOUT = """Short links: made and changed here, followed at `/{code}`. Every error is a problem \
-document (RFC 9457) that says what is wrong and where; a browser gets it as a page."""
+_ABOUT = """Create and change short links, and follow them at `/{code}`. Every error is a problem \
+document (RFC 9457) that names the invalid members; a browser gets it as a page."""
 
 
 def document(facts: DeploymentFacts) -> Json:
-    """The whole description."""
+    """The whole document."""
     document: Json = {
         "openapi": "3.1.0",
         "info": {"title": "URL shortener", "version": __version__, "description": _ABOUT},
@@ -37,5 +36,5 @@ def document(facts: DeploymentFacts) -> Json:
 
 
 def as_bytes(document: Json) -> bytes:
-    """The description as JSON."""
+    """The document as JSON."""
     return json.dumps(document).encode()

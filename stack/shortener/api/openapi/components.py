@@ -1,131 +1,136 @@
-"""The components of the description: schemas, headers and errors."""
+"""Components of the OpenAPI document: schemas, headers and errors."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from stack.shortener.api import aliases, validation
-from stack.shortener.api.openapi.facts import DeploymentFacts, Json, ref
-from stack.shortener.http import problems, targets
+from pydantic.json_schema import models_json_schema
+
+from stack.shortener.api import bodies as models
+from stack.shortener.api import validation
+from stack.shortener.api.link_statistics import DAYS_MAX, REFERRERS_MAX
+from stack.shortener.http import problems
 from stack.shortener.infra import codes
+
+Json = dict[str, Any]
 
 _TIME: Json = {"type": "string", "format": "date-time"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
 CODE: Json = {"type": "string", "pattern": f"^{codes.CODE.pattern}$"}
-_URL: Json = {
-    "type": "string",
-    "maxLength": targets.LONGEST,
-    "pattern": targets.PATTERN,
-    "examples": ["https://example.org/page"],
-    "description": "Where the link leads: an http or https address without user and password, "
-    "and not one of ours. What may not stand in an address as it is (other scripts, `|`, `^`, a "
-    "stray `%`) is percent-encoded; then it is at most 2048 characters long.",
-}
-_ALIAS: Json = {
-    "type": ["string", "null"],
-    "pattern": aliases.PATTERN,
-    "examples": ["spring-sale"],
-    "description": "The code that you would like; otherwise it is random. Reserved words and what "
-    "looks like one are refused.",
-}
-_EXPIRY: Json = {
-    **_TIME,
-    "type": ["string", "null"],
-    "examples": ["2099-12-31T23:59:59Z"],
-    "description": "When the link ends, with its offset from UTC; null: never.",
-}
-_LIMIT: Json = {
-    "type": ["integer", "null"],
-    "minimum": 1,
-    "maximum": validation.MOST_CLICKS,
-    "examples": [1000],
-    "description": "How many redirects the link is good for, exactly; null: no limit.",
-}
-_DISABLED: Json = {"type": "boolean", "description": "Whether the link is switched off."}
 
 
-def _object(required: list[str], properties: Json, **more: Any) -> Json:
+@dataclass(frozen=True)
+class DeploymentFacts:
+    """Values that differ between deployments."""
+
+    base: str
+    needs_key: bool
+    is_rate_limited: bool
+    bulk_max_links: int
+    api_body_max_bytes: int
+    bulk_body_max_bytes: int
+
+
+def ref(kind: str, name: str) -> Json:
+    """A reference to a component."""
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def _bodies(facts: DeploymentFacts) -> Json:
+    """Schemas of request bodies, from the models that validate them."""
+    used = (models.NewLink, models.LinkChange, models.bulk_body(facts.bulk_max_links))
+    _, found = models_json_schema(
+        [(model, "validation") for model in used], ref_template="#/components/schemas/{model}"
+    )
+    for body in found["$defs"].values():
+        body["properties"] = {name: _member(each) for name, each in body["properties"].items()}
+        del body["title"]
+        body.pop("description", None)
+    bodies: Json = found["$defs"]
+    return bodies
+
+
+def _member(schema: Json) -> Json:
+    """Without title and default, and with `null` as one of the types instead of `anyOf`."""
+    kind, *null = schema.pop("anyOf", [{}])
+    types = {"type": [kind["type"], "null"]} if null else {}
+    merged = {**schema, **kind, **types}
+    return {name: merged[name] for name in merged if name not in ("title", "default")}
+
+
+def _object(properties: Json, optional: str = "") -> Json:
     fixed = {"type": "object", "additionalProperties": False}
-    return {**fixed, "required": required, "properties": properties, **more}
+    required = [name for name in properties if name != optional]
+    return {**fixed, "required": required, "properties": properties}
 
 
 def schemas(facts: DeploymentFacts) -> Json:
-    """What requests and answers look like."""
+    """Schemas of requests and responses."""
+    bodies = _bodies(facts)
+    change = bodies["LinkChange"]["properties"]
     link: Json = {
-        "code": {**CODE, "description": "What stands after the slash."},
-        "short_url": {"type": "string", "description": "The address to give away."},
-        "url": {"type": "string", "description": "Where it leads, as it is sent to visitors."},
+        "code": {**CODE, "description": "The path of the short link."},
+        "short_url": {"type": "string", "description": "The short link as a whole address."},
+        "url": {"type": "string", "description": "The target, as sent to visitors."},
         "version": {
             "type": "integer",
             "minimum": 1,
-            "description": "Counts the changes; the ETag is this number in quotes.",
+            "description": "Incremented by each change; the ETag is this number in quotes.",
         },
-        "disabled": _DISABLED,
-        "expires_at": _EXPIRY,
-        "max_clicks": _LIMIT,
-        "uses": {**_COUNT, "description": "Redirects so far, counted while there is a limit."},
-        "created_at": {**_TIME, "description": "When it was made."},
-        "updated_at": {**_TIME, "description": "When it was last changed."},
+        "disabled": change["disabled"],
+        "expires_at": change["expires_at"],
+        "max_clicks": change["max_clicks"],
+        "uses": {
+            **_COUNT,
+            "description": "Redirects so far, counted only while `max_clicks` is set.",
+        },
+        "created_at": {**_TIME, "description": "Time of creation."},
+        "updated_at": {**_TIME, "description": "Time of the last change."},
     }
-    new = {"url": _URL, "alias": _ALIAS, "expires_at": _EXPIRY, "max_clicks": _LIMIT}
-    new["expires_at"] = {**_EXPIRY, "description": "When the link ends, still ahead; null: never."}
-    change = {"url": _URL, "disabled": _DISABLED, "expires_at": _EXPIRY, "max_clicks": _LIMIT}
     day = {"day": {"type": "string", "format": "date"}, "total": _COUNT, "bots": _COUNT}
     referrer = {"referrer": {"type": "string"}, "total": _COUNT}
     wrong = {"pointer": {"type": "string"}, "detail": {"type": "string"}}
     links = {"type": "array", "items": ref("schemas", "Link")}
     return {
-        "Link": _object(list(link), link),
-        "NewLink": _object(["url"], new),
-        "Change": _object([], change, minProperties=1),
-        "NewLinks": _object(
-            ["links"],
-            {
-                "links": {
-                    "type": "array",
-                    "minItems": 1,
-                    "maxItems": facts.bulk_max_links,
-                    "items": ref("schemas", "NewLink"),
-                    "description": f"1 to {facts.bulk_max_links} links.",
-                }
-            },
-        ),
-        "Links": _object(["links"], {"links": links}),
+        "Link": _object(link),
+        **bodies,
+        "Links": _object({"links": links}),
         "Page": _object(
-            ["links", "next"],
             {
                 "links": links,
                 "next": {
                     "type": ["string", "null"],
                     "pattern": validation.CURSOR_PATTERN,
-                    "description": "What to give as `after` for the next page; null: no more.",
+                    "description": "The value of `after` for the next page; null on the last page.",
                 },
             },
         ),
         "Stats": _object(
-            ["code", "total", "bots", "visitors", "days", "referrers"],
             {
                 "code": CODE,
                 "total": {**_COUNT, "description": "Clicks of people and bots."},
-                "bots": {**_COUNT, "description": "Clicks that a program made, as far as it says."},
+                "bots": {
+                    **_COUNT,
+                    "description": "Clicks of programs that identify themselves as such.",
+                },
                 "visitors": {
                     **_COUNT,
-                    "description": "How many different people, within some per cent.",
+                    "description": "Estimated number of distinct people, within a few per cent.",
                 },
                 "days": {
                     "type": "array",
-                    "items": _object(list(day), day),
-                    "description": "Clicks by day (UTC), newest first; at most 366 days.",
+                    "items": _object(day),
+                    "description": f"Clicks by day (UTC), newest first; at most {DAYS_MAX} days.",
                 },
                 "referrers": {
                     "type": "array",
-                    "items": _object(list(referrer), referrer),
-                    "description": "The 50 sites that most clicks came from; '' is no site.",
+                    "items": _object(referrer),
+                    "description": f"The {REFERRERS_MAX} sites with most clicks; '' is no site.",
                 },
             },
         ),
         "Problem": _object(
-            ["type", "title", "status", "detail"],
             {
                 "type": {"type": "string"},
                 "title": {"type": "string"},
@@ -134,16 +139,17 @@ def schemas(facts: DeploymentFacts) -> Json:
                 "errors": {
                     "type": "array",
                     "minItems": 1,
-                    "items": _object(list(wrong), wrong),
-                    "description": "Which members of the request are wrong, by JSON pointer.",
+                    "items": _object(wrong),
+                    "description": "The invalid members of the request, by JSON pointer.",
                 },
             },
+            optional="errors",
         ),
     }
 
 
 def headers() -> Json:
-    """The headers of answers."""
+    """Headers of responses."""
 
     def header(description: str, schema: Json) -> Json:
         return {"description": description, "required": True, "schema": schema}
@@ -155,7 +161,7 @@ def headers() -> Json:
         "RetryAfter": header("Seconds to wait before the next try.", seconds),
         "Allow": header("The methods of this address.", {"type": "string"}),
         "Location": header("The address of the new link in this API.", {"type": "string"}),
-        "Challenge": header("How to show a key.", {"const": "Bearer"}),
+        "Challenge": header("The authentication scheme.", {"const": "Bearer"}),
         "Next": {
             "description": "The address of the next page, as rel=next, if there is one.",
             "schema": {"type": "string"},
@@ -164,7 +170,7 @@ def headers() -> Json:
 
 
 def errors(facts: DeploymentFacts) -> Json:
-    """Every error there is, by name; all have the same form."""
+    """Error responses by status, all with the same schema."""
     form = {"schema": ref("schemas", "Problem")}
     content = {problems.MEDIA_TYPE: form, "text/html": {"schema": {"type": "string"}}}
 
@@ -176,19 +182,21 @@ def errors(facts: DeploymentFacts) -> Json:
         "400": problem("The request is malformed: its JSON, its If-Match, Host or address."),
         "401": problem("An API key is needed.", WWW_Authenticate="Challenge"),
         "404": problem("There is no such link."),
-        "405": problem("This address has no such method.", Allow="Allow"),
-        "408": problem("The body did not come in time."),
-        "409": problem("The alias is taken; `errors` says which."),
+        "405": problem("The method is not allowed here.", Allow="Allow"),
+        "408": problem("The body was not received in time."),
+        "409": problem("The alias is taken; `errors` names it."),
         "410": problem("The link has ended: expired, used up or switched off."),
-        "412": problem("The link is at no version that If-Match names.", ETag="ETag"),
+        "412": problem("The link's version does not match If-Match.", ETag="ETag"),
         "413": problem(
-            f"The body is longer than {facts.body_longest} bytes, "
+            f"The body is longer than {facts.api_body_max_bytes} bytes, "
             f"or {facts.bulk_body_max_bytes} for many links."
         ),
         "414": problem("The address is too long."),
         "415": problem("The body must be application/json, and not compressed."),
-        "422": problem("The request is well-formed, but says something that can't be done."),
+        "422": problem("The request is well-formed, but a value in it is not valid."),
         "429": problem("Too many requests.", Retry_After="RetryAfter"),
         "431": problem("The headers are too long."),
-        "503": problem("Too much is under way, or the database is away.", Retry_After="RetryAfter"),
+        "503": problem(
+            "Too many requests in flight, or the database is down.", Retry_After="RetryAfter"
+        ),
     }

@@ -1,14 +1,13 @@
-"""The operations of the description, each with examples that can be pasted into a shell."""
+"""Operations of the OpenAPI document, each with shell examples."""
 
 from __future__ import annotations
 
 from stack.shortener.api import qr_code, validation
-from stack.shortener.api.openapi.components import CODE
-from stack.shortener.api.openapi.facts import DeploymentFacts, Json, ref
+from stack.shortener.api.openapi.components import CODE, DeploymentFacts, Json, ref
 
 
 class Paths:
-    """Makes them for a deployment."""
+    """The operations of one deployment."""
 
     def __init__(self, facts: DeploymentFacts) -> None:
         self._facts = facts
@@ -16,7 +15,7 @@ class Paths:
         self._link = f'"{self._links}/$code"'
 
     def all(self) -> Json:
-        """All of them, by path and method, in an order in which the examples work."""
+        """All operations by path and method, in an order in which the examples work."""
         one = {"parameters": [_code_parameter()]}
         return {
             "/api/links": {"post": self._create(), "get": self._list()},
@@ -33,7 +32,7 @@ class Paths:
         }
 
     def _curl(self, address: str, *options: str) -> str:
-        """A call of curl, with an option a line."""
+        """A curl command with one option per line."""
         key = ['-H "Authorization: Bearer $key"'] if self._facts.needs_key else []
         return " \\\n  ".join([f"curl -sS {address}", *key, *options])
 
@@ -49,9 +48,9 @@ class Paths:
         page = _data('{"url": "https://example.org/page"}')
         return {
             "operationId": "createLink",
-            "summary": "Make a link",
-            "description": "With an Idempotency-Key it is safe to send again when an answer was "
-            "lost: the same request gets the same link.",
+            "summary": "Create a link",
+            "description": "With an Idempotency-Key it is safe to retry: the same request gets the "
+            "same link.",
             "parameters": [_idempotency_key()],
             "requestBody": _json_body("NewLink"),
             "responses": {
@@ -64,7 +63,7 @@ class Paths:
                     f'code=$({self._curl(self._links, *page)} |\n  cut -d\'"\' -f4)\necho "$code"',
                 ),
                 _sample(
-                    "With an alias, an end, and a limit",
+                    "With an alias, an expiry and a click limit",
                     self._curl(
                         self._links,
                         *_data(
@@ -82,20 +81,15 @@ class Paths:
         }
 
     def _list(self) -> Json:
-        limit = {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": validation.PAGE_LONGEST,
-            "default": validation.PAGE_DEFAULT,
-        }
+        limit = _integer(validation.PAGE_MAX, validation.PAGE_DEFAULT)
         after = {"type": "string", "pattern": validation.CURSOR_PATTERN}
         return {
             "operationId": "listLinks",
             "summary": "List links",
-            "description": "Newest first. Links that are made meanwhile move no later page.",
+            "description": "Newest first. Links created meanwhile do not shift later pages.",
             "parameters": [
-                _query("limit", "How many links at most.", limit),
-                _query("after", "The `next` of the page before.", after),
+                _query("limit", "Maximum number of links.", limit),
+                _query("after", "The `next` of the previous page.", after),
             ],
             "responses": {
                 "200": _json("A page of links.", "Page", Link="Next"),
@@ -107,9 +101,9 @@ class Paths:
     def _bulk(self) -> Json:
         return {
             "operationId": "createLinks",
-            "summary": "Make many links",
-            "description": "All of them or none: if one is wrong or its alias is taken, `errors` "
-            "points at each such one. Each link counts as a request.",
+            "summary": "Create many links",
+            "description": "All of them or none: if a link is invalid or its alias is taken, "
+            "`errors` points at each such link. Each link counts as a request.",
             "parameters": [_idempotency_key()],
             "requestBody": _json_body("NewLinks"),
             "responses": {
@@ -148,10 +142,10 @@ class Paths:
         return {
             "operationId": "changeLink",
             "summary": "Change a link",
-            "description": "Changes what is given and nothing else. With If-Match it is refused if "
-            "somebody else was faster. An end in the past ends the link at once.",
+            "description": "Changes only the given members. With If-Match it fails if the link was "
+            "changed meanwhile. An expiry in the past ends the link at once.",
             "parameters": [_if_match()],
-            "requestBody": _json_body("Change"),
+            "requestBody": _json_body("LinkChange"),
             "responses": {
                 "200": _json("The link as it is now.", "Link", ETag="ETag"),
                 **self._errors(404, 408, 412, 413, 415, 422),
@@ -163,7 +157,7 @@ class Paths:
                 ),
                 _sample("Off", patch('{"disabled": true}')),
                 _sample(
-                    "On again, for ever",
+                    "On again, without expiry and limit",
                     patch('{"disabled": false, "expires_at": null, "max_clicks": null}'),
                 ),
             ],
@@ -173,45 +167,44 @@ class Paths:
         return {
             "operationId": "deleteLink",
             "summary": "Delete a link",
-            "description": "For good: its code is never given to anybody again.",
+            "description": "For good: its code is never reused.",
             "parameters": [_if_match()],
             "responses": {"204": {"description": "It is deleted."}, **self._errors(404, 412)},
             "x-codeSamples": [
-                _sample("Whatever its version", self._curl(f"-i -X DELETE {self._link}"))
+                _sample("Regardless of its version", self._curl(f"-i -X DELETE {self._link}"))
             ],
         }
 
     def _stats(self) -> Json:
         return {
             "operationId": "readStats",
-            "summary": "Count its clicks",
-            "description": "What was counted so far; a click is counted within a second or so.",
+            "summary": "Read its statistics",
+            "description": "The clicks counted so far; a click is counted within about a second.",
             "responses": {"200": _json("The counts.", "Stats"), **self._errors(404)},
             "x-codeSamples": [_sample("All counts", self._curl(f'"{self._links}/$code/stats"'))],
         }
 
     def _qr(self) -> Json:
-        form = {"type": "string", "enum": list(qr_code.FORMATS), "default": qr_code.FORMATS[0]}
-        scale = {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": qr_code.SCALE_MOST,
-            "default": qr_code.SCALE_DEFAULT,
+        image_format = {
+            "type": "string",
+            "enum": list(qr_code.FORMATS),
+            "default": qr_code.FORMATS[0],
         }
-        picture = {"schema": {"type": "string"}}
+        scale = _integer(qr_code.SCALE_MAX, qr_code.SCALE_DEFAULT)
+        image = {"schema": {"type": "string"}}
         return {
             "operationId": "drawLink",
             "summary": "Draw its QR code",
-            "description": f"It counts as {qr_code.WORTH} requests.",
+            "description": f"Counts as {qr_code.RATE_COST} requests.",
             "parameters": [
-                _query("format", "The kind of picture.", form),
-                _query("scale", "Pixels to a module.", scale),
+                _query("format", "The image format.", image_format),
+                _query("scale", "Pixels per module.", scale),
             ],
             "responses": {
                 "200": {
-                    "description": "The picture.",
+                    "description": "The image.",
                     "content": {
-                        qr_code.MEDIA_TYPES["svg"]: picture,
+                        qr_code.MEDIA_TYPES["svg"]: image,
                         qr_code.MEDIA_TYPES["png"]: {},
                     },
                 },
@@ -232,17 +225,17 @@ class Paths:
         return {
             "operationId": "followLink",
             "summary": "Follow a link",
-            "description": "What visitors do. HEAD does the same, but is no click. Upper and lower "
-            "case are different codes; a slash behind a code changes nothing, anything else is "
-            "another address. A query that a visitor adds is not passed on to the target.",
+            "description": "Redirects a visitor. HEAD does the same without counting a click. "
+            "Codes are case-sensitive; a slash after the code is ignored. A query is not passed "
+            "on to the target.",
             "security": [],
             "responses": {
                 "302": {
-                    "description": "To the target.",
+                    "description": "Redirect to the target.",
                     "headers": {
                         "Location": header("The target."),
                         "X-Link-Version": header("The link's version."),
-                        "X-Click-Id": header("The id under which the click is counted."),
+                        "X-Click-Id": header("The id of the counted click."),
                     },
                 },
                 **{
@@ -250,7 +243,7 @@ class Paths:
                     for code in ("400", "404", "405", "410", "414", "431", "503")
                 },
             },
-            "x-codeSamples": [_sample("Where it leads", f'curl -sSi "{self._facts.base}/$code"')],
+            "x-codeSamples": [_sample("Show the target", f'curl -sSi "{self._facts.base}/$code"')],
         }
 
 
@@ -284,6 +277,10 @@ def _code_parameter() -> Json:
     }
 
 
+def _integer(maximum: int, default: int) -> Json:
+    return {"type": "integer", "minimum": 1, "maximum": maximum, "default": default}
+
+
 def _query(name: str, description: str, schema: Json) -> Json:
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
@@ -292,7 +289,7 @@ def _idempotency_key() -> Json:
     return {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Any text of 1 to 200 visible characters that you use for this one request.",
+        "description": "1 to 200 visible ASCII characters, unique to this request.",
         "schema": {"type": "string", "pattern": validation.KEY_PATTERN},
     }
 
@@ -301,6 +298,6 @@ def _if_match() -> Json:
     return {
         "name": "If-Match",
         "in": "header",
-        "description": 'The ETag that the change is meant for, as "1", or several, or *.',
+        "description": 'The expected ETag, such as "1", or several, or *.',
         "schema": {"type": "string", "pattern": validation.TAGS_PATTERN},
     }
