@@ -1,5 +1,5 @@
-"""Imports all that a web process and a worker do, for a server that forks them: gunicorn's
-`--preload`, or any other. Nothing is connected, opened or minted before a fork."""
+"""Imports of a web process and a worker, for a server that forks them, such as gunicorn with
+`--preload`. No connection is opened and no id minted before a fork."""
 
 from __future__ import annotations
 
