@@ -420,7 +420,7 @@ class WorkerSettings(_Settings):
         30 * 86_400.0,
         gt=0,
         le=3_650 * 86_400,
-        description="time after its expiry when a link is deleted: its target goes, and 410 "
+        description="time from expiry to deletion of a link: its target goes, and 410 "
         "becomes 404; a month, in which its owner may still extend it",
     )
     sweep_interval_s: Seconds = Field(

@@ -21,8 +21,8 @@ _ABOUT = {
     _OUTAGES: "A redirect looks in the near cache, the cache, the replica and the primary, in this "
     "order, and stops at the first answer; if all fail it serves a cached link that has expired. A "
     "breaker takes a failed server out of use, so that no request waits for it, and probes it "
-    "until it is back. Once an edit is answered every redirect follows it, except in a process that "
-    "cannot reach the cache: that one serves what the replica has, which may lag."
+    "until it is back. Once an edit is answered every redirect follows it, except in a process "
+    "that cannot reach the cache: that one serves what the replica has, which may lag."
 }
 _CONCERNS = {
     "Addresses": (
