@@ -240,7 +240,7 @@ class LinkApi:
     async def _changed(self, code: str, version: int) -> None:
         """Tell the cache; if it cannot be told now, it is told as soon as it can be."""
         try:
-            await self._cache.forget(code, version)
+            await self._cache.invalidate(code, version)
         except CacheUnavailable as error:
             self._metrics.cache_failures += 1
             log("cache_not_told", level="warning", code=code, version=version, error=repr(error))

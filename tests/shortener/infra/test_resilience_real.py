@@ -199,7 +199,7 @@ def test_too_many_at_once_are_refused_and_nothing_piles_up(set_up: Stack) -> Non
             )
     finally:
         undo()
-    refused = [answer for answer in answers if "too much is under way" in answer.text]
+    refused = [answer for answer in answers if "too many requests in flight" in answer.text]
     assert {(each.status_code, each.headers["Retry-After"]) for each in refused} == {(503, "1")}
     assert {each.status_code for each in answers} == {404, 503}
     assert sum(each.status_code == 404 for each in answers) >= MOST
