@@ -35,9 +35,7 @@ class KeySettings(BaseSettings):
         description="postgresql:// URL of the database for writes; it is the source of truth"
     )
     primary_timeout_s: Seconds = Field(
-        2.0,
-        description="timeout of a query to the primary; far above a healthy answer, below a "
-        "user's patience",
+        2.0, description="timeout of the primary; above any healthy query, below a user's patience"
     )
 
 
@@ -45,22 +43,19 @@ class _Settings(KeySettings):
     """Settings of web and worker."""
 
     listen: Listen = Field(
-        "127.0.0.1:8000",
-        description="host:port to serve HTTP on; loopback, since a balancer is in front",
+        "127.0.0.1:8000", description="host:port to serve HTTP on; loopback, behind a balancer"
     )
     name: str = Field(
         "shortener",
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
-        description="name of the process in logs, and of the worker in its consumer group; no two "
-        "workers may share one",
+        description="name of the process in logs, and of the worker in its consumer group; unique "
+        "among workers",
     )
     queue_url: RedisUrl = Field(
         description="redis:// URL of the click stream; may be the same as the cache's"
     )
     queue_timeout_s: Seconds = Field(
-        1.0,
-        description="timeout of a command to the click queue; longer than the cache's, since no "
-        "request waits for it",
+        1.0, description="timeout of the click queue; longer, since no request waits for it"
     )
     migrate: bool = Field(
         True,
@@ -99,9 +94,7 @@ class WebSettings(_Settings):
     )
 
     cache_fill: FillName = Field(
-        "swr",
-        description="strategy for filling a cache miss; with swr, readers of a cached link never "
-        "wait",
+        "swr", description="strategy for a cache miss; with swr no reader of a cached link waits"
     )
     cache_ttl_s: Seconds = Field(
         60.0, description="time for which a cached link is fresh; a change invalidates it sooner"
@@ -116,17 +109,13 @@ class WebSettings(_Settings):
     stale_while_revalidate_s: Seconds = Field(
         60.0,
         description="swr: time for which an expired link is still served while it is refreshed; "
-        "equal to the TTL, so a link read every other minute never waits",
+        "the TTL again, so a link read every other minute never waits",
     )
     negative_ttl_s: Seconds = Field(
-        2.0,
-        description="time for which an unknown code is cached; creating the link invalidates it "
-        "sooner",
+        2.0, description="time for which an unknown code is cached; creating it invalidates that"
     )
     version_floor_s: Seconds = Field(
-        60.0,
-        description="time after a change for which older versions are kept out of the cache; "
-        "above any replica lag",
+        60.0, description="time after a change that keeps older versions out; above replica lag"
     )
     xfetch_beta: float = Field(
         1.0,
@@ -135,28 +124,23 @@ class WebSettings(_Settings):
         description="xfetch: values above 1 refresh earlier; 1 is what the authors recommend",
     )
     fill_lock_ttl_s: Seconds = Field(
-        5.0,
-        description="TTL of a fill's lock or lease; above the slowest look-up, or a second fill "
-        "starts beside the first",
+        5.0, description="TTL of a fill's lock or lease; above the slowest look-up, or two run"
     )
     fill_wait_s: Seconds = Field(
-        3.0,
-        description="longest wait for another reader's fill; then the reader queries the database "
-        "itself",
+        3.0, description="longest wait for another's fill; then the reader queries the database"
     )
     cache_timeout_s: Seconds = Field(
-        0.25, description="timeout of a command to the cache; then the redirect goes on without it"
+        0.25, description="timeout of the cache; then the redirect goes on without it"
     )
     replica_timeout_s: Seconds = Field(
-        1.0, description="timeout of a query to the replica; then the primary is queried"
+        1.0, description="timeout of the replica; then the primary is queried"
     )
     breaker_failures: int = Field(
         5,
         ge=1,
         le=1000,
-        description="failures in a row that open the breaker of the cache, the replica or the "
-        "primary; one may be chance, and each may have cost a timeout. Two or more that last for "
-        "BREAKER_OPEN_S open it, too",
+        description="failures in a row that open a breaker; one may be chance, each may have cost "
+        "a timeout. Two or more that last for BREAKER_OPEN_S open it, too",
     )
     breaker_open_s: Seconds = Field(
         1.0,
@@ -209,16 +193,10 @@ class WebSettings(_Settings):
         "does not drain by waiting",
     )
     pool_size: int = Field(
-        20,
-        ge=1,
-        le=200,
-        description="connections to the replica; the limit of its look-ups in flight",
+        20, ge=1, le=200, description="connections to the replica; limits look-ups in flight"
     )
     primary_pool_size: int = Field(
-        6,
-        ge=1,
-        le=200,
-        description="connections to the primary; fewer, since it serves mostly writes",
+        6, ge=1, le=200, description="connections to the primary; fewer, mostly for writes"
     )
 
     code_length: int = Field(
@@ -229,10 +207,7 @@ class WebSettings(_Settings):
         "decades to find one in use",
     )
     bulk_max_links: int = Field(
-        100,
-        ge=1,
-        le=1000,
-        description="most links in one bulk request; keeps its transaction short",
+        100, ge=1, le=1000, description="most links in a bulk request; keeps its transaction short"
     )
     api_body_max_bytes: int = Field(
         16_384,
@@ -244,7 +219,7 @@ class WebSettings(_Settings):
         262_144,
         ge=1024,
         le=16_777_216,
-        description="most bytes in the body of a bulk request; about 2.5 kB a link",
+        description="most bytes in a bulk body; about 2.5 kB a link",
     )
     api_body_timeout_s: Seconds = Field(
         3.0,
@@ -257,9 +232,7 @@ class WebSettings(_Settings):
         "must be made first (`keys add`)",
     )
     api_key_cache_ttl_s: Seconds = Field(
-        10.0,
-        description="time for which a checked key is cached; a revocation takes effect at most "
-        "that much later",
+        10.0, description="time for which a checked key is cached; delays a revocation"
     )
     api_rate_per_s: float = Field(
         50.0,
@@ -315,22 +288,16 @@ class WebSettings(_Settings):
         "loses that much, and 0.01 makes a hundred writes a second",
     )
     click_batch: int = Field(
-        500,
-        ge=1,
-        le=10_000,
-        description="most clicks in one stream entry or statement; about 50 kB",
+        500, ge=1, le=10_000, description="most clicks in one entry or statement; about 50 kB"
     )
     click_buffer: int = Field(
-        20_000,
-        ge=1,
-        le=10_000_000,
-        description="clicks kept in memory while the queue is down; further ones are dropped",
+        20_000, ge=1, le=10_000_000, description="clicks kept while the queue is down; then dropped"
     )
     click_attempts: int = Field(
         8,
         ge=1,
         le=100,
-        description="buffered: attempts to send a batch of clicks; about ten seconds in all",
+        description="buffered: attempts to send a batch of clicks; about ten seconds",
     )
     ready_wait_s: Seconds = Field(
         5.0,
@@ -413,19 +380,17 @@ class WorkerSettings(_Settings):
         86_400.0, gt=0, description="time for which an Idempotency-Key is kept; a day of retries"
     )
     outbox_poll_s: Seconds = Field(
-        0.5,
-        description="interval between reads of an empty outbox; delays counts by up to that much",
+        0.5, description="interval between reads of an empty outbox; delays counts that much"
     )
     expired_link_retention_s: float = Field(
         30 * 86_400.0,
         gt=0,
         le=3_650 * 86_400,
-        description="time from expiry to deletion of a link: its target goes, and 410 "
-        "becomes 404; a month, in which its owner may still extend it",
+        description="time from expiry to deletion of a link: its target goes, and 410 becomes "
+        "404; a month, in which its owner may still extend it",
     )
     sweep_interval_s: Seconds = Field(
-        60.0,
-        description="interval between searches for expired links to delete; nothing waits for it",
+        60.0, description="interval between sweeps of expired links; nothing waits for it"
     )
     click_retention_days: int = Field(
         30,

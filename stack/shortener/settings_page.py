@@ -24,7 +24,7 @@ _ABOUT = {
     "until it is back. Once an edit is answered every redirect follows it, except in a process "
     "that cannot reach the cache: that one serves what the replica has, which may lag."
 }
-_CONCERNS = {
+_SECTIONS = {
     "Addresses": (
         "listen name public_url trusted_proxies primary_url replica_url cache_url queue_url migrate"
     ),
@@ -51,25 +51,23 @@ _CONCERNS = {
         "idempotency_key_ttl_s"
     ),
 }
-_UNITS = (("days", 86_400), ("hours", 3_600))
 
 
 def markdown() -> str:
-    """The whole page; settings without a section come last, under \"Others\"."""
+    """The whole page; settings without a section come last, under "Others"."""
     fields = WebSettings.model_fields | WorkerSettings.model_fields
-    concerns = {concern: names.split() for concern, names in _CONCERNS.items()}
-    named = {name for names in concerns.values() for name in names}
-    concerns["Others"] = [name for name in fields if name not in named]
-    sections = [_section(concern, names, fields) for concern, names in concerns.items() if names]
+    groups = {title: names.split() for title, names in _SECTIONS.items()}
+    named = {name for names in groups.values() for name in names}
+    groups["Others"] = [name for name in fields if name not in named]
+    sections = [_section(title, names, fields) for title, names in groups.items() if names]
     return "\n".join([_HEAD, *sections])
 
 
-def _section(concern: str, names: list[str], fields: Mapping[str, FieldInfo]) -> str:
-    about = f"{_ABOUT[concern]}\n\n" if concern in _ABOUT else ""
+def _section(title: str, names: list[str], fields: Mapping[str, FieldInfo]) -> str:
+    about = f"{_ABOUT[title]}\n\n" if title in _ABOUT else ""
     rows = "".join(_row(name, fields[name]) for name in names)
     return (
-        f"## {concern}\n\n{about}| setting | default | meaning | reason |\n|---|---|---|---|\n"
-        + rows
+        f"## {title}\n\n{about}| setting | default | meaning | reason |\n|---|---|---|---|\n" + rows
     )
 
 
@@ -87,13 +85,5 @@ def _default(name: str, field: FieldInfo) -> str:
         return "empty"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return f"`{value}`" + (_in_words(value) if name.endswith("_s") else "")
-
-
-def _in_words(seconds: float) -> str:
-    """A long time in days or hours, in parentheses."""
-    for unit, length_s in _UNITS:
-        if seconds >= length_s and seconds % length_s == 0:
-            count = int(seconds // length_s)
-            return f" ({count} {unit if count > 1 else unit[:-1]})"
-    return ""
+    days = value // 86_400 if name.endswith("_s") else 0
+    return f"`{value}`" + (f" ({days} days)" if days > 1 else "")

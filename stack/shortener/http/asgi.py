@@ -59,7 +59,7 @@ async def internal_error(scope: Scope, send: Send, error: Exception, extra: Head
     """Log an unexpected exception, and respond with 500 and `extra` headers."""
     log("error", level="error", path=scope["path"], error=repr(error), trace=_trace(error))
     with contextlib.suppress(RuntimeError):  # the response has begun already
-        await problem(send, problems.Problem(500, "internal error; it has been logged"), extra)
+        await problem(send, problems.Problem(500, "internal error"), extra)
 
 
 def _trace(error: Exception) -> list[str]:

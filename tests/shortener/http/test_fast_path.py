@@ -360,7 +360,7 @@ def test_what_is_not_http_gets_a_problem_document() -> None:
         (b"GET /\xff HTTP/1.1", 400, "percent-encoded"),
         (b"GET /abc?q=\x7f HTTP/1.1", 400, "percent-encoded"),
         (b"GET /abc HTTP/3.0", 505, "only HTTP/1.1"),
-        (b"GET /abc HTTP/1.1\r\nContent-Length: x", 400, "not a request in HTTP/1.1"),
+        (b"GET /abc HTTP/1.1\r\nContent-Length: x", 400, "not a valid HTTP/1.1 request"),
     ],
 )
 def test_what_is_wrong_with_a_request_line_is_said(line: bytes, status: int, said: str) -> None:
