@@ -1,4 +1,4 @@
-"""nginx in front of a web process that has no databases: what it lets through, and what it says."""
+"""nginx in front of a web process without databases: routing, limits and error messages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Answered:
     body: bytes
 
     def detail(self) -> str:
-        """What the problem document says, which any error has to be."""
+        """The detail of the problem document, which any error must be."""
         assert self.headers["content-type"] == "application/problem+json", self.body
         told = json.loads(self.body)
         assert set(told) >= {"type", "title", "status", "detail"}
@@ -50,7 +50,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Entrance:
-    """Where requests go in."""
+    """An address that requests are sent to."""
 
     port: int
     log: Path

@@ -1,4 +1,4 @@
-"""Entries and merged reads, with a client that stands in for Redis."""
+"""Cache entries and batched reads, with a stand-in for Redis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENTRY = CacheEntry(7, LIVE, 2000.0, 1000.0, 0.125, 1060.0, "https://example.org/
 
 
 class Store:
-    """Counts the reads it gets; fails if told so."""
+    """Records reads; fails with `error`."""
 
     def __init__(self, values: dict[str, bytes], error: CacheUnavailable | None = None) -> None:
         self.values = values

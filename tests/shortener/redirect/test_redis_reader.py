@@ -1,4 +1,4 @@
-"""The pipelined reads, against a server that speaks Redis' protocol as the test tells it to."""
+"""Pipelined reads against a scripted Redis server."""
 
 from __future__ import annotations
 
