@@ -244,13 +244,13 @@ CLICKS = Section(
         ),
         Panel(
             "Clicks the worker handled",
-            "Counted; seen before (delivered again after a crash, and not counted twice); set "
-            "aside (unreadable or refused by the database: look into the stream `clicks:dead`).",
+            "Counted; seen before (delivered again after a crash, and not counted twice); "
+            "dead-lettered (malformed, or rejected by the database: see the stream `clicks:dead`).",
             "cps",
             [
                 Query(f"sum(rate(shortener_clicks_counted_total[{RATE}]))", "counted"),
                 Query(f"sum(rate(shortener_clicks_duplicate_total[{RATE}]))", "seen before"),
-                Query(f"sum(rate(shortener_clicks_set_aside_total[{RATE}]))", "set aside"),
+                Query(f"sum(rate(shortener_clicks_dead_lettered_total[{RATE}]))", "dead-lettered"),
             ],
         ),
     ],

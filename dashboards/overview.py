@@ -274,8 +274,8 @@ PROTECTION = Section(
             "none",
             [
                 Query(
-                    f"max by (part, of) (shortener_breaker_state{{{WEB}}})",
-                    "{{part}} {{of}}",
+                    f"max by (part, dependency) (shortener_breaker_state{{{WEB}}})",
+                    "{{part}} {{dependency}}",
                 )
             ],
             kind="state-timeline",

@@ -26,7 +26,7 @@ VALUES: Mapping[str, Sequence[str]] = {
     "slo": ("availability", "latency"),
     "verdict": ("PASS", "FAIL", "INVALID"),
 }
-BAD = ("fail", "miss", "dropped", "FAIL", "set aside", "unsent", "evicted")
+BAD = ("fail", "miss", "dropped", "FAIL", "dead-lettered", "unsent", "evicted")
 
 
 def names(legend: str, parts: Sequence[str]) -> Iterator[str]:

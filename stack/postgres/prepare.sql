@@ -1,4 +1,4 @@
--- Once on a new cluster, as the superuser: the standby's slot, and the application's user and database.
+-- Run once on a new cluster, as superuser: the replica's slot, the application's user and database.
 
 CREATE ROLE linkstorm LOGIN;
 CREATE DATABASE linkstorm OWNER linkstorm;

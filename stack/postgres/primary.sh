@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs once, when the image's entrypoint has made a new cluster: what needs a superuser. The tables
-# are the application's own affair.
+# Run once by the image's entrypoint on a new cluster, for setup that needs a superuser. The
+# application creates its tables.
 set -eu
 run() { psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 --username postgres "$@" >/dev/null; }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A standby: its first start copies the primary, over the same link that it follows afterwards.
+# Start a standby; the first start copies the primary, over the link of the replication.
 set -eu
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
   mkdir -p "$PGDATA"

@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     from stack.shortener import settings
     from stack.shortener.infra import spans
 
-    spans.leave_out()
+    spans.block_opentelemetry()
 
     match arguments:
         case ["web"]:

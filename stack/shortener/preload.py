@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from stack.shortener.infra import spans
 
-spans.leave_out()
+spans.block_opentelemetry()
 
 import uvicorn.lifespan.off  # noqa: E402, F401
 import uvloop  # noqa: E402, F401

@@ -30,13 +30,12 @@ from stack.shortener.http.request_ids import identified
 from stack.shortener.http.request_metrics import counted
 from stack.shortener.http.server import serve
 from stack.shortener.infra import spans
-from stack.shortener.infra.breaker import states
+from stack.shortener.infra.breaker import breaker_states
 from stack.shortener.infra.client_address import TrustedProxies
-from stack.shortener.infra.database import Database
+from stack.shortener.infra.database import Database, pool_families
 from stack.shortener.infra.log import configure, log
-from stack.shortener.infra.metrics import Metrics, build_info, started
+from stack.shortener.infra.metrics import Metrics, build_info, start_time
 from stack.shortener.infra.migrate import migrate
-from stack.shortener.infra.pool_metrics import pools
 from stack.shortener.infra.redis_client import connect
 from stack.shortener.infra.retry_budget import RetryBudget
 from stack.shortener.redirect.cache import Cache
@@ -153,7 +152,7 @@ class Web:
             settings=settings,
             reserved={path[1:] for path in PATHS | PAGES},
         )
-        self.fast_path: FastPath | None = None if spans.wanted() else self._redirects
+        self.fast_path: FastPath | None = None if spans.tracing_enabled() else self._redirects
         bound = bounded(api, metrics, settings.max_in_flight, settings.request_deadline_s)
         self._api = self._traced(identified(counted(asgi.guarded(bound), metrics)))
         self._short_links = self._traced(self._redirects)
@@ -177,7 +176,7 @@ class Web:
         """Connect to both databases; `/readyz` is 503 until then."""
         databases = self._replica, self._primary
         await asyncio.gather(
-            self._replica.open(), self._open_primary(), self._visitors.learn(*databases)
+            self._replica.open(), self._open_primary(), self._visitors.load_key(*databases)
         )
         gc.collect()
         gc.freeze()  # objects made so far stay, so the collector skips them
@@ -208,15 +207,15 @@ class Web:
 
     def _families(self) -> Iterable[Metric]:
         yield from self._metrics.families()
-        yield from pools(self._replica, self._primary)
-        yield states(self._cache.breaker, self._replica.breaker, self._primary.breaker)
+        yield from pool_families(self._replica, self._primary)
+        yield breaker_states(self._cache.breaker, self._replica.breaker, self._primary.breaker)
         yield build_info(self._fill_name)
-        yield started()
+        yield start_time()
 
 
 def _tracing(process: str) -> Tracing | None:
     """Tracing if it is on; OpenTelemetry is slow to import."""
-    if not spans.wanted():
+    if not spans.tracing_enabled():
         return None
     from stack.shortener.http.tracing import Tracing
 

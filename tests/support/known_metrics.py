@@ -20,18 +20,17 @@ from chaos.toxiproxy.byte_metrics import ProxyBytes
 from chaos.toxiproxy.registry import Registry
 from scenarios.generator.live_metrics import Exposition
 from stack.shortener.clicks.outbox import OutboxRelay
-from stack.shortener.clicks.stream_lag import StreamLag
+from stack.shortener.clicks.stream_reader import StreamLag
 from stack.shortener.clicks.worker import Worker
-from stack.shortener.infra.breaker import Breaker, states
-from stack.shortener.infra.database import Database
+from stack.shortener.infra.breaker import Breaker, breaker_states
+from stack.shortener.infra.database import Database, pool_families
 from stack.shortener.infra.metrics import Metrics
-from stack.shortener.infra.pool_metrics import pools
 from stack.shortener.redirect.fills.base import zero_served
 from tests.support.fake_stack import FakeStack, World
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "dashboards" / "prometheus"
-RECORDED = ROOT / "tests" / "recorded" / "exporters.txt"
+RECORDED = Path(__file__).parent / "recorded" / "exporters.txt"
 OF_TARGETS = {"job", "instance", "part"}
 
 
@@ -64,8 +63,8 @@ def _ours(tmp_path: Path) -> Iterator[Metric]:
     nothing: Any = None
     yield from Metrics(served=zero_served()).families()
     databases = [Database(name, "", 1, 1.0, []) for name in ("replica", "primary")]
-    yield from pools(*databases)
-    yield states(*(Breaker(of, 1, 1.0, nothing) for of in ("cache", "replica", "primary")))
+    yield from pool_families(*databases)
+    yield breaker_states(*(Breaker(of, 1, 1.0, nothing) for of in ("cache", "replica", "primary")))
     yield from Worker(nothing, nothing, nothing).families()
     yield from OutboxRelay(nothing, nothing, nothing, 1.0, 0.1).families()
     yield from StreamLag(nothing, 1.0).families()

@@ -1,7 +1,7 @@
--- Links, who may make them, and their clicks.
+-- Links, API keys and clicks.
 
--- A deleted link keeps its row: its code is never given to anybody else, and its version only grows.
--- Its target may go.
+-- A deleted link keeps its row: its code is never given again, and its version only grows. Its target
+-- may be emptied.
 CREATE TABLE links (
     code       text COLLATE "C" PRIMARY KEY CHECK (code ~ '^[A-Za-z0-9_-]{1,64}$'),
     url        text        NOT NULL CHECK (length(url) <= 2048 AND (deleted OR url <> '')),
@@ -14,13 +14,13 @@ CREATE TABLE links (
     owner      text COLLATE "C",                                 -- an API key's id
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
-) WITH (fillfactor = 85); -- room for a new `uses` beside the old one, which then needs no new index entry
+) WITH (fillfactor = 85); -- room for HOT updates of `uses`
 
 CREATE INDEX links_newest ON links (created_at DESC, code DESC) WHERE NOT deleted;
 CREATE INDEX links_newest_of_owner ON links (owner, created_at DESC, code DESC) WHERE NOT deleted;
 CREATE INDEX links_expiring ON links (expires_at) WHERE NOT deleted AND expires_at IS NOT NULL;
 
--- Who may use the API; of a key only its hash is known here.
+-- Keys of the API, stored as hashes.
 CREATE TABLE api_keys (
     id         text COLLATE "C" PRIMARY KEY,
     name       text        NOT NULL,
@@ -29,9 +29,9 @@ CREATE TABLE api_keys (
     revoked_at timestamptz
 );
 
--- What was answered to a create request, so that the same request again gets the same answer.
+-- Answers to create requests, so that a retried request gets the same answer.
 CREATE TABLE idempotency_keys (
-    owner       text COLLATE "C" NOT NULL DEFAULT '', -- an API key's id; '': nobody's
+    owner       text COLLATE "C" NOT NULL DEFAULT '', -- an API key's id, or ''
     key         text COLLATE "C",
     fingerprint bytea            NOT NULL,
     code        text COLLATE "C",
@@ -41,8 +41,8 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_created_at ON idempotency_keys (created_at);
 
--- Every click once: the primary key is what makes a second delivery harmless, since a click's time
--- is fixed with its id. A day is a partition, which the worker makes and which ends whole.
+-- Single clicks: the primary key detects redelivery, since a click's time is fixed with its id. Workers
+-- create and drop a partition for each day.
 CREATE TABLE clicks (
     click_id   text COLLATE "C",
     code       text COLLATE "C" NOT NULL,
@@ -52,7 +52,7 @@ CREATE TABLE clicks (
     PRIMARY KEY (click_id, clicked_at)
 ) PARTITION BY RANGE (clicked_at);
 
--- Clicks that the worker has yet to count, in the order of their writing.
+-- Clicks to be counted by a worker, in the order of insertion.
 CREATE TABLE click_outbox (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     click_id   text COLLATE "C" NOT NULL,
@@ -63,13 +63,13 @@ CREATE TABLE click_outbox (
     visitor    integer          NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
--- The counts that the statistics are read from, moved in the transaction that stores the clicks.
--- They are changed often, so there is room for that on every page.
+-- Counts for the statistics, updated in the transaction that stores the clicks; the fill factor leaves
+-- room for HOT updates.
 CREATE TABLE link_clicks (
     code      text COLLATE "C" PRIMARY KEY,
     total     bigint  NOT NULL,
     bots      bigint  NOT NULL,
-    referrers integer NOT NULL DEFAULT 0 -- how many rows of referrer_clicks
+    referrers integer NOT NULL DEFAULT 0 -- number of rows in referrer_clicks
 ) WITH (fillfactor = 70);
 CREATE TABLE day_clicks (
     code  text COLLATE "C",
@@ -85,8 +85,8 @@ CREATE TABLE referrer_clicks (
     PRIMARY KEY (code, referrer)
 ) WITH (fillfactor = 70);
 
--- A HyperLogLog of each link's visitors, with a row for each register that is not empty. It holds
--- the highest rank seen, so a visitor who comes again changes nothing, nor does a second delivery.
+-- A HyperLogLog of each link's visitors, with a row for each register that is not empty. It holds the
+-- highest rank seen, so neither a returning visitor nor a redelivery changes it.
 CREATE TABLE link_visitors (
     code     text COLLATE "C",
     register smallint,
@@ -94,12 +94,12 @@ CREATE TABLE link_visitors (
     PRIMARY KEY (code, register)
 ) WITH (fillfactor = 85);
 
--- What all processes of this deployment share.
+-- Values shared by all processes of the deployment.
 CREATE TABLE deployment (
     name  text COLLATE "C" PRIMARY KEY,
     value bytea NOT NULL
 );
--- 244 bits from the server's secure random numbers; `pgcrypto` would give them, but needs to be there.
+-- 244 random bits of the server; `pgcrypto` would have to be installed.
 INSERT INTO deployment (name, value) VALUES (
     'visitor_key', decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
 );

@@ -6,10 +6,11 @@ import re
 
 from stack.shortener.http.characters import at
 from stack.shortener.http.problems import Problem
+from stack.shortener.infra import codes
 
-PATTERN = "^[A-Za-z0-9_-]{3,64}$"
+PATTERN = f"^[{codes.CHARACTERS}]{{3,{codes.MAX_LENGTH}}}$"
 _FORM = re.compile(PATTERN[1:-1])
-_RULE = "alias must be 3 to 64 of A-Z a-z 0-9 _ -"
+_RULE = f"alias must be 3 to {codes.MAX_LENGTH} of A-Z a-z 0-9 _ -"
 
 # Ours, those that a host is asked for by itself, and those that a visitor would trust too much.
 _WORDS = (
@@ -26,7 +27,7 @@ def checked(alias: object) -> str:
     if not isinstance(alias, str):
         raise Problem(422, _RULE, field="alias")
     if _FORM.fullmatch(alias) is None:
-        unwanted = re.search("[^A-Za-z0-9_-]", alias)
+        unwanted = re.search(f"[^{codes.CHARACTERS}]", alias)
         found = at(alias, unwanted.start()) if unwanted else f"{len(alias)} of them"
         raise Problem(422, f"{_RULE}; it has {found}", field="alias")
     if is_reserved(alias):

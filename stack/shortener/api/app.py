@@ -23,11 +23,11 @@ from stack.shortener.http import asgi, pages
 from stack.shortener.http.problems import Problem, unavailable
 from stack.shortener.http.targets import TargetRules
 from stack.shortener.infra.client_address import TrustedProxies
+from stack.shortener.infra.codes import CODE
 from stack.shortener.infra.database import DatabaseUnavailable
 from stack.shortener.infra.log import log
 from stack.shortener.infra.metrics import Metrics
 from stack.shortener.redirect.cache import Cache, CacheUnavailable
-from stack.shortener.redirect.handler import CODE
 from stack.shortener.settings import WebSettings
 
 PAGES = frozenset({"/docs", "/openapi.json"})  # those of one segment, which no link can have

@@ -15,11 +15,12 @@ from stack.shortener.api import aliases, qr_code
 from stack.shortener.http.characters import at
 from stack.shortener.http.problems import Problem, Wrong
 from stack.shortener.http.targets import TargetRules
+from stack.shortener.infra.codes import CODE
 
 MOST_CLICKS = 1_000_000_000
 PAGE_LONGEST, PAGE_DEFAULT = 100, 20
 KEY_PATTERN = "^[!-~]{1,200}$"
-CURSOR_PATTERN = "^[0-9]{1,17}[.][A-Za-z0-9_-]{1,64}$"
+CURSOR_PATTERN = f"^[0-9]{{1,17}}[.]{CODE.pattern}$"
 _TAG = '(?:W/)?"[!#-~]*"'
 TAGS_PATTERN = rf"^(?:[*]|{_TAG}(?:[ \t]*,[ \t]*{_TAG})*)$"
 

@@ -1,7 +1,7 @@
-"""Clicks by way of the primary: a web process writes them there, and a worker moves them on.
+"""Transactional outbox for clicks: web processes insert into the primary, a worker relays.
 
-A click is in the outbox, or it is counted: the transaction that counts it takes it out. It needs no
-Redis, and costs the primary a write before the answer to every redirect.
+The transaction that counts a click deletes it from the outbox. This needs no Redis, and costs the
+primary a write before the answer to every redirect.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import asyncpg  # type: ignore[import-untyped]
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from stack.shortener.clicks import buffer as minted
+from stack.shortener.clicks.buffer import BufferedClick, NotWritten
 from stack.shortener.clicks.store import Click, ClickStore, UnstorableClicks, WorkerCounts, moment
 from stack.shortener.infra.database import Database, DatabaseUnavailable
 from stack.shortener.infra.log import log
 
-_AT_ONCE = 1_000
+_BATCH = 1_000
 WRITE = """INSERT INTO click_outbox (click_id, code, clicked_at, referrer, bot, visitor)
 SELECT * FROM unnest(
   $1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::boolean[], $6::integer[]
@@ -38,52 +38,52 @@ class Outbox:
     def __init__(self, primary: Database) -> None:
         self._primary = primary
 
-    async def write(self, clicks: Sequence[minted.Click]) -> None:
-        """Write them in one statement; raises `NotWritten` if the primary does not answer."""
+    async def write(self, clicks: Sequence[BufferedClick]) -> None:
+        """Insert clicks in one statement; raises `NotWritten` if the primary is unavailable."""
         click_ids, codes, times_ms, referrers, bots, visitors = zip(*clicks, strict=True)
         times = [moment(at_ms) for at_ms in times_ms]
         try:
             async with self._primary.connection() as connection:
                 await connection.execute(WRITE, click_ids, codes, times, referrers, bots, visitors)
         except DatabaseUnavailable as error:
-            raise minted.NotWritten(str(error)) from error
+            raise NotWritten(str(error)) from error
 
 
 class OutboxRelay:
-    """Moves clicks from the outbox to the counts, until cancelled."""
+    """Moves clicks from the outbox to the click store, until cancelled."""
 
     def __init__(
         self,
         primary: Database,
-        tally: ClickStore,
+        store: ClickStore,
         counts: WorkerCounts,
-        pause_s: float,
+        poll_s: float,
         gather_s: float,
     ) -> None:
         self._primary = primary
-        self._tally = tally
+        self._store = store
         self._counts = counts
-        self._pause_s = pause_s
+        self._poll_s = poll_s
         self._gather_s = gather_s
-        self._singly = 0
+        self._single_left = 0  # clicks to move one by one, after a batch was rejected
         self._lag_s = math.nan
 
     async def run(self) -> None:
-        """Move batches, with a pause after one that was not full, or after a failure."""
+        """Move batches; pause after one that was not full and after a failure."""
         while True:
-            size = 1 if self._singly else _AT_ONCE
+            size = 1 if self._single_left else _BATCH
             try:
                 moved = await self._move(size)
             except DatabaseUnavailable as error:
-                log("outbox_held_up", level="warning", error=str(error))
+                log("outbox_retrying", level="warning", error=str(error))
                 self._lag_s, moved = math.nan, 0
             if not moved:
-                await asyncio.sleep(self._pause_s)
+                await asyncio.sleep(self._poll_s)
             elif moved < size:
                 await asyncio.sleep(self._gather_s)
 
     async def _move(self, size: int) -> int:
-        """Move up to that many, and say how many; other workers take others meanwhile."""
+        """Move up to `size` clicks that no other worker has locked; return their number."""
         async with self._primary.connection() as connection:
             try:
                 async with connection.transaction():
@@ -98,34 +98,33 @@ class OutboxRelay:
                 asyncpg.DataError,
                 asyncpg.IntegrityConstraintViolationError,
             ) as error:
-                self._tally.distrust()
+                self._store.invalidate_partitions()
                 if size > 1:
-                    self._singly = size  # one of them is to blame: look for it
+                    self._single_left = size  # to find the click that was rejected
                 else:
-                    await self._set_aside(connection, rows[0], error)
+                    await self._dead_letter(connection, rows[0], error)
                 return len(rows)
-        self._singly = max(0, self._singly - 1)
+        self._single_left = max(0, self._single_left - 1)
         return len(rows)
 
     async def _count(self, connection: Any, clicks: list[Click]) -> None:
-        fresh = await self._tally.store(connection, clicks)
+        fresh = await self._store.store(connection, clicks)
         self._counts.counted += fresh
         self._counts.duplicate += len(clicks) - fresh
 
-    async def _set_aside(self, connection: Any, row: Any, error: Exception) -> None:
-        """Take a click out that the database refuses; the log is where somebody can look at it.
+    async def _dead_letter(self, connection: Any, row: Any, error: Exception) -> None:
+        """Move a click that the database rejects to the log.
 
-        It is told before it is gone for good, so that it may be told twice, but never not at all.
+        It is logged before the commit: twice at worst, but never lost.
         """
         async with connection.transaction():
             if await connection.fetchval(REMOVE_ONE, row[0]) is None:
-                return  # another worker, who was refused as well, did it meanwhile
-            self._counts.set_aside += 1
-            click = dict(row)
-            log("click_set_aside", level="warning", click=click, error=str(error))
+                return  # another worker has done it
+            self._counts.dead_lettered += 1
+            log("click_dead_lettered", level="warning", click=dict(row), error=str(error))
 
     def families(self) -> Iterable[Metric]:
-        """How long the oldest click was in the outbox."""
+        """The age of the oldest click, as a Prometheus family."""
         yield GaugeMetricFamily(
             "shortener_outbox_lag_seconds",
             "Age of the oldest click in the outbox, 0 if there is none; NaN while it is unknown",

@@ -1,4 +1,4 @@
-"""Storing clicks in Postgres so that each counts once, however often it is delivered."""
+"""Store clicks in Postgres so that each counts once, however often it is delivered."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import asyncpg  # type: ignore[import-untyped]
 from stack.shortener.clicks.buffer import FIELD
 from stack.shortener.clicks.partitions import Partitions
 from stack.shortener.clicks.unique_visitors import is_observation
+from stack.shortener.infra.codes import CODE
 from stack.shortener.infra.database import Database
 
-OTHERS = "(others)"  # no host is called that
-_REFERRERS = 1_000  # of a link that are counted by name; a client may send any
+OTHERS = "(others)"  # no valid host name
+_REFERRERS = 1_000  # counted by name for a link, since a client can send any
 
-# One statement is one transaction. Rows come in order of their key, so that two workers seldom
-# wait for each other crosswise; should they, Postgres stops one and it tries again.
+# One statement is one transaction. Rows are written in the order of their key, so that workers
+# seldom deadlock; Postgres aborts one that does, and it retries.
 STORE = f"""WITH given AS (
   SELECT * FROM unnest(
     $1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::boolean[], $6::integer[]
@@ -73,12 +74,11 @@ STORE = f"""WITH given AS (
 SELECT count(*) FROM fresh"""
 
 _CLICK_ID = re.compile(r"[\x21-\x7e]{1,64}")
-_CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REFERRER = re.compile(r"[\x21-\x7e]{0,253}")
 
 
 class UnstorableClicks(Exception):
-    """Clicks that can never be stored, whoever tries and however often."""
+    """Clicks that no retry can store."""
 
 
 class Click(NamedTuple):
@@ -94,15 +94,15 @@ class Click(NamedTuple):
 
 @dataclass(slots=True)
 class WorkerCounts:
-    """What a worker counts."""
+    """Counters of a worker."""
 
     counted: int = 0
     duplicate: int = 0
-    set_aside: int = 0
+    dead_lettered: int = 0
 
 
 def unpack(fields: dict[bytes, bytes]) -> list[Click]:
-    """The clicks in a stream entry; raises `UnstorableClicks` if they are no clicks."""
+    """Parse the clicks in a stream entry; raises `UnstorableClicks` if it is malformed."""
     try:
         return [_click(*members) for members in json.loads(fields[FIELD])]
     except (KeyError, TypeError, ValueError, OverflowError, OSError, RecursionError) as error:
@@ -112,33 +112,33 @@ def unpack(fields: dict[bytes, bytes]) -> list[Click]:
 def _click(
     click_id: str, code: str, at_ms: int, referrer: str, bot: bool, visitor: int = 0
 ) -> Click:
-    """Entries of earlier releases have no visitor, and are still read."""
-    if not (_CLICK_ID.fullmatch(click_id) and _CODE.fullmatch(code)):
-        raise ValueError("no click id, or no code")
+    """Validate a click; entries of earlier releases have no visitor."""
+    if not (_CLICK_ID.fullmatch(click_id) and CODE.fullmatch(code)):
+        raise ValueError("invalid click id or code")
     if not _REFERRER.fullmatch(referrer) or not isinstance(bot, bool):
-        raise ValueError("no referrer, or no flag for bots")
+        raise ValueError("invalid referrer or bot flag")
     if not is_observation(visitor) or isinstance(at_ms, bool):
-        raise ValueError("no visitor, or no time")
+        raise ValueError("invalid visitor or time")
     return Click(click_id, code, moment(at_ms), referrer, bot, visitor)
 
 
 def moment(at_ms: int) -> datetime:
-    """A click's time as the database has it: the same one for each delivery."""
+    """Convert the time of a click for the database."""
     return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
 class ClickStore:
-    """The counts in the primary."""
+    """Clicks and counts in the primary."""
 
     def __init__(self, primary: Database, partitions: Partitions) -> None:
         self._primary = primary
         self._partitions = partitions
 
     async def add(self, clicks: Sequence[Click]) -> int:
-        """Store and count the clicks not seen before, and return how many these are.
+        """Store and count the clicks not seen before; return their number.
 
-        Raises `DatabaseUnavailable`, after which nobody knows whether they were stored, so the
-        same clicks are to be added again; and `UnstorableClicks` if the database never will.
+        Raises `DatabaseUnavailable`, after which it is unknown if they were stored: add them again.
+        Raises `UnstorableClicks` if the database rejects them.
         """
         async with self._primary.connection() as connection:
             try:
@@ -149,25 +149,23 @@ class ClickStore:
     async def _add(self, connection: Any, clicks: Sequence[Click]) -> int:
         try:
             return await self.store(connection, clicks)
-        except asyncpg.CheckViolationError:  # a partition that we know is gone: a failover?
-            self.distrust()
+        except asyncpg.CheckViolationError:  # a known partition is gone, as after a failover
+            self.invalidate_partitions()
             return await self.store(connection, clicks)
 
-    def distrust(self) -> None:
-        """Look again which partitions there are."""
-        self._partitions.forget()
+    def invalidate_partitions(self) -> None:
+        """Query the existing partitions anew next time."""
+        self._partitions.invalidate()
 
     async def store(self, connection: Any, clicks: Sequence[Click]) -> int:
-        """The same on a connection, and so in its transaction if there is one."""
+        """Do what `add` does on a given connection, in its transaction if it has one."""
         if not clicks:
             return 0
         days = {click.clicked_at.date() for click in clicks}
-        strange = sorted(day for day in days if not self._partitions.takes(day))
-        if strange:
-            raise UnstorableClicks(
-                f"clicks of {strange[0]}: that day is over for good, or far ahead"
-            )
-        await self._partitions.make(connection, days)
+        rejected = sorted(day for day in days if not self._partitions.accepts(day))
+        if rejected:
+            raise UnstorableClicks(f"clicks of {rejected[0]}: outside the days that are stored")
+        await self._partitions.create(connection, days)
         columns: list[Any] = [list(column) for column in zip(*clicks, strict=True)]
         fresh: int = await connection.fetchval(STORE, *columns)
         return fresh

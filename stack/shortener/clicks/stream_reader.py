@@ -1,28 +1,41 @@
-"""The click stream as its consumers see it."""
+"""Read the click stream as one consumer of its group, and measure its lag.
+
+A scrape must not wait for a queue that is down, or the worker itself would look dead. So the lag
+is measured once a second, and a scrape reports the last measurement. While the queue is down, and
+before the first measurement, entries and seconds are NaN and `shortener_stream_reachable` is 0, for
+an alert to name the failure. The measurement needs no database, so the lag is seen to grow with the
+primary down.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from stack.shortener.clicks.buffer import GROUP, STREAM
 
-_DEAD = "clicks:dead"
-_DEAD_LONGEST = 1_000  # at most about 50 MB: somebody must look at a few of them
+_DEAD_LETTERS = "clicks:dead"
+_DEAD_LETTERS_MAX = 1_000  # about 50 MB at most
+_LAG_INTERVAL_S = 1.0
 
 
 class Delivery(NamedTuple):
-    """One entry, given to this consumer until it is done."""
+    """An entry delivered to this consumer and not acknowledged."""
 
     entry_id: bytes
     fields: dict[bytes, bytes]
 
 
 class Backlog(NamedTuple):
-    """Entries that are not acknowledged, given to somebody or not, and the age of the oldest."""
+    """The number of entries that are not acknowledged, and the age of the oldest."""
 
     entries: int
     seconds: float
@@ -37,20 +50,20 @@ class StreamReader:
         self._batch = batch
         self._claim_from = b"0-0"
 
-    async def join(self) -> None:
-        """Make the group if it is not there; it starts with the oldest click there is."""
+    async def create_group(self) -> None:
+        """Create the group, from the oldest entry on, unless it exists."""
         try:
             await self._client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
 
-    async def unfinished(self) -> list[Delivery]:
-        """Entries this consumer, or an earlier one of its name, was given and did not finish."""
+    async def pending(self) -> list[Delivery]:
+        """Read entries delivered to a consumer of this name and not acknowledged."""
         return await self._read("0", block_ms=None)
 
     async def new(self, block_s: float) -> list[Delivery]:
-        """Entries given to nobody yet; waits for some, but not longer than `block_s`."""
+        """Read entries not delivered yet; wait `block_s` for some at most."""
         return await self._read(">", block_ms=max(1, round(block_s * 1000)))
 
     async def _read(self, after: str, block_ms: int | None) -> list[Delivery]:
@@ -59,33 +72,33 @@ class StreamReader:
         )
         return [_delivery(*entry) for _, entries in found or [] for entry in entries]
 
-    async def abandoned(self, idle_s: float) -> list[Delivery]:
-        """Entries taken over from consumers that have not finished them for `idle_s`."""
+    async def claim(self, idle_s: float) -> list[Delivery]:
+        """Claim entries that other consumers have held for `idle_s`."""
         idle_ms = round(idle_s * 1000)
         self._claim_from, entries, *_ = await self._client.xautoclaim(
             STREAM, GROUP, self._consumer, idle_ms, self._claim_from, count=self._batch
         )
         return [_delivery(*entry) for entry in entries]
 
-    async def finish(self, deliveries: list[Delivery]) -> None:
-        """Acknowledge and delete: a finished entry is of no more use."""
+    async def acknowledge(self, deliveries: list[Delivery]) -> None:
+        """Acknowledge and delete entries."""
         ids = [delivery.entry_id for delivery in deliveries]
         pipeline = self._client.pipeline(transaction=True)
         pipeline.xack(STREAM, GROUP, *ids)
         pipeline.xdel(STREAM, *ids)
         await pipeline.execute()
 
-    async def set_aside(self, delivery: Delivery, reason: str) -> None:
-        """Move an entry that cannot be handled to where somebody can look at it."""
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        """Move an entry to the stream of dead letters."""
         pipeline = self._client.pipeline(transaction=True)
         fields = {**delivery.fields, b"entry_id": delivery.entry_id, b"reason": reason[:500]}
-        pipeline.xadd(_DEAD, fields, maxlen=_DEAD_LONGEST, approximate=True)
+        pipeline.xadd(_DEAD_LETTERS, fields, maxlen=_DEAD_LETTERS_MAX, approximate=True)
         pipeline.xack(STREAM, GROUP, delivery.entry_id)
         pipeline.xdel(STREAM, delivery.entry_id)
         await pipeline.execute()
 
     async def backlog(self) -> Backlog:
-        """What is in the stream: finished entries are not. Ids hold the queue's time of adding."""
+        """Measure the backlog: the stream holds no acknowledged entries, and ids are times."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.xlen(STREAM)
         pipeline.xrange(STREAM, count=1)
@@ -99,3 +112,41 @@ class StreamReader:
 
 def _delivery(entry_id: bytes, fields: dict[bytes, bytes] | None) -> Delivery:
     return Delivery(entry_id, fields or {})  # no fields: deleted while it was pending
+
+
+class StreamLag:
+    """The last measurement of the backlog."""
+
+    def __init__(self, stream: StreamReader, timeout_s: float) -> None:
+        self._stream = stream
+        self._timeout_s = timeout_s
+        self._backlog: Backlog | None = None
+
+    async def watch(self) -> None:
+        """Measure once a second, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    self._backlog = await self._stream.backlog()
+            except (RedisError, OSError, TimeoutError):
+                self._backlog = None
+            await asyncio.sleep(_LAG_INTERVAL_S)
+
+    def families(self) -> Iterable[Metric]:
+        """The lag, and if it is known, as Prometheus families."""
+        backlog = self._backlog
+        yield GaugeMetricFamily(
+            "shortener_stream_reachable",
+            "1 if the queue answered the last measurement of the lag, else 0",
+            value=backlog is not None,
+        )
+        yield GaugeMetricFamily(
+            "shortener_stream_lag_entries",
+            "Entries of the stream that are not acknowledged; NaN while the queue is unreachable",
+            value=backlog.entries if backlog else math.nan,
+        )
+        yield GaugeMetricFamily(
+            "shortener_stream_lag_seconds",
+            "Age of the oldest of them, 0 if there is none; NaN while the queue is unreachable",
+            value=backlog.seconds if backlog else math.nan,
+        )

@@ -1,8 +1,8 @@
-"""How many different people clicked, counted without keeping who they are.
+"""Estimate the number of unique visitors without storing who they are.
 
 Address and browser of a visitor are hashed with a secret key of the deployment, and of the hash
 only a HyperLogLog's observation leaves the process: a register and a rank, 17 bits that very many
-visitors share. Nothing that is stored or sent on tells one visitor from another.
+visitors share. Nothing that is stored or sent identifies a visitor.
 
 The estimate is Ertl's, which needs no corrections for small or large numbers: "New cardinality
 estimation algorithms for HyperLogLog sketches", 2017. Its standard error is 2.3 %.
@@ -21,32 +21,32 @@ from stack.shortener.infra.database import Database, DatabaseUnavailable
 _REGISTER_BITS = 11
 _RANK_BITS = 6
 _REGISTERS = 1 << _REGISTER_BITS
-_HASH_BITS = 64 - _REGISTER_BITS  # of a hash, those that make the rank
-MOST = (_REGISTERS - 1) << _RANK_BITS | _HASH_BITS + 1
-_REMEMBERED = 8192  # visitors, so that most of a crowd are hashed once; about 3 MB
+_HASH_BITS = 64 - _REGISTER_BITS  # of a hash, for the rank
+MAX_OBSERVATION = (_REGISTERS - 1) << _RANK_BITS | _HASH_BITS + 1
+_CACHED = 8192  # visitors; about 3 MB
 _RETRY_S = 0.02
 _KEY = "SELECT value FROM deployment WHERE name = 'visitor_key'"
 
 
 class UniqueVisitors:
-    """Makes observations of visitors; until the key is known every visitor is nobody, 0."""
+    """Makes observations of visitors; without a key each is 0, which is not counted."""
 
     def __init__(self) -> None:
         self._key = b""
-        self.token = lru_cache(_REMEMBERED)(self._token)
+        self.token = lru_cache(_CACHED)(self._token)
 
     @property
     def ready(self) -> bool:
-        """Whether the key is known."""
+        """True once the key was loaded."""
         return bool(self._key)
 
     def use(self, key: bytes) -> None:
-        """Know the deployment's key from now on."""
+        """Set the key of the deployment."""
         self._key = key
         self.token.cache_clear()
 
-    async def learn(self, *databases: Database) -> None:
-        """Read the key from the first of the databases that knows it; ask until one does."""
+    async def load_key(self, *databases: Database) -> None:
+        """Read the key from the first database that has it; retry until one does."""
         while not self._key:
             for database in databases:
                 try:
@@ -59,28 +59,28 @@ class UniqueVisitors:
             await asyncio.sleep(_RETRY_S)
 
     def _token(self, address: bytes, user_agent: bytes) -> int:
-        """The observation of a visitor: the same for the same one, and never 0."""
+        """Return the observation of a visitor, the same each time; 0 without a key."""
         if not self._key:
             return 0
         return observation(blake2b(address + b"\0" + user_agent, digest_size=8, key=self._key))
 
 
 def observation(digest: blake2b) -> int:
-    """Register and rank of a hash: its first bits, and the place of the first 1 in the others."""
+    """Pack register and rank of a hash: its first bits, and the position of the first 1 after."""
     number = int.from_bytes(digest.digest())
     register, rest = number >> _HASH_BITS, number & (1 << _HASH_BITS) - 1
     return register << _RANK_BITS | _HASH_BITS - rest.bit_length() + 1
 
 
 def is_observation(value: object) -> bool:
-    """Whether it is one, or 0 for nobody."""
-    if type(value) is not int or not 0 <= value <= MOST:
+    """Return true for a valid observation, and for 0."""
+    if type(value) is not int or not 0 <= value <= MAX_OBSERVATION:
         return False
     return value == 0 or 1 <= value & (1 << _RANK_BITS) - 1 <= _HASH_BITS + 1
 
 
 def estimate(registers: Mapping[int, int]) -> int:
-    """How many visitors there were, from the number of registers with each rank above 0."""
+    """Estimate the number of visitors from the number of registers with each rank above 0."""
     counts = [registers.get(rank, 0) for rank in range(_HASH_BITS + 2)]
     counts[0] = _REGISTERS - sum(counts[1:])
     z = _REGISTERS * _tau(1 - counts[-1] / _REGISTERS)

@@ -20,10 +20,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from stack.shortener.http.asgi import ADDRESS_MAX_BYTES, Headers
 from stack.shortener.http.problems import Problem, document, headers
+from stack.shortener.infra.codes import CODE
 
 HANDED_OVER = "shortener.handed_over"  # key of that state in the ASGI scope
 Peer = tuple[str, int] | None  # a client over a Unix socket has no address
-_LINK = re.compile(rb"/([A-Za-z0-9_-]{1,64})/?(?:\?.{0,%d})?" % (ADDRESS_MAX_BYTES - 70))
+_LINK = re.compile(rb"/(%b)/?(?:\?.{0,%d})?" % (CODE.pattern.encode(), ADDRESS_MAX_BYTES - 70))
 
 HEAD_MAX_BYTES = 32 * 1024
 _OTHER_VERSION = re.compile("HTTP version|PRI/Upgrade")  # the parser's messages

@@ -48,7 +48,7 @@ class Tracing:
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer: Tracer = self._provider.get_tracer("shortener", __version__)
-        spans.record(self._begin)
+        spans.set_recorder(self._begin)
 
     def _begin(
         self, name: str, attributes: dict[str, spans.Attribute]
@@ -84,7 +84,7 @@ class Tracing:
 
     async def close(self, within_s: float) -> None:
         """Export the spans left, for at most `within_s`, even if the collector is down."""
-        spans.record(None)
+        spans.set_recorder(None)
         sending = threading.Thread(target=self._provider.shutdown, daemon=True)
         sending.start()
         deadline_s = time.monotonic() + within_s

@@ -1,1 +1,1 @@
-"""Connections, deadlines, metrics and logs: what every process needs."""
+"""Connections, deadlines, metrics and logs of every process."""

@@ -1,8 +1,8 @@
-"""A circuit breaker: what fails again and again is left alone, until a probe of ours succeeds.
+"""Circuit breaker: fail fast while a dependency is down.
 
-While it is open nobody waits for the part that is down: a timeout of each request would make a
-small outage a large one. Half open, it lets one single probe through, and that is our own, not a
-user's (Nygard, "Release It!", 2007, stability pattern "Circuit Breaker").
+While it is open no request waits for the dependency: a timeout of each would make a small outage a
+large one. Half open, it lets one probe through, which is its own and not a user's request (Nygard,
+"Release It!", 2007, stability pattern "Circuit Breaker").
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stack.shortener.infra.log import log
 
 
 class BreakerState(IntEnum):
-    """How far a breaker lets anybody through; the numbers are those of the metric."""
+    """State of a breaker; the numbers are those of the metric."""
 
     CLOSED = 0
     HALF_OPEN = 1
@@ -29,48 +29,47 @@ class BreakerState(IntEnum):
 
 
 class Breaker:
-    """Opens after so many failures in a row, then probes every `pause_s` or so until all is well.
+    """Opens after `failures` in a row, then probes about every `open_s` until a probe succeeds.
 
-    Where few ask, or wait for each other, it would take long to get so many: it opens as well once
-    there has been nothing but failures, two at least, for `pause_s`. The probe raises if the part
-    is still down, in whatever way.
+    With few requests that number takes long to reach, so it opens as well once all uses, two at
+    least, have failed for `open_s`. The probe raises any exception while the dependency is down.
     """
 
     def __init__(
-        self, of: str, failures: int, pause_s: float, probe: Callable[[], Awaitable[object]]
+        self, dependency: str, failures: int, open_s: float, probe: Callable[[], Awaitable[object]]
     ) -> None:
-        self.of = of
+        self.dependency = dependency
         self.state = BreakerState.CLOSED
-        self._most = failures
-        self._pause_s = pause_s
+        self._max_failures = failures
+        self._open_s = open_s
         self._probe = probe
         self._failures = 0
-        self._since_s = 0.0
+        self._failing_since_s = 0.0
         self._probing: asyncio.Task[None] | None = None
 
     @property
     def is_closed(self) -> bool:
-        """Whether the part may be used."""
+        """True while the dependency may be used."""
         return self.state is BreakerState.CLOSED
 
     def succeeded(self) -> None:
-        """Note a use that went well."""
+        """Record a success."""
         self._failures = 0
 
-    def failed(self, why: str) -> None:
-        """Note a use that failed, which may be one too many."""
+    def failed(self, reason: str) -> None:
+        """Record a failure, and open after too many."""
         if not self._failures:
-            self._since_s = time.monotonic()
+            self._failing_since_s = time.monotonic()
         self._failures += 1
-        lasting = self._failures > 1 and time.monotonic() - self._since_s >= self._pause_s
-        if (self._failures >= self._most or lasting) and self.state is BreakerState.CLOSED:
-            self._turn(BreakerState.OPEN, why)
-            probing = self._probe_until_well()  # which is no part of this request
+        lasting = self._failures > 1 and time.monotonic() - self._failing_since_s >= self._open_s
+        if (self._failures >= self._max_failures or lasting) and self.state is BreakerState.CLOSED:
+            self._change_state(BreakerState.OPEN, reason)
+            probing = self._probe_until_closed()  # outside the context of this request
             self._probing = asyncio.get_running_loop().create_task(probing, context=Context())
 
-    async def _probe_until_well(self) -> None:
+    async def _probe_until_closed(self) -> None:
         while self.state is not BreakerState.CLOSED:
-            await asyncio.sleep(self._pause_s * random.uniform(0.8, 1.2))  # processes differ
+            await asyncio.sleep(self._open_s * random.uniform(0.8, 1.2))  # jitter between processes
             self.state = BreakerState.HALF_OPEN
             try:
                 await self._probe()
@@ -78,32 +77,32 @@ class Breaker:
                 self.state = BreakerState.OPEN
             else:
                 self._failures = 0
-                self._turn(BreakerState.CLOSED, "a probe succeeded")
+                self._change_state(BreakerState.CLOSED, "a probe succeeded")
 
-    def _turn(self, state: BreakerState, why: str) -> None:
+    def _change_state(self, state: BreakerState, reason: str) -> None:
         self.state = state
         log(
             "breaker",
             level="warning" if state is BreakerState.OPEN else "info",
-            of=self.of,
+            dependency=self.dependency,
             state=state.name.lower(),
-            why=why,
+            reason=reason,
         )
 
     async def close(self) -> None:
-        """Probe no more."""
+        """Stop probing."""
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
 
 
-def states(*breakers: Breaker) -> Metric:
-    """The states as a Prometheus family."""
+def breaker_states(*breakers: Breaker) -> Metric:
+    """The states of breakers, as a Prometheus family."""
     family = GaugeMetricFamily(
         "shortener_breaker_state",
         "State of a circuit breaker: 0 closed, 1 half open, 2 open",
-        labels=["of"],
+        labels=["dependency"],
     )
     for breaker in breakers:
-        family.add_metric([breaker.of], breaker.state)
+        family.add_metric([breaker.dependency], breaker.state)
     return family

@@ -1,4 +1,4 @@
-"""Who sent a request: the peer itself, or whom a trusted proxy in front of us names."""
+"""The address of a client: the peer, or the one that a trusted proxy forwards."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 
 def networks(names: str) -> tuple[str, ...]:
-    """The networks in a list with commas; raises `ValueError` for what is none."""
+    """Parse a comma-separated list of networks; raises `ValueError`."""
     return tuple(str(ip_network(name.strip())) for name in names.split(",") if name.strip())
 
 
 def parsed(address: str) -> IPv4Address | IPv6Address | None:
-    """One value for all notations of an address, without its zone; `None` if it is none."""
+    """Normalize an address, without its zone; `None` if it is invalid."""
     try:
         found = ip_address(address.partition("%")[0])
-    except ValueError:  # a Unix socket has no address, and a proxy may hide one
+    except ValueError:  # as of a Unix socket, or hidden by a proxy
         return None
     return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
 
 
 class TrustedProxies:
-    """Knows the proxies whose word is taken: those in `trusted`, networks with commas between."""
+    """Proxies whose X-Forwarded-For is trusted; `trusted` is a comma-separated list of networks."""
 
     def __init__(self, trusted: str) -> None:
         self._trusted = tuple(map(ip_network, networks(trusted)))
         self.is_trusted = lru_cache(maxsize=4096)(self._is_trusted)
 
     def address(self, peer: str, forwarded: bytes) -> str:
-        """The client's address; of X-Forwarded-For only the last entry is the proxy's own word.
+        """Return the client's address: the last entry of X-Forwarded-For, which the proxy wrote.
 
-        It is the proxy's own address where that entry names none (`unknown`, `_hidden`).
+        Where that entry is no address (`unknown`, `_hidden`), it is the proxy's own.
         """
         if not forwarded or not self.is_trusted(peer):
             return peer
-        return _last(forwarded) or peer
+        return _last_entry(forwarded) or peer
 
     def _is_trusted(self, peer: str) -> bool:
         address = parsed(peer)
@@ -42,8 +42,8 @@ class TrustedProxies:
 
 
 @lru_cache(maxsize=4096)
-def _last(forwarded: bytes) -> str:
-    """The address in the last entry, in one notation and without its port; empty for none."""
+def _last_entry(forwarded: bytes) -> str:
+    """Return the address in the last entry, normalized and without its port, or ''."""
     entry = forwarded.decode("latin-1").rstrip(", \t").rpartition(",")[2].strip(' \t"')
     if entry.startswith("["):
         host = entry[1:].partition("]")[0]

@@ -1,30 +1,32 @@
-"""A pool of database connections with a deadline around every use.
+"""Pool of database connections with a deadline around every use.
 
-Statements are prepared when a connection opens, and giving it back sends nothing (asyncpg would
-otherwise reset the session): over a slow link each look-up costs exactly one round trip.
+Statements are prepared when a connection opens, and its release sends nothing (asyncpg would reset
+the session): over a slow link each look-up costs exactly one round trip.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 
 from stack.shortener.infra.breaker import Breaker
 from stack.shortener.infra.log import log
-from stack.shortener.infra.metrics import DurationHistogram
+from stack.shortener.infra.metrics import DurationHistogram, labelled_histogram
 from stack.shortener.infra.spans import span
 
 _NEVER = 2**31 - 1
 _RETRY_S = 0.25
-_SCHEMA_RETRY_S = 0.05  # at a first start the replica has it a moment after the primary
-_SCHEMA_TO_COME = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
-# What a connection, server or standby in trouble raises; anything else is a mistake of ours.
-# InternalClientError is what a statement gets whose connection the server has just given up.
+_SCHEMA_RETRY_S = 0.05  # on a new cluster the replica has the schema a moment later
+_SCHEMA_MISSING = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+# Raised while a connection, server or standby is in trouble; any other error is a bug.
+# InternalClientError: the server has just closed the connection of the statement.
 OUTAGES = (
     OSError,
     TimeoutError,
@@ -47,17 +49,17 @@ _BROKEN = (
 
 
 class DatabaseUnavailable(Exception):
-    """The database did not answer in time, or cannot serve just now."""
+    """The database did not answer in time, or cannot serve now."""
 
 
 class ConnectionBroken(DatabaseUnavailable):
-    """The connection broke, or could not be made, at once: another one may well work."""
+    """The connection broke, or was refused, at once: another one may work."""
 
 
 class Database:
-    """One database, by name `primary` or `replica`; every use takes `timeout_s` at most.
+    """A database named `primary` or `replica`; a use takes `timeout_s` at most.
 
-    Of that, `wait_s` at most are spent waiting for a connection.
+    Of that, the wait for a connection takes `wait_s` at most.
     """
 
     def __init__(
@@ -84,25 +86,25 @@ class Database:
 
     @property
     def ready(self) -> bool:
-        """Whether all connections were opened and their statements prepared."""
+        """True once all connections were opened and their statements prepared."""
         return self._pool is not None
 
     @property
     def connections(self) -> Mapping[str, int]:
-        """Open connections by state; those lost and not needed since are none."""
+        """Open connections by state; lost ones are reopened, and counted, on demand."""
         idle = self._pool.get_idle_size() if self._pool else 0
         size = self._pool.get_size() if self._pool else 0
         return {"idle": idle, "used": size - idle}
 
     async def open(self) -> None:
-        """Open the pool, and keep trying for as long as the database is down."""
+        """Open the pool; retry while the database is down."""
         while self._pool is None:
             try:
                 self._pool = await self._connect()
-            except _SCHEMA_TO_COME as error:
+            except _SCHEMA_MISSING as error:
                 log("schema_missing", db=self.name, error=repr(error))
                 await asyncio.sleep(_SCHEMA_RETRY_S)
-            except (*OUTAGES, asyncpg.PostgresError) as error:  # the database may yet be made
+            except (*OUTAGES, asyncpg.PostgresError) as error:  # it may still be created
                 log("database_down", level="warning", db=self.name, error=repr(error))
                 await asyncio.sleep(_RETRY_S)
 
@@ -116,23 +118,23 @@ class Database:
             max_inactive_connection_lifetime=0,
             max_cached_statement_lifetime=0,
             init=self._prepare,
-            reset=_keep,
+            reset=_no_reset,
             server_settings={
                 "application_name": "shortener",
-                "plan_cache_mode": "force_generic_plan",  # planned once, and known to use indexes
+                "plan_cache_mode": "force_generic_plan",  # planned once, with indexes
             },
         )
 
     async def _prepare(self, connection: Any) -> None:
         for statement in self._statements:
-            await connection.executemany(statement, [])  # parses it, executes nothing
-        # That leaves a transaction open, whose time would be the first user's now().
+            await connection.executemany(statement, [])  # prepares and executes nothing
+        # That leaves a transaction open, whose start would be now() of the first use.
         await connection.execute("SELECT 1")
 
     def check(self) -> None:
-        """Raise `DatabaseUnavailable` while the breaker leaves the database alone."""
+        """Raise `DatabaseUnavailable` unless the breaker is closed."""
         if not self.breaker.is_closed:
-            raise DatabaseUnavailable(f"{self.name}: is down, and is left alone for a moment")
+            raise DatabaseUnavailable(f"{self.name}: circuit breaker open")
 
     async def _probe(self) -> None:
         async with self.connection() as connection:
@@ -140,7 +142,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        """A connection for a moment; raises `DatabaseUnavailable` when the deadline passes."""
+        """Lend a connection; raises `DatabaseUnavailable` at the deadline."""
         if self._pool is None:
             raise DatabaseUnavailable(f"{self.name}: not connected yet")
         try:
@@ -150,12 +152,12 @@ class Database:
                     try:
                         yield connection
                     except (asyncio.CancelledError, OSError, asyncpg.InternalClientError):
-                        connection.terminate()  # an answer may still be under way on it
+                        connection.terminate()  # a response may still arrive on it
                         raise
                     finally:
                         await self._pool.release(connection)
         except OUTAGES as error:
-            if self.connections["used"] < self._size:  # else it is we who ask too much
+            if self.connections["used"] < self._size:  # else the pool is exhausted by load
                 self.breaker.failed(repr(error))
             broken = isinstance(error, _BROKEN) and not isinstance(error, TimeoutError)
             kind = ConnectionBroken if broken else DatabaseUnavailable
@@ -164,15 +166,15 @@ class Database:
             self.breaker.succeeded()
 
     async def _acquire(self) -> Any:
-        asked_s = time.perf_counter()
+        began_s = time.perf_counter()
         try:
             async with asyncio.timeout(self._wait_s):
                 return await self._pool.acquire()
         finally:
-            self.waits.observe(time.perf_counter() - asked_s)
+            self.waits.observe(time.perf_counter() - began_s)
 
     async def close(self) -> None:
-        """Close every connection, politely if that is quick."""
+        """Close the pool; terminate its connections after 0.3 s."""
         await self.breaker.close()
         if self._pool is None:
             return
@@ -183,5 +185,22 @@ class Database:
             self._pool.terminate()
 
 
-async def _keep(_connection: Any) -> None:
-    """Leave the session as it is; we never change its state."""
+async def _no_reset(_connection: Any) -> None:
+    """Skip the reset of the session, whose state is never changed."""
+
+
+def pool_families(*databases: Database) -> Iterable[Metric]:
+    """The waits for a connection, failed ones included, and the open connections."""
+    yield labelled_histogram(
+        "shortener_pool_wait_seconds",
+        "Time to get a connection from the pool, in seconds",
+        {database.name: database.waits for database in databases},
+        "db",
+    )
+    connections = GaugeMetricFamily(
+        "shortener_pool_connections", "Open connections of the pool", labels=["db", "state"]
+    )
+    for database in databases:
+        for state, count in database.connections.items():
+            connections.add_metric([database.name, state], count)
+    yield connections

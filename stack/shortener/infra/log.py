@@ -1,4 +1,4 @@
-"""The log: one JSON object a line on standard output, whoever has something to say."""
+"""Log JSON objects to standard output, one a line, those of libraries included."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _process = {"process": "shortener"}
 
 
 def configure(process: str) -> None:
-    """Give the lines the name of this process, and take in what libraries have to say."""
+    """Set the name of the process in each line, and handle the records of libraries."""
     _process["process"] = process
-    logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+    logging.basicConfig(handlers=[_LibraryHandler()], level=logging.WARNING, force=True)
 
 
 def log(event: str, *, level: Level = "info", **fields: object) -> None:
-    """Write one line at once, with the id of the request that it belongs to, if it does to one.
+    """Write and flush one line, with the id of its request if it has one.
 
-    A reader of the log that went away is no reason to stop serving.
+    Errors are ignored: the process goes on when the reader of its log is gone.
     """
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
     head = {"time": time, "level": level, "event": event, **_process}
-    if asked_for := request_id.get():
-        head["request_id"] = asked_for.decode("ascii")
+    if current := request_id.get():
+        head["request_id"] = current.decode("ascii")
     with contextlib.suppress(OSError):
         sys.stdout.write(_encode(head | fields) + "\n")
         sys.stdout.flush()
 
 
-class _Libraries(logging.Handler):
-    """What libraries log, as lines of ours."""
+class _LibraryHandler(logging.Handler):
+    """Writes the records of libraries as lines of this log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level: Level = "error" if record.levelno >= logging.ERROR else "warning"

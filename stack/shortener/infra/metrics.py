@@ -1,6 +1,6 @@
-"""Metrics as plain integers, turned into Prometheus families only when somebody asks for them.
+"""Metrics as plain integers, turned into Prometheus families at a scrape.
 
-A prometheus_client counter and histogram cost more time a redirect than everything else it counts.
+One counter and one histogram of prometheus_client cost a redirect more time than all of these.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CLASSES = "1xx 2xx 3xx 4xx 5xx"
 
 
 def _begin() -> None:
-    """Note when the process began; a forked one begins with the fork."""
+    """Set the start time of the process, also after a fork."""
     global _started_s
     _started_s = time.time()
 
@@ -63,16 +63,16 @@ class DurationHistogram:
 
     @property
     def sum_s(self) -> float:
-        """All durations together."""
+        """Sum of all durations."""
         return self._sum_s
 
     def buckets(self) -> list[tuple[str, int]]:
-        """The buckets as Prometheus wants them: cumulative, ending at infinity."""
+        """The buckets for Prometheus: cumulative, ending at infinity."""
         return list(zip(_BOUNDS, accumulate(self._counts), strict=True))
 
 
 def _zeros(names: str) -> Counter[str]:
-    """Every label from the start: a rate over a series that begins at one would miss the first."""
+    """Start every label at 0: a rate over a series that begins at 1 misses the first event."""
     return Counter(dict.fromkeys(names.split(), 0))
 
 
@@ -86,11 +86,10 @@ def _durations() -> dict[str, DurationHistogram]:
 
 @dataclass(slots=True)
 class Metrics:
-    """What a web process counts.
+    """Metrics of a web process.
 
-    Requests are those for links and for the API. Probes and scrapes are none, nor is what the
-    server refuses by itself since it is not HTTP. Redirects are counted by outcome as they are
-    answered, and by status only when somebody asks.
+    Requests are those for links and for the API; probes, scrapes and malformed HTTP are not
+    counted. Redirects are counted by outcome, and turned into statuses at a scrape.
     """
 
     redirects: Counter[str] = field(default_factory=lambda: _zeros("found unknown gone error"))
@@ -105,14 +104,14 @@ class Metrics:
     origin_queries_in_flight: int = 0
     fills_in_flight: int = 0
     requests_in_flight: int = 0
-    redirects_refused: int = 0  # of the redirects that are errors, those that are the client's
+    redirects_refused: int = 0  # errors of redirects that are the client's (4xx)
     redirect_seconds: DurationHistogram = field(default_factory=DurationHistogram)
     api_statuses: dict[str, Counter[str]] = field(default_factory=_statuses)
     api_seconds: dict[str, DurationHistogram] = field(default_factory=_durations)
 
     @contextmanager
     def asking(self, database: str) -> Iterator[None]:
-        """Count a look-up in a database, and that it is in flight."""
+        """Count a look-up in a database, and count it as in flight."""
         self.origin_queries[database] += 1
         self.origin_queries_in_flight += 1
         try:
@@ -143,7 +142,7 @@ class Metrics:
         }
 
     def families(self) -> Iterable[Metric]:
-        """Everything counted, as Prometheus families."""
+        """All metrics, as Prometheus families."""
         requests = CounterMetricFamily(
             "shortener_requests", "Requests answered", labels=["route", "status"]
         )
@@ -151,38 +150,38 @@ class Metrics:
             for status, count in statuses.items():
                 requests.add_metric([route, status], count)
         yield requests
-        yield histograms(
+        yield labelled_histogram(
             "shortener_request_seconds",
             "Time to answer a request, in seconds",
             {"redirect": self.redirect_seconds, **self.api_seconds},
             "route",
         )
         yield GaugeMetricFamily(
-            "shortener_requests_in_flight",
-            "Requests not answered yet",
-            value=self.requests_in_flight,
+            "shortener_requests_in_flight", "Requests in flight", value=self.requests_in_flight
         )
-        yield counter("shortener_redirects", "Redirects answered", self.redirects, "outcome")
-        yield counter("shortener_cache", "Where links were served from", self.served, "result")
-        yield counter(
+        yield labelled_counter(
+            "shortener_redirects", "Redirects answered", self.redirects, "outcome"
+        )
+        yield labelled_counter(
+            "shortener_cache", "Where links were served from", self.served, "result"
+        )
+        yield labelled_counter(
             "shortener_origin_queries", "Look-ups sent to a database", self.origin_queries, "db"
         )
-        yield counter("shortener_clicks", "Clicks by what became of them", self.clicks, "state")
-        yield total("shortener_cache_failures", "Failed uses of the cache", self.cache_failures)
-        yield counter(
-            "shortener_permits", "Clicks on limited links that asked", self.permits, "outcome"
+        yield labelled_counter("shortener_clicks", "Clicks by state", self.clicks, "state")
+        yield counter("shortener_cache_failures", "Failed uses of the cache", self.cache_failures)
+        yield labelled_counter(
+            "shortener_permits", "Clicks on links with a limit, by permit", self.permits, "outcome"
         )
-        yield counter(
+        yield labelled_counter(
             "shortener_retries", "Look-ups that could be retried", self.retries, "outcome"
         )
-        yield total(
-            "shortener_rate_limited",
-            "API requests refused since their client sent too many",
-            self.rate_limited,
+        yield counter(
+            "shortener_rate_limited", "API requests rejected by the rate limit", self.rate_limited
         )
-        yield total(
+        yield counter(
             "shortener_admission_refused",
-            "Requests refused since too many were under way",
+            "Requests rejected since too many were in flight",
             self.admission_refused,
         )
         yield GaugeMetricFamily(
@@ -192,7 +191,7 @@ class Metrics:
         )
         yield GaugeMetricFamily(
             "shortener_fills_in_flight",
-            "Fills of the cache under way, background refreshes included",
+            "Cache fills in flight, background refreshes included",
             value=self.fills_in_flight,
         )
         yield HistogramMetricFamily(
@@ -203,23 +202,23 @@ class Metrics:
         )
 
 
-def counter(name: str, about: str, values: Mapping[str, int], label: str) -> Metric:
-    """A counter with one label."""
+def labelled_counter(name: str, about: str, values: Mapping[str, int], label: str) -> Metric:
+    """Make a counter with one label."""
     family = CounterMetricFamily(name, about, labels=[label])
     for value, count in values.items():
         family.add_metric([value], count)
     return family
 
 
-def total(name: str, about: str, value: int) -> Metric:
-    """A counter without labels."""
+def counter(name: str, about: str, value: int) -> Metric:
+    """Make a counter without labels."""
     return CounterMetricFamily(name, about, value=value)
 
 
-def histograms(
+def labelled_histogram(
     name: str, about: str, values: Mapping[str, DurationHistogram], label: str
 ) -> Metric:
-    """Histograms with one label."""
+    """Make a histogram with one label."""
     family = HistogramMetricFamily(name, about, labels=[label])
     for value, histogram in values.items():
         family.add_metric([value], histogram.buckets(), histogram.sum_s)
@@ -227,13 +226,13 @@ def histograms(
 
 
 def build_info(fill: str = "") -> Metric:
-    """What runs here, as labels; the worker fills no cache."""
+    """Version, Python and cache fill of the process, as labels; a worker has no fill."""
     labels = {"version": __version__, "python": platform.python_version(), "fill": fill}
     return InfoMetricFamily("shortener_build", "Version of the process and its fill", labels)
 
 
-def started() -> Metric:
-    """When the process started: with it, its counters started again."""
+def start_time() -> Metric:
+    """Start time of the process, at which its counters began."""
     about = "Start of the process, in seconds since 1970"
     return GaugeMetricFamily("process_start_time_seconds", about, value=_started_s)
 
@@ -247,11 +246,13 @@ class _Families(Collector):
 
 
 def expose(families: Iterable[Metric], names: Collection[str] = ()) -> bytes:
-    """The families in Prometheus' text format: all, or those with the names of `# TYPE` lines."""
+    """Format families as Prometheus' text: all, or those with the names of `# TYPE` lines."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families([one for one in families if not names or _shown(one) in names]))
+    registry.register(
+        _Families([one for one in families if not names or _exposed_name(one) in names])
+    )
     return generate_latest(registry)
 
 
-def _shown(family: Metric) -> str:
+def _exposed_name(family: Metric) -> str:
     return family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")

@@ -1,9 +1,8 @@
-"""The schema, brought to what this release needs when a process starts.
+"""Migrate the schema to this release when a process starts.
 
-Each migration is one transaction, together with the row that says it was applied. Of processes that
-start at once an advisory lock lets one migrate, and the others find it done. The lock and the wait
-for any table are short, and tried again: a migration that waits for a long query must not have all
-other queries wait behind it.
+A migration is one transaction, which also inserts its row in `schema_migrations`. Of processes that
+start at once an advisory lock lets one migrate. Waits for locks are short and retried: a migration
+that waits for a long query must not block all other queries behind it.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ import asyncpg  # type: ignore[import-untyped]
 from stack.shortener.infra.database import OUTAGES
 from stack.shortener.infra.log import log
 
-FOLDER = Path(__file__).parents[1] / "postgres" / "migrations"
-_LOCK = 7_232_407_135_528_034  # of this application alone; any number does
+FOLDER = Path(__file__).parents[2] / "postgres" / "migrations"
+_LOCK = 7_232_407_135_528_034  # any number, reserved for this application
 _LOCK_WAIT_S = 2
-_LONGEST_S = 600.0  # for one migration: a connection that hangs must not look like work
+_MIGRATION_TIMEOUT_S = 600.0  # for one migration, in case its connection hangs
 _RETRY_S = 0.25
 _READ = "SELECT version, checksum FROM schema_migrations"
 _TABLE = """CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -34,11 +33,11 @@ _TABLE = """CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 class SchemaError(Exception):
-    """The schema of the database is none that this release can work with."""
+    """The schema of the database does not fit this release."""
 
 
-class _NotYet(Exception):
-    """Migrations are missing, and somebody else is to apply them."""
+class _Unapplied(Exception):
+    """Migrations are missing, and this process must not apply them."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,12 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """What tells whether a migration was changed after it was applied."""
+        """Checksum, to detect a migration that was changed after it was applied."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
 def read_migrations(folder: Path = FOLDER) -> list[Migration]:
-    """The migrations of this release, in order; raises `SchemaError` if one is missing."""
+    """Read the migrations of this release, in order; raises `SchemaError` if one is missing."""
     found = [
         Migration(int(path.name.partition("_")[0]), path.name, path.read_text(encoding="utf-8"))
         for path in sorted(folder.glob("[0-9]*_*.sql"))
@@ -68,55 +67,55 @@ def read_migrations(folder: Path = FOLDER) -> list[Migration]:
 
 
 def missing(known: Sequence[Migration], applied: Mapping[int, str]) -> list[Migration]:
-    """The migrations not applied yet; raises `SchemaError` where the database is another's."""
+    """Return the migrations not applied yet; raises `SchemaError` if the applied ones differ."""
     newest = max(applied, default=0)
     if newest > len(known):
         raise SchemaError(
-            f"the database has schema version {newest}, and this release knows {len(known)}: "
-            "it is older than the database; run the newer release"
+            f"the database has schema version {newest}, this release has {len(known)}: "
+            "run the newer release"
         )
     for migration in known[:newest]:
         if applied.get(migration.version) != migration.checksum:
             raise SchemaError(
-                f"migration {migration.name} is not the one that the database was made with: "
-                "put back its text, and write what is to change as a new migration"
+                f"migration {migration.name} was changed after it was applied: "
+                "restore it, and put the change into a new migration"
             )
     return list(known[newest:])
 
 
 async def migrate(url: str, timeout_s: float, *, apply: bool = True) -> None:
-    """Return once the database has this release's schema; wait for it while it is down.
+    """Return once the database has this release's schema; retry while it is down.
 
-    Raises `SchemaError` when waiting will not help. Without `apply` nothing is changed: the
-    migrations are waited for.
+    Raises `SchemaError` if retrying will not help. Without `apply` wait for another process to
+    migrate.
     """
     known = read_migrations()
     while True:
         try:
-            await _bring_up_to_date(known, url, timeout_s, apply)
+            await _migrate_once(known, url, timeout_s, apply)
         except OUTAGES as error:
             log("database_down", level="warning", db="primary", error=repr(error))
         except asyncpg.LockNotAvailableError:
-            log("migration_waits", level="warning", behind="another migration, or a long query")
-        except _NotYet as error:
+            log("migration_waiting", level="warning", behind="another migration, or a long query")
+        except _Unapplied as error:
             log("schema_missing", missing=str(error))
         else:
             return
         await asyncio.sleep(_RETRY_S)
 
 
-async def _bring_up_to_date(
+async def _migrate_once(
     known: Sequence[Migration], url: str, timeout_s: float, apply: bool
 ) -> None:
     connection = await _connect(url, timeout_s)
     try:
         async with asyncio.timeout(timeout_s):
-            todo = missing(known, await _applied(connection))
-        if todo and not apply:
-            raise _NotYet(", ".join(migration.name for migration in todo))
-        while todo:
-            async with asyncio.timeout(_LONGEST_S):
-                todo = await _step(connection, known)
+            pending = missing(known, await _applied(connection))
+        if pending and not apply:
+            raise _Unapplied(", ".join(migration.name for migration in pending))
+        while pending:
+            async with asyncio.timeout(_MIGRATION_TIMEOUT_S):
+                pending = await _apply_next(connection, known)
     finally:
         connection.terminate()
 
@@ -133,32 +132,32 @@ async def _connect(url: str, timeout_s: float) -> Any:
                 "client_min_messages": "warning",
             },
         )
-    except asyncpg.PostgresError as error:  # user or database may yet be made
+    except asyncpg.PostgresError as error:  # user or database may still be created
         raise OSError(str(error)) from error
 
 
-async def _step(connection: Any, known: Sequence[Migration]) -> list[Migration]:
-    """Apply the first migration that is missing; those that are missing then."""
+async def _apply_next(connection: Any, known: Sequence[Migration]) -> list[Migration]:
+    """Apply the first pending migration; return those that are left."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await connection.execute(_TABLE)
-        todo = missing(known, await _applied(connection))
-        if not todo:
+        pending = missing(known, await _applied(connection))
+        if not pending:
             return []
-        next_one = todo[0]
+        migration = pending[0]
         try:
-            await connection.execute(next_one.sql)
+            await connection.execute(migration.sql)
         except (*OUTAGES, asyncpg.LockNotAvailableError):
             raise
         except asyncpg.PostgresError as error:
-            raise SchemaError(f"migration {next_one.name} failed: {error}") from error
+            raise SchemaError(f"migration {migration.name} failed: {error}") from error
         await connection.execute(
             "INSERT INTO schema_migrations (version, checksum) VALUES ($1, $2)",
-            next_one.version,
-            next_one.checksum,
+            migration.version,
+            migration.checksum,
         )
-    log("migrated", version=next_one.version, name=next_one.name)
-    return todo[1:]
+    log("migrated", version=migration.version, name=migration.name)
+    return pending[1:]
 
 
 async def _applied(connection: Any) -> dict[int, str]:

@@ -9,11 +9,10 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 
 def connect(url: str, timeout_s: float, connections: int, block_s: float = 0.0) -> Redis:
-    """A client with at most that many connections; each wait takes `timeout_s` at most.
+    """Create a client with a limited pool; each wait takes `timeout_s` at most.
 
-    Commands that block on the server may do so for `block_s` more.
-
-    Retries are the caller's: only it knows whether a repeated command does harm.
+    Commands that block on the server may take `block_s` more. Retries are left to the caller, since
+    a repeated command may do harm.
     """
     pool = BlockingConnectionPool.from_url(
         url,

@@ -1,7 +1,7 @@
-"""Settings in a file of NAME=VALUE lines, so that a container gets others by a mere restart.
+"""Read settings from a file of NAME=VALUE lines, which a restarted container reads anew.
 
-A value is what stands behind the first `=`, as it stands: there are no quotes and no expansion,
-and a line that is no setting is told. (The dotenv reader of pydantic-settings skips such lines.)
+A value is the literal text after the first `=`, without quotes or expansion. Malformed lines are
+reported; the dotenv reader of pydantic-settings skips them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SettingsFile:
-    """What a file says by variable, and what is wrong with its form."""
+    """The values in a file by variable, and the problems of its form."""
 
     path: str
     values: Mapping[str, str] = field(default_factory=dict)
@@ -21,7 +21,7 @@ class SettingsFile:
 
 
 def read_file(path: str) -> SettingsFile:
-    """The file's settings: none if there is no file, or no path at all."""
+    """Read a file; it is empty if there is no file or no path."""
     try:
         text = Path(path).read_text(encoding="utf-8") if path else ""
     except FileNotFoundError:

@@ -1,7 +1,6 @@
-"""Spans: the parts of a request that a trace shows. They cost next to nothing where nobody traces.
+"""Spans of a trace; without tracing they cost next to nothing.
 
-Whoever has something to time says so here; `tracing` is imported, and OpenTelemetry with it, only
-where the environment names a collector.
+`http.tracing`, and OpenTelemetry with it, is imported only if the environment names a collector.
 """
 
 from __future__ import annotations
@@ -20,27 +19,27 @@ _NOTHING = nullcontext()
 _begin: Begin | None = None
 
 
-def wanted() -> bool:
-    """Whether the environment asks for traces, in the words of OpenTelemetry."""
+def tracing_enabled() -> bool:
+    """Return true if OpenTelemetry's environment variables enable tracing."""
     off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     return not off and any(os.environ.get(name) for name in _ENDPOINTS)
 
 
-def leave_out() -> None:
-    """Keep libraries from importing OpenTelemetry where nobody wants traces.
+def block_opentelemetry() -> None:
+    """Prevent the import of OpenTelemetry by libraries while tracing is off.
 
-    Redis-py does wherever it is installed, and every start would be 0.2 s slower for nothing.
+    Redis-py imports it where it is installed, which takes 0.2 s of every start.
     """
-    if not wanted():
+    if not tracing_enabled():
         sys.modules.setdefault("opentelemetry", None)  # type: ignore[arg-type]
 
 
 def span(name: str, **attributes: Attribute) -> Timing:
-    """Time what happens within; what is raised within marks it as failed."""
+    """Time the body of a `with`; an exception marks the span as failed."""
     return _NOTHING if _begin is None else _begin(name, attributes)
 
 
-def record(begin: Begin | None) -> None:
-    """Have spans recorded by this, or by nobody."""
+def set_recorder(begin: Begin | None) -> None:
+    """Set the recorder of spans, or none."""
     global _begin
     _begin = begin

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import Container, Mapping
 from functools import partial
@@ -19,6 +18,7 @@ from stack.shortener.http.admission import too_many, too_slow
 from stack.shortener.http.fast_path import HANDED_OVER, FastPathExchange, Peer
 from stack.shortener.http.problems import Problem, unavailable
 from stack.shortener.infra.client_address import TrustedProxies
+from stack.shortener.infra.codes import CODE
 from stack.shortener.infra.database import DatabaseUnavailable
 from stack.shortener.infra.log import log
 from stack.shortener.infra.metrics import Metrics
@@ -34,7 +34,6 @@ from stack.shortener.redirect.near_cache import NearCache
 from stack.shortener.redirect.refill import Refill
 from stack.shortener.settings import WebSettings
 
-CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OUTCOME = {302: "found", 404: "unknown", 410: "gone"}
 _PRIVATE = (b"cache-control", b"private, no-store")  # so that every click reaches us
 _EMPTY = (b"content-length", b"0")
@@ -272,7 +271,7 @@ class Redirects:
         self, code: str, entry: CacheEntry, scope: asgi.Scope
     ) -> tuple[CacheEntry, int]:
         """The link and status after a check of its click limit; a GET uses up a click."""
-        is_preview = scope["method"] == "GET" and user_agents.only_looks(dict(scope["headers"]))
+        is_preview = scope["method"] == "GET" and user_agents.is_speculative(dict(scope["headers"]))
         takes = scope["method"] == "GET" and not is_preview
         query = self._permits.take if takes else self._permits.look
         permit = await query(code, entry.version)
@@ -294,7 +293,7 @@ class Redirects:
         user_agent = fields.get(b"user-agent", b"")
         client = (peer[0] if peer else "", fields.get(b"x-forwarded-for", b""), user_agent)
         visitor, bot = self._known_visitors.get(client) or self._identify(*client)
-        bot = bot or user_agents.is_ahead(fields)
+        bot = bot or user_agents.is_prefetch(fields)
         return code, fields.get(b"referer", b""), bot, visitor
 
     def _identify(self, peer: str, forwarded: bytes, user_agent: bytes) -> tuple[int, bool]:
@@ -302,7 +301,7 @@ class Redirects:
         address = self._peers.address(peer, forwarded).encode()
         known = (
             self._visitors.token(address, user_agent),
-            user_agents.is_bot(user_agent[: user_agents.MOST]),
+            user_agents.is_bot(user_agent[: user_agents.MAX_HEADER_BYTES]),
         )
         if known[0]:  # 0 until the visitor key is loaded
             if len(self._known_visitors) >= _KNOWN_MAX:

@@ -1,4 +1,4 @@
-"""Clicks between the redirect and the queue, with a client that stands in for Redis."""
+"""Clicks between the redirect and the queue, with a fake Redis client."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError
 
-from stack.shortener.clicks.buffer import FIELD, Click, ClickBuffer, NotWritten, pack
+from stack.shortener.clicks.buffer import FIELD, BufferedClick, ClickBuffer, NotWritten, pack
 from stack.shortener.clicks.store import UnstorableClicks, moment, unpack
 from stack.shortener.clicks.stream_writer import StreamWriter
-from stack.shortener.clicks.unique_visitors import MOST, is_observation
+from stack.shortener.clicks.unique_visitors import MAX_OBSERVATION, is_observation
 from stack.shortener.infra.metrics import Metrics
 from stack.shortener.settings import WebSettings
 
 
 class Queue:
-    """Takes entries, after refusing the first few; says how much memory they take."""
+    """A stream that refuses the first few entries, with a given size."""
 
     def __init__(self, refusals: float = 0, size_bytes: int = 0) -> None:
         self.refusals = refusals
@@ -164,18 +164,18 @@ def test_a_batch_is_plain_json() -> None:
 
 
 visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
-minted: st.SearchStrategy[Click] = st.tuples(
+minted: st.SearchStrategy[BufferedClick] = st.tuples(
     st.text(visible, min_size=1, max_size=64),
     st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True),
     st.integers(0, 4_000_000_000_000),
     st.from_regex(r"[a-z0-9.-]{0,253}", fullmatch=True),
     st.booleans(),
-    st.integers(0, MOST).filter(is_observation),
+    st.integers(0, MAX_OBSERVATION).filter(is_observation),
 )
 
 
 @given(st.lists(minted))
-def test_what_is_packed_is_unpacked_as_it_was(clicks: list[Click]) -> None:
+def test_what_is_packed_is_unpacked_as_it_was(clicks: list[BufferedClick]) -> None:
     unpacked = unpack({FIELD: pack(clicks).encode()})
     assert unpacked == [(*click[:2], moment(click[2]), *click[3:]) for click in clicks]
 
@@ -203,14 +203,14 @@ def test_an_entry_of_any_bytes_is_refused_or_empty(packed: bytes) -> None:
 
 
 class Sink:
-    """Takes batches, each after a while and some failures."""
+    """A sink that takes `takes_s` for a batch, after some failures."""
 
     def __init__(self, takes_s: float = 0.0, failures: int = 0) -> None:
         self.takes_s = takes_s
         self.failures = failures
-        self.batches: list[list[Click]] = []
+        self.batches: list[list[BufferedClick]] = []
 
-    async def write(self, clicks: Sequence[Click]) -> None:
+    async def write(self, clicks: Sequence[BufferedClick]) -> None:
         await asyncio.sleep(self.takes_s)
         if self.failures:
             self.failures -= 1
@@ -219,7 +219,7 @@ class Sink:
 
 
 def accepted(sink: Sink, count: int, **changed: Any) -> tuple[list[str | None], Metrics]:
-    """What so many redirects at once were told of their clicks."""
+    """Return the ids that concurrent redirects got for their clicks."""
     metrics = Metrics()
 
     async def main() -> list[str | None]:
@@ -227,26 +227,26 @@ def accepted(sink: Sink, count: int, **changed: Any) -> tuple[list[str | None], 
             sink, metrics, settings(**{"click_mode": "sync", "click_wait_s": 5, **changed})
         )
         assert clicks.waits
-        told = await asyncio.gather(*(clicks.accept("code", b"", False, 65) for _ in range(count)))
+        ids = await asyncio.gather(*(clicks.accept("code", b"", False, 65) for _ in range(count)))
         await clicks.close()
-        return told
+        return ids
 
     return asyncio.run(main()), metrics
 
 
-def test_a_redirect_that_waits_is_told_the_id_of_what_was_written() -> None:
+def test_a_redirect_that_waits_gets_the_id_of_the_written_click() -> None:
     sink = Sink()
-    told, metrics = accepted(sink, 1)
-    assert told == [sink.batches[0][0][0]]
+    ids, metrics = accepted(sink, 1)
+    assert ids == [sink.batches[0][0][0]]
     assert sink.batches[0][0][5] == 65
     assert metrics.clicks == {"minted": 1, "queued": 1, "dropped": 0}
 
 
 def test_clicks_that_are_waited_for_are_written_together() -> None:
     sink = Sink(takes_s=0.01)
-    told, _ = accepted(sink, 100)
+    ids, _ = accepted(sink, 100)
     assert len(sink.batches) == 1
-    assert sorted(id for id in told if id) == sorted(click[0] for click in sink.batches[0])
+    assert sorted(id for id in ids if id) == sorted(click[0] for click in sink.batches[0])
 
 
 def test_a_batch_that_is_waited_for_has_a_bound_too() -> None:
@@ -257,23 +257,23 @@ def test_a_batch_that_is_waited_for_has_a_bound_too() -> None:
 
 def test_a_write_that_fails_is_tried_again_while_somebody_waits() -> None:
     sink = Sink(failures=2)
-    told, metrics = accepted(sink, 3)
-    assert None not in told
+    ids, metrics = accepted(sink, 3)
+    assert None not in ids
     assert metrics.clicks == {"minted": 3, "queued": 3, "dropped": 0}
 
 
 def test_a_redirect_does_not_wait_for_ever_and_then_has_no_id() -> None:
     for sink in (Sink(takes_s=5), Sink(failures=1000)):
-        told, metrics = accepted(sink, 3, click_wait_s=0.05, shutdown_timeout_s=0.1)
-        assert told == [None] * 3
+        ids, metrics = accepted(sink, 3, click_wait_s=0.05, shutdown_timeout_s=0.1)
+        assert ids == [None] * 3
         assert metrics.clicks == {"minted": 3, "queued": 0, "dropped": 3}
 
 
 def test_nobody_waits_behind_a_crowd_that_cannot_be_served() -> None:
-    told, metrics = accepted(
+    ids, metrics = accepted(
         Sink(takes_s=5), 12, click_buffer=10, click_wait_s=0.05, shutdown_timeout_s=0.1
     )
-    assert told == [None] * 12
+    assert ids == [None] * 12
     assert metrics.clicks["dropped"] == 12
 
 
@@ -281,4 +281,4 @@ def test_a_full_stream_takes_no_more_clicks(capsys: pytest.CaptureFixture[str]) 
     metrics, entries = run(Queue(size_bytes=1_000_000), adding(3), click_attempts=1)
     assert entries == []
     assert metrics.clicks["dropped"] == 3
-    assert "all the memory that it may take" in capsys.readouterr().out
+    assert "the stream is full" in capsys.readouterr().out

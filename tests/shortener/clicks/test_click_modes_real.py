@@ -1,4 +1,4 @@
-"""What a click's id in an answer promises in each mode, and what a click says of its visitor."""
+"""Guarantees of a click id in each click mode, and the privacy of visitors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WAIT_S = 2.0
 
 @pytest.fixture
 def undo(stack: Stack) -> Iterator[list[Callable[[], None]]]:
-    """What to undo in the end, come what may."""
+    """Undo functions, which run in the end in any case."""
     undos: list[Callable[[], None]] = []
     yield undos
     for undo in undos:
@@ -45,14 +45,14 @@ def restored(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=["sync", "outbox"])
 def mode(stack: Stack, request: pytest.FixtureRequest) -> str:
-    """A mode in which redirects wait for their clicks, in force."""
+    """Configure a mode in which redirects wait for their clicks."""
     chosen: str = request.param
     stack.configure({**PATIENT, "CLICK_MODE": chosen, "CLICK_WAIT_S": str(WAIT_S)})
     return chosen
 
 
 def new_code(stack: Stack, **members: object) -> str:
-    """A link, made once the API works: after an outage it is left alone for a moment."""
+    """Create a link once the API works: after an outage a breaker is open for a moment."""
     wanted, made = {"url": "https://example.org/", **members}, list[str]()
 
     def is_made() -> bool:
@@ -70,7 +70,7 @@ def clicked(url: str, **headers: str) -> requests.Response:
     return requests.get(url, headers=asked, allow_redirects=False, timeout=10)
 
 
-def told(stack: Stack, code: str) -> dict[str, int]:
+def stats(stack: Stack, code: str) -> dict[str, int]:
     answer = requests.get(f"{stack.endpoints.url}/api/links/{code}/stats", timeout=10)
     found: dict[str, int] = answer.json()
     return found
@@ -83,7 +83,7 @@ def stored(stack: Stack, code: str) -> Counter[str]:
 
 
 def ids_until_killed(stack: Stack, code: str) -> list[str]:
-    """The ids in the answers of a web process that is killed under load, and started again."""
+    """Return the ids that a web process returned until it was killed under load; restart it."""
     url, ids = f"{stack.endpoints.web['web-1']}/{code}", list[str]()
 
     def ask_until_it_is_gone() -> None:
@@ -111,7 +111,7 @@ def test_no_click_that_was_answered_is_lost_with_the_web_process(stack: Stack, m
     assert len(ids) > 50
     eventually(lambda: stored(stack, code).keys() >= set(ids))
     assert set(stored(stack, code).values()) == {1}
-    eventually(lambda: told(stack, code)["total"] == len(stored(stack, code)))
+    eventually(lambda: stats(stack, code)["total"] == len(stored(stack, code)))
 
 
 def test_a_redirect_goes_on_without_an_id_when_its_click_cannot_be_written(
@@ -136,7 +136,7 @@ def test_clicks_in_the_outbox_are_counted_though_the_queue_is_down(
     code = new_code(stack)
     undo.append(stack.cut("queue"))
     ids = [clicked(f"{stack.endpoints.url}/{code}").headers["X-Click-Id"] for _ in range(10)]
-    eventually(lambda: told(stack, code)["total"] == 10)
+    eventually(lambda: stats(stack, code)["total"] == 10)
     assert stored(stack, code) == Counter(ids)
 
 
@@ -157,7 +157,7 @@ def test_a_stream_that_nobody_reads_takes_its_share_of_memory_and_no_more(stack:
             assert queue.xlen("clicks") == before
     finally:
         stack.start("worker")
-    eventually(lambda: clicked(f"{web}/{code}").ok and told(stack, code)["total"] > 0)
+    eventually(lambda: clicked(f"{web}/{code}").ok and stats(stack, code)["total"] > 0)
 
 
 def dropped(web: str) -> float:
@@ -177,8 +177,8 @@ def test_visitors_are_counted_and_not_known(stack: Stack, logs: Path) -> None:
             assert not holds_traces(str(queue.xrange("clicks")))
     finally:
         stack.start("worker")
-    eventually(lambda: told(stack, code)["total"] == 4)
-    assert told(stack, code)["visitors"] == 2
+    eventually(lambda: stats(stack, code)["total"] == 4)
+    assert stats(stack, code)["visitors"] == 2
     with psycopg.connect(stack.endpoints.primary) as database:
         tables = database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         for (table,) in tables.fetchall():

@@ -1,4 +1,4 @@
-"""Clicks that gather for a worker: fewer transactions under load, and no wait for the first."""
+"""Batching by the worker: fewer transactions under load, and no wait for the first click."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Source:
         self._began_s = time.monotonic()
         self._given = 0
 
-    async def join(self) -> None: ...
+    async def create_group(self) -> None: ...
 
-    async def unfinished(self) -> list[Delivery]:
+    async def pending(self) -> list[Delivery]:
         return []
 
-    async def abandoned(self, _idle_s: float) -> list[Delivery]:
+    async def claim(self, _idle_s: float) -> list[Delivery]:
         return []
 
     async def new(self, _block_s: float) -> list[Delivery]:
-        """What came since the last time; waits for the next if there is nothing."""
+        """Return the entries since the last call; wait for one if there are none."""
         while (there := int((time.monotonic() - self._began_s) / EVERY_S)) == self._given:
             await asyncio.sleep(EVERY_S / 5)
         click = ("id", "code", 1_900_000_000_000, "", False, 0)
@@ -43,11 +43,11 @@ class Source:
         self._given = there
         return came
 
-    async def finish(self, _deliveries: list[Delivery]) -> None: ...
+    async def acknowledge(self, _deliveries: list[Delivery]) -> None: ...
 
 
 class Transactions:
-    """A tally that notes how many clicks each transaction had, and when the first was."""
+    """A click store that records the size of each transaction, and the time of the first."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -61,7 +61,7 @@ class Transactions:
 
 
 def transactions(**changed: Any) -> Transactions:
-    """Those of a worker in a little more than half a second."""
+    """Run a worker for `FOR_S`; return its transactions."""
     done = Transactions()
     addresses = {"primary_url": "postgresql://any", "queue_url": "redis://any"}
 

@@ -1,4 +1,4 @@
-"""Clicks in the database: each counted once, in whatever order and however often it comes."""
+"""Clicks in the database: each counted once, in any order and however often delivered."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from hypothesis import strategies as st
 from chaos.model.stack import Stack
 from stack.shortener.api.link_statistics import statistics
 from stack.shortener.clicks.buffer import NotWritten
-from stack.shortener.clicks.expired_rows import end_expired, forget_keys
 from stack.shortener.clicks.outbox import REMOVE, TAKE, WRITE, Outbox, OutboxRelay
 from stack.shortener.clicks.partitions import Partitions
-from stack.shortener.clicks.retention import MaintenanceTasks
+from stack.shortener.clicks.retention import (
+    MaintenanceTasks,
+    delete_old_keys,
+    sweep_expired_links,
+)
 from stack.shortener.clicks.store import (
     OTHERS,
     STORE,
@@ -45,7 +48,7 @@ serial = count()
 
 @dataclass
 class Primary:
-    """A database of our own, used as a worker uses it."""
+    """A database of its own, used as a worker uses it."""
 
     url: str
     runner: asyncio.Runner
@@ -53,7 +56,7 @@ class Primary:
     partitions: Partitions = field(default_factory=lambda: Partitions(KEEP_DAYS))
 
     @property
-    def tally(self) -> ClickStore:
+    def store(self) -> ClickStore:
         return ClickStore(self.database, self.partitions)
 
     def run(self, work: Awaitable[Any]) -> Any:
@@ -77,7 +80,7 @@ class Primary:
         with psycopg.connect(self.url) as connection:
             connection.execute(query.encode(), values)
 
-    def told(self, code: str) -> dict[str, Any]:
+    def stats(self, code: str) -> dict[str, Any]:
         found: dict[str, Any] = self.on_connection(lambda one: statistics(one, code))
         return found
 
@@ -104,7 +107,7 @@ def click(code: str, **changed: Any) -> Click:
 
 @dataclass(frozen=True)
 class Kind:
-    """What one click is like."""
+    """Properties of a click."""
 
     link: int
     days_ago: int
@@ -160,13 +163,13 @@ def halves(clicks: Sequence[Click], chance: random.Random) -> list[list[Click]]:
 
 
 async def deliver(primary: Primary, batches: list[list[Click]], chance: random.Random) -> None:
-    """Two workers store them, and a third one always dies before its transaction ends."""
+    """Store batches by two workers, while a third dies before each commit."""
 
     async def work(batches: list[list[Click]]) -> None:
         waiting = list(batches)
         while waiting:
-            with contextlib.suppress(DatabaseUnavailable):  # they can stand in each other's way
-                await primary.tally.add(waiting[0])
+            with contextlib.suppress(DatabaseUnavailable):  # deadlocks are possible
+                await primary.store.add(waiting[0])
                 waiting.pop(0)
 
     async def die(batch: list[Click]) -> None:
@@ -183,21 +186,21 @@ async def deliver(primary: Primary, batches: list[list[Click]], chance: random.R
 
 
 def check_counts(primary: Primary, code: str, clicks: Sequence[Click]) -> None:
-    told = primary.told(code)
-    assert told["total"] == len(clicks)
-    assert told["bots"] == sum(one.bot for one in clicks)
+    stats = primary.stats(code)
+    assert stats["total"] == len(clicks)
+    assert stats["bots"] == sum(one.bot for one in clicks)
     days = Counter(one.clicked_at.date().isoformat() for one in clicks)
-    assert {day["day"]: day["total"] for day in told["days"]} == days
+    assert {day["day"]: day["total"] for day in stats["days"]} == days
     referrers = Counter(one.referrer for one in clicks)
-    assert {one["referrer"]: one["total"] for one in told["referrers"]} == referrers
+    assert {one["referrer"]: one["total"] for one in stats["referrers"]} == referrers
     registers = {one.visitor // 64 for one in clicks if one.visitor and not one.bot}
-    assert told["visitors"] == len(registers)
+    assert stats["visitors"] == len(registers)
     stored = primary.rows("SELECT click_id FROM clicks WHERE code = %s", code)
     assert Counter(click_id for (click_id,) in stored) == Counter(one.click_id for one in clicks)
 
 
 def test_statistics_of_a_link_without_clicks_are_all_zero(primary: Primary) -> None:
-    assert primary.told("nothing") == {
+    assert primary.stats("nothing") == {
         "total": 0,
         "bots": 0,
         "visitors": 0,
@@ -210,31 +213,31 @@ def test_referrers_of_a_link_have_a_bound(primary: Primary) -> None:
     code = new_code()
     for start in range(0, 2000, 500):
         names = [f"site-{n}.example" for n in range(start, start + 500)]
-        primary.run(primary.tally.add([click(code, referrer=name) for name in names]))
-    primary.run(primary.tally.add([click(code, referrer="site-1.example")]))
+        primary.run(primary.store.add([click(code, referrer=name) for name in names]))
+    primary.run(primary.store.add([click(code, referrer="site-1.example")]))
     counted = dict(
         primary.rows("SELECT referrer, total FROM referrer_clicks WHERE code = %s", code)
     )
     assert len(counted) == 1001
     assert counted[OTHERS] == 1000
     assert counted["site-1.example"] == 2
-    assert primary.told(code)["total"] == 2001
+    assert primary.stats(code)["total"] == 2001
 
 
 @pytest.mark.parametrize("days", [-KEEP_DAYS - 1, 2, 400])
 def test_clicks_of_a_day_that_is_over_or_far_ahead_are_refused(primary: Primary, days: int) -> None:
     strange = click(new_code(), clicked_at=datetime.now(UTC) + timedelta(days=days))
     with pytest.raises(UnstorableClicks):
-        primary.run(primary.tally.add([strange]))
+        primary.run(primary.store.add([strange]))
 
 
 def test_a_partition_that_vanished_is_made_again(primary: Primary) -> None:
     """After a failover the new primary may not have the newest one."""
     code = new_code()
-    primary.run(primary.tally.add([click(code)]))
+    primary.run(primary.store.add([click(code)]))
     primary.write(f"DROP TABLE clicks_{datetime.now(UTC):%Y%m%d}")
-    primary.run(primary.tally.add([click(code)]))
-    assert primary.told(code)["total"] == 2
+    primary.run(primary.store.add([click(code)]))
+    assert primary.stats(code)["total"] == 2
 
 
 def days_there(primary: Primary) -> set[date]:
@@ -247,25 +250,25 @@ def days_there(primary: Primary) -> set[date]:
 def test_old_days_are_dropped_whole_and_their_counts_stay(primary: Primary) -> None:
     code, today = new_code(), datetime.now(UTC)
     primary.run(
-        primary.tally.add([click(code, clicked_at=today - timedelta(days=n)) for n in range(7)])
+        primary.store.add([click(code, clicked_at=today - timedelta(days=n)) for n in range(7)])
     )
     partitions = Partitions(2)
     dropped = primary.on_connection(partitions.drop_old)
     assert today.date() - timedelta(days=3) in dropped
     kept = {today.date() - timedelta(days=n) for n in range(3)}
     assert {day for day in days_there(primary) if day <= today.date()} == kept
-    assert primary.told(code)["total"] == 7
+    assert primary.stats(code)["total"] == 7
     assert len(primary.rows("SELECT FROM clicks WHERE code = %s", code)) == 3
 
 
 def test_an_old_day_that_is_being_read_is_left_and_holds_up_no_clicks(primary: Primary) -> None:
     now, code = datetime.now(UTC), new_code()
-    primary.run(primary.tally.add([click(code, clicked_at=now - timedelta(days=5))]))
+    primary.run(primary.store.add([click(code, clicked_at=now - timedelta(days=5))]))
     with psycopg.connect(primary.url) as reader:
         reader.execute("SELECT FROM clicks LIMIT 1")
         with pytest.raises(DatabaseUnavailable):
             primary.on_connection(Partitions(2).drop_old)
-        primary.run(primary.tally.add([click(code)]))
+        primary.run(primary.store.add([click(code)]))
     assert now.date() - timedelta(days=5) in primary.on_connection(Partitions(2).drop_old)
 
 
@@ -286,7 +289,7 @@ def test_a_worker_makes_the_next_days_before_they_come(primary: Primary) -> None
     assert {tomorrow, tomorrow + timedelta(days=1)} <= days_there(primary)
 
 
-def test_links_that_expired_long_ago_are_ended_and_others_are_not(primary: Primary) -> None:
+def test_links_that_expired_long_ago_are_swept_and_others_are_not(primary: Primary) -> None:
     now = datetime.now(UTC)
     long_ago = now - timedelta(days=2)
     for code, expires_at, updated_at in [
@@ -303,30 +306,30 @@ def test_links_that_expired_long_ago_are_ended_and_others_are_not(primary: Prima
             expires_at,
             updated_at,
         )
-    assert primary.on_connection(lambda one: end_expired(one, 86_400)) == 1
-    assert primary.on_connection(lambda one: end_expired(one, 86_400)) == 0
+    assert primary.on_connection(lambda one: sweep_expired_links(one, 86_400)) == 1
+    assert primary.on_connection(lambda one: sweep_expired_links(one, 86_400)) == 0
     assert primary.rows("SELECT code, url, version FROM links WHERE deleted") == [
         ("long-ago", "", 2)
     ]
 
 
-def test_idempotency_keys_are_forgotten_in_their_time(primary: Primary) -> None:
+def test_old_idempotency_keys_are_deleted(primary: Primary) -> None:
     primary.write(
         "INSERT INTO idempotency_keys (key, fingerprint, created_at) VALUES "
         "('old', '', now() - interval '2 days'), ('new', '', now())"
     )
-    assert primary.on_connection(lambda one: forget_keys(one, 86_400)) == 1
+    assert primary.on_connection(lambda one: delete_old_keys(one, 86_400)) == 1
     assert primary.rows("SELECT key FROM idempotency_keys") == [("new",)]
 
 
 def relayed(primary: Primary, until: Callable[[], bool]) -> WorkerCounts:
-    """What two workers counted from the outbox, until it is so."""
+    """Relay the outbox by two workers until a condition holds; return their counts."""
     counts = WorkerCounts()
 
     async def relay() -> None:
         relays = [
             asyncio.create_task(
-                OutboxRelay(primary.database, primary.tally, counts, 0.01, 0.01).run()
+                OutboxRelay(primary.database, primary.store, counts, 0.01, 0.01).run()
             )
             for _ in range(2)
         ]
@@ -354,9 +357,9 @@ def test_clicks_of_the_outbox_are_counted_once_though_written_twice(primary: Pri
     for _ in range(2):
         primary.run(outbox.write([at_ms(one) for one in clicks]))
     counts = relayed(primary, lambda: left(primary) == 0)
-    assert (counts.counted, counts.duplicate, counts.set_aside) == (50, 50, 0)
-    told = primary.told(code)
-    assert (told["total"], told["visitors"]) == (50, 1)
+    assert (counts.counted, counts.duplicate, counts.dead_lettered) == (50, 50, 0)
+    stats = primary.stats(code)
+    assert (stats["total"], stats["visitors"]) == (50, 1)
 
 
 def test_a_click_that_is_refused_holds_up_no_other_in_the_outbox(
@@ -367,20 +370,20 @@ def test_a_click_that_is_refused_holds_up_no_other_in_the_outbox(
     clicks.insert(2, click(code, clicked_at=datetime.now(UTC) - timedelta(days=100)))
     primary.run(Outbox(primary.database).write([at_ms(one) for one in clicks]))
     counts = relayed(primary, lambda: left(primary) == 0)
-    assert (counts.counted, counts.set_aside) == (5, 1)
+    assert (counts.counted, counts.dead_lettered) == (5, 1)
     assert clicks[2].click_id in capsys.readouterr().out
 
 
-def test_a_click_that_two_workers_find_refused_is_set_aside_once(
+def test_a_click_that_two_workers_find_refused_is_dead_lettered_once(
     primary: Primary, capsys: pytest.CaptureFixture[str]
 ) -> None:
     long_ago = datetime.now(UTC) - timedelta(days=100)
     clicks = [click(new_code(), clicked_at=long_ago) for _ in range(200)]
     primary.run(Outbox(primary.database).write([at_ms(one) for one in clicks]))
     counts = relayed(primary, lambda: left(primary) == 0)
-    assert (counts.counted, counts.set_aside) == (0, len(clicks))
-    told = capsys.readouterr().out
-    assert {told.count(f'"{one.click_id}"') for one in clicks} == {1}
+    assert (counts.counted, counts.dead_lettered) == (0, len(clicks))
+    logged = capsys.readouterr().out
+    assert {logged.count(f'"{one.click_id}"') for one in clicks} == {1}
 
 
 def test_an_outbox_that_cannot_be_written_says_so() -> None:

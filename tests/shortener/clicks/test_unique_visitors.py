@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stack.shortener.clicks.unique_visitors import MOST, UniqueVisitors, estimate, is_observation
+from stack.shortener.clicks.unique_visitors import (
+    MAX_OBSERVATION,
+    UniqueVisitors,
+    estimate,
+    is_observation,
+)
 
 KEY = bytes(range(32))
 
@@ -70,9 +75,9 @@ def test_an_observation_is_too_little_to_know_somebody_by(
 ) -> None:
     observation = visitors().token(address, user_agent)
     assert is_observation(observation)
-    assert 0 < observation <= MOST < 2**17
+    assert 0 < observation <= MAX_OBSERVATION < 2**17
 
 
-@pytest.mark.parametrize("value", [-1, 64, MOST + 1, 55, True, 1.0, "1", None])
-def test_what_is_no_observation_is_told(value: object) -> None:
+@pytest.mark.parametrize("value", [-1, 64, MAX_OBSERVATION + 1, 55, True, 1.0, "1", None])
+def test_what_is_no_observation_is_rejected(value: object) -> None:
     assert not is_observation(value)

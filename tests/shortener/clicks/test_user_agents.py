@@ -1,4 +1,4 @@
-"""People and programs, told apart by what they send."""
+"""People, bots and previews, distinguished by their headers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import pytest
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA  # type: ignore[import-untyped]
 
-from stack.shortener.clicks.user_agents import is_ahead, is_bot, is_preview, only_looks
+from stack.shortener.clicks.user_agents import is_bot, is_prefetch, is_preview, is_speculative
 
 ANDROID = (
     "Mozilla/5.0 (Linux; Android {}; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 "
@@ -146,19 +146,19 @@ def test_of_the_published_robots_hardly_one_passes_for_a_person() -> None:
 )
 def test_what_a_browser_fetches_ahead_is_nobodys_wish(name: bytes, value: bytes) -> None:
     fields = {b"user-agent": BROWSERS[0].encode(), name: value}
-    assert is_ahead(fields)
-    assert only_looks(fields)
+    assert is_prefetch(fields)
+    assert is_speculative(fields)
 
 
 @pytest.mark.parametrize("more", [{}, {b"purpose": b"navigate"}, {b"sec-fetch-mode": b"navigate"}])
 def test_what_somebody_follows_is_wanted(more: dict[bytes, bytes]) -> None:
     fields = {b"user-agent": BROWSERS[0].encode(), **more}
-    assert not is_ahead(fields)
-    assert not only_looks(fields)
+    assert not is_prefetch(fields)
+    assert not is_speculative(fields)
 
 
 def test_an_agent_of_any_length_is_no_more_work_than_its_beginning() -> None:
     fields = {b"user-agent": b"Mozilla/5.0 (X11) " + b"[" * 30_000}
     began_s = time.process_time()
-    only_looks(fields)
+    is_speculative(fields)
     assert time.process_time() - began_s < 0.1

@@ -1,4 +1,4 @@
-"""Workers that end in the middle of their work, in every way, while clicks keep coming."""
+"""Workers that are stopped or killed in the middle of a batch, under load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLICKS_IN_AN_ENTRY, PAUSE_S = 10, 0.004
 
 
 class Feed(threading.Thread):
-    """Adds entries to the stream until told to stop, and remembers their clicks."""
+    """Adds entries to the stream until stopped, and records the ids of their clicks."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Feed(threading.Thread):
 
 @pytest.fixture
 def feed(stack: Stack) -> Iterator[Feed]:
-    """Clicks, and no worker to take them but those of the test."""
+    """Start a feed of clicks, with the stack's own worker killed."""
     stack.kill("worker")
     feeding = Feed(stack)
     feeding.start()
@@ -65,7 +65,7 @@ def environment(stack: Stack, name: str) -> dict[str, str]:
         "SHORTENER_NAME": name,
         "SHORTENER_PRIMARY_URL": stack.endpoints.links["worker-primary"],
         "SHORTENER_QUEUE_URL": stack.endpoints.links["queue"],
-        "SHORTENER_WORKER_BATCH": "3",  # small, so that there is always one under way
+        "SHORTENER_WORKER_BATCH": "3",  # small, so that one is always in flight
         "SHORTENER_WORKER_CLAIM_IDLE_S": "0.5",
     }
 
@@ -85,7 +85,7 @@ def end_in_the_middle(stack: Stack, name: str, how: signal.Signals) -> int:
 
 
 def drain(stack: Stack, feed: Feed) -> None:
-    """Let one more worker finish everything, what the dead ones were given included."""
+    """Drain the stream by one more worker, pending entries of the dead ones included."""
     feed.stop()
     with (
         process("worker", environment(stack, "last")),
@@ -117,4 +117,4 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_holds(stack: Stack, feed
     end_in_the_middle(stack, "tidy", signal.SIGTERM)
     with redis.Redis.from_url(stack.endpoints.redis, decode_responses=True) as queue:
         held = queue.xpending_range("clicks", "workers", "-", "+", 10, consumername="tidy")
-    assert len(list(held)) <= 3  # the read under way when it was told: nobody's work is lost
+    assert len(list(held)) <= 3  # the read in flight at the signal

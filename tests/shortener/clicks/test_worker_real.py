@@ -1,4 +1,4 @@
-"""Clicks from the redirect to the counts: each once, whatever happens to worker and queue."""
+"""Clicks from the redirect to the counts: each once, through failures of worker and queue."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_what_a_dead_worker_was_given_is_taken_over(stack: Stack) -> None:
     assert stored(stack, code) == Counter([click_id])
 
 
-def test_a_poisoned_entry_is_set_aside_and_holds_up_no_other(stack: Stack) -> None:
+def test_a_poisoned_entry_is_dead_lettered_and_blocks_no_other(stack: Stack) -> None:
     code, click_id = new_code(stack), secrets.token_hex(16)
     far = 253_402_300_800_000  # the year 10000, which no datetime holds; 1970 is long over
     with redis.Redis.from_url(stack.endpoints.redis, decode_responses=True) as queue:

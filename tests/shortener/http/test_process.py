@@ -90,7 +90,7 @@ def test_a_line_of_the_log_is_out_before_the_process_can_be_killed(kind: str) ->
         started.popen.kill()
         rest = started.popen.communicate()[0]
     events = [json.loads(line)["event"] for line in [first, *rest.splitlines()]]
-    assert set(events) <= {"database_down", "worker_held_up"}
+    assert set(events) <= {"database_down", "worker_retrying"}
 
 
 @BOTH

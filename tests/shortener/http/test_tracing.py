@@ -215,9 +215,10 @@ def test_a_collector_that_is_away_holds_nothing_up(silent: bool) -> None:
 def test_without_a_collector_opentelemetry_is_not_even_imported() -> None:
     program = (
         "import sys\n"
-        "from stack.shortener import spans\n"
-        "spans.leave_out()\n"
-        "from stack.shortener import web, worker\n"
+        "from stack.shortener.infra import spans\n"
+        "spans.block_opentelemetry()\n"
+        "from stack.shortener import web\n"
+        "from stack.shortener.clicks import worker\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry.')])\n"
     )
     without = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
@@ -246,7 +247,7 @@ def test_traces_are_wanted_where_the_environment_names_a_collector(
             monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert spans.wanted() == wanted
+    assert spans.tracing_enabled() == wanted
 
 
 def test_where_nobody_traces_a_span_is_nothing() -> None:

@@ -1,4 +1,4 @@
-"""A pool of connections to a server that gives them up, as it does when it is shut down."""
+"""A pool whose server closes connections, as at its shutdown."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ GIVEN_UP = b"E" + (4 + len(FIELDS)).to_bytes(4, "big") + FIELDS
 
 
 class Tap:
-    """A way to a server on which we can speak in the server's place."""
+    """A proxy that can send messages in place of the server."""
 
     def __init__(self, host: str, port: int) -> None:
         self._to = host, port
         self._clients: list[asyncio.StreamWriter] = []
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry both ways until either end closes."""
+        """Forward both directions until either end closes."""
         server_reader, server_writer = await asyncio.open_connection(*self._to)
         self._clients.append(writer)
         ways = [(reader, server_writer), (server_reader, writer)]
@@ -39,8 +39,8 @@ class Tap:
         for end in (server_writer, writer):
             end.close()
 
-    def say(self, message: bytes) -> int:
-        """Say it to every client; how many they are."""
+    def send(self, message: bytes) -> int:
+        """Send a message to every client; return their number."""
         for client in self._clients:
             client.write(message)
         return len(self._clients)
@@ -54,7 +54,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def tapped(url: str) -> AsyncIterator[tuple[Tap, str]]:
-    """A tap on the database, and its URL by way of it."""
+    """Start a tap; yield it and the URL of the database through it."""
     at = urlsplit(url)
     assert at.hostname
     assert at.port
@@ -73,7 +73,7 @@ def test_a_connection_that_the_server_gave_up_is_broken_and_the_next_is_a_new_on
             await database.open()
             async with database.connection() as connection:
                 assert await connection.fetchval("SELECT 1") == 1
-            assert tap.say(GIVEN_UP) == 1  # and the connection stays open for now
+            assert tap.send(GIVEN_UP) == 1  # and the connection stays open for now
             await asyncio.sleep(0.05)
             with pytest.raises(ConnectionBroken):
                 async with database.connection() as connection:

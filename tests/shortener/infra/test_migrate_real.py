@@ -1,4 +1,4 @@
-"""The schema: laid by whoever starts first, the same for all, never on a database of another."""
+"""Migrations: applied once, in order, and never to the database of another release."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_database_newer_than_the_release_is_refused() -> None:
 
 
 def test_a_migration_that_was_changed_after_it_was_applied_is_refused() -> None:
-    with pytest.raises(SchemaError, match=r"0001_a\.sql is not the one"):
+    with pytest.raises(SchemaError, match=r"0001_a\.sql was changed"):
         missing(KNOWN, {1: "another"})
 
 
@@ -87,7 +87,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(
 
 
 @real
-def test_a_migration_waits_for_a_long_query_without_holding_up_others(
+def test_a_migration_waits_for_a_long_query_without_blocking_others(
     empty: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "0001_a.sql").write_text("CREATE TABLE here (a int)")
@@ -109,7 +109,7 @@ def test_a_migration_waits_for_a_long_query_without_holding_up_others(
 
     asyncio.run(migrate_meanwhile())
     assert versions(empty) == [1, 2]
-    assert "migration_waits" in capsys.readouterr().out
+    assert "migration_waiting" in capsys.readouterr().out
 
 
 @real
@@ -135,7 +135,7 @@ def test_a_process_ends_with_1_and_the_reason_on_a_database_that_is_too_new(
     with process(kind, {"SHORTENER_PRIMARY_URL": empty}) as started:
         _, said = started.popen.communicate(timeout=15)
     assert started.popen.returncode == 1
-    assert said.startswith("the database has schema version 99, and this release knows ")
+    assert said.startswith("the database has schema version 99, this release has ")
     assert "Traceback" not in said
 
 

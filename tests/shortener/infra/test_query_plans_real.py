@@ -1,4 +1,4 @@
-"""Every statement that the shortener sends finds its rows by an index, at any size."""
+"""Plans of all statements of the shortener: rows are found by an index, at any size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.databases import laid_out_database
 pytestmark = pytest.mark.real
 
 STATEMENT = re.compile(r"(WITH|SELECT|INSERT|UPDATE|DELETE)\s")
-# Read once at start, and no longer than a page; or not ours.
+# Read once at start and one page long; or a system table.
 SHORT = re.compile(r"schema_migrations|deployment|pg_\w+")
 SEED = """
 INSERT INTO links (code, url, deleted, expires_at, owner, created_at)
@@ -55,7 +55,7 @@ FROM generate_series(1, 1000) AS n, generate_series(1, 50) AS register;
 
 
 def statements() -> dict[str, str]:
-    """Every text in the shortener's modules that is SQL, by module and name."""
+    """Collect the SQL constants of the shortener's modules, by module and name."""
     found: dict[str, str] = {}
     for module in pkgutil.walk_packages(stack.shortener.__path__, "stack.shortener."):
         if module.name.endswith("__main__"):
@@ -67,12 +67,12 @@ def statements() -> dict[str, str]:
 
 
 STATEMENTS = statements()
-WHOLE = {"key_commands._LIST"}  # which an operator wants to see whole
+WHOLE = {"api.api_key_commands._LIST"}
 
 
 @pytest.fixture(scope="module")
 def full(stack: Stack) -> Iterator[psycopg.Connection]:
-    """A database with enough rows in it for an index to be worth it."""
+    """A database with enough rows for an index to pay off."""
     with laid_out_database(stack) as url, psycopg.connect(url, autocommit=True) as connection:
         connection.execute(SEED.encode())
         connection.execute("VACUUM ANALYZE")
@@ -99,14 +99,14 @@ def test_a_statement_reads_no_table_from_end_to_end(full: psycopg.Connection, na
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("origin.LOOK_UP", "links_pkey"),
-        ("links.PAGE", "links_newest"),
-        ("links.PAGE_OF_OWNER", "links_newest_of_owner"),
-        ("sweep.END_EXPIRED", "links_expiring"),
-        ("sweep.FORGET_KEYS", "idempotency_keys_created_at"),
-        ("outbox.TAKE", "click_outbox_pkey"),
-        ("statistics.STATISTICS", "day_clicks_pkey"),
-        ("tally.STORE", "referrer_clicks_pkey"),
+        ("redirect.origin.LOOK_UP", "links_pkey"),
+        ("api.links.PAGE", "links_newest"),
+        ("api.links.PAGE_OF_OWNER", "links_newest_of_owner"),
+        ("clicks.retention.SWEEP_LINKS", "links_expiring"),
+        ("clicks.retention.DELETE_KEYS", "idempotency_keys_created_at"),
+        ("clicks.outbox.TAKE", "click_outbox_pkey"),
+        ("api.link_statistics.STATISTICS", "day_clicks_pkey"),
+        ("clicks.store.STORE", "referrer_clicks_pkey"),
     ],
 )
 def test_the_index_made_for_a_statement_is_used(
@@ -118,7 +118,8 @@ def test_the_index_made_for_a_statement_is_used(
 
 
 def test_the_statements_of_every_module_are_found() -> None:
-    assert {name.partition(".")[0] for name in STATEMENTS} >= {
-        *("links", "origin", "outbox", "statistics", "sweep", "tally", "limits", "keys"),
-        *("migrate", "partitions", "visitors"),
+    assert {name.rpartition(".")[0] for name in STATEMENTS} >= {
+        *("api.api_keys", "api.link_statistics", "api.links", "clicks.outbox", "clicks.partitions"),
+        *("clicks.retention", "clicks.store", "clicks.unique_visitors", "infra.migrate"),
+        *("redirect.click_limits", "redirect.origin"),
     }

@@ -31,7 +31,7 @@ ENTRY = CacheEntry(7, LIVE, math.inf, 1000.0, 0.1, 1060.0, b"https://example.org
 
 
 class Part:
-    """Something that is down until it is not."""
+    """A dependency that is down until `is_up`."""
 
     def __init__(self) -> None:
         self.is_up = False
@@ -230,7 +230,7 @@ def test_a_request_ends_at_its_deadline() -> None:
 
 
 class Asked:
-    """A database of one link, whose connections break for so many look-ups."""
+    """A database of one link, whose connections break for the first `breaks` look-ups."""
 
     def __init__(self, name: str, breaks: int = 0, *, slow: bool = False) -> None:
         self.name = name
@@ -256,7 +256,7 @@ class Asked:
 
 
 def asked(replica: Asked, primary: Asked, budget: RetryBudget) -> tuple[int | None, Metrics]:
-    """The version that a question finds, if it does, and what was counted."""
+    """Ask a question; return the version it finds, if any, and the metrics."""
     metrics = Metrics()
     first: Any = replica
     second: Any = primary

@@ -1,7 +1,7 @@
-"""Redirects while parts are gone: they go on from what is left, nobody waits long, all comes back.
+"""Redirects while dependencies are down: served from the rest, without long waits, and recovered.
 
-Where a test wants nobody to wait, it lets a busy machine hold up as many as are under way at once;
-if a part that is gone were asked again and again, everybody would wait.
+Tests that allow no waits accept as many slow redirects as are in flight at once, for a busy
+machine; without a breaker all of them would be slow.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ SETTINGS = {
     "MAX_IN_FLIGHT": str(MOST),
     "API_RATE_PER_S": "0",
 }
-QUICK_S = 0.8 * TIMEOUT_S  # of a redirect that waits for nothing that is gone
+QUICK_S = 0.8 * TIMEOUT_S  # of a redirect that waits for no timeout
 
 
 class Seen(NamedTuple):
-    """An answer: its status, where it came from, and how long it took."""
+    """Status, source and duration of an answer."""
 
     status: int
     served: str
@@ -54,7 +54,7 @@ def set_up(stack: Stack) -> Iterator[Stack]:
 
 @pytest.fixture
 def down(set_up: Stack) -> Iterator[Callable[[Link], None]]:
-    """Makes a link a black hole: connections are taken, and nothing is ever said."""
+    """Make a link a black hole: connections are accepted and never answered."""
     undos: list[Callable[[], None]] = []
     yield lambda link: undos.append(set_up.toxic(link, "timeout", "downstream", timeout=0))
     for undo in undos:
@@ -63,7 +63,7 @@ def down(set_up: Stack) -> Iterator[Callable[[Link], None]]:
 
 
 def breakers(stack: Stack) -> list[float]:
-    """The states of all breakers in all web processes."""
+    """Return the states of all breakers in all web processes."""
     return [
         state
         for web in stack.endpoints.web.values()
@@ -86,7 +86,7 @@ def read(session: requests.Session, stack: Stack, code: str) -> Seen:
 
 
 def read_all(stack: Stack, codes: list[str]) -> list[Seen]:
-    """Each code once, by a few readers at once; in the order in which they were asked for."""
+    """Request each code once, by `READERS` at once; return the answers in order."""
     with ThreadPoolExecutor(READERS) as readers, requests.Session() as session:
         return list(readers.map(lambda code: read(session, stack, code), codes))
 
@@ -126,7 +126,7 @@ def test_with_redis_killed_redirects_go_on_and_when_it_is_back_it_is_used(set_up
     eventually(lambda: served(read_all(set_up, [code] * 20)).keys() == {"hit"})
 
 
-def test_a_change_that_redis_could_not_be_told_is_told_when_it_is_back(stack: Stack) -> None:
+def test_an_invalidation_that_redis_missed_is_sent_when_it_is_back(stack: Stack) -> None:
     (code,) = new_codes(stack, 1)
     assert read_all(stack, [code])[0].status == 302
     undo = stack.cut("cache")
@@ -163,7 +163,7 @@ def test_with_both_databases_gone_cached_links_redirect_even_old_ones(
     assert read_all(set_up, [known])[0].status == 302
     time.sleep(TTL_S * 1.1 + STALE_S)
     began_s = time.monotonic()
-    while 2 not in breakers(set_up):  # until then somebody asks in vain now and then
+    while 2 not in breakers(set_up):  # until then some requests time out
         assert served(read_all(set_up, [known] * READERS)).keys() <= {"stale"}
         assert time.monotonic() - began_s < 30
     eventually(lambda: min(breakers_of(set_up, "primary", "replica")) > 0)
@@ -178,16 +178,16 @@ def breakers_of(stack: Stack, *parts: str) -> list[float]:
     found = []
     for web in stack.endpoints.web.values():
         session = requests.Session()
-        codes = [secrets.token_hex(8) for _ in range(4)]  # so that each process finds out
+        codes = [secrets.token_hex(8) for _ in range(4)]  # so that each process opens its breakers
         for code in codes:
             session.get(f"{web}/{code}", timeout=10)
         samples = scraped(web, "shortener_breaker_state")
-        found += [value(samples, "shortener_breaker_state", of=part) for part in parts]
+        found += [value(samples, "shortener_breaker_state", dependency=part) for part in parts]
     return found
 
 
 def test_too_many_at_once_are_refused_and_nothing_piles_up(set_up: Stack) -> None:
-    """Those who were let in may still have found the database too slow, on a busy machine."""
+    """Admitted requests may still time out at the database, on a busy machine."""
     web = set_up.endpoints.web["web-1"]
     undo = set_up.toxic("replica", "latency", "downstream", latency=300)
     codes = [secrets.token_hex(8) for _ in range(4 * MOST)]

@@ -1,5 +1,5 @@
-"""Requirements of a URL shortener, end to end: nginx, two web processes, primary and replica, cache,
-queue and worker."""
+"""Requirements of a URL shortener, end to end: nginx, two web processes, primary and replica,
+cache, queue and worker."""
 
 from __future__ import annotations
 

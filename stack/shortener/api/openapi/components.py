@@ -7,11 +7,11 @@ from typing import Any
 from stack.shortener.api import aliases, validation
 from stack.shortener.api.openapi.facts import DeploymentFacts, Json, ref
 from stack.shortener.http import problems, targets
-from stack.shortener.redirect import handler
+from stack.shortener.infra import codes
 
 _TIME: Json = {"type": "string", "format": "date-time"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
-CODE: Json = {"type": "string", "pattern": f"^{handler.CODE.pattern}$"}
+CODE: Json = {"type": "string", "pattern": f"^{codes.CODE.pattern}$"}
 _URL: Json = {
     "type": "string",
     "maxLength": targets.LONGEST,

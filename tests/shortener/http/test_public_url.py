@@ -1,4 +1,4 @@
-"""PUBLIC_URL: refused at start in words, and the same in every notation."""
+"""PUBLIC_URL: validated at start, and the same in every notation."""
 
 from __future__ import annotations
 

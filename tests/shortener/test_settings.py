@@ -1,4 +1,4 @@
-"""Settings: what is wrong is named, with the variable and what is allowed."""
+"""Settings: errors name the variable and the allowed values."""
 
 from __future__ import annotations
 
