@@ -1,5 +1,7 @@
-"""Imports all that a web process and a worker do, for a server that forks them: gunicorn's
-`--preload`, or any other. Nothing is connected, opened or minted before a fork."""
+"""Imports all of web and worker, for a server that forks them, such as gunicorn with `--preload`.
+
+No connection is opened and no id minted before a fork.
+"""
 
 from __future__ import annotations
 
@@ -9,3 +11,6 @@ spans.block_opentelemetry()
 
 import uvicorn.lifespan.off  # noqa: E402, F401
 import uvloop  # noqa: E402, F401
+
+from stack.shortener import web  # noqa: E402, F401
+from stack.shortener.clicks import worker  # noqa: E402, F401

@@ -1,5 +1,5 @@
-"""Every setting of the shortener, each with its reason; read once, from the environment and from
-the file that SHORTENER_SETTINGS_FILE names, if it does. The environment wins."""
+"""Settings of the shortener, each with its reason: read once, from the environment and from the
+file named by SHORTENER_SETTINGS_FILE. The environment wins."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ FillName = Literal["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
 
 
 class KeySettings(BaseSettings):
-    """Settings of the commands that only need the primary; web and worker need them, too."""
+    """Settings of every process, and all that `migrate` and `keys` need."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     primary_url: PostgresUrl = Field(
-        description="postgresql:// URL of the database for writes; it holds the truth"
+        description="postgresql:// URL of the database for writes; it is the source of truth"
     )
     primary_timeout_s: Seconds = Field(
-        2.0, description="longest wait for the primary; far above a healthy answer, below a user's"
+        2.0, description="timeout of the primary; above any healthy query, below a user's patience"
     )
 
 
 class _Settings(KeySettings):
-    """What web and worker both need."""
+    """Settings of web and worker."""
 
     listen: Listen = Field(
-        "127.0.0.1:8000", description="host:port to serve HTTP on; loopback, a balancer is in front"
+        "127.0.0.1:8000", description="host:port to serve HTTP on; loopback, behind a balancer"
     )
     name: str = Field(
         "shortener",
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
-        description="name of this process in logs, and of the worker in its consumer group; no two "
-        "workers may share one",
+        description="name of the process in logs, and of the worker in its consumer group; unique "
+        "among workers",
     )
     queue_url: RedisUrl = Field(
-        description="redis:// URL of the click stream; may be that of the cache"
+        description="redis:// URL of the click stream; may be the same as the cache's"
     )
     queue_timeout_s: Seconds = Field(
-        1.0, description="longest wait for the click queue; nobody waits for it, so it is patient"
+        1.0, description="timeout of the click queue; longer, since no request waits for it"
     )
     migrate: bool = Field(
         True,
-        description="whether the schema is brought up to date at start; if not, it is waited for, "
-        "for deployments whose processes may not change it",
+        description="apply schema migrations at start; if off, wait for them, for processes that "
+        "may not change the schema",
     )
 
     @field_validator("listen")
@@ -80,211 +80,212 @@ class WebSettings(_Settings):
     """Settings of a web process."""
 
     replica_url: PostgresUrl = Field(
-        description="postgresql:// URL of the database for redirects; may be that of the primary"
+        description="postgresql:// URL of the database for redirects; may be the same as the "
+        "primary's"
     )
     cache_url: RedisUrl = Field(
-        description="redis:// or rediss:// URL of the cache; its user, password and database count"
+        description="redis:// or rediss:// URL of the cache; its user, password and database are "
+        "used"
     )
     public_url: str = Field(
         "",
-        description="what short links begin with, if need be with a path; empty: the host that the "
-        "request named",
+        description="start of every short link, with a path if needed; empty: the host named in "
+        "the request",
     )
 
     cache_fill: FillName = Field(
-        "swr", description="how a cache miss is filled; swr, since with it no reader ever waits"
+        "swr", description="strategy for a cache miss; with swr no reader of a cached link waits"
     )
     cache_ttl_s: Seconds = Field(
-        60.0, description="how long a cached link is fresh; changes invalidate it anyway"
+        60.0, description="time for which a cached link is fresh; a change invalidates it sooner"
     )
     cache_ttl_jitter: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="share by which a TTL varies; so keys made together do not expire together",
+        description="random part of a TTL, as a fraction; keeps keys made together from expiring "
+        "together",
     )
     stale_while_revalidate_s: Seconds = Field(
         60.0,
-        description="swr: how long an expired link may still be served while it is refreshed; "
-        "as long as it was fresh, so that a link read every other minute never waits",
+        description="swr: time for which an expired link is still served while it is refreshed; "
+        "the TTL again, so a link read every other minute never waits",
     )
     negative_ttl_s: Seconds = Field(
-        2.0,
-        description="how long an unknown code is remembered; creating it purges it anyway",
+        2.0, description="time for which an unknown code is cached; creating it invalidates that"
     )
     version_floor_s: Seconds = Field(
-        60.0,
-        description="how long after a change older versions stay out of the cache; above any lag",
+        60.0, description="time after a change that keeps older versions out; above replica lag"
     )
     xfetch_beta: float = Field(
         1.0,
         gt=0,
         le=10,
-        description="xfetch: above 1 refreshes earlier; 1 is what its authors recommend",
+        description="xfetch: values above 1 refresh earlier; 1 is what the authors recommend",
     )
     fill_lock_ttl_s: Seconds = Field(
-        5.0,
-        description="life of a fill's lock or lease; above the slowest look-up, else two run",
+        5.0, description="TTL of a fill's lock or lease; above the slowest look-up, or two run"
     )
     fill_wait_s: Seconds = Field(
-        3.0,
-        description="longest wait for another's fill; then the reader asks the database itself",
+        3.0, description="longest wait for another's fill; then the reader queries the database"
     )
     cache_timeout_s: Seconds = Field(
-        0.25, description="longest wait for the cache; then the redirect goes on without it"
+        0.25, description="timeout of the cache; then the redirect goes on without it"
     )
     replica_timeout_s: Seconds = Field(
-        1.0, description="longest wait for the replica; then the primary is asked"
+        1.0, description="timeout of the replica; then the primary is queried"
     )
     breaker_failures: int = Field(
         5,
         ge=1,
         le=1000,
-        description="failures in a row after which cache, replica or primary is left alone, "
-        "unless they have gone on for a pause before; one may be chance, each may have been a wait",
+        description="failures in a row that open a breaker; one may be chance, each may have cost "
+        "a timeout. Two or more that last for BREAKER_OPEN_S open it, too",
     )
     breaker_open_s: Seconds = Field(
         1.0,
-        description="pause between probes of what is left alone; so much later than it is up "
-        "again does it get its traffic back",
+        description="interval between the probes of an open breaker; traffic returns at most that "
+        "much later than the server",
     )
     retry_budget: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="look-ups that may be retried, as a share of those that go well; a tenth "
-        "covers a broken connection, and cannot feed an overload; 0: none",
+        description="retries of look-ups, as a fraction of those that succeed; 0.1 covers a "
+        "broken connection and cannot feed an overload; 0: none",
     )
     request_deadline_s: Seconds = Field(
         4.0,
-        description="longest time for a whole request, then 503; above cache, replica and primary "
-        "timing out one after the other, below a balancer's patience",
+        description="longest time for a whole request, then 503; above the timeouts of cache, "
+        "replica and primary in a row, below a balancer's timeout",
     )
     max_in_flight: int = Field(
         1000,
         ge=1,
         le=1_000_000,
-        description="requests under way at once in a process, others get 503 at once; ten times "
-        "what a healthy core has, so it only acts when something hangs",
+        description="requests in flight in one process, beyond which they get 503 at once; ten "
+        "times what a healthy core has, so it acts only when something hangs",
     )
     stale_if_error_s: float = Field(
         3600.0,
         ge=0,
         le=604_800,
-        description="how long after its freshness a cached link is still served if no database "
-        "can be asked; an hour of outage costs nothing but memory; 0: never",
+        description="time after its freshness for which a cached link is still served if no "
+        "database answers; an hour of outage costs only memory; 0: never",
     )
     near_cache_ttl_s: float = Field(
         0.0,
         ge=0,
         le=60,
-        description="how long a process keeps a link in its own memory; off (0) by default, since "
-        "a change made through another process is seen that much later",
+        description="time for which a process keeps a link in its own memory; 0 (off) by default, "
+        "since a change made through another process is seen that much later",
     )
     near_cache_size: int = Field(
         10_000,
         ge=1,
         le=10_000_000,
         description="most links in a process's own memory; about 600 bytes each with a target of "
-        "50, so 6 MB in all, and far more than are hot",
+        "50, so 6 MB in all, far more than are hot",
     )
     pool_timeout_s: Seconds = Field(
         0.5,
-        description="longest wait for a free connection to a database; a queue that is longer "
-        "than that does not empty by waiting",
+        description="longest wait for a free connection to a database; a queue longer than that "
+        "does not drain by waiting",
     )
     pool_size: int = Field(
-        20, ge=1, le=200, description="connections to the replica; look-ups in flight at most"
+        20, ge=1, le=200, description="connections to the replica; limits look-ups in flight"
     )
     primary_pool_size: int = Field(
-        6, ge=1, le=200, description="connections to the primary; fewer, it serves writes only"
+        6, ge=1, le=200, description="connections to the primary; fewer, mostly for writes"
     )
 
     code_length: int = Field(
         10,
         ge=6,
         le=32,
-        description="length of random codes; at 10 (62^10) a billion guesses a second take decades "
-        "to find one in use",
+        description="length of random codes; at 10 (62^10) a billion guesses a second take "
+        "decades to find one in use",
     )
     bulk_max_links: int = Field(
-        100, ge=1, le=1000, description="most links in one bulk request; one short transaction"
+        100, ge=1, le=1000, description="most links in a bulk request; keeps its transaction short"
     )
     api_body_max_bytes: int = Field(
         16_384,
         ge=1024,
         le=1_048_576,
-        description="longest body of a request in bytes; the longest target takes 2 kB of it",
+        description="most bytes in the body of a request; the longest target takes 2 kB",
     )
     bulk_body_max_bytes: int = Field(
         262_144,
         ge=1024,
         le=16_777_216,
-        description="longest body of a bulk request in bytes; about 2.5 kB a link",
+        description="most bytes in a bulk body; about 2.5 kB a link",
     )
     api_body_timeout_s: Seconds = Field(
         3.0,
-        description="longest wait for a body; a phone on a bad line is faster, and what comes "
-        "later would not meet the deadline",
+        description="longest wait for a request's body; longer than a phone on a bad line needs, "
+        "and a later body would miss the deadline",
     )
     require_api_key: bool = Field(
         False,
-        description="whether the API needs a key, which then sees its own links only; off, since "
-        "the first key has to be made first (`keys add`)",
+        description="require an API key, which sees only its own links; off, since the first key "
+        "must be made first (`keys add`)",
     )
     api_key_cache_ttl_s: Seconds = Field(
-        10.0, description="how long a key is known without asking; so much later a revocation acts"
+        10.0, description="time for which a checked key is cached; delays a revocation"
     )
     api_rate_per_s: float = Field(
         50.0,
         ge=0,
         le=1_000_000,
         allow_inf_nan=False,
-        description="API requests a second of one key or address and process in the long run; far "
+        description="sustained API requests a second per key or address, in each process; far "
         "above a person, below what would hurt others; 0: no limit",
     )
     api_burst: int = Field(
         200,
         ge=1,
         le=1_000_000,
-        description="API requests at once of one key or address; for a script's first rush, then "
-        "the rate holds",
+        description="API requests per key or address that may come at once; for a script's first "
+        "rush, then the rate holds",
     )
     trusted_proxies: str = Field(
         "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
-        description="networks whose X-Forwarded-For (its last entry, with a port or without) and "
-        "-Proto (its first) are believed, with commas between; those in which a balancer stands, "
-        "and no client",
+        description="networks, separated by commas, whose X-Forwarded-For (its last entry, with a "
+        "port or without) and X-Forwarded-Proto (its first) are trusted; those with a balancer in "
+        "them and no client",
     )
     refuse_private_targets: bool = Field(
         False,
-        description="whether targets at private addresses and names are refused; off, since "
-        "clients and not we go there, and links inside a company are useful",
+        description="reject targets at private addresses and names; off, since the client and not "
+        "this service visits them, and links inside a company are useful",
     )
 
     click_mode: Literal["buffered", "sync", "outbox"] = Field(
         "buffered",
-        description="when a click is safe: soon after the answer (buffered), or before it, in "
-        "Redis (sync) or Postgres (outbox); a redirect should not wait for its own count",
+        description="when a click is durable: soon after the answer (buffered), or before it, in "
+        "Redis (sync) or Postgres (outbox); buffered, since a redirect should not wait for its "
+        "own count",
     )
     click_wait_s: Seconds = Field(
         0.25,
         description="sync, outbox: longest wait for a click to be written; then the redirect is "
-        "answered without its id, and the click counts as dropped",
+        "answered without a click id, and the click counts as dropped",
     )
     click_stream_mb: int = Field(
         128,
         ge=1,
         le=1_000_000,
-        description="memory of Redis that clicks may take while no worker takes them; then new "
-        "ones are dropped. Half of what Redis has, or the cache is pushed out: about a million",
+        description="memory of Redis that the click stream may take while no worker reads it; new "
+        "clicks are dropped beyond it. Half of Redis' memory, or the cache is evicted: about a "
+        "million clicks",
     )
     click_flush_s: float = Field(
         0.01,
         gt=0,
         le=1,
-        description="buffered: how long clicks are gathered; it is what a crash may lose, and "
-        "makes a hundred writes a second",
+        description="buffered: time for which clicks are gathered before they are sent; a crash "
+        "loses that much, and 0.01 makes a hundred writes a second",
     )
     click_batch: int = Field(
         500, ge=1, le=10_000, description="most clicks in one entry or statement; about 50 kB"
@@ -296,25 +297,25 @@ class WebSettings(_Settings):
         8,
         ge=1,
         le=100,
-        description="buffered: times a batch of clicks is tried; in all about ten seconds",
+        description="buffered: attempts to send a batch of clicks; about ten seconds",
     )
     ready_wait_s: Seconds = Field(
         5.0,
-        description="longest wait at start for both databases, before which nobody is let in; "
-        "longer than any of them takes, but cached links are served even if one is down",
+        description="longest wait at start for both databases before the process listens; longer "
+        "than either needs, but cached links are served even if one is down",
     )
     drain_s: float = Field(
         4.0,
         ge=0,
         le=3600,
         description="longest time for which open connections are kept at shutdown, each until its "
-        "next answer; above a balancer's keep-alive for idle ones, which it can close itself "
-        "without losing a request, and we cannot",
+        "next response; above a balancer's keep-alive, since only the balancer can close an idle "
+        "connection without losing a request",
     )
     shutdown_timeout_s: Seconds = Field(
         2.0,
         description="longest wait at shutdown for requests to end and for clicks to be sent; "
-        "within the patience of whoever stops us",
+        "below the grace period of the supervisor",
     )
 
     @field_validator("public_url")
@@ -329,7 +330,7 @@ class WebSettings(_Settings):
         return value
 
     @model_validator(mode="after")
-    def _holds_outlive_look_ups(self) -> Self:
+    def _locks_outlive_look_ups(self) -> Self:
         slowest = self.cache_timeout_s + self.replica_timeout_s + self.primary_timeout_s
         if self.fill_lock_ttl_s < slowest:
             raise ValueError(
@@ -348,55 +349,55 @@ class WorkerSettings(_Settings):
         64,
         ge=1,
         le=10_000,
-        description="most stream entries stored in one transaction; enough that its cost is shared",
+        description="most stream entries stored in one transaction; enough to share its cost",
     )
     worker_block_s: float = Field(
         1.0,
         gt=0,
         le=60,
-        description="longest wait for new clicks in one read of the stream; a stop is heard that "
-        "late",
+        description="longest wait for new clicks in one read of the stream; delays a stop by up "
+        "to that much",
     )
     worker_gather_s: float = Field(
         0.1,
         ge=0,
         le=60,
         description="pause after a batch that was not full, in which clicks gather for the next; "
-        "at a thousand a second each then costs half, and is counted at most that much later; "
-        "0: none",
+        "at a thousand clicks a second it halves the cost of each, and delays its count by up to "
+        "that much; 0: none",
     )
     worker_claim_idle_s: Seconds = Field(
         10.0,
-        description="idle time after which a dead worker's entries are taken over; above the "
-        "slowest batch, or live work would be done twice",
+        description="idle time after which a dead worker's entries are claimed; above the slowest "
+        "batch, or live work would be done twice",
     )
     worker_backoff_s: Seconds = Field(
         2.0,
-        description="longest pause between attempts while a database or the queue is down; counts "
-        "lag, no more",
+        description="longest pause between attempts while a database or the queue is down; only "
+        "the counts lag",
     )
     idempotency_key_ttl_s: float = Field(
-        86_400.0, gt=0, description="how long an Idempotency-Key is remembered; a day of retries"
+        86_400.0, gt=0, description="time for which an Idempotency-Key is kept; a day of retries"
     )
     outbox_poll_s: Seconds = Field(
-        0.5, description="pause between looks into an empty outbox; counts may be that late"
+        0.5, description="interval between reads of an empty outbox; delays counts that much"
     )
     expired_link_retention_s: float = Field(
         30 * 86_400.0,
         gt=0,
         le=3_650 * 86_400,
-        description="how long after its expiry a link is ended like a deleted one: its target "
-        "goes, and 410 becomes 404; a month, in which its owner may still extend it",
+        description="time from expiry to deletion of a link: its target goes, and 410 becomes "
+        "404; a month, in which its owner may still extend it",
     )
     sweep_interval_s: Seconds = Field(
-        60.0, description="pause between looks for links to end; nobody waits for it"
+        60.0, description="interval between sweeps of expired links; nothing waits for it"
     )
     click_retention_days: int = Field(
         30,
         ge=1,
         le=3_650,
         description="days for which single clicks are kept; the counts made of them stay. A click "
-        "delivered later than that is set aside, since nobody knows whether it was counted",
+        "delivered later is dead-lettered, since it may have been counted already",
     )
 
 
@@ -411,10 +412,7 @@ Chosen = TypeVar("Chosen", WebSettings, WorkerSettings, KeySettings)
 
 
 def catalogue() -> dict[str, dict[str, object]]:
-    """Every setting but the addresses: its default and its reason.
-
-    The settings are read on the way, so that wrong values are told before anything starts.
-    """
+    """Every setting but the addresses, with default and reason; wrong values exit with 2."""
     read(WebSettings, **_ANY_ADDRESS)
     read(WorkerSettings, **_ANY_ADDRESS)
     fields = WebSettings.model_fields | WorkerSettings.model_fields
@@ -426,7 +424,7 @@ def catalogue() -> dict[str, dict[str, object]]:
 
 
 def read(kind: type[Chosen], **given: str) -> Chosen:
-    """The settings from environment and file; if wrong, say how on stderr and exit with 2."""
+    """Settings from environment and file; explain wrong ones on stderr and exit with 2."""
     file = read_file(os.environ.get(FILE_VARIABLE, ""))
     problems = _unknown_variables(file)
     from_file = {name: value for name, value in file.values.items() if name not in os.environ}
@@ -447,7 +445,7 @@ def read(kind: type[Chosen], **given: str) -> Chosen:
 
 
 def _unknown_variables(file: SettingsFile) -> list[str]:
-    """A misspelt setting must not pass for its default, nor a line that is none."""
+    """Problems for misspelt settings and for lines of the file that are none."""
     ours = [name for name in os.environ if name.startswith(PREFIX) and name != FILE_VARIABLE]
     in_file = [f"{problem} (in {file.path})" for problem in _unknown(file.values)]
     return [*_unknown(ours), *file.problems, *in_file]

@@ -1,4 +1,4 @@
-"""A web process: its parts put together, and run."""
+"""The web process: assembly and lifecycle."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ from stack.shortener.infra.redis_client import connect
 from stack.shortener.infra.retry_budget import RetryBudget
 from stack.shortener.redirect.cache import Cache
 from stack.shortener.redirect.click_limits import LOOK, TAKE, ClickPermits
-from stack.shortener.redirect.fills import FillContext, by_name
+from stack.shortener.redirect.fills import FILLS, FillContext
+from stack.shortener.redirect.fills.base import zero_served
 from stack.shortener.redirect.handler import Redirects
 from stack.shortener.redirect.near_cache import NearCache
 from stack.shortener.redirect.origin import LOOK_UP, Origin
@@ -55,13 +56,13 @@ _CACHE_CONNECTIONS, _QUEUE_CONNECTIONS = 32, 2
 
 
 async def run(settings: WebSettings) -> None:
-    """Serve until told to stop, then send the clicks that are left."""
+    """Serve until SIGTERM or SIGINT, then send the buffered clicks."""
     async with opened(settings) as web:
         await serve(
             web,
             settings.address,
             settings.shutdown_timeout_s,
-            lane=web.lane,
+            fast_path=web.fast_path,
             drain_s=settings.drain_s,
             ready=web.is_ready,
             ready_wait_s=settings.ready_wait_s,
@@ -70,9 +71,9 @@ async def run(settings: WebSettings) -> None:
 
 @asynccontextmanager
 async def opened(settings: WebSettings) -> AsyncIterator[Web]:
-    """The app, which any server can serve; it connects meanwhile, and ends tidily.
+    """The ASGI app, for any server; connects in the background, and closes at the end.
 
-    Serving is cancelled if the database turns out to be none that we can work with.
+    Serving is cancelled if the schema of the database does not fit.
     """
     configure(settings.name)
     web = Web(settings)
@@ -89,13 +90,13 @@ async def opened(settings: WebSettings) -> AsyncIterator[Web]:
 
 
 class Web:
-    """Everything a web process holds, and which part of it answers which path."""
+    """The components of a web process, and its routing."""
 
     def __init__(self, settings: WebSettings) -> None:
         self._tracing = _tracing(settings.name)
         self._settings = settings
         self._fill_name = settings.cache_fill
-        self._metrics = metrics = Metrics()
+        self._metrics = metrics = Metrics(served=zero_served())
         self._replica = Database(
             "replica",
             settings.replica_url,
@@ -125,7 +126,7 @@ class Web:
         self._cache = cache = Cache(cache_client, near, settings, stale_s)
         origin = Origin(self._replica, self._primary, metrics, RetryBudget(settings.retry_budget))
         refill = Refill(origin, cache, metrics)
-        self._fill = by_name(settings.cache_fill, FillContext(cache, refill, metrics, settings))
+        self._fill = FILLS[settings.cache_fill](FillContext(cache, refill, metrics, settings))
         self._clicks = ClickBuffer(self._sink(), metrics, settings)
         self._visitors = UniqueVisitors()
         peers = TrustedProxies(settings.trusted_proxies)
@@ -151,7 +152,7 @@ class Web:
             settings=settings,
             reserved={path[1:] for path in PATHS | PAGES},
         )
-        self.lane: FastPath | None = None if spans.tracing_enabled() else self._redirects
+        self.fast_path: FastPath | None = None if spans.tracing_enabled() else self._redirects
         bound = bounded(api, metrics, settings.max_in_flight, settings.request_deadline_s)
         self._api = self._traced(identified(counted(asgi.guarded(bound), metrics)))
         self._short_links = self._traced(self._redirects)
@@ -163,7 +164,7 @@ class Web:
     def __call__(
         self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
     ) -> Awaitable[None]:
-        """One segment, with a slash behind or none, is a short link; the rest is API or probe."""
+        """Route: a path of one segment is a short link; the rest is API or probe."""
         path: str = scope["path"]
         if path in PATHS:
             return self._probes(scope, receive, send)
@@ -172,13 +173,13 @@ class Web:
         return self._api(scope, receive, send)
 
     async def open(self) -> None:
-        """Connect to both databases at once; until then `/readyz` says no."""
+        """Connect to both databases; `/readyz` is 503 until then."""
         databases = self._replica, self._primary
         await asyncio.gather(
             self._replica.open(), self._open_primary(), self._visitors.load_key(*databases)
         )
         gc.collect()
-        gc.freeze()  # what was made until now stays: the collector need not look at it again
+        gc.freeze()  # objects made so far stay, so the collector skips them
         log("ready")
 
     def _sink(self) -> ClickSink:
@@ -192,7 +193,7 @@ class Web:
         await self._primary.open()
 
     async def close(self) -> None:
-        """Send the clicks that are left, and let go of everything."""
+        """Send the buffered clicks, and close all connections."""
         await self._fill.close()
         await self._clicks.close()
         await asyncio.gather(self._replica.close(), self._primary.close())
@@ -201,7 +202,7 @@ class Web:
             await self._tracing.close(self._settings.shutdown_timeout_s)
 
     def is_ready(self) -> bool:
-        """Whether all connections to the databases are open."""
+        """True once all connections to the databases are open."""
         return self._replica.ready and self._primary.ready and self._visitors.ready
 
     def _families(self) -> Iterable[Metric]:
@@ -213,7 +214,7 @@ class Web:
 
 
 def _tracing(process: str) -> Tracing | None:
-    """OpenTelemetry takes a while to import, so it is only where traces are wanted."""
+    """Tracing if it is on; OpenTelemetry is slow to import."""
     if not spans.tracing_enabled():
         return None
     from stack.shortener.http.tracing import Tracing
@@ -224,7 +225,7 @@ def _tracing(process: str) -> Tracing | None:
 def _gate(
     peers: TrustedProxies, primary: Database, metrics: Metrics, settings: WebSettings
 ) -> AccessCheck:
-    """What the API asks of its clients; nothing where a setting is off."""
+    """The API's access check: keys and rate limit, if they are on."""
     per_s, burst = settings.api_rate_per_s, settings.api_burst
     return AccessCheck(
         peers,

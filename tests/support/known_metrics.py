@@ -25,6 +25,7 @@ from stack.shortener.clicks.worker import Worker
 from stack.shortener.infra.breaker import Breaker, breaker_states
 from stack.shortener.infra.database import Database, pool_families
 from stack.shortener.infra.metrics import Metrics
+from stack.shortener.redirect.fills.base import zero_served
 from tests.support.fake_stack import FakeStack, World
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +61,7 @@ def known(tmp_path: Path) -> dict[str, Known]:
 
 def _ours(tmp_path: Path) -> Iterator[Metric]:
     nothing: Any = None
-    yield from Metrics().families()
+    yield from Metrics(served=zero_served()).families()
     databases = [Database(name, "", 1, 1.0, []) for name in ("replica", "primary")]
     yield from pool_families(*databases)
     yield breaker_states(*(Breaker(of, 1, 1.0, nothing) for of in ("cache", "replica", "primary")))

@@ -234,7 +234,7 @@ class LinkApi:
     async def _invalidate(self, code: str, version: int) -> None:
         """Invalidate the cached link; on failure the cache does it once it is reachable again."""
         try:
-            await self._cache.forget(code, version)
+            await self._cache.invalidate(code, version)
         except CacheUnavailable as error:
             self._metrics.cache_failures += 1
             log(

@@ -1,7 +1,7 @@
-"""Bounded concurrency: who comes when there is too much under way is refused at once.
+"""Admission control: requests beyond `max_in_flight` get 503 at once, with Retry-After.
 
-A queue only helps against bursts shorter than what users wait for; beyond that it turns every
-answer into a late one. A refusal costs next to nothing and says when to come again.
+A queue only helps against bursts shorter than users' patience; beyond that it makes every response
+late. A rejection costs next to nothing.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from stack.shortener.infra.metrics import Metrics
 
 
 def too_many() -> Problem:
-    """For who comes when `max_in_flight` requests are under way already."""
+    """503 for a request beyond `max_in_flight`."""
     return Problem(503, "too many requests in flight", headers={"Retry-After": "1"})
 
 
 def too_slow() -> Problem:
-    """For a request that has reached its deadline."""
-    return Problem(503, "this took too long", headers={"Retry-After": "1"})
+    """503 for a request that has reached its deadline."""
+    return Problem(503, "the request exceeded its deadline", headers={"Retry-After": "1"})
 
 
 def bounded(app: asgi.App, metrics: Metrics, most: int, deadline_s: float) -> asgi.App:
-    """An app with at most so many requests in flight, this one counted, each with a deadline."""
+    """Wrap an app: at most `most` requests in flight, this one included, each with a deadline."""
 
     async def admit(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         if metrics.requests_in_flight > most:

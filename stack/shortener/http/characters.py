@@ -1,4 +1,4 @@
-"""Characters by name, for who has to find one that is not wanted: many cannot be seen."""
+"""Names of characters for error messages: many are invisible."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _CONTROLS = {"\0": "zero byte", "\t": "tab", "\n": "line feed", "\r": "carriage 
 
 
 def named(character: str) -> str:
-    """Its name and number."""
+    """Name and code point of a character."""
     name = _CONTROLS.get(character) or unicodedata.name(character, "control character").lower()
     return f"{name} (U+{ord(character):04X})"
 
 
 def at(text: str, index: int) -> str:
-    """The name of a character of a text, and its place, counted from 1."""
+    """Name and position, counted from 1, of a character in a text."""
     return f"{named(text[index])} as character {index + 1}"

@@ -16,16 +16,16 @@ _PROMETHEUS = b"text/plain; version=1.0.0; charset=utf-8"
 
 
 class HealthEndpoints:
-    """Answers whether the process lives and is ready, and what it has counted."""
+    """Liveness, readiness and metrics."""
 
     def __init__(self, ready: Callable[[], bool], families: Callable[[], Iterable[Metric]]) -> None:
         self._ready = ready
         self._families = families
 
     async def __call__(self, scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> None:
-        """Live: 200; ready: 200, or 503 until every connection is open.
+        """200 if live; 200 if ready, or 503 until every connection is open.
 
-        `/metrics?name[]=A&name[]=B` shows these metrics only, for who asks often.
+        `/metrics?name[]=A&name[]=B` shows these metrics only, for frequent scrapes.
         """
         path = scope["path"]
         if path not in PATHS:

@@ -1,6 +1,6 @@
-"""Pages for people: HTML that needs no script and nothing from elsewhere; and errors as such pages.
+"""HTML pages without scripts or external resources, and errors as such pages.
 
-A program gets a problem document; a browser, which says that it takes HTML, gets it in words.
+Programs get a problem document; browsers, which accept HTML, get a page.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stack.shortener.http.problems import Problem
 MEDIA_TYPE = b"text/html; charset=utf-8"
 _STYLE = Path(__file__).with_name("pages.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest())
-# The one style may be used, and nothing may be run, loaded, sent or framed.
+# Only the one style is allowed; no scripts, loads, forms or frames.
 HEADERS: asgi.Headers = (
     (
         b"content-security-policy",
@@ -28,10 +28,10 @@ HEADERS: asgi.Headers = (
 )
 _VARY = (b"vary", b"accept")
 _ADVICE = {
-    403: "Follow the link itself: looking at it has used nothing up.",
-    404: "Look for a typing mistake in the address, or ask whoever gave it to you.",
-    405: "This address does not take such a request.",
-    410: "It worked once. Whoever gave it to you may have a new one.",
+    403: "Open the link itself; the preview did not use it up.",
+    404: "Check the address for a typing mistake, or ask the person who gave it to you.",
+    405: "This address does not accept such requests.",
+    410: "It used to work. The person who gave it to you may have a new one.",
     429: "Wait a little, then try again.",
     503: "Wait a little, then try again.",
 }
@@ -44,13 +44,13 @@ def page(title: str, body: str) -> bytes:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
-    ).encode(errors="replace")  # half a character, as JSON can write it, is shown as ?
+    ).encode(errors="replace")  # an unpaired surrogate, as JSON allows, becomes ?
 
 
 async def problem(
     send: asgi.Send, trouble: Problem, asked: asgi.Headers, more: asgi.Headers = ()
 ) -> None:
-    """Send a problem in the form that the headers of the request ask for."""
+    """Send a problem in the form accepted by the request with the headers `asked`."""
     if wants_page(asked):
         body = _in_words(trouble)
         headers = [
@@ -66,7 +66,7 @@ async def problem(
 
 
 def wants_page(asked: asgi.Headers) -> bool:
-    """Whether the client names HTML among what it takes, as browsers do and programs do not."""
+    """True if the Accept header names HTML, as that of browsers does."""
     return any(name == b"accept" and b"text/html" in value.lower() for name, value in asked)
 
 

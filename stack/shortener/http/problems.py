@@ -8,11 +8,11 @@ from http import HTTPStatus
 
 MEDIA_TYPE = "application/problem+json"
 
-Wrong = tuple[str, str]  # where in the request (a JSON pointer), and what is wrong there
+Wrong = tuple[str, str]  # JSON pointer into the request, and what is wrong there
 
 
 class Problem(Exception):
-    """A request that gets an error for an answer; the detail is meant for who sent it."""
+    """An error response; `detail` is for the client."""
 
     def __init__(
         self,
@@ -31,12 +31,12 @@ class Problem(Exception):
 
     @property
     def title(self) -> str:
-        """What the status means in general."""
+        """The reason phrase of the status."""
         return HTTPStatus(self.status).phrase
 
 
 def document(problem: Problem) -> bytes:
-    """The problem as JSON; `errors` points at the members of the request that are wrong."""
+    """The problem as JSON; `errors` points at the wrong members of the request."""
     members: dict[str, object] = {
         "type": "about:blank",
         "title": problem.title,
@@ -49,12 +49,12 @@ def document(problem: Problem) -> bytes:
 
 
 def unavailable() -> Problem:
-    """For when the databases cannot be reached."""
-    return Problem(503, "the database cannot be reached just now", headers={"Retry-After": "1"})
+    """503 for when no database is available."""
+    return Problem(503, "the database is unavailable", headers={"Retry-After": "1"})
 
 
 def headers(problem: Problem, length: int) -> Sequence[tuple[bytes, bytes]]:
-    """The headers that go with a problem document."""
+    """The headers of a problem document."""
     return [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(length).encode()),
@@ -64,5 +64,5 @@ def headers(problem: Problem, length: int) -> Sequence[tuple[bytes, bytes]]:
 
 
 def own_headers(problem: Problem) -> Iterable[tuple[bytes, bytes]]:
-    """The headers that belong to the problem in whatever form it is told."""
+    """The headers of a problem in any form."""
     return ((name.lower().encode(), value.encode()) for name, value in problem.headers.items())

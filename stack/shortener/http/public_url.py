@@ -1,4 +1,4 @@
-"""PUBLIC_URL, what short links begin with: checked at start, and in one notation from then on."""
+"""PUBLIC_URL, the start of every short link: checked and normalised."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def checked(url: str) -> str:
     """The address in ASCII, without a default port or slashes at its end.
 
     Raises:
-        ValueError: it is none, and why.
+        ValueError: if it is no valid public URL, with the reason.
     """
     parts = _PARTS.fullmatch(url)
     if parts is None:
@@ -33,17 +33,17 @@ def checked(url: str) -> str:
 
 
 def port_number(port: str) -> int:
-    """The number of a port; raises `ValueError` for what is none."""
+    """The number of a port; raises `ValueError` if it is none."""
     if re.fullmatch("[0-9]{1,5}", port) is None or not 1 <= int(port) <= 65_535:
         raise ValueError(f"the port {port!r} is not a number from 1 to 65535")
     return int(port)
 
 
 def _in_ascii(host: str) -> str:
-    """The host as DNS and clients have it, whatever script it is written in."""
+    """The host in lower case and punycode."""
     if host.isascii():
         return host.lower()
-    import idna  # big, and hardly ever needed
+    import idna  # large, and rarely needed
 
     try:
         return idna.encode(host, uts46=True).decode()

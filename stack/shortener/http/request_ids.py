@@ -1,7 +1,7 @@
-"""Request ids: what a client calls its request, or else a name of ours, told to it and to the log.
+"""Request ids: the client's, or else one of ours, in the response and the log.
 
-A minted id is a prefix of the process and a number, as random ones would cost more than a redirect
-may; it is no secret.
+An id of ours is a prefix of the process and a number, since a random one would cost a redirect too
+much; it is no secret.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _serial = count()
 
 
 def _name_the_process() -> None:
-    """Begin a row of ids; a forked process must not go on with that of its parent."""
+    """Choose a new prefix; a forked process must not share its parent's."""
     global _prefix, _serial
     _prefix = secrets.token_hex(6).encode() + b"-"
     _serial = count()
@@ -32,14 +32,14 @@ os.register_at_fork(after_in_child=_name_the_process)
 
 
 def of(given: bytes | None) -> bytes:
-    """The id of a request: what it said if that may stand in a header and a log, else a new one."""
+    """The given id if it is safe in headers and logs, else a new one."""
     if given is not None and _SANE.fullmatch(given):
         return given
     return b"%b%08x" % (_prefix, next(_serial))
 
 
 def begin(headers: asgi.Headers) -> bytes:
-    """The id of the request with these headers, which its log lines carry from now on."""
+    """The id of the request with these headers; its log lines have it from now on."""
     given = next((value for name, value in headers if name == HEADER), None)
     request_id = of(given)
     log.request_id.set(request_id)
@@ -47,16 +47,16 @@ def begin(headers: asgi.Headers) -> bytes:
 
 
 def identified(app: asgi.App) -> asgi.App:
-    """An app whose every answer carries the id of its request."""
+    """Wrap an app: every response has the id of its request."""
 
     async def identify(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         request_id = begin(scope["headers"])
 
-        async def tell(message: asgi.Message) -> None:
+        async def send_with_id(message: asgi.Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), (HEADER, request_id)]
             await send(message)
 
-        await app(scope, receive, tell)
+        await app(scope, receive, send_with_id)
 
     return identify

@@ -1,4 +1,4 @@
-"""Requests to the API, counted by route and status and timed, however they end."""
+"""Metrics of API requests by route: status and duration, however they end."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from stack.shortener.http import asgi
 from stack.shortener.infra.metrics import Metrics
 
-ROUTE = "shortener.route"  # where an endpoint leaves the name that its requests are counted under
+ROUTE = "shortener.route"  # the scope's key for the name of the route
 
 
 def counted(app: asgi.App, metrics: Metrics) -> asgi.App:
-    """An app whose requests are counted; one whose answer does not come to its end is a 5xx."""
+    """Wrap an app: count and time its requests; an unfinished response is a 5xx."""
 
     async def count(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         started_s = time.perf_counter()

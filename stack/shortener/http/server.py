@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn on uvloop and httptools, ended by SIGTERM or SIGINT with exit code 0."""
+"""The HTTP server: uvicorn on uvloop and httptools; SIGTERM and SIGINT end it with exit code 0."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from stack.shortener.http import asgi
 from stack.shortener.http.fast_path import FastPath, protocol
 
 _KEEP_ALIVE_S = 75  # above the balancer's: this end must not close an idle connection first
-
-
-_LOOK_S = 0.02
+_READY_POLL_S = 0.02
 
 
 class _Server(uvicorn.Server):
@@ -29,17 +27,17 @@ class _Server(uvicorn.Server):
         self._ready_wait_s = ready_wait_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen once there is something to be had here: a balancer only sees that we listen."""
+        """Listen once ready: a balancer takes a listening server for a ready one."""
         loop = asyncio.get_running_loop()
-        latest_s = loop.time() + self._ready_wait_s
-        while not (self._ready() or self.should_exit or loop.time() > latest_s):
-            await asyncio.sleep(_LOOK_S)
+        deadline_s = loop.time() + self._ready_wait_s
+        while not (self._ready() or self.should_exit or loop.time() > deadline_s):
+            await asyncio.sleep(_READY_POLL_S)
         if not self.should_exit:
             await super().startup(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Uvicorn's own would raise the signal again at the end, and so end as if killed."""
+        """Handle signals without raising them again at the end, as uvicorn does."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -51,15 +49,15 @@ async def serve(
     address: tuple[str, int],
     shutdown_timeout_s: float,
     *,
-    lane: FastPath | None = None,
+    fast_path: FastPath | None = None,
     drain_s: float = 0.0,
     ready: Callable[[], bool] = lambda: True,
     ready_wait_s: float = 0.0,
 ) -> None:
-    """Serve as soon as we are ready, until told to stop.
+    """Serve from ready until SIGTERM or SIGINT.
 
-    Then nobody is let in any more; connections may stay for one more answer within `drain_s`, and
-    the requests that are under way by then end within `shutdown_timeout_s`.
+    At shutdown no connection is accepted; open ones get one more response within `drain_s`, and
+    requests in flight after that end within `shutdown_timeout_s`.
     """
     host, port = address
     config = uvicorn.Config(
@@ -67,7 +65,7 @@ async def serve(
         host=host,
         port=port,
         loop="none",
-        http=protocol(lane, drain_s),
+        http=protocol(fast_path, drain_s),
         ws="none",
         lifespan="off",
         interface="asgi3",

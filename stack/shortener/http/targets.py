@@ -1,9 +1,8 @@
-"""Where a link may lead: to a web page, by an address that every client reads in the same way.
+"""Validation of targets: web addresses that every client reads in the same way.
 
-One pattern decides what the address may look like; the API's description shows the same pattern.
-Clients disagree about hosts that end in a number (`2130706433` and `0x7f.1` are 127.0.0.1 for
-some), so an IPv4 address has to be written as four decimal numbers, and no notation hides one.
-A name that resolves to a private address can't be told by looking at it.
+One pattern defines the form of an address; the OpenAPI document has the same pattern. Clients
+disagree about hosts that end in a number (`2130706433` and `0x7f.1` are 127.0.0.1 for some), so an
+IPv4 address must be four decimal numbers. Names that resolve to private addresses are not detected.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from stack.shortener.http.problems import Problem
 LONGEST = 2048
 
 _UNSAFE = r'\x00-\x20\x7f-\xa0\\<>"\u2028\u2029'
-_LABEL = "[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"  # names in use end in a hyphen, and all clients go there
+_LABEL = "[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"  # names in use end in a hyphen, and clients accept them
 _LAST_LABEL = "[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = rf"(?:{_LABEL}\.)*{_LAST_LABEL}\.?"
 _BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
@@ -45,8 +44,8 @@ PATTERN = (
     f"(?:[/?#][^{_UNSAFE}]*)?$"
 )
 _FORM = re.compile(PATTERN[1:-1])
-_KEPT = "%/:=&?~+!$,;'@()*"  # what RFC 3986 lets stand in a path or query as it is
-_KEPT_IN_FRAGMENT = f"{_KEPT}#[]|^`{{}}"  # which scripts read to the letter
+_KEPT = "%/:=&?~+!$,;'@()*"  # allowed as they are in a path or query by RFC 3986
+_KEPT_IN_FRAGMENT = f"{_KEPT}#[]|^`{{}}"  # read by scripts as they are
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _PARTS = re.compile("([^/]*//[^/?#]*)([^#]*)(.*)", re.DOTALL)
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -55,16 +54,16 @@ _INWARD = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".intranet
 
 @dataclass(frozen=True)
 class TargetRules:
-    """The rules for targets; `public_url` is what short links begin with, if that is fixed.
+    """The rules for targets; `public_url` is the start of short links, if that is fixed.
 
-    It may have a path, and then the rest of its host is not ours.
+    If it has a path, the rest of its host is not ours.
     """
 
     refuse_private: bool = False
     public_url: str = ""
 
     def checked(self, url: object, base: str = "") -> str:
-        """The target, safe for a Location header; `base` is where the request itself was sent."""
+        """The target, safe in a Location header; `base` is the URL that the request was sent to."""
         if not isinstance(url, str):
             raise _refused("url must be a string")
         if len(url) > LONGEST:
@@ -88,14 +87,14 @@ class TargetRules:
 
 
 def _encoded(url: str) -> str:
-    """The address with everything percent-encoded that may not stand in one as it is."""
+    """The address, percent-encoded where needed."""
     match = _PARTS.fullmatch(url)
     assert match is not None
     place, path_and_query, fragment = match.groups()
     try:
         path_and_query = quote(_STRAY_PERCENT.sub("%25", path_and_query), safe=_KEPT)
         return place + path_and_query + quote(fragment, safe=_KEPT_IN_FRAGMENT)
-    except UnicodeEncodeError as error:  # half a character, as JSON can write it
+    except UnicodeEncodeError as error:  # an unpaired surrogate, as JSON allows
         half = error.object[error.start]
         raise _refused(f"url has half a character (U+{ord(half):04X})") from None
 
@@ -105,7 +104,7 @@ def _refused(detail: str) -> Problem:
 
 
 def _fault(url: str) -> str:
-    """Which part of the form is wrong, for who has to mend it."""
+    """A message about the wrong part of the address."""
     if re.match("https?://", url, re.IGNORECASE) is None:
         before = re.match("[^A-Za-z]+(?=https?://)", url, re.IGNORECASE)
         instead = f", and not with {named(url[0])}" if before else ""
@@ -129,12 +128,12 @@ def _place(url: str) -> tuple[str, int]:
 
 
 def _one_notation(host: str) -> str:
-    """IPv6 has many for one address; and every IPv4 address is one of IPv6, too."""
+    """The host in one notation: IPv6 has many, and a second one for every IPv4 address."""
     if ":" not in host:
         return host
     try:
         address = IPv6Address(host)
-    except ValueError:  # only a Host header can be so wrong, and it leads nowhere
+    except ValueError:  # only a Host header can be so wrong
         return host
     return str(address.ipv4_mapped or address)
 
@@ -143,19 +142,19 @@ _own_place = lru_cache(maxsize=64)(_place)
 
 
 def _is_at(own: tuple[str, int], host: str, port: int) -> bool:
-    """Whether that is our own service; both default ports are, since a balancer ends TLS."""
+    """True for our own host and port; both default ports match, since a balancer ends TLS."""
     default = DEFAULT_PORTS.values()
     return own[0] == host and (own[1] == port or (own[1] in default and port in default))
 
 
 def _is_below(prefix: str, path: str) -> bool:
-    """Whether a path is the prefix or leads on from it, in whatever way it is written."""
+    """True if a path, decoded and normalised, is the prefix or below it."""
     plain = posixpath.normpath("/" + unquote(path).lstrip("/"))
     return not prefix or plain == prefix or plain.startswith(f"{prefix}/")
 
 
 def _is_private(host: str) -> bool:
-    """Whether the host is inside some network: by its number, or by a name that is only inside."""
+    """True for a private address, or a name that only resolves inside a network."""
     if ":" not in host and host.rpartition(".")[2][0].isalpha():
         return "." not in host or host.endswith(_INWARD)
     address = ip_address(host)

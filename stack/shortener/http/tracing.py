@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry: a span for each request, with those of what it waited for inside.
+"""OpenTelemetry traces: a span for each request, with a span inside for each wait.
 
-Only imported where traces are wanted; everything about where they go and which are kept is read
-from OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, …).
+Imported only if tracing is on; endpoint, sampling and the rest come from OpenTelemetry's own
+variables (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, …).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _POLL_S = 0.01
 
 
 class Tracing:
-    """Records spans from now on, and sends them in the background."""
+    """Records spans, and exports them in the background."""
 
     def __init__(self, process: str) -> None:
         about = {
@@ -55,12 +55,12 @@ class Tracing:
     ) -> AbstractContextManager[Span]:
         around = get_current_span()
         if around is not INVALID_SPAN and not around.is_recording():
-            return nullcontext(around)  # the request was not sampled, and so is nothing in it
+            return nullcontext(around)  # the request is not sampled
         prefixed = {f"shortener.{key}": value for key, value in attributes.items()}
         return self._tracer.start_as_current_span(name, None, SpanKind.CLIENT, prefixed)
 
     def requests(self, app: asgi.App) -> asgi.App:
-        """An app whose requests are traced, in the trace that their `traceparent` names."""
+        """Wrap an app: trace its requests, within the trace of their `traceparent`."""
 
         async def traced(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
             carrier = {
@@ -83,7 +83,7 @@ class Tracing:
         return traced
 
     async def close(self, within_s: float) -> None:
-        """Send what is left, within this time; a collector that is away is no reason to stay."""
+        """Export the spans left, for at most `within_s`, even if the collector is down."""
         spans.set_recorder(None)
         sending = threading.Thread(target=self._provider.shutdown, daemon=True)
         sending.start()

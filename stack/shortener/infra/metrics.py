@@ -93,7 +93,7 @@ class Metrics:
     """
 
     redirects: Counter[str] = field(default_factory=lambda: _zeros("found unknown gone error"))
-    served: Counter[str] = field(default_factory=lambda: _zeros("near hit stale early wait miss"))
+    served: Counter[str] = field(default_factory=Counter)  # by value of X-Cache
     origin_queries: Counter[str] = field(default_factory=lambda: _zeros("replica primary"))
     clicks: Counter[str] = field(default_factory=lambda: _zeros("minted queued dropped"))
     permits: Counter[str] = field(default_factory=lambda: _zeros("taken used_up"))

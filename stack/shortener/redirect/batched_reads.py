@@ -1,8 +1,8 @@
 """One Redis read for all look-ups of one turn of the event loop.
 
-Under load a turn serves many requests; a command costs the client more than a key in it does, so
-one MGET in place of many GETs is the difference between a slow and a fast redirect. Whoever asks is
-told by a call, since a future and a task for each read would cost more than the read.
+Under load a turn serves many requests, and a command costs the client more than a key in it, so one
+MGET replaces many GETs. Results go to callbacks, since a future and a task for each read would cost
+more than the read.
 """
 
 from __future__ import annotations
@@ -14,75 +14,71 @@ from functools import partial
 from typing import NamedTuple
 
 from stack.shortener.redirect.cache_entry import CacheEntry
-from stack.shortener.redirect.redis_reader import CacheUnavailable, Values
-from stack.shortener.redirect.redis_reader import Told as ToldValues
+from stack.shortener.redirect.redis_reader import CacheUnavailable, OnValues, Values
 
 
 class CacheRead(NamedTuple):
-    """What the cache had for a code, and the monotonic second at which it was asked.
+    """The cache's entry for a code, read at `read_s` (monotonic seconds).
 
-    `entry` may be served; `old` may not, unless there is nothing else.
+    `entry` may be served; `expired` only if no database answers.
     """
 
     entry: CacheEntry | None
     read_s: float
-    old: CacheEntry | None = None
+    expired: CacheEntry | None = None
 
 
-Told = Callable[[CacheRead | CacheUnavailable], None]
-Fetch = Callable[[Sequence[str], ToldValues], None]
-Judge = Callable[[bytes | None, float], CacheRead]
+OnRead = Callable[[CacheRead | CacheUnavailable], None]
+Fetch = Callable[[Sequence[str], OnValues], None]
+Decode = Callable[[bytes | None, float], CacheRead]
 
 
 class BatchedReads:
-    """Gathers the codes asked for in one turn, and fetches them together.
+    """Gathers the reads of one turn, fetches them together and decodes each value once."""
 
-    `judge` makes of a value, and of when it was asked for, what those who asked are told.
-    """
-
-    def __init__(self, fetch: Fetch, judge: Judge) -> None:
+    def __init__(self, fetch: Fetch, decode: Decode) -> None:
         self._fetch = fetch
-        self._judge = judge
-        self._waiting: dict[str, list[Told]] = {}
+        self._decode = decode
+        self._waiting: dict[str, list[OnRead]] = {}
 
-    def ask(self, code: str, told: Told) -> None:
-        """Have `told` called, in a later turn, with what the cache holds or why it cannot say."""
+    def read(self, code: str, callback: OnRead) -> None:
+        """Call `callback` in a later turn with the read or the error."""
         waiting = self._waiting
         if not waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         if code in waiting:
-            waiting[code].append(told)
+            waiting[code].append(callback)
         else:
-            waiting[code] = [told]
+            waiting[code] = [callback]
 
     async def get(self, code: str) -> CacheRead:
-        """What the cache holds; raises `CacheUnavailable`."""
+        """Read a code; raises `CacheUnavailable`."""
         future = asyncio.get_running_loop().create_future()
 
-        def told(said: CacheRead | CacheUnavailable) -> None:
-            if not future.done():  # whoever asked may be gone
-                future.set_result(said)
+        def callback(result: CacheRead | CacheUnavailable) -> None:
+            if not future.done():  # the reader may have been cancelled
+                future.set_result(result)
 
-        self.ask(code, told)
-        said: CacheRead | CacheUnavailable = await future
-        if isinstance(said, CacheUnavailable):
-            raise said
-        return said
+        self.read(code, callback)
+        result: CacheRead | CacheUnavailable = await future
+        if isinstance(result, CacheUnavailable):
+            raise result
+        return result
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        self._fetch(list(waiting), partial(self._answer, waiting, time.monotonic()))
+        self._fetch(list(waiting), partial(self._deliver, waiting, time.monotonic()))
 
-    def _answer(
-        self, waiting: dict[str, list[Told]], read_s: float, values: Values | CacheUnavailable
+    def _deliver(
+        self, waiting: dict[str, list[OnRead]], read_s: float, values: Values | CacheUnavailable
     ) -> None:
-        judge = self._judge
+        decode = self._decode
         if isinstance(values, CacheUnavailable):
-            for everybody in waiting.values():
-                for told in everybody:
-                    told(values)
+            for callbacks in waiting.values():
+                for callback in callbacks:
+                    callback(values)
         else:
-            for everybody, value in zip(waiting.values(), values, strict=True):
-                read = judge(value, read_s)
-                for told in everybody:
-                    told(read)
+            for callbacks, value in zip(waiting.values(), values, strict=True):
+                read = decode(value, read_s)
+                for callback in callbacks:
+                    callback(read)

@@ -1,4 +1,4 @@
-"""What the cache holds for a code: the link as a database told it, packed into bytes."""
+"""A cache entry: a link as read from a database, packed into bytes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ABSENT, LIVE, DISABLED, LIMITED = range(4)
 
 
 class CacheEntry(NamedTuple):
-    """A link, or the fact that there is none (then `version` is 0, or that of its deletion).
+    """A link, or its absence (then `version` is 0, or that of its deletion).
 
-    Times are seconds since the epoch, since entries outlive processes and travel between hosts.
-    `read_at` is when the database was asked, so that an age never flatters; `recompute_s` is how
-    long the answer took.
+    Times are seconds since the epoch, since entries outlive processes and move between hosts.
+    `read_at` is when the query was sent, so that an age is never too low; `recompute_s` is how long
+    the query took.
     """
 
     version: int
@@ -30,30 +30,27 @@ class CacheEntry(NamedTuple):
     url: bytes
 
     def pack(self) -> bytes:
-        """The bytes that the cache stores; Lua reads `version` at 1 and `fresh_until` at 34."""
+        """Bytes for the cache; Lua reads `version` at 1 and `fresh_until` at 34."""
         return _HEAD.pack(*self[:-1]) + self.url
 
     def status(self, now: float) -> int:
-        """The HTTP status of a redirect: 302, 404 for no such link, 410 for one that has ended.
+        """HTTP status: 302, 404 for an unknown link, 410 for one that has ended.
 
-        A limited link has its 302 only if the primary gives a permit for it.
+        The 302 of a limited link also needs a permit from the primary.
         """
         if self.state in (LIVE, LIMITED) and now < self.link_expires_at:
             return 302
         return 404 if self.state == ABSENT else 410
 
 
-@lru_cache(maxsize=4096)  # those who read the same link meet the same bytes
+@lru_cache(maxsize=4096)  # readers of the same link get the same bytes
 def unpack(packed: bytes) -> CacheEntry | None:
-    """The entry in the bytes, or `None` if they are none of ours.
-
-    Nor is a target that could not stand in a header: it must not get as far as one.
-    """
+    """The entry, or `None` if the bytes are no entry or the target is unsafe in a header."""
     if len(packed) < _HEAD.size or _CONTROL.search(packed, _HEAD.size):
         return None
     return CacheEntry._make((*_HEAD.unpack_from(packed), packed[_HEAD.size :]))
 
 
 def absent(read_at: float, recompute_s: float) -> CacheEntry:
-    """The entry that says: there is no such link, and there never was."""
+    """The entry of a code that never was a link."""
     return CacheEntry(0, ABSENT, math.inf, read_at, recompute_s, math.inf, b"")

@@ -1,8 +1,7 @@
-"""Permits for links with a limit of clicks, given by the primary: exactly as many as the limit.
+"""Permits for links with a click limit, issued by the primary: exactly as many as the limit.
 
-The count is one row of one database, so however many ask at the same time through however many
-processes, a limit of N lets N redirects through. If the answer to a permit gets lost on its way
-back the permit is spent: a limit can fall short by what an outage swallows, but not be exceeded.
+The count is one row of one database, so a limit of N allows N redirects across all processes. A
+permit whose response is lost is spent: an outage can lower a limit but not exceed it.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ _REMEMBERED = 10_000
 
 
 class ClickPermit(NamedTuple):
-    """The link as it was when the permit was given."""
+    """The link as of the permit."""
 
     version: int
     url: bytes
 
 
 class ClickPermits:
-    """Asks the primary, and remembers which versions of links are used up: that is for good."""
+    """Takes permits from the primary, and caches the versions that are used up for good."""
 
     def __init__(self, primary: Database, metrics: Metrics) -> None:
         self._primary = primary
@@ -37,24 +36,24 @@ class ClickPermits:
     async def take(self, code: str, version: int) -> ClickPermit | None:
         """A permit for one click, or `None` if there are none left.
 
-        `version` is that of the link as cached: a change of the limit makes a new one. Raises
-        `DatabaseUnavailable`, and is never retried: a lost answer may have been a permit.
+        `version` is that of the cached link; a change of the limit makes a new one. Raises
+        `DatabaseUnavailable`, without a retry: a lost response may have been a permit.
         """
         permit = None
         if self._used_up.get(code, 0) < version:
-            permit = await self._ask(TAKE, code)
+            permit = await self._query(TAKE, code)
             if permit is None:
                 self._remember(code, version)
         self._metrics.permits["taken" if permit else "used_up"] += 1
         return permit
 
     async def look(self, code: str, version: int) -> ClickPermit | None:
-        """What `take` would answer, without taking it."""
+        """The same as `take`, without using a click up."""
         if self._used_up.get(code, 0) >= version:
             return None
-        return await self._ask(LOOK, code)
+        return await self._query(LOOK, code)
 
-    async def _ask(self, statement: str, code: str) -> ClickPermit | None:
+    async def _query(self, statement: str, code: str) -> ClickPermit | None:
         async with self._primary.connection() as connection:
             row = await connection.fetchrow(statement, code)
         return ClickPermit(row["version"], row["url"].encode()) if row else None

@@ -1,7 +1,7 @@
-"""Look-ups of a link in the databases: the replica first, the primary where it must be.
+"""Look-ups of a link in the databases: the replica first, then the primary.
 
-The primary is asked when the replica cannot answer, when it has no such row (a fresh link may not
-have got there yet), and when its row is older than a change that is known.
+The primary is queried when the replica is unavailable, when it has no such row (a new link may not
+be replicated yet), and when its row is older than a known change.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PAUSE_S = 0.01, 0.05  # before a retry; it varies, as all connections may have 
 
 @dataclass(slots=True)
 class LookUp:
-    """One query that reached a database: when it was asked and answered, in monotonic seconds."""
+    """One query that reached a database; times are monotonic seconds."""
 
     db: str
     asked_s: float
@@ -39,7 +39,7 @@ class LookUp:
 
 
 class OriginQuery:
-    """The question for one code, put to one database after the other until one knows."""
+    """The look-up of one code, in one database after the other."""
 
     def __init__(self, origin: Origin, code: str, read_s: float) -> None:
         self._origin = origin
@@ -47,37 +47,37 @@ class OriginQuery:
         self._read_s = read_s
         self._look_ups: list[LookUp] = []
 
-    async def ask(self) -> CacheEntry:
-        """What the replica says, or else the primary; raises `DatabaseUnavailable`."""
+    async def fetch(self) -> CacheEntry:
+        """Query the replica, then the primary; raises `DatabaseUnavailable`."""
         with contextlib.suppress(DatabaseUnavailable):
-            entry = await self._ask(self._origin.replica)
+            entry = await self._fetch(self._origin.replica)
             if entry.version:
                 return entry
-        return await self.ask_primary()
+        return await self.fetch_primary()
 
-    async def ask_primary(self) -> CacheEntry:
-        """What the primary says, which is the truth; asked once more if only a connection broke."""
+    async def fetch_primary(self) -> CacheEntry:
+        """Query the primary; one retry if a connection broke."""
         try:
-            return await self._ask(self._origin.primary)
+            return await self._fetch(self._origin.primary)
         except ConnectionBroken:
             if not self._origin.retry():
                 raise
         await asyncio.sleep(random.uniform(*_PAUSE_S))
-        return await self._ask(self._origin.primary)
+        return await self._fetch(self._origin.primary)
 
-    async def _ask(self, database: Database) -> CacheEntry:
+    async def _fetch(self, database: Database) -> CacheEntry:
         database.check()
         async with database.connection() as connection:
             read_at = time.time()
             look_up = LookUp(database.name, asked_s=time.monotonic())
             self._look_ups.append(look_up)
             with self._origin.metrics.asking(database.name):
-                row = await _answer(connection, self._code, look_up)
+                row = await _fetch_row(connection, self._code, look_up)
         self._origin.budget.earn()
         return _entry(row, read_at, recompute_s=time.monotonic() - look_up.asked_s)
 
     def log(self, stored_s: float | None) -> None:
-        """A line for each look-up; only the last answer can have been stored, at `stored_s`."""
+        """Log each look-up; only the last result can have been stored, at `stored_s`."""
         for look_up in self._look_ups:
             last = look_up is self._look_ups[-1]
             log(
@@ -89,7 +89,7 @@ class OriginQuery:
             )
 
 
-async def _answer(connection: Any, code: str, look_up: LookUp) -> Any:
+async def _fetch_row(connection: Any, code: str, look_up: LookUp) -> Any:
     try:
         row = await connection.fetchrow(LOOK_UP, code)
     except BaseException as error:
@@ -103,7 +103,7 @@ async def _answer(connection: Any, code: str, look_up: LookUp) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The two databases, and where their use is counted."""
+    """The two databases, with metrics and retry budget."""
 
     replica: Database
     primary: Database
@@ -111,13 +111,13 @@ class Origin:
     budget: RetryBudget
 
     def retry(self) -> bool:
-        """Whether a look-up may be made once more; counted either way."""
+        """Spend a retry if the budget allows it, and count it either way."""
         may = self.budget.spend()
         self.metrics.retries["made" if may else "refused"] += 1
         return may
 
-    def question(self, code: str, read_s: float) -> OriginQuery:
-        """A question for a code that the cache, read at `read_s`, did not know."""
+    def query(self, code: str, read_s: float) -> OriginQuery:
+        """A query for a code missed in the cache at `read_s`."""
         return OriginQuery(self, code, read_s)
 
 

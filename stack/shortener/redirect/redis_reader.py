@@ -1,10 +1,9 @@
-"""Reads of many keys from Redis, pipelined over one connection: MGET, and nothing around it.
+"""Pipelined MGETs over one connection to Redis, without retries or a pool.
 
-What redis-py does around a command (a task, a retry, a pool, events) costs several times the
-command itself, and the redirect needs none of it. Commands are written as they come, answers come
-back in the same order, and each goes to whoever waits longest. The connection is dropped as soon as
-one answer is late: on a new one there is nothing half written and nothing half read, so an answer
-can never go to the wrong question.
+The work of redis-py around a command (a task, a retry, a pool, events) costs several times the
+command itself, and a redirect needs none of it. Commands are written as they come, and replies
+arrive in the same order. The connection is dropped as soon as one reply is late: a new one has
+nothing half written or half read, so a reply cannot be matched to the wrong command.
 """
 
 from __future__ import annotations
@@ -24,56 +23,56 @@ from stack.shortener.infra.breaker import Breaker
 
 Values = Sequence[bytes | None]
 _pack: Callable[[tuple[str, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
-_LARGEST_KEPT = 64 * 1024  # of the parser's buffer: one large answer must not stay in memory
+_LARGEST_KEPT = 64 * 1024  # of the parser's buffer: one large reply must not stay in memory
 
 
 class CacheUnavailable(Exception):
     """Redis did not answer in time, or not at all."""
 
 
-Told = Callable[[Values | CacheUnavailable], None]
+OnValues = Callable[[Values | CacheUnavailable], None]
 
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """Where a Redis is, and what a connection to it begins with."""
+    """Address of a Redis server, and the commands that open a connection to it."""
 
     host: str
     port: int
     tls: ssl.SSLContext | None
-    greeting: tuple[tuple[str, ...], ...]
+    handshake: tuple[tuple[str, ...], ...]
 
     @classmethod
     def of(cls, url: str) -> RedisAddress:
-        """The server that a redis:// or rediss:// URL names, with user, password and database."""
+        """Parse a redis:// or rediss:// URL, with user, password and database."""
         given: dict[str, Any] = dict(parse_url(url))
-        greeting: list[tuple[str, ...]] = []
+        handshake: list[tuple[str, ...]] = []
         if "password" in given:
             user = [given["username"]] if "username" in given else []
-            greeting.append(("AUTH", *user, given["password"]))
+            handshake.append(("AUTH", *user, given["password"]))
         if given.get("db"):
-            greeting.append(("SELECT", str(given["db"])))
+            handshake.append(("SELECT", str(given["db"])))
         tls = _tls(given) if "connection_class" in given else None
         host, port = given.get("host", "localhost"), int(given.get("port", 6379))
-        return cls(host, port, tls, (*greeting, ("PING",)))
+        return cls(host, port, tls, (*handshake, ("PING",)))
 
 
 def _tls(given: dict[str, Any]) -> ssl.SSLContext:
-    """As redis-py has it: with certificate and name checked unless the URL says otherwise."""
+    """TLS options as in redis-py: certificate and name are checked unless the URL turns it off."""
     options: dict[str, Any] = {"cert_reqs": "required", "check_hostname": True}
     options |= {key.removeprefix("ssl_"): given[key] for key in given if key.startswith("ssl_")}
     return RedisSSLContext(**options).get()
 
 
 class _Waiting(NamedTuple):
-    """Somebody who waits for an answer, and until when."""
+    """A command in flight."""
 
-    told: Told
-    until_s: float
+    callback: OnValues
+    deadline_s: float
 
 
 class _Connection(asyncio.Protocol):
-    """One connection; whoever waits is told what comes back, or that it is gone."""
+    """One connection; each callback gets its reply, or an error once the connection is lost."""
 
     def __init__(self, timeout_s: float, breaker: Breaker) -> None:
         self.waiting: deque[_Waiting] = deque()
@@ -84,72 +83,69 @@ class _Connection(asyncio.Protocol):
         self._parser = hiredis.Reader()
         self._parser.setmaxbuf(_LARGEST_KEPT)
         self._timer: asyncio.TimerHandle | None = None
-        self._why = "the connection to the cache was lost"
+        self._reason = "the connection to the cache was lost"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
 
-    def ask(self, command: tuple[str, ...], told: Told) -> None:
-        """Send a command; its answer must come within the timeout."""
-        until_s = self._loop.time() + self._timeout_s
-        self.waiting.append(_Waiting(told, until_s))
+    def send(self, command: tuple[str, ...], callback: OnValues) -> None:
+        """Send a command; its reply must arrive within the timeout."""
+        deadline_s = self._loop.time() + self._timeout_s
+        self.waiting.append(_Waiting(callback, deadline_s))
         if self._timer is None:
-            self._timer = self._loop.call_at(until_s, self._look_at_the_clock)
+            self._timer = self._loop.call_at(deadline_s, self._check_timeout)
         self._transport.write(_pack(command))
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed(data)
         try:
-            while (answer := self._parser.gets()) is not False:  # `False`: not all of it is here
-                self._pass_on(answer)
+            while (answer := self._parser.gets()) is not False:  # `False`: incomplete
+                self._dispatch(answer)
         except hiredis.ProtocolError as error:
-            self.drop(f"the cache does not speak the protocol: {error}")
+            self.drop(f"the cache broke the protocol: {error}")
 
-    def _pass_on(self, answer: Any) -> None:
+    def _dispatch(self, answer: Any) -> None:
         if not self.waiting:
-            self.drop("the cache said something that nobody had asked for")
+            self.drop("the cache sent an unexpected reply")
         elif isinstance(answer, Exception):
             self._breaker.failed(str(answer))
-            self.waiting.popleft().told(CacheUnavailable(str(answer)))
+            self.waiting.popleft().callback(CacheUnavailable(str(answer)))
         else:
             self._breaker.succeeded()
-            self.waiting.popleft().told(answer)
+            self.waiting.popleft().callback(answer)
 
-    def _look_at_the_clock(self) -> None:
-        """Drop the connection if the oldest question is late, or else look again when it is."""
+    def _check_timeout(self) -> None:
+        """Drop the connection if the oldest command is late, else check again at its deadline."""
         self._timer = None
         if not self.waiting:
             return
-        until_s = self.waiting[0].until_s
-        if until_s <= self._loop.time():
+        deadline_s = self.waiting[0].deadline_s
+        if deadline_s <= self._loop.time():
             self.drop(f"the cache did not answer within {self._timeout_s:g} s")
         else:
-            self._timer = self._loop.call_at(until_s, self._look_at_the_clock)
+            self._timer = self._loop.call_at(deadline_s, self._check_timeout)
 
-    def drop(self, why: str) -> None:
-        """Close the connection at once, and say why to all who wait."""
-        self._why = why
+    def drop(self, reason: str) -> None:
+        """Close the connection at once, and fail all commands in flight."""
+        self._reason = reason
         self._transport.abort()
-        self._tell_all()
+        self._fail_waiting()
 
     def connection_lost(self, _error: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._tell_all()
+        self._fail_waiting()
 
-    def _tell_all(self) -> None:
+    def _fail_waiting(self) -> None:
         self.gone = True
         waiting, self.waiting = self.waiting, deque()
         for each in waiting:
-            self._breaker.failed(self._why)
-            each.told(CacheUnavailable(self._why))
+            self._breaker.failed(self._reason)
+            each.callback(CacheUnavailable(self._reason))
 
 
 class RedisReader:
-    """Reads keys, without retries; reads while it is connecting wait for that, in time.
-
-    While the breaker is open every read fails at once.
-    """
+    """Reads keys; queues reads while it connects, and rejects them while the breaker is open."""
 
     def __init__(self, url: str, timeout_s: float, failures: int, pause_s: float) -> None:
         self.breaker = Breaker("cache", failures, pause_s, self.connect)
@@ -157,42 +153,42 @@ class RedisReader:
         self._timeout_s = timeout_s
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._queued: list[tuple[tuple[str, ...], Told]] = []
+        self._queued: list[tuple[tuple[str, ...], OnValues]] = []
 
-    def mget(self, keys: Sequence[str], told: Told) -> None:
-        """Ask for the values of these keys; `told` is called once, now or later."""
+    def mget(self, keys: Sequence[str], callback: OnValues) -> None:
+        """Read the values of these keys; `callback` is called once, now or later."""
         connection = self._connection
         if not self.breaker.is_closed:
-            told(CacheUnavailable("the cache is down, and is left alone for a moment"))
+            callback(CacheUnavailable("the cache is down: its breaker is open"))
         elif connection is not None and not connection.gone:
-            connection.ask(("MGET", *keys), told)
+            connection.send(("MGET", *keys), callback)
         else:
-            self._queued.append((("MGET", *keys), told))
+            self._queued.append((("MGET", *keys), callback))
             if self._connecting is None:
-                connecting = self._connect_for_them()
+                connecting = self._connect_queued()
                 loop = asyncio.get_running_loop()
                 self._connecting = loop.create_task(connecting, context=Context())
 
-    async def _connect_for_them(self) -> None:
-        """Connect, and then ask for all who came meanwhile; or tell them that it is not so."""
-        trouble = CacheUnavailable("the connection to the cache was lost")
+    async def _connect_queued(self) -> None:
+        """Connect and send the queued commands, or fail them."""
+        failure = CacheUnavailable("the connection to the cache was lost")
         try:
             await self.connect()
         except CacheUnavailable as error:
-            trouble = error
+            failure = error
         finally:
             self._connecting = None
             queued, self._queued = self._queued, []
             connection = self._connection
-            for command, told in queued:
+            for command, callback in queued:
                 if connection is None or connection.gone:
-                    self.breaker.failed(str(trouble))
-                    told(trouble)
+                    self.breaker.failed(str(failure))
+                    callback(failure)
                 else:
-                    connection.ask(command, told)
+                    connection.send(command, callback)
 
     async def connect(self) -> None:
-        """Connect anew, and greet; raises `CacheUnavailable` if that takes too long."""
+        """Reconnect, with handshake; raises `CacheUnavailable`."""
         await self.close()
         loop = asyncio.get_running_loop()
         server = self._server
@@ -206,7 +202,7 @@ class RedisReader:
                 )
         except (OSError, TimeoutError) as error:
             raise CacheUnavailable(f"cannot connect: {error!r}") from error
-        await _greet(connection, server.greeting)
+        await _shake_hands(connection, server.handshake)
         self._connection = connection
 
     async def close(self) -> None:
@@ -216,13 +212,13 @@ class RedisReader:
         self._connection = None
 
 
-async def _greet(connection: _Connection, greeting: Sequence[tuple[str, ...]]) -> None:
-    """Send all the commands at once; the first that goes wrong is the error."""
+async def _shake_hands(connection: _Connection, handshake: Sequence[tuple[str, ...]]) -> None:
+    """Send all the commands at once, and raise the first error."""
     loop = asyncio.get_running_loop()
-    answers = [loop.create_future() for _ in greeting]
-    for command, answer in zip(greeting, answers, strict=True):
-        connection.ask(command, answer.set_result)
-    for said in await asyncio.gather(*answers):
-        if isinstance(said, CacheUnavailable):
-            connection.drop(str(said))
-            raise said
+    replies = [loop.create_future() for _ in handshake]
+    for command, answer in zip(handshake, replies, strict=True):
+        connection.send(command, answer.set_result)
+    for reply in await asyncio.gather(*replies):
+        if isinstance(reply, CacheUnavailable):
+            connection.drop(str(reply))
+            raise reply

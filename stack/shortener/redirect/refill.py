@@ -1,4 +1,4 @@
-"""The step that every way of filling a miss shares: ask the database, store what it said."""
+"""The step shared by all fills: query the database and store the result."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from stack.shortener.redirect.origin import Origin, OriginQuery
 
 
 class FilledLink(NamedTuple):
-    """A link from the databases, which has every change that was answered before `proven_s`.
+    """A link with every change acknowledged before `proven_s` (monotonic seconds).
 
-    The replica lags; it is the cache, which knows the newest version, that proves a value by taking
-    it. In monotonic seconds.
+    The replica may lag; the cache holds the newest version's floor, so a value is proven when the
+    cache accepts it.
     """
 
     entry: CacheEntry
@@ -32,32 +32,32 @@ class Refill:
     metrics: Metrics
 
     async def __call__(self, code: str, read_s: float, token: str = "") -> FilledLink:
-        """The link as the database has it now, stored if the cache can be reached.
+        """Query the link, and store it if the cache is available.
 
-        `read_s` is when the cache was asked that did not know; with a `token` the value is stored
-        only if that lease still stands. Raises `DatabaseUnavailable`.
+        `read_s` is the time of the cache miss; with a `token` the value is stored only if that
+        lease is still valid. Raises `DatabaseUnavailable`.
         """
         stored_s = None
         asked_s = time.monotonic()
-        question = self.origin.question(code, read_s)
+        query = self.origin.query(code, read_s)
         with self.metrics.filling():
             try:
-                entry = await question.ask()
-                entry, storing_s = await self._store(question, code, entry, token)
+                entry = await query.fetch()
+                entry, storing_s = await self._store(query, code, entry, token)
                 stored_s = time.monotonic() if storing_s else None
             finally:
-                question.log(stored_s)
+                query.log(stored_s)
         return FilledLink(entry, storing_s or asked_s)
 
     async def _store(
-        self, question: OriginQuery, code: str, entry: CacheEntry, token: str
+        self, query: OriginQuery, code: str, entry: CacheEntry, token: str
     ) -> tuple[CacheEntry, float | None]:
-        """The link, and when it was sent to the cache that took it; `None` if it took none."""
+        """The link, and when it was sent to the cache; `None` if the cache did not store it."""
         storing_s = time.monotonic()
         try:
             stored = await self.cache.store(code, entry, token)
             if stored is StoreOutcome.BEHIND:
-                entry = await question.ask_primary()
+                entry = await query.fetch_primary()
                 storing_s = time.monotonic()
                 stored = await self.cache.store(code, entry, token)
         except CacheUnavailable:
@@ -66,10 +66,10 @@ class Refill:
         return entry, storing_s if stored is StoreOutcome.STORED else None
 
     async def uncached(self, code: str, read_s: float) -> CacheEntry:
-        """The link as the database has it now, when the cache is known to be out of reach."""
-        question = self.origin.question(code, read_s)
+        """Query the link while the cache is unavailable."""
+        query = self.origin.query(code, read_s)
         with self.metrics.filling():
             try:
-                return await question.ask()
+                return await query.fetch()
             finally:
-                question.log(None)
+                query.log(None)

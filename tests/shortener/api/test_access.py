@@ -8,7 +8,7 @@ import pytest
 
 from stack.shortener.api.access import HEADERS_MAX_BYTES
 from stack.shortener.api.rate_limit import RateLimit
-from stack.shortener.http.asgi import ADDRESS_LONGEST
+from stack.shortener.http.asgi import ADDRESS_MAX_BYTES
 from stack.shortener.infra.client_address import TrustedProxies, networks
 from tests.support.asgi_client import Answered, ask
 from tests.support.fake_links import FakeApi, fake_api
@@ -99,7 +99,7 @@ def test_text_of_a_request_is_escaped_on_the_page(api: FakeApi) -> None:
 
 
 def test_addresses_and_headers_are_bounded(api: FakeApi) -> None:
-    long = "x" * (ADDRESS_LONGEST // 2)
+    long = "x" * (ADDRESS_MAX_BYTES // 2)
     assert ask(api.app, "GET", f"/{long}/{long}").status == 414
     assert ask(api.app, "GET", f"/api/links?{long}={long}").status == 414
     assert ask(api.app, "GET", "/docs", {"X-Long": "x" * HEADERS_MAX_BYTES}).status == 431

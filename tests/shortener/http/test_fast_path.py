@@ -1,4 +1,4 @@
-"""The fast lane: HTTP as it comes from a socket, with a lane that stands in for the cache."""
+"""The fast path: raw HTTP from a socket, with a stand-in for the cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from stack.shortener.http import asgi
-from stack.shortener.http.fast_path import BEGUN, FastPathExchange, FastPathProtocol, protocol
+from stack.shortener.http.fast_path import HANDED_OVER, FastPathExchange, FastPathProtocol, protocol
 
 OK = b"HTTP/1.1 200 OK\r\n"
 LENGTH = b"content-length: 0\r\n"
@@ -42,15 +42,15 @@ class Socket(asyncio.Transport):
 
 
 class Waiting:
-    """A lane in which every link waits until the test says more, but `docs` is no link."""
+    """A fast path in which every link waits until the test says more, but `docs` is no link."""
 
     def __init__(self) -> None:
         self.exchanges: list[FastPathExchange] = []
 
-    def takes(self, code: str) -> bool:
+    def accepts(self, code: str) -> bool:
         return code != "docs"
 
-    def quick(self, exchange: FastPathExchange) -> None:
+    def handle(self, exchange: FastPathExchange) -> None:
         self.exchanges.append(exchange)
 
     def answer(self) -> None:
@@ -59,8 +59,8 @@ class Waiting:
 
 
 async def app(scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> None:
-    told = f"{scope['method']} {scope['path']}?{scope['query_string'].decode()} {scope.get(BEGUN)}"
-    await asgi.text(send, 200, told.encode())
+    line = f"{scope['method']} {scope['path']}?{scope['query_string'].decode()}"
+    await asgi.text(send, 200, f"{line} {scope.get(HANDED_OVER)}".encode())
 
 
 def request(path: str, *more: str, method: str = "GET", version: str = "1.1") -> bytes:
@@ -72,13 +72,13 @@ class Connection:
     """One connection to a server that has only this one."""
 
     def __init__(self) -> None:
-        self.lane = Waiting()
+        self.fast_path = Waiting()
         self.socket = Socket()
-        config = uvicorn.Config(app, http=protocol(self.lane), ws="none", log_config=None)
+        config = uvicorn.Config(app, http=protocol(self.fast_path), ws="none", log_config=None)
         config.load()
         state = ServerState()
         state.default_headers = [(b"date", b"today")]
-        made: Any = protocol(self.lane)
+        made: Any = protocol(self.fast_path)
         self.protocol: FastPathProtocol = made(config=config, server_state=state, app_state={})
         self.protocol.connection_made(self.socket)
 
@@ -87,8 +87,8 @@ class Connection:
             self.protocol.data_received(data)
 
     async def answer(self) -> None:
-        """Answer the first that waits in the lane; answers are sent at the end of a turn."""
-        self.lane.answer()
+        """Answer the first that waits on the fast path; responses are sent at the end of a turn."""
+        self.fast_path.answer()
         await asyncio.sleep(0.001)
 
     async def bodies(self) -> list[str]:
@@ -143,7 +143,7 @@ def test_a_code_is_taken_letter_by_letter() -> None:
 def test_answers_of_one_turn_are_sent_together_at_its_end() -> None:
     async def test(connection: Connection) -> None:
         connection.send(request("/abc"))
-        connection.lane.answer()
+        connection.fast_path.answer()
         assert connection.socket.sent == b""
         await asyncio.sleep(0.001)
         assert connection.socket.sent.count(OK) == 1
@@ -177,7 +177,7 @@ def test_what_is_no_plain_get_of_a_link_goes_to_the_app() -> None:
         ):
             connection.send(data)
             await asyncio.sleep(0.01)
-        assert not connection.lane.exchanges
+        assert not connection.fast_path.exchanges
         assert await connection.bodies() == [
             "",
             "POST /abc? None",
@@ -205,7 +205,7 @@ def test_an_old_client_goes_to_the_app() -> None:
 def test_what_the_lane_hands_over_the_app_answers_with_what_is_known() -> None:
     async def test(connection: Connection) -> None:
         connection.send(request("/abc?a=b"))
-        connection.lane.exchanges.pop().hand_over("known")
+        connection.fast_path.exchanges.pop().hand_over("known")
         assert await connection.bodies() == ["GET /abc?a=b known"]
         assert not connection.socket.closed
 
@@ -216,7 +216,7 @@ def test_pipelined_requests_are_answered_in_order_whichever_way_they_take() -> N
     async def test(connection: Connection) -> None:
         connection.send(request("/a") + request("/api/b") + request("/c") + request("/api/d")[:20])
         assert await connection.bodies() == []
-        connection.lane.exchanges.pop().hand_over("late")
+        connection.fast_path.exchanges.pop().hand_over("late")
         connection.send(request("/api/d")[20:])
         assert await connection.bodies() == [
             "GET /a? late",
@@ -269,7 +269,7 @@ def test_a_request_that_was_on_its_way_at_the_stop_is_still_answered(path: str) 
         connection.protocol.shutdown()
         assert not connection.socket.closed
         connection.send(request(path))
-        if connection.lane.exchanges:
+        if connection.fast_path.exchanges:
             await connection.answer()
         await asyncio.sleep(0.02)
         assert connection.socket.sent.count(OK) == 2
@@ -313,7 +313,7 @@ def test_half_a_request_behind_a_whole_one_leaves_one_timer_and_is_waited_for() 
                 armed.append(delay_s)
                 return Timer(len(armed))
 
-        connection.lane.quick = lambda exchange: exchange.answer(OK, LENGTH)  # type: ignore[method-assign]
+        connection.fast_path.handle = lambda exchange: exchange.answer(OK, LENGTH)  # type: ignore[method-assign]
         connection.protocol.loop = Loop()  # type: ignore[assignment]
         connection.send(request("/a") + request("/b")[:10])
         connection.send(request("/b")[10:])
@@ -360,7 +360,7 @@ def test_what_is_not_http_gets_a_problem_document() -> None:
         (b"GET /\xff HTTP/1.1", 400, "percent-encoded"),
         (b"GET /abc?q=\x7f HTTP/1.1", 400, "percent-encoded"),
         (b"GET /abc HTTP/3.0", 505, "only HTTP/1.1"),
-        (b"GET /abc HTTP/1.1\r\nContent-Length: x", 400, "not a request in HTTP/1.1"),
+        (b"GET /abc HTTP/1.1\r\nContent-Length: x", 400, "not a valid HTTP/1.1 request"),
     ],
 )
 def test_what_is_wrong_with_a_request_line_is_said(line: bytes, status: int, said: str) -> None:
@@ -377,7 +377,7 @@ def test_what_is_wrong_with_a_request_line_is_said(line: bytes, status: int, sai
 def test_what_is_not_http_behind_a_link_does_not_take_its_answer_away() -> None:
     async def test(connection: Connection) -> None:
         connection.send(request("/abc"))
-        connection.lane.answer()
+        connection.fast_path.answer()
         connection.send(b"hello\r\n\r\n")
         assert connection.socket.sent.startswith(OK)
         assert b"x-code: abc\r\n\r\nHTTP/1.1 400 Bad Request\r\n" in connection.socket.sent

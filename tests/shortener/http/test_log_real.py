@@ -1,4 +1,4 @@
-"""The log and the ids of requests: what an operator finds, and how he finds it again."""
+"""Logs and request ids of the shortener."""
 
 from __future__ import annotations
 

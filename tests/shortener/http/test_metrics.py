@@ -1,4 +1,4 @@
-"""What web and worker show of themselves, without the servers that they use."""
+"""Metrics of web and worker, without the servers that they use."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_redirect_that_waits_is_in_flight_and_its_wait_is_timed() -> None:
 
 
 def run(app: asgi.App) -> Metrics:
-    """One request to this app, which nobody guards."""
+    """One request to this app, without `guarded`."""
     metrics = Metrics()
 
     async def send(_message: asgi.Message) -> None:

@@ -1,4 +1,4 @@
-"""What web and worker show of themselves while a running stack is used, slowed and cut."""
+"""Metrics of web and worker while a running stack is used, slowed and cut."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def web(stack: Stack) -> str:
 
 @pytest.fixture
 def undo(stack: Stack) -> Iterator[list[Callable[[], None]]]:
-    """What to undo in the end, come what may."""
+    """Undo functions, called at the end in any case."""
     undos: list[Callable[[], None]] = []
     yield undos
     for undo in undos:
@@ -134,7 +134,7 @@ def test_waiting_in_vain_for_a_connection_is_timed_too(
 
 
 def lag(stack: Stack) -> tuple[float, float, float]:
-    """Whether the queue is reachable, entries and seconds."""
+    """Reachability of the queue (0 or 1), and its lag in entries and seconds."""
     samples = scraped(stack.endpoints.worker)
     return (
         value(samples, "shortener_stream_reachable"),

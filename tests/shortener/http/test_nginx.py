@@ -1,4 +1,4 @@
-"""nginx in front of a web process that has no databases: what it lets through, and what it says."""
+"""nginx in front of a web process without databases: routing, limits and error messages."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from annotated_types import Le
 
 from chaos.runtimes.embedded import binaries
 from chaos.runtimes.topology import nginx_globals
-from stack.shortener.http.asgi import ADDRESS_LONGEST
-from stack.shortener.http.fast_path import HEAD_LONGEST
+from stack.shortener.http.asgi import ADDRESS_MAX_BYTES
+from stack.shortener.http.fast_path import HEAD_MAX_BYTES
 from stack.shortener.settings import WebSettings
 from tests.support.shortener_process import eventually, process
 
@@ -39,7 +39,7 @@ class Answered:
     body: bytes
 
     def detail(self) -> str:
-        """What the problem document says, which any error has to be."""
+        """The detail of the problem document, which any error must be."""
         assert self.headers["content-type"] == "application/problem+json", self.body
         told = json.loads(self.body)
         assert set(told) >= {"type", "title", "status", "detail"}
@@ -50,7 +50,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Entrance:
-    """Where requests go in."""
+    """An address that requests are sent to."""
 
     port: int
     log: Path
@@ -171,7 +171,7 @@ def test_what_nginx_refuses_is_a_problem_that_says_what_is_wrong(
         (b"GET /" + b"a" * 8_200 + b" HTTP/1.1", 414, "8192 bytes"),
         (b"GET /abc?" + b"a" * 8_200 + b" HTTP/1.1", 414, "8192 bytes"),
         (b"GET /docs HTTP/1.1\r\nCookie: " + b"x" * 20_000, 431, "16384 bytes"),
-        (b"PUT /abc HTTP/1.1", 405, "PUT is not for short links"),
+        (b"PUT /abc HTTP/1.1", 405, "PUT is not allowed on short links"),
     ],
 )
 def test_what_a_web_process_refuses_reads_the_same_through_nginx(
@@ -233,7 +233,7 @@ def test_nginx_lets_through_what_any_setting_may_allow() -> None:
     assert nginx_bytes("client_max_body_size") >= most("api_body_max_bytes")
     assert nginx_bytes("client_max_body_size", bulk) >= most("bulk_body_max_bytes")
     assert nginx_bytes("client_body_buffer_size", bulk) >= FIELDS["bulk_body_max_bytes"].default
-    assert nginx_bytes("large_client_header_buffers") >= max(HEAD_LONGEST, ADDRESS_LONGEST)
+    assert nginx_bytes("large_client_header_buffers") >= max(HEAD_MAX_BYTES, ADDRESS_MAX_BYTES)
 
 
 def links(count: int, target: int = 2048) -> bytes:
@@ -258,7 +258,7 @@ def test_as_many_links_as_the_settings_promise_get_as_far_as_the_database(
     answer = post(entrance, "/api/links/bulk", body)
     assert (answer.status_code, answer.json()["detail"]) == (
         503,
-        "the database cannot be reached just now",
+        "the database is unavailable",
     )
 
 

@@ -1,4 +1,4 @@
-"""A web or worker process as a container runs it: how it starts, stops, logs and is set."""
+"""Start, stop, log and settings of web and worker as processes in a container."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def answers(url: str) -> bool:
 
 @dataclass
 class Seen:
-    """What the clients saw."""
+    """Responses and errors seen by the clients."""
 
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
@@ -227,7 +227,7 @@ def lets_in(web: Web) -> bool:
 
 
 def redirects(web: Web) -> float:
-    """How many this process has answered since it started."""
+    """Redirects answered by this process since its start."""
     shown = requests.get(f"{web.url}/metrics", timeout=5)
     name = 'shortener_redirects_total{outcome="found"} '
     return sum(

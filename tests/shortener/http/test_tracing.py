@@ -1,4 +1,4 @@
-"""Traces, as a collector receives them; and that nobody pays who has none."""
+"""Traces as a collector receives them, and no cost with tracing off."""
 
 from __future__ import annotations
 

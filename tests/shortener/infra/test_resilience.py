@@ -155,7 +155,7 @@ def test_the_near_cache_is_off_forgets_and_does_not_grow() -> None:
     assert [code for code in map(str, range(100)) if near.get(code, 1000.0)] == [
         str(number) for number in range(90, 100)
     ]
-    near.forget("95")
+    near.invalidate("95")
     assert near.get("95", 1000.0) is None
 
 
@@ -214,7 +214,7 @@ async def _slow(_scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> 
     await asgi.text(send, 200, b"{}")
 
 
-def test_too_many_requests_in_flight_are_refused_with_retry_after() -> None:
+def test_requests_beyond_the_limit_in_flight_get_503_with_retry_after() -> None:
     metrics = Metrics(requests_in_flight=3)
     app = bounded(_slow, metrics, most=2, deadline_s=5)
     status, headers, problem = asyncio.run(_ask(app))
@@ -226,7 +226,7 @@ def test_a_request_ends_at_its_deadline() -> None:
     app = bounded(_slow, Metrics(requests_in_flight=1), most=2, deadline_s=0.05)
     status, headers, problem = asyncio.run(_ask(app))
     assert (status, headers[b"retry-after"]) == (503, b"1")
-    assert problem["detail"] == "this took too long"
+    assert problem["detail"] == "the request exceeded its deadline"
 
 
 class Asked:
@@ -260,9 +260,9 @@ def asked(replica: Asked, primary: Asked, budget: RetryBudget) -> tuple[int | No
     metrics = Metrics()
     first: Any = replica
     second: Any = primary
-    question = Origin(first, second, metrics, budget).question("code", 0.0)
+    query = Origin(first, second, metrics, budget).query("code", 0.0)
     try:
-        return asyncio.run(question.ask()).version, metrics
+        return asyncio.run(query.fetch()).version, metrics
     except DatabaseUnavailable:
         return None, metrics
 
@@ -282,7 +282,7 @@ def test_a_clock_that_is_set_meanwhile_does_not_change_how_long_a_look_up_took(
     monkeypatch.setattr("time.time", lambda: next(wall))
     replica: Any = Asked("replica")
     entry = asyncio.run(
-        Origin(replica, replica, Metrics(), RetryBudget(0)).question("code", 0.0).ask()
+        Origin(replica, replica, Metrics(), RetryBudget(0)).query("code", 0.0).fetch()
     )
     assert 0 <= entry.recompute_s < 60
 

@@ -1,4 +1,4 @@
-"""Entries and merged reads, with a client that stands in for Redis."""
+"""Cache entries and batched reads, with a stand-in for Redis."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from stack.shortener.redirect.cache_entry import (
     absent,
     unpack,
 )
-from stack.shortener.redirect.redis_reader import CacheUnavailable, Told
+from stack.shortener.redirect.redis_reader import CacheUnavailable, OnValues
 
 ENTRY = CacheEntry(7, LIVE, 2000.0, 1000.0, 0.125, 1060.0, "https://example.org/ü".encode())
 
 
 class Store:
-    """Counts the reads it gets; fails if told so."""
+    """Records reads; fails with `error`."""
 
     def __init__(self, values: dict[str, bytes], error: CacheUnavailable | None = None) -> None:
         self.values = values
         self.error = error
         self.asked: list[list[str]] = []
 
-    def fetch(self, codes: Sequence[str], told: Told) -> None:
+    def fetch(self, codes: Sequence[str], callback: OnValues) -> None:
         self.asked.append(list(codes))
         values = [self.values.get(code) for code in codes]
-        asyncio.get_running_loop().call_soon(told, self.error or values)
+        asyncio.get_running_loop().call_soon(callback, self.error or values)
 
 
 def merged(store: Store) -> BatchedReads:
-    return BatchedReads(store.fetch, judge)
+    return BatchedReads(store.fetch, decode)
 
 
-def judge(packed: bytes | None, read_s: float) -> CacheRead:
+def decode(packed: bytes | None, read_s: float) -> CacheRead:
     return CacheRead(unpack(packed) if packed else None, read_s)
 
 

@@ -1,4 +1,4 @@
-"""What redirects cost the servers behind, counted by those: a number that no noise can move."""
+"""Commands and statements that redirects cost Redis and Postgres, as counted by these."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def web(stack: Stack, settings: Mapping[str, str]) -> Iterator[Web]:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the servers counted so far."""
+    """Counters of the servers so far."""
 
     commands: dict[str, int]
     look_ups: dict[str, int]
@@ -109,7 +109,7 @@ def _look_ups(dsn: str) -> int:
 
 
 def spent(web: Web, codes: list[str], count: int, connections: int) -> Counts:
-    """What so many redirects cost, the clicks that they leave behind included."""
+    """Cost of `count` redirects, their clicks included."""
     before = Counts.of(web.stack)
     web.redirects(codes, count, connections)
     queued = 'shortener_clicks_total{state="queued"}'

@@ -12,7 +12,7 @@ import pytest
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache_entry import LIVE, CacheEntry
 from stack.shortener.redirect.fills.base import FillResult, pauses
-from stack.shortener.redirect.fills.flights import Flights
+from stack.shortener.redirect.fills.singleflight import Flights
 from stack.shortener.redirect.fills.xfetch import is_drawn
 
 DELTA_S, FRESH_UNTIL = 0.1, 100.0

@@ -1,4 +1,4 @@
-"""What each fill promises while a hot key expires, against a database made slow."""
+"""Guarantees of each fill while a hot key expires, with a slow database."""
 
 from __future__ import annotations
 

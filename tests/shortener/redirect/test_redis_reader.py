@@ -1,4 +1,4 @@
-"""The pipelined reads, against a server that speaks Redis' protocol as the test tells it to."""
+"""Pipelined reads against a scripted Redis server."""
 
 from __future__ import annotations
 
@@ -208,9 +208,9 @@ def test_a_connection_begins_with_what_the_url_says() -> None:
 
 
 def test_a_url_is_read_as_redis_py_reads_it() -> None:
-    assert RedisAddress.of("redis://:pass@cache").greeting == (("AUTH", "pass"), ("PING",))
+    assert RedisAddress.of("redis://:pass@cache").handshake == (("AUTH", "pass"), ("PING",))
     plain = RedisAddress.of("redis://cache")
-    assert (plain.host, plain.port, plain.tls, plain.greeting) == (
+    assert (plain.host, plain.port, plain.tls, plain.handshake) == (
         "cache",
         6379,
         None,

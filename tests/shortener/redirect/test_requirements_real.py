@@ -1,5 +1,5 @@
-"""What a URL shortener must do, each requirement shown end to end: through nginx, with two web
-processes, primary and replica, cache, queue and worker behind it."""
+"""Requirements of a URL shortener, end to end: nginx, two web processes, primary and replica,
+cache, queue and worker."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_requirement_1_unique_links_that_redirect(stack: Stack, api: str) -> Non
 
 
 def shared(one: str, other: str) -> str:
-    """What both begin with."""
+    """The common prefix of two texts."""
     both = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=True))
     return "".join(letter for letter, _ in both)
 

@@ -1,6 +1,8 @@
-"""Ways to fill a cache miss, one a module with its source; `by_name` builds the chosen one."""
+"""Strategies for filling a cache miss, one a module with its source."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult
 from stack.shortener.redirect.fills.direct import DirectFill
@@ -11,21 +13,13 @@ from stack.shortener.redirect.fills.swr import StaleWhileRevalidateFill
 from stack.shortener.redirect.fills.xfetch import XFetchFill
 from stack.shortener.settings import FillName
 
-__all__ = ["Fill", "FillContext", "FillResult", "by_name"]
+__all__ = ["FILLS", "Fill", "FillContext", "FillResult"]
 
-
-def by_name(name: FillName, parts: FillContext) -> Fill:
-    """The fill that the setting names."""
-    match name:
-        case "direct":
-            return DirectFill(parts)
-        case "singleflight":
-            return SingleFlightFill(parts)
-        case "lock":
-            return LockFill(parts)
-        case "lease":
-            return LeaseFill(parts)
-        case "xfetch":
-            return XFetchFill(parts)
-        case "swr":
-            return StaleWhileRevalidateFill(parts)
+FILLS: Mapping[FillName, Callable[[FillContext], Fill]] = {
+    "direct": DirectFill,
+    "singleflight": SingleFlightFill,
+    "lock": LockFill,
+    "lease": LeaseFill,
+    "xfetch": XFetchFill,
+    "swr": StaleWhileRevalidateFill,
+}

@@ -1,13 +1,14 @@
-"""What every way of filling a miss is given, and what it answers."""
+"""The protocol of a fill, its inputs and its results."""
 
 from __future__ import annotations
 
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from stack.shortener.infra.metrics import Metrics
 from stack.shortener.redirect.batched_reads import CacheRead
@@ -16,7 +17,7 @@ from stack.shortener.redirect.cache_entry import CacheEntry
 from stack.shortener.redirect.refill import Refill
 from stack.shortener.settings import WebSettings
 
-Served = Literal["near", "hit", "stale", "early", "wait", "miss"]
+Served = Literal["near", "hit", "stale", "early", "wait", "miss"]  # the values of X-Cache
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.04
 
@@ -24,8 +25,8 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.04
 class FillResult(NamedTuple):
     """A link, and where it was served from.
 
-    Whoever asked before `proven_s`, in monotonic seconds, may be given it, too: no change that was
-    answered by then is missing in it.
+    It includes every change acknowledged before `proven_s` (monotonic seconds), so any reader that
+    missed before then may share it.
     """
 
     entry: CacheEntry
@@ -35,7 +36,7 @@ class FillResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FillContext:
-    """What a fill works with."""
+    """Dependencies of a fill."""
 
     cache: Cache
     refill: Refill
@@ -44,10 +45,11 @@ class FillContext:
 
 
 class Fill(Protocol):
-    """A way to serve what the cache has, and to fill the cache when it has nothing."""
+    """A strategy for serving what the cache has, and for filling it on a miss."""
 
-    def serves(self, code: str, entry: CacheEntry, read_s: float) -> Served | None:
-        """Where a cached link is served from, or `None` if this reader has to fill first."""
+    def serves(self, code: str, entry: CacheEntry, read_s: float) -> Served | None:  # noqa: ARG002
+        """The X-Cache value of a cached link; `None` if this reader has to fill first."""
+        return "hit"
 
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """The link of a code that is not served from the cache.
@@ -56,14 +58,20 @@ class Fill(Protocol):
         """
 
     async def close(self) -> None:
-        """End what still runs in the background."""
+        """Cancel background work."""
+        return
+
+
+def zero_served() -> Counter[str]:
+    """A count of zero for each value of X-Cache."""
+    return Counter(dict.fromkeys(get_args(Served), 0))
 
 
 def pauses(longest_s: float) -> Iterator[float]:
-    """Seconds to sleep between looks at another's fill, until `longest_s` have passed.
+    """Seconds to sleep between checks of another reader's fill, until `longest_s` have passed.
 
-    They grow, so that a long wait costs few Redis commands, and vary, so that those who wait for
-    the same value do not all ask at the same moment.
+    They grow, so that a long wait costs few Redis commands, and vary, so that readers of the same
+    key do not check at the same moment.
     """
     deadline_s = time.monotonic() + longest_s
     pause_s = _FIRST_PAUSE_S

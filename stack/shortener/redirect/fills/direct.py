@@ -1,30 +1,22 @@
-"""Naive cache-aside: whoever misses asks the database.
+"""Naive cache-aside: every reader that misses queries the database.
 
-Source: the look-aside cache as everybody first writes it (Nishtala et al., "Scaling Memcache at
-Facebook", NSDI 2013, figure 1). When a key with λ reads a second expires, everyone who reads it
-during the δ seconds of the first look-up asks too: 1 + λδ queries.
+Source: the look-aside cache of Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013,
+figure 1. When a key with λ reads a second expires, all that read it during the δ seconds of the
+first look-up miss, too: 1 + λδ queries.
 """
 
 from __future__ import annotations
 
 from stack.shortener.redirect.batched_reads import CacheRead
-from stack.shortener.redirect.cache_entry import CacheEntry
-from stack.shortener.redirect.fills.base import FillContext, FillResult, Served
+from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult
 
 
-class DirectFill:
-    """Each miss is one query to the database."""
+class DirectFill(Fill):
+    """One database query for each miss."""
 
-    def __init__(self, parts: FillContext) -> None:
-        self._refill = parts.refill
-
-    def serves(self, _code: str, _entry: CacheEntry, _read_s: float) -> Served:
-        """Every cached link is a hit."""
-        return "hit"
+    def __init__(self, context: FillContext) -> None:
+        self._refill = context.refill
 
     async def fill(self, code: str, read: CacheRead) -> FillResult:
-        """The database's."""
+        """Query the database."""
         return FillResult((await self._refill(code, read.read_s)).entry, "miss")
-
-    async def close(self) -> None:
-        """Nothing runs in the background."""

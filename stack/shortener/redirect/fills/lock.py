@@ -1,9 +1,9 @@
-"""A lock in Redis: of all who miss in all processes, the one who takes it asks the database.
+"""A lock in Redis: of all readers that miss in all processes, its holder queries the database.
 
 Source: the single-instance lock of the Redis documentation (SET key token NX PX, released by a
-script that compares the token). Whoever takes it looks again first, as the value may have come
-between his miss and his turn; the others look again from time to time, and ask the database
-themselves once they have waited too long.
+script that compares the token). The holder reads the cache again first, since the value may have
+been stored after its miss; the others poll the cache, and query the database themselves after
+`fill_wait_s`.
 """
 
 from __future__ import annotations
@@ -15,48 +15,40 @@ import time
 
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import CacheUnavailable
-from stack.shortener.redirect.cache_entry import CacheEntry
-from stack.shortener.redirect.fills.base import FillContext, FillResult, Served, pauses
+from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult, pauses
 
 
-class LockFill:
-    """All processes together ask once."""
+class LockFill(Fill):
+    """One query across all processes."""
 
-    def __init__(self, parts: FillContext) -> None:
-        self._cache = parts.cache
-        self._refill = parts.refill
-        self._wait_s = parts.settings.fill_wait_s
-
-    def serves(self, _code: str, _entry: CacheEntry, _read_s: float) -> Served:
-        """Every cached link is a hit."""
-        return "hit"
+    def __init__(self, context: FillContext) -> None:
+        self._cache = context.cache
+        self._refill = context.refill
+        self._wait_s = context.settings.fill_wait_s
 
     async def fill(self, code: str, read: CacheRead) -> FillResult:
-        """Take the lock and ask, or wait for what its holder stores."""
+        """Take the lock and query, or wait for the value that its holder stores."""
         token = secrets.token_hex(8)
         for pause_s in pauses(self._wait_s):
-            looking_s = time.monotonic()
+            started_s = time.monotonic()
             taken, entry = await self._cache.lock(code, token)
-            cached = FillResult(entry, "wait", looking_s) if entry is not None else None
+            cached = FillResult(entry, "wait", started_s) if entry is not None else None
             if taken:
                 return await self._fill_locked(code, read.read_s, token, cached)
             if cached is not None:
                 return cached
             await asyncio.sleep(pause_s)
-        return await self._ask(code, read.read_s)
+        return await self._query(code, read.read_s)
 
     async def _fill_locked(
         self, code: str, read_s: float, token: str, cached: FillResult | None
     ) -> FillResult:
         try:
-            return cached or await self._ask(code, read_s)
+            return cached or await self._query(code, read_s)
         finally:
-            with contextlib.suppress(CacheUnavailable):  # then it runs out by itself
-                await self._cache.give_back(code, token)
+            with contextlib.suppress(CacheUnavailable):  # then it expires
+                await self._cache.release(code, token)
 
-    async def _ask(self, code: str, read_s: float) -> FillResult:
+    async def _query(self, code: str, read_s: float) -> FillResult:
         filled = await self._refill(code, read_s)
         return FillResult(filled.entry, "miss", filled.proven_s)
-
-    async def close(self) -> None:
-        """Nothing runs in the background."""

@@ -1,36 +1,80 @@
-"""Single-flight: of all who miss in one process, one asks the database and the others wait.
+"""Single-flight: of all readers in one process that miss, one queries the database.
 
-Source: groupcache's singleflight (see `flights`). It knows nothing of other processes, so a key
-that expires costs as many queries as there are processes, at most.
+Source: the duplicate call suppression of groupcache (Go package singleflight, 2013). It does not
+span processes, so an expired key costs at most one query for each process.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
 from stack.shortener.redirect.batched_reads import CacheRead
-from stack.shortener.redirect.cache_entry import CacheEntry
-from stack.shortener.redirect.fills.base import FillContext, FillResult, Served
-from stack.shortener.redirect.fills.flights import Flights
+from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult
+
+_REMEMBER_S = 2.0
 
 
-class SingleFlightFill:
-    """Each process asks at most once."""
+class Flights:
+    """Calls for the same key at the same time share one flight.
 
-    def __init__(self, parts: FillContext) -> None:
-        self._refill = parts.refill
-        self._flights = Flights(parts.cache.get)
+    One addition to groupcache: a reader that missed before the last flight landed shares its result
+    even if the miss arrives later, or it would start another flight. A reader that missed after the
+    result was proven may have missed because of a newer change, so it reads the cache again with
+    `read_again`.
+    """
 
-    def serves(self, _code: str, _entry: CacheEntry, _read_s: float) -> Served:
-        """Every cached link is a hit."""
-        return "hit"
+    def __init__(self, read_again: Callable[[str], Awaitable[CacheRead]]) -> None:
+        self._read_again = read_again
+        self._flying: dict[str, asyncio.Task[FillResult]] = {}
+        self._landed: dict[str, tuple[float, FillResult]] = {}
+
+    async def share(
+        self, code: str, missed_s: float, flight: Callable[[], Awaitable[FillResult]]
+    ) -> FillResult:
+        """The result of the current flight for this code, or of a new one."""
+        while True:
+            landed_s, result = self._landed.get(code, (0.0, None))
+            if result is None or missed_s >= landed_s:
+                task = self._flying.get(code)
+                if task is None:
+                    task = self._flying[code] = asyncio.ensure_future(self._fly(code, flight))
+                    return await asyncio.shield(task)
+                result = await asyncio.shield(task)
+            if missed_s <= result.proven_s:
+                return FillResult(result.entry, "wait")
+            read = await self._read_again(code)
+            if read.entry is not None:
+                return FillResult(read.entry, "wait")
+            missed_s = read.read_s
+
+    async def _fly(self, code: str, flight: Callable[[], Awaitable[FillResult]]) -> FillResult:
+        try:
+            result = await flight()
+            landed = self._landed[code] = (time.monotonic(), result)
+            asyncio.get_running_loop().call_later(_REMEMBER_S, self._expire, code, landed)
+            return result
+        finally:
+            del self._flying[code]
+
+    def _expire(self, code: str, landed: tuple[float, FillResult]) -> None:
+        if self._landed.get(code) is landed:
+            del self._landed[code]
+
+
+class SingleFlightFill(Fill):
+    """At most one query at a time in each process."""
+
+    def __init__(self, context: FillContext) -> None:
+        self._refill = context.refill
+        self._flights = Flights(context.cache.get)
 
     async def fill(self, code: str, read: CacheRead) -> FillResult:
-        """What this process's only query for it says."""
+        """Share this process's one query for the code."""
 
-        async def ask() -> FillResult:
+        async def query() -> FillResult:
             filled = await self._refill(code, read.read_s)
             return FillResult(filled.entry, "miss", filled.proven_s)
 
-        return await self._flights.share(code, read.read_s, ask)
-
-    async def close(self) -> None:
-        """Nothing runs in the background."""
+        return await self._flights.share(code, read.read_s, query)

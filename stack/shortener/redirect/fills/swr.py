@@ -1,9 +1,9 @@
 """Stale-while-revalidate: an expired value is served at once while one refresh runs behind it.
 
 Source: RFC 5861 (Nottingham, 2010), moved from HTTP caches to this one. A value is kept for a stale
-window beyond its time to live; the first who finds it expired starts a refresh in the background,
-once a process and, by the lock in Redis, once for all of them. Only a value that is quite gone
-makes readers wait, for a single flight that holds the lock.
+window beyond its time to live; the first reader after its expiry starts a refresh in the
+background: one a process and, by the lock in Redis, one in all. Readers wait only for a value that
+is gone altogether, for a single flight that holds the lock.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from stack.shortener.infra.database import DatabaseUnavailable
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import CacheUnavailable
 from stack.shortener.redirect.cache_entry import CacheEntry
-from stack.shortener.redirect.fills.base import FillContext, FillResult, Served
-from stack.shortener.redirect.fills.flights import Flights
+from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult, Served
 from stack.shortener.redirect.fills.lock import LockFill
+from stack.shortener.redirect.fills.singleflight import Flights
 
 
-class StaleWhileRevalidateFill:
-    """Nobody waits for a refresh, and there is one at a time."""
+class StaleWhileRevalidateFill(Fill):
+    """Background refreshes, one at a time for each key."""
 
-    def __init__(self, parts: FillContext) -> None:
-        self._parts = parts
-        self._cold = LockFill(parts)
-        self._flights = Flights(parts.cache.get)
+    def __init__(self, context: FillContext) -> None:
+        self._context = context
+        self._lock_fill = LockFill(context)
+        self._flights = Flights(context.cache.get)
         self._refreshing: dict[str, asyncio.Task[None]] = {}
 
     def serves(self, code: str, entry: CacheEntry, read_s: float) -> Served:
-        """Every cached link is served, however stale; a stale one starts a refresh."""
+        """A hit, or a stale link and the start of its refresh."""
         if time.time() < entry.fresh_until:
             return "hit"
         if code not in self._refreshing:
@@ -40,13 +40,15 @@ class StaleWhileRevalidateFill:
         return "stale"
 
     async def fill(self, code: str, read: CacheRead) -> FillResult:
-        """What the one flight of this process is told that holds the lock."""
-        return await self._flights.share(code, read.read_s, lambda: self._cold.fill(code, read))
+        """Share this process's one flight, which takes the lock."""
+        return await self._flights.share(
+            code, read.read_s, lambda: self._lock_fill.fill(code, read)
+        )
 
     async def _refresh(self, code: str, read_s: float) -> None:
         try:
             with (
-                self._parts.metrics.filling(),
+                self._context.metrics.filling(),
                 contextlib.suppress(CacheUnavailable, DatabaseUnavailable),
             ):
                 await self._refresh_locked(code, read_s)
@@ -54,21 +56,20 @@ class StaleWhileRevalidateFill:
             del self._refreshing[code]
 
     async def _refresh_locked(self, code: str, read_s: float) -> None:
-        """Refresh if the lock is ours and the value still stale.
+        """Refresh if this process gets the lock and the value is still stale.
 
-        After a failure the lock is left to run out: a database in trouble is not asked again by
-        every reader.
+        After a failure the lock is kept until it expires, to spare a failing database.
         """
         token = secrets.token_hex(8)
-        taken, entry = await self._parts.cache.lock(code, token)
+        taken, entry = await self._context.cache.lock(code, token)
         if not taken:
             return
         if entry is None or entry.fresh_until <= time.time():
-            await self._parts.refill(code, read_s)
-        await self._parts.cache.give_back(code, token)
+            await self._context.refill(code, read_s)
+        await self._context.cache.release(code, token)
 
     async def close(self) -> None:
-        """Give up the refreshes that still run."""
+        """Cancel the refreshes in flight."""
         for task in list(self._refreshing.values()):
             task.cancel()
         await asyncio.gather(*self._refreshing.values(), return_exceptions=True)
