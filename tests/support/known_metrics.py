@@ -30,7 +30,7 @@ from tests.support.fake_stack import FakeStack, World
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "dashboards" / "prometheus"
-RECORDED = ROOT / "tests" / "recorded" / "exporters.txt"
+RECORDED = Path(__file__).parent / "recorded" / "exporters.txt"
 OF_TARGETS = {"job", "instance", "part"}
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-LOCUSTFILE = HERE.parent / "scenarios" / "locustfile.py"
+LOCUSTFILE = HERE.parents[1] / "scenarios" / "locustfile.py"
 Event = dict[str, Any]
 
 
