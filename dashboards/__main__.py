@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dashboards.catalogue import DASHBOARDS, files
-from dashboards.panel_data import QueryAnswer, QueryRefused, ask
+from dashboards.panel_data import QueryAnswer, QueryRefused, query_panels
 from dashboards.places import PROMETHEUS
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -30,7 +30,7 @@ def check(
 ) -> None:
     """Fail where a panel had no data: after a run, every one of them should have had some."""
     try:
-        answers = list(ask(prometheus, DASHBOARDS, since))
+        answers = list(query_panels(prometheus, DASHBOARDS, since))
     except QueryRefused as refused:
         typer.echo(f"dashboards: {refused}", err=True)
         raise typer.Exit(INVALID) from None

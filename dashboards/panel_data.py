@@ -36,7 +36,7 @@ class QueryAnswer:
         return not self.figures and self.query.only_while is None
 
 
-def ask(prometheus: str, dashboards: Sequence[Dashboard], since_s: float) -> Iterator[QueryAnswer]:
+def query_panels(prometheus: str, dashboards: Sequence[Dashboard], since_s: float) -> Iterator[QueryAnswer]:
     """Put every query of every panel to Prometheus, for the last `since_s` seconds."""
     for dashboard in dashboards:
         for panel in dashboard.panels:
@@ -45,7 +45,7 @@ def ask(prometheus: str, dashboards: Sequence[Dashboard], since_s: float) -> Ite
                 yield QueryAnswer(dashboard.title, panel.title, query, figures)
 
 
-def filled_in(query: Query, since_s: float) -> str:
+def with_variables(query: Query, since_s: float) -> str:
     """The expression as Grafana would send it, all parts chosen."""
     values = {RATE: f"{SCRAPES * query.every_s}s", RANGE: f"{math.ceil(since_s)}s", "$part": ".*"}
     expr = query.expr
@@ -58,7 +58,7 @@ def _figures(prometheus: str, query: Query, since_s: float) -> int:
     """The samples of all its series that are numbers: NaN draws nothing."""
     now_s = time.time()
     asked = {
-        "query": filled_in(query, since_s),
+        "query": with_variables(query, since_s),
         "start": f"{now_s - since_s:.3f}",
         "end": f"{now_s:.3f}",
         "step": f"{max(1.0, since_s / POINTS):.3f}",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reports.words import Json
+from reports.formatting import Json
 
 NUMBER = re.compile(r"\d+")
 ALONE = "end other work on this machine, and run it again"

@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree as Xml
 
 from reports.reasons import MEANING, reason
-from reports.words import Json, clean, is_unproven
+from reports.formatting import Json, clean, is_unproven
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 KINDS = {"FAIL": "failure", "INVALID": "error"}

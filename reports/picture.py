@@ -11,10 +11,10 @@ from html import escape
 from textwrap import wrap
 from typing import Any
 
-from reports import words
+from reports import formatting
 from reports.palette import DARK, LIGHT, properties
-from reports.scale import LogScale, around
-from reports.words import Json, clean
+from reports.log_scale import LogScale, around
+from reports.formatting import Json, clean
 
 WIDTH = 760
 NARROW = 560
@@ -118,7 +118,7 @@ class _Line:
 def _heading(result: Json, width: int) -> list[_Line]:
     """The question and what theory starts from, on as many lines as the width asks for."""
     said = [] if result["verdict"] == "PASS" else [result["verdict"]]
-    inputs = " · ".join([*said, *words.inputs(result)])
+    inputs = " · ".join([*said, *formatting.inputs(result)])
     room = width - 40
     return [
         *(_Line(line, "title", 20) for line in wrap(clean(result["question"]), int(room / 8.3))),
@@ -154,7 +154,7 @@ def _headings(result: Json, frame: _Frame) -> Iterator[str]:
 
 
 def _short(value: float, unit: str) -> str:
-    return words.milliseconds(value) if unit == "ms" else f"{value:g}"
+    return formatting.milliseconds(value) if unit == "ms" else f"{value:g}"
 
 
 def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: LogScale) -> Iterator[str]:
@@ -177,7 +177,7 @@ def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: LogScale) ->
 def _labels(arm: Json, measure: Json, style: str, index: int, frame: _Frame) -> Iterator[str]:
     y = frame.text_y(index)
     value, spread = _said(measure)
-    theory = words.theory(measure)
+    theory = formatting.theory(measure)
     naive = '<tspan class="soft" dx="8">naive</tspan>' if arm["naive"] else ""
     yield _text(20, y, clean(arm["name"]), style, naive)
     if frame.wide:
@@ -191,7 +191,7 @@ def _labels(arm: Json, measure: Json, style: str, index: int, frame: _Frame) -> 
 def _said(measure: Json) -> tuple[str, str]:
     """The figure and its interval, alike in all rows."""
     decimals = None if measure["unit"] == "ms" else 1
-    return words.figure(measure["value"], measure["unit"], decimals), words.interval(
+    return formatting.figure(measure["value"], measure["unit"], decimals), formatting.interval(
         measure, decimals
     )
 
@@ -234,6 +234,6 @@ def _description(result: Json) -> str:
         value, spread = _said(measure)
         kind = " (naive)" if arm["naive"] else ""
         said.append(
-            f"{clean(arm['name'])}{kind}: {value} {spread}, theory {words.theory(measure)}."
+            f"{clean(arm['name'])}{kind}: {value} {spread}, theory {formatting.theory(measure)}."
         )
     return " ".join(said)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.broken import broken
-from reports.words import Json, clean
+from reports.formatting import Json, clean
 
 MEANING = {
     "PASS": "every claim held, and the run can be trusted",

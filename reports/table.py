@@ -13,10 +13,10 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from reports import words
-from reports.proof import proofs
+from reports import formatting
+from reports.fault_proof import fault_proofs
 from reports.reasons import MEANING, advice, reasons, undecided
-from reports.words import Json
+from reports.formatting import Json
 
 UNPROVEN = "unproven"
 STYLES = {
@@ -80,12 +80,12 @@ def _parts(result: Json, width: int) -> Iterator[RenderableType]:
 
 
 def _heading(result: Json) -> Iterator[Text]:
-    yield Text.assemble((result["experiment"], "bold"), "   ", (words.scope(result), "dim"))
-    yield Text(words.clean(result["question"]))
-    if known := words.inputs(result):
+    yield Text.assemble((result["experiment"], "bold"), "   ", (formatting.scope(result), "dim"))
+    yield Text(formatting.clean(result["question"]))
+    if known := formatting.inputs(result):
         yield Text(" · ".join(known), "dim")
     if result["trouble"]:
-        first, *rest = words.clean(result["trouble"]).split("\n")
+        first, *rest = formatting.clean(result["trouble"]).split("\n")
         yield Text()
         yield Text.assemble(("stopped early: ", "bold red"), (first, "bold"))
         yield from (Text(line, overflow="fold") for line in rest)
@@ -97,7 +97,7 @@ def _heading(result: Json) -> Iterator[Text]:
 def _columns(result: Json, width: int) -> tuple[list[Column], bool]:
     """The columns that fit, and whether the costs did not."""
     first, last = _first_columns(result), _verdicts(result)
-    cost = Column("cost", ["\n".join(words.costs(arm)) for arm in result["arms"]], justify="left")
+    cost = Column("cost", ["\n".join(formatting.costs(arm)) for arm in result["arms"]], justify="left")
     further = list(_further_columns(result))
     room = width - 1 - sum(column.width + GAP for column in [*first, last])
     with_cost = room >= sum(column.width + GAP for column in [*further[:BEFORE_COST], cost])
@@ -120,16 +120,16 @@ def _first_columns(result: Json) -> list[Column]:
     return [
         Column("arm", names, justify="left"),
         Column(_folded(measures[0]["title"], 18), _estimates(measures), justify="left"),
-        Column("theory", [words.theory(measure) for measure in measures]),
+        Column("theory", [formatting.theory(measure) for measure in measures]),
     ]
 
 
 def _estimates(measures: Sequence[Json]) -> list[str]:
     """Values with their intervals, each part under its like."""
-    decimals = max(1, words.decimals_for([measure["value"] for measure in measures]))
+    decimals = max(1, formatting.decimals_for([measure["value"] for measure in measures]))
     unit = measures[0]["unit"]
     columns = [
-        [words.figure(measure[part], unit, decimals) for measure in measures]
+        [formatting.figure(measure[part], unit, decimals) for measure in measures]
         for part in ("value", "low", "high")
     ]
     value, low, high = (max(map(len, column)) for column in columns)
@@ -146,15 +146,15 @@ def _further_columns(result: Json) -> Iterator[Column]:
         if name == result["headline"]:
             continue
         measures = [arm["measures"][name] for arm in arms]
-        decimals = words.decimals_for([measure["value"] for measure in measures])
-        cells = [words.figure(m["value"], m["unit"], decimals) for m in measures]
+        decimals = formatting.decimals_for([measure["value"] for measure in measures])
+        cells = [formatting.figure(m["value"], m["unit"], decimals) for m in measures]
         if len(set(cells)) > 1:
             yield Column(_folded(measures[0]["title"], 10), cells)
 
 
 def _verdicts(result: Json) -> Column:
     cells = [
-        UNPROVEN if words.is_unproven(result, arm["verdict"]) else words.arm_verdict(arm)
+        UNPROVEN if formatting.is_unproven(result, arm["verdict"]) else formatting.arm_verdict(arm)
         for arm in result["arms"]
     ]
     return Column("verdict", cells, justify="left")
@@ -202,21 +202,21 @@ def _costs(result: Json) -> Iterator[tuple[str, str]]:
     naive = next((arm["name"] for arm in result["arms"] if arm["naive"]), "")
     for arm in result["arms"]:
         if arm["cost"]:
-            yield "cost", f"{arm['name']}, beside {naive}: {', '.join(words.costs(arm))}"
+            yield "cost", f"{arm['name']}, beside {naive}: {', '.join(formatting.costs(arm))}"
 
 
 def _evidence(result: Json) -> Iterator[tuple[str, str]]:
-    for proof in proofs(result):
-        yield "fault", f"{words.clean(proof.fault)}   {proof.words}"
-    yield "load", words.load(result["generator"])
-    yield "clicks", words.clicks(result)
+    for proof in fault_proofs(result):
+        yield "fault", f"{formatting.clean(proof.fault)}   {proof.words}"
+    yield "load", formatting.load(result["generator"])
+    yield "clicks", formatting.clicks(result)
 
 
 def _line(label: str, text: str) -> RenderableType:
     line = Table.grid(padding=(0, 1, 0, 0))
     line.add_column(width=7, style=STYLES.get(label, "dim"))
     line.add_column(overflow="fold")
-    line.add_row(Text(label), Text(words.clean(text)))
+    line.add_row(Text(label), Text(formatting.clean(text)))
     return Padding(line, (0, 0, 0, 1))
 
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TextIO
 import gevent  # type: ignore[import-untyped]
 from gevent.fileobject import FileObject  # type: ignore[import-untyped]
 
-from scenarios.generator.crowd import Crowd, SegmentTask
+from scenarios.generator.segment_runner import SegmentRunner, SegmentTask
 from scenarios.generator.traffic_links import PrepareError
 from scenarios.generator.traffic_plan import from_fields, number, whole
 
@@ -26,7 +26,7 @@ FIELDS = {
 
 
 def claim_stdout() -> TextIO:
-    """The real stdout, for events only: from now on whatever else is printed goes to stderr."""
+    """Take stdout for events only, and redirect all other output to stderr."""
     sys.stdout.flush()
     mine = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -40,10 +40,12 @@ def stdin_lines() -> BinaryIO:
 
 
 class Control:
-    """Obeys one command at a time; a wrong one is answered by an error event, never by an end."""
+    """Runs one command at a time; answers a wrong one with an error event and goes on."""
 
-    def __init__(self, crowd: Callable[[], Crowd], commands: BinaryIO, events: TextIO) -> None:
-        self._crowd = crowd
+    def __init__(
+        self, segment_runner: Callable[[], SegmentRunner], commands: BinaryIO, events: TextIO
+    ) -> None:
+        self._segment_runner = segment_runner
         self._commands = commands
         self._events = events
         self._job: gevent.Greenlet | None = None
@@ -52,11 +54,11 @@ class Control:
         """Read commands until stdin ends, even in the middle of a segment."""
         while line := self._commands.readline():
             try:
-                self._obey(_parsed(line))
+                self._run(_parsed(line))
             except ValueError as problem:
                 self._error(str(problem))
 
-    def _obey(self, command: Any) -> None:
+    def _run(self, command: Any) -> None:
         do = command.get("do") if isinstance(command, dict) else None
         if do not in FIELDS:
             raise ValueError(f'a command needs "do": {" or ".join(FIELDS)}')
@@ -73,7 +75,7 @@ class Control:
         traffic = from_fields(command["traffic"])
 
         def work() -> None:
-            self._tell(event="prepared", codes=self._crowd().links.prepare(traffic.keys))
+            self._emit(event="prepared", codes=self._segment_runner().links.prepare(traffic.keys))
 
         return work
 
@@ -86,11 +88,11 @@ class Control:
         )
 
         def started(t_s: float) -> None:
-            self._tell(event="started", segment=segment.number, t_s=t_s)
+            self._emit(event="started", segment=segment.number, t_s=t_s)
 
         def work() -> None:
-            did = self._crowd().run(segment, started)
-            self._tell(event="finished", segment=segment.number, **asdict(did))
+            figures = self._segment_runner().run(segment, started)
+            self._emit(event="finished", segment=segment.number, **asdict(figures))
 
         return work
 
@@ -104,9 +106,9 @@ class Control:
             self._error(repr(problem))
 
     def _error(self, message: str) -> None:
-        self._tell(event="error", message=message)
+        self._emit(event="error", message=message)
 
-    def _tell(self, **event: Any) -> None:
+    def _emit(self, **event: Any) -> None:
         self._events.write(json.dumps(event) + "\n")
         self._events.flush()
 

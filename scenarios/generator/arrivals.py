@@ -1,7 +1,8 @@
-"""Arrival times of an open crowd: a Poisson process whose rate follows a curve.
+"""Arrival times of an open workload: a Poisson process whose rate follows a curve.
 
-Exact by thinning (Lewis and Shedler, Naval Research Logistics Quarterly 26, 1979): candidates
-arrive at the highest rate of the curve, and one at time t stays with probability rate(t)/highest.
+Drawn exactly, by thinning (Lewis and Shedler, Naval Research Logistics Quarterly 26, 1979):
+candidates arrive at the highest rate of the curve, and one at time t is kept with probability
+rate(t)/highest.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Batch = tuple[Floats, Ints]
 def arrivals(
     traffic: Traffic, duration_s: float, seed: int, *, stream: int = 0, streams: int = 1
 ) -> Iterator[Batch]:
-    """Seconds since the start, ascending, with the rank each asks for; a batch at a time.
+    """Seconds since the start, ascending, with the rank each requests; a batch at a time.
 
     The same arguments give the same arrivals. `stream` is one of `streams` generators that share
     the rate: independent Poisson processes add up to one (superposition).

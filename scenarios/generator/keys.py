@@ -1,4 +1,4 @@
-"""Which link a request asks for: one hot key, and Zipf over the rest."""
+"""The distribution of requests over keys: one hot key, and Zipf over the rest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class KeyDistribution:
 
 
 def _cumulative(traffic: Traffic) -> Floats:
-    """Probability of a rank up to and including each."""
+    """Cumulative probability of each rank."""
     if traffic.keys == 1:
         return np.ones(1)
     weights = np.arange(1, traffic.keys, dtype=np.float64) ** -traffic.zipf_alpha

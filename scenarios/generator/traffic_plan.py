@@ -1,4 +1,4 @@
-"""Traffic that somebody asked for, checked before anything is sent."""
+"""Validation of traffic from the engine's JSON or from the form."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import yaml
 
 from dashboards import catalogue
 from dashboards.catalogue import DASHBOARDS
-from dashboards.classic import as_json
+from dashboards.grafana_json import as_json
 from dashboards.places import DATASOURCE, FOLDER, TAG
 from tests.support import dashboard_rules as rules
 from tests.support.dashboard_rules import RULES, Json, panels

@@ -309,21 +309,21 @@ def test_a_worker_in_a_container_is_healthy_once_its_master_has_it(tmp_path: Pat
 ASKED_TWICE = """
 from types import SimpleNamespace as Some
 import locust, gevent
-from scenarios.distribution import Hand
+from scenarios.coordination import TrafficWorker
 
 asked, listeners = [], []
 runner = Some(
     register_message=lambda _, listener: listeners.append(listener),
     send_message=lambda _, number: asked.append(number),
 )
-hand = Hand(Some(runner=runner))
-stopped = gevent.spawn(hand.ask)
+worker = TrafficWorker(Some(runner=runner))
+stopped = gevent.spawn(worker.request_stream)
 gevent.sleep(0)
 stopped.kill()
-running = gevent.spawn(hand.ask)
+running = gevent.spawn(worker.request_stream)
 gevent.sleep(0)
 for number, code in zip(asked, ["old", "new"]):
-    listeners[0](msg=Some(data={"ask": number, "part": [0, 1, 1.0, [code]]}))
+    listeners[0](msg=Some(data={"request": number, "assignment": [0, 1, 1.0, [code]]}))
     gevent.sleep(0)
 print(running.get(timeout=5).codes)
 """

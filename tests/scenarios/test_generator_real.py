@@ -27,7 +27,7 @@ from scipy import stats
 from chaos.model.experiment import Traffic
 from scenarios.generator.arrivals import arrivals
 from scenarios.generator.dispatcher import Dispatcher, Exchange
-from scenarios.generator.wire import OutOfSockets, Wire
+from scenarios.generator.http_client import HttpClient, OutOfSockets
 from tests.support.few_ports import NOT_HERE
 from tests.support.scenarios_lab import controlled, free_port, locust, running, server
 
@@ -63,14 +63,14 @@ def threaded_server(after_s: float) -> Iterator[str]:
 @pytest.mark.alone
 def test_an_answer_that_waits_for_a_busy_generator_is_as_old_as_it_was_when_it_came() -> None:
     with threaded_server(after_s=0.3) as url:
-        wire = Wire(url)
+        client = HttpClient(url)
         asked_s = time.monotonic()
-        asking = gevent.spawn(wire.exchange, wire.request("GET", "/any"), 5.0)
+        asking = gevent.spawn(client.exchange, client.request("GET", "/any"), 5.0)
         gevent.sleep(0.1)  # it is sent
         time.sleep(1.5)  # nobody reads
         answer = asking.get()
         read_s = time.monotonic()
-        wire.close()
+        client.close()
     assert read_s - asked_s >= 1.6
     assert 0.3 <= answer.done_s - asked_s < 1.2
     assert answer.outcome == "ok"
@@ -87,14 +87,14 @@ def test_a_hog_in_the_generators_own_process_makes_it_late_and_no_answer_slow() 
 
     seen: list[Exchange] = []
     with threaded_server(after_s=0.0) as url:
-        wire = Wire(url)
-        dispatcher = Dispatcher(wire, [wire.request("GET", "/any")], 5.0, 1000, [seen.append])
+        client = HttpClient(url)
+        dispatcher = Dispatcher(client, [client.request("GET", "/any")], 5.0, 1000, [seen.append])
         hogging = gevent.spawn(hog)
         dispatcher.run(arrivals(Traffic(100.0, keys=1), 1.0, seed=3), time.monotonic())
         dispatcher.drain()
         hogging.kill()
-        wire.close()
-    told = dispatcher.tally.summary()
+        client.close()
+    told = dispatcher.counts.summary()
     assert told.sent == told.offered == len(seen) > 50
     assert told.late > 0.4 * told.sent  # most come due while the hog has the core
     assert told.lag_p99_ms > 40
@@ -107,16 +107,16 @@ def test_a_hog_in_the_generators_own_process_makes_it_late_and_no_answer_slow() 
 def test_a_backlog_leaves_on_the_connections_that_there_are() -> None:
     seen: list[Exchange] = []
     with server() as shop:
-        wire = Wire(shop.url)
-        dispatcher = Dispatcher(wire, [wire.request("GET", "/any")], 5.0, 1000, [seen.append])
+        client = HttpClient(shop.url)
+        dispatcher = Dispatcher(client, [client.request("GET", "/any")], 5.0, 1000, [seen.append])
         before = shop.seen()["connections"]
         gevent.spawn_later(0.2, time.sleep, 0.3)  # the process stands still
         dispatcher.run(arrivals(Traffic(800.0, keys=1), 0.8, seed=3), time.monotonic())
         dispatcher.drain()
         opened = shop.seen()["connections"] - before
-        wire.close()
-    assert dispatcher.tally.late > 100
-    assert opened < 0.4 * dispatcher.tally.late
+        client.close()
+    assert dispatcher.counts.late > 100
+    assert opened < 0.4 * dispatcher.counts.late
 
 
 @pytest.mark.alone
@@ -128,32 +128,32 @@ def test_greenlets_are_used_again_and_none_is_left_in_the_end() -> None:
 
     workers: set[int] = set()
     with threaded_server(after_s=0.0) as url:
-        wire = Wire(url)
+        client = HttpClient(url)
         before = greenlets()
         dispatcher = Dispatcher(
-            wire, [wire.request("GET", "/any")], 5.0, 1000,
+            client, [client.request("GET", "/any")], 5.0, 1000,
             [lambda _: workers.add(id(gevent.getcurrent()))],
         )  # fmt: skip
         dispatcher.run(arrivals(Traffic(200.0, keys=1), 1.0, seed=3), time.monotonic())
         dispatcher.drain()
         gevent.sleep(0.01)
-        wire.close()
-        assert dispatcher.tally.sent > 100
-        assert len(workers) < dispatcher.tally.sent / 4
+        client.close()
+        assert dispatcher.counts.sent > 100
+        assert len(workers) < dispatcher.counts.sent / 4
         assert not greenlets() - before
 
 
 @pytest.mark.alone  # another thread of this process might let go of one
 def test_without_file_descriptors_nothing_is_asked_and_nothing_is_the_servers_failure() -> None:
     with threaded_server(after_s=0.0) as url:
-        wire = Wire(url)
-        request = wire.request("GET", "/any")
+        client = HttpClient(url)
+        request = client.request("GET", "/any")
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with socket.socket() as highest:
             resource.setrlimit(resource.RLIMIT_NOFILE, (highest.fileno() + 1, hard))
             try:
                 with pytest.raises(OutOfSockets, match="Too many open files"):
-                    wire.exchange(request, 1.0)
+                    client.exchange(request, 1.0)
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from chaos.model.experiment import Traffic
 from scenarios.generator.arrivals import arrivals
 from scenarios.generator.dispatcher import Dispatcher, Exchange
-from scenarios.generator.wire import Wire
+from scenarios.generator.http_client import HttpClient
 from tests.support.scenarios_lab import server
 
 FIRST, LAST = 50_000, 50_019
@@ -48,13 +48,13 @@ def main() -> None:
         sys.exit(NOT_HERE)
     seen: list[Exchange] = []
     with server("silent") as shop:
-        wire = Wire(shop.url)
-        dispatcher = Dispatcher(wire, [wire.request("GET", "/any")], 0.4, 1000, [seen.append])
+        client = HttpClient(shop.url)
+        dispatcher = Dispatcher(client, [client.request("GET", "/any")], 0.4, 1000, [seen.append])
         dispatcher.run(arrivals(Traffic(200.0, keys=1), 0.6, seed=3), time.monotonic())
         dispatcher.drain()
-        wire.close()
+        client.close()
     outcomes = [exchange.answer.outcome for exchange in seen]
-    json.dump({"generator": asdict(dispatcher.tally.summary()), "outcomes": outcomes}, sys.stdout)
+    json.dump({"generator": asdict(dispatcher.counts.summary()), "outcomes": outcomes}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from chaos.control.lab_control import LabControl
 from chaos.control.run_status import RunStatus
 from chaos.toxiproxy.byte_metrics import ProxyBytes
 from chaos.toxiproxy.registry import Registry
-from scenarios.generator.live_metrics import Exposition
+from scenarios.generator.live_metrics import LiveMetricsCollector
 from stack.shortener.clicks.outbox import OutboxRelay
 from stack.shortener.clicks.stream_lag import StreamLag
 from stack.shortener.clicks.worker import Worker
@@ -68,7 +68,7 @@ def _ours(tmp_path: Path) -> Iterator[Metric]:
     yield from Worker(nothing, nothing, nothing).families()
     yield from OutboxRelay(nothing, nothing, nothing, 1.0, 0.1).families()
     yield from StreamLag(nothing, 1.0).families()
-    yield from Exposition(lambda: []).collect()
+    yield from LiveMetricsCollector(lambda: []).collect()
     directions = ("upstream", "downstream")
     where = ("cache", "[::]:6380", "redis:6379")
     traffic = Counter((what, way, *where) for what in ("received", "sent") for way in directions)

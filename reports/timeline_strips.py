@@ -32,9 +32,9 @@ from bokeh.models import (
 from bokeh.models.glyph import Glyph
 from bokeh.models.renderers import GlyphRenderer
 
-from reports import words
+from reports import formatting
 from reports.run_history import OPENING_S, ArmHistory, Bins, Columns, RunHistory
-from reports.scale import LogScale, around
+from reports.log_scale import LogScale, around
 
 FONT: dict[str, Any] = {"text_font": {"value": "system-ui, sans-serif"}, "text_font_size": "11px"}
 POINT_TIP = "@latency{0.0} ms · @served · @age{0.000} s old · due at @x{0.000} s"
@@ -100,7 +100,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Kind:
+class TimelineKind:
     """One kind of timeline: its heading, what its lines are, its axis of y and how to draw it."""
 
     key: str
@@ -139,23 +139,23 @@ def _chosen(points: Columns, names: Sequence[str], which: Any) -> Columns:
 # --- kinds and their axes ----------------------------------------------------------------------
 
 
-def all_kinds(history: RunHistory) -> list[Kind]:
+def timeline_kinds(history: RunHistory) -> list[TimelineKind]:
     """Rate, latency, origin queries and age, each with one range of y for all arms."""
     arms, bins = list(history.arms.values()), history.bins
     rate = _top([own.offered["rate"] for own in arms] + [own.achieved["rate"] for own in arms])
     queries = _top([own.origin["queries"] for own in arms])
     age = _top([own.points["age"] for own in arms])
-    look_ups = f"look-ups of the hot key in a database, per {words.duration(bins.origin_s)}"
+    look_ups = f"look-ups of the hot key in a database, per {formatting.duration(bins.origin_s)}"
     latencies = around([v for own in arms for v in _extremes(own.points["latency"])], 0, 1)
     return [
-        Kind("rate", "Rate", f"all requests, per {words.duration(bins.rate_s)}",
+        TimelineKind("rate", "Rate", f"all requests, per {formatting.duration(bins.rate_s)}",
              Range1d(start=0, end=rate), "linear", _even(rate), "%d/s", _draw_rate),
-        Kind("latency", "Latency", "requests for the hot key, log scale",
+        TimelineKind("latency", "Latency", "requests for the hot key, log scale",
              Range1d(start=latencies.low * 0.25, end=latencies.high * 4), "log", _few(latencies),
              "%.4g ms", _draw_latency),
-        Kind("origin", "Origin queries", look_ups,
+        TimelineKind("origin", "Origin queries", look_ups,
              Range1d(start=0, end=queries), "linear", _even(queries), "%.4g", _draw_origin),
-        Kind("age", "Age of what was served", "answers for the hot key",
+        TimelineKind("age", "Age of what was served", "answers for the hot key",
              Range1d(start=0, end=age), "linear", _even(age), "%.4g s", _draw_age),
     ]  # fmt: skip
 
@@ -219,7 +219,7 @@ def _steps(
 
 
 @dataclass(frozen=True)
-class _Word:
+class _Label:
     """A label at one bin of a line, above or below it."""
 
     text: str
@@ -228,7 +228,7 @@ class _Word:
     above: bool
 
 
-def _label(strip: Strip, columns: Columns, name: str, word: _Word) -> None:
+def _label(strip: Strip, columns: Columns, name: str, word: _Label) -> None:
     """Labels stand in the first strip only; the others have the same lines."""
     if not strip.first or not len(columns["x"]):
         return
@@ -254,9 +254,9 @@ def _draw_rate(strip: Strip) -> None:
     offered, achieved = strip.history.offered, strip.history.achieved
     _steps(strip, offered, "rate", "soft", line_width=4, line_alpha=0.4)
     line = _steps(strip, achieved, "rate", strip.colour, line_width=1.4)
-    _label(strip, offered, "rate", _Word("offered", "soft", 0, above=True))
-    _label(strip, achieved, "rate", _Word("achieved", strip.colour, 0, above=False))
-    length = words.duration(strip.bins.rate_s)
+    _label(strip, offered, "rate", _Label("offered", "soft", 0, above=True))
+    _label(strip, achieved, "rate", _Label("achieved", strip.colour, 0, above=False))
+    length = formatting.duration(strip.bins.rate_s)
     tip = f"@rate{{0,0}}/s achieved in {length} from @start{{0.00}} s on"
     strip.plot.add_tools(HoverTool(renderers=[line], mode="vline", tooltips=tip))
 
@@ -267,8 +267,8 @@ def _draw_latency(strip: Strip) -> None:
     lines = strip.history.percentiles
     for name in ("p99", "p50"):
         _steps(strip, lines, name, "ink", line_width=1.2, line_alpha=0.8)
-    _label(strip, lines, "p99", _Word("p99", "ink", _highest(strip, lines, "p99"), above=True))
-    _label(strip, lines, "p50", _Word("p50", "ink", 0, above=False))
+    _label(strip, lines, "p99", _Label("p99", "ink", _highest(strip, lines, "p99"), above=True))
+    _label(strip, lines, "p50", _Label("p50", "ink", 0, above=False))
 
 
 def _draw_age(strip: Strip) -> None:
@@ -300,6 +300,6 @@ def _draw_origin(strip: Strip) -> None:
         tags=[{"fill_color": strip.colour, "line_color": strip.colour}],
     )  # fmt: skip
     bars = strip.draw(bar, strip.history.origin)
-    length = words.duration(strip.bins.origin_s)
+    length = formatting.duration(strip.bins.origin_s)
     tip = f"@queries{{0}} queries in {length} from @x{{0.00}} s on"
     strip.plot.add_tools(HoverTool(renderers=[bars], mode="vline", tooltips=tip))

@@ -36,7 +36,7 @@ from bokeh.resources import Resources
 from bokeh.settings import settings
 
 from reports.run_history import OPENING_S, Columns, RunHistory
-from reports.strips import Common, Kind, Strip, all_kinds, marked_s, sources_of
+from reports.timeline_strips import Common, TimelineKind, Strip, timeline_kinds, marked_s, sources_of
 
 STRIP_PX, AXIS_PX, FAULT_PX = 82, 22, 20
 LEFT_PX = 50
@@ -81,7 +81,7 @@ def timelines(history: RunHistory, naive: str | None) -> Timelines | None:
 
 def _figures(
     history: RunHistory, naive: str | None, first: tuple[float, float]
-) -> tuple[Sequence[Kind], Mapping[str, Plot]]:
+) -> tuple[Sequence[TimelineKind], Mapping[str, Plot]]:
     """All kinds, and a figure for each with each arm and each fault, by both names."""
     time = Range1d(start=first[0], end=first[1], name="time")
     pointer = Span(dimension="height", line_width=1, tags=[{"line_color": "soft"}])
@@ -89,7 +89,7 @@ def _figures(
     sources = {arm: sources_of(own, until_s, common) for arm, own in history.arms.items()}
     faults = {name: common.source(_fault_bars(history, name)) for name in _fault_names(history)}
     figures: dict[str, Plot] = {}
-    kinds = all_kinds(history)
+    kinds = timeline_kinds(history)
     for kind in kinds:
         for fault, bars in faults.items():
             figures[f"{kind.key}/fault/{fault}"] = _fault_strip(bars, time, common)
@@ -127,7 +127,7 @@ def _embedded(figures: Mapping[str, Plot]) -> tuple[str, dict[str, str]]:
     return script, divs
 
 
-def _panel(kind: Kind, divs: Mapping[str, str]) -> TimelinePlot:
+def _panel(kind: TimelineKind, divs: Mapping[str, str]) -> TimelinePlot:
     def of(what: str) -> dict[str, str]:
         start = f"{kind.key}/{what}/"
         return {key.removeprefix(start): div for key, div in divs.items() if key.startswith(start)}
@@ -179,7 +179,7 @@ def _figure(time: Range1d, y_range: Range1d, y_scale: Scale, height: int, common
     )
 
 
-def _strip_figure(kind: Kind, time: Range1d, pointer: Span, common: Common, *, last: bool) -> Plot:
+def _strip_figure(kind: TimelineKind, time: Range1d, pointer: Span, common: Common, *, last: bool) -> Plot:
     log = kind.y_axis == "log"
     scale = common.log if log else common.linear
     plot = _figure(time, kind.y_range, scale, STRIP_PX + AXIS_PX * last, common)

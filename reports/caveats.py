@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reports import words
-from reports.words import Json
+from reports import formatting
+from reports.formatting import Json
 
 FEW = 10
 
 
-def limits(result: Json, plan: Mapping[str, Any]) -> list[str]:
+def caveats(result: Json, plan: Mapping[str, Any]) -> list[str]:
     """The limits that hold for this run, the gravest first."""
     return [
         *_of_this_run(result),
@@ -46,7 +46,7 @@ def _of_the_machine(result: Json) -> Iterator[str]:
     lag_ms = result["generator"]["lag_p99_ms"]
     if lag_ms is not None:
         yield (
-            f"Latencies finer than about {words.milliseconds(lag_ms)}: they run from the moment a"
+            f"Latencies finer than about {formatting.milliseconds(lag_ms)}: they run from the moment a"
             " request was due, and so late could the generator be (its lag's 99th percentile)."
         )
 
@@ -61,7 +61,7 @@ def _of_the_faults(result: Json) -> Iterator[str]:
 
 
 def _of_the_statistics(result: Json) -> Iterator[str]:
-    noun = words.plural(result["repetition"])
+    noun = formatting.plural(result["repetition"])
     if not result["arms"]:
         return
     few = min((measure["samples"] for measure in _of_headline(result)), default=0)
