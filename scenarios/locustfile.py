@@ -10,7 +10,7 @@ from locust import events
 # Locust looks for modules beside this file and in the working directory, which may be anywhere.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scenarios.locust_user import set_up
+from scenarios.locust_user import OpenLoopUser, set_up
 from scenarios.options import add_options
 
 __all__ = ["OpenLoopUser"]
