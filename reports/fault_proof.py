@@ -1,4 +1,4 @@
-"""The proof of each fault, merged over its injections: how many took effect, and what was read."""
+"""The proof of each fault, merged over its injections: count and probe readings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FaultProof:
 
 
 def fault_proofs(result: Json) -> list[FaultProof]:
-    """One proof a fault, in the order in which they first came."""
+    """One proof a fault, in order of the first injection."""
     names = dict.fromkeys(fault["fault"] for fault in result["faults"])
     return [
         _merged(name, [fault for fault in result["faults"] if fault["fault"] == name])

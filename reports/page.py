@@ -1,4 +1,4 @@
-"""report.html: one file that works offline and is read from top to bottom."""
+"""report.html: one file that works offline."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from markupsafe import Markup
 from chaos.record.reader import DamagedRecord, read_events, read_json
 from reports import formatting
 from reports.caveats import caveats
+from reports.fault_proof import fault_proofs
+from reports.formatting import Json
 from reports.palette import DARK, LIGHT, properties
 from reports.picture import picture
-from reports.fault_proof import fault_proofs
 from reports.reasons import MEANING, advice, reasons, undecided
 from reports.run_history import RunHistory, Thinning, read_history
-from reports.timelines import library, timelines
 from reports.timeline_strips import marked_s
-from reports.formatting import Json
+from reports.timelines import library, timelines
 
 NARROW_PX = 350
 INJECTIONS_MAX = 100
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write a run's report beside its record; what the record lacks, the page says.
+    """Write a run's report beside its record; the page names what the record lacks.
 
     Raises:
         OSError: the file cannot be written.
@@ -47,7 +47,7 @@ def write_report(run_dir: Path) -> Path:
 
 
 def _result(run_dir: Path) -> tuple[Json, list[str]]:
-    """The verdict; in place of one that is missing, a result that says nothing."""
+    """The verdict, or an empty result if it is missing."""
     try:
         return read_json(run_dir / "verdict.json"), []
     except DamagedRecord as error:
@@ -62,7 +62,7 @@ def _plan(run_dir: Path) -> Mapping[str, Any]:
 
 
 def _versions(run_dir: Path) -> Mapping[str, str]:
-    """The versions of the stack's parts, as they came up."""
+    """Versions of the stack's parts, as read at their start."""
     try:
         events = read_events(run_dir)
     except DamagedRecord:
@@ -78,9 +78,9 @@ def _unjudged(run_dir: Path) -> Json:
         "question": plan.get("question", ""),
         "verdict": "INVALID",
         "trouble": None,
-        "runtime": plan.get("runtime", words.NOTHING),
-        "mode": plan.get("mode", {}).get("name", words.NOTHING),
-        "seed": plan.get("seed", words.NOTHING),
+        "runtime": plan.get("runtime", formatting.NOTHING),
+        "mode": plan.get("mode", {}).get("name", formatting.NOTHING),
+        "seed": plan.get("seed", formatting.NOTHING),
         "repetition": "repetition",
         "headline": "",
         "generator": {**dict.fromkeys(unknown, 0), "lag_p50_ms": None, "lag_p99_ms": None},
@@ -110,7 +110,7 @@ def _render(
         loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals.update(words=words, clean=formatting.clean)
+    environment.globals.update(formatting=formatting, clean=formatting.clean)
     return environment.get_template("page.html").render(
         result=result,
         plan=plan,
@@ -128,7 +128,7 @@ def _render(
         titles=_titles(result),
         decimals=_decimals(result),
         proofs=fault_proofs(result),
-        limits=caveats(result, plan),
+        caveats=caveats(result, plan),
         lines=lines,
         naive=naive,
         drawn=_drawn(history),
@@ -140,7 +140,7 @@ def _render(
 
 
 def _svg(result: Json, *width: int) -> Markup:
-    """The picture, whose own texts are escaped; nothing where there is no arm."""
+    """The picture, with its texts escaped; nothing without arms."""
     return Markup(picture(result, *width, titled=False)) if result["arms"] else Markup("")
 
 
@@ -169,7 +169,7 @@ def _titles(result: Json) -> list[tuple[str, str, str]]:
 
 
 def _decimals(result: Json) -> dict[str, int]:
-    """How many decimals each measure's column has."""
+    """The number of decimals of each measure's column."""
     return {
         name: formatting.decimals_for([arm["measures"][name]["value"] for arm in result["arms"]])
         for name, _, _ in _titles(result)
@@ -177,19 +177,21 @@ def _decimals(result: Json) -> dict[str, int]:
 
 
 def _drawn(history: RunHistory) -> str:
-    """What is drawn and how, for the caption."""
+    """The caption of the timelines."""
     length = formatting.duration(history.bins.percentile_s)
     said = (
         f"Lines over the points: the median (p50) and the 99th percentile (p99) of each {length}."
     )
     until_s = marked_s(history)
-    where = f", marked in the first {formatting.duration(until_s)}" if math.isfinite(until_s) else ""
+    where = (
+        f", marked in the first {formatting.duration(until_s)}" if math.isfinite(until_s) else ""
+    )
     said += f" Dotted: the hot key's value expires{where}."
     return f"{said} {_thinning(history.thinning)}"
 
 
 def _thinning(thinning: Thinning) -> str:
-    """Which of the hot key's requests are drawn."""
+    """The share of the hot key's requests that is drawn, for the caption."""
     if thinning.every == 1:
         return f"All {thinning.requests:,} requests for the hot key are drawn."
     which = [f"one in {thinning.every:,}"]
@@ -207,7 +209,7 @@ def _thinning(thinning: Thinning) -> str:
 
 
 def _injections(result: Json) -> Sequence[Json]:
-    """Each injection, those first that prove nothing; no more than a reader would read."""
+    """Injections, the unproven ones first; at most as many as a reader would read."""
     return sorted(result["faults"], key=lambda fault: bool(fault["proven"]))[:INJECTIONS_MAX]
 
 

@@ -1,4 +1,4 @@
-"""The table that a run prints: arms as rows; measures, theory, cost and verdict as columns."""
+"""The result as a table for the terminal: one row an arm, with measures, theory and verdict."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rich.text import Text
 
 from reports import formatting
 from reports.fault_proof import fault_proofs
-from reports.reasons import MEANING, advice, reasons, undecided
 from reports.formatting import Json
+from reports.reasons import MEANING, advice, reasons, undecided
 
 UNPROVEN = "unproven"
 STYLES = {
@@ -28,13 +28,13 @@ PLAIN = {
     **{"λδ": "lambda*delta", "λ": "lambda", "δ": "delta", "β": "beta", "…": "...", "→": "->"},
 }
 GAP = 2
-NARROWEST = 20  # columns of a terminal; one that has fewer breaks the lines itself
-BEFORE_COST = 3  # further measures that a narrow terminal shows rather than the costs
+NARROWEST = 20  # columns; a narrower terminal breaks the lines itself
+BEFORE_COST = 3  # further measures that take precedence over the costs
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column, laid out: its heading's lines, and a cell for each arm."""
+    """One column: its heading, and a cell for each arm."""
 
     heading: str
     cells: Sequence[str]
@@ -42,13 +42,13 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Characters that its widest line takes."""
+        """Characters of the widest line."""
         texts = [self.heading, *self.cells]
         return max(len(line) for text in texts for line in text.split("\n"))
 
 
 def table(result: Mapping[str, Any]) -> RenderableType:
-    """What a run came to, for a terminal of any width, encoding and palette."""
+    """Lay out a result for a terminal of any width, encoding and palette."""
     return _Report(result)
 
 
@@ -95,9 +95,11 @@ def _heading(result: Json) -> Iterator[Text]:
 
 
 def _columns(result: Json, width: int) -> tuple[list[Column], bool]:
-    """The columns that fit, and whether the costs did not."""
+    """The columns that fit, and True if the costs did not fit."""
     first, last = _first_columns(result), _verdicts(result)
-    cost = Column("cost", ["\n".join(formatting.costs(arm)) for arm in result["arms"]], justify="left")
+    cost = Column(
+        "cost", ["\n".join(formatting.costs(arm)) for arm in result["arms"]], justify="left"
+    )
     further = list(_further_columns(result))
     room = width - 1 - sum(column.width + GAP for column in [*first, last])
     with_cost = room >= sum(column.width + GAP for column in [*further[:BEFORE_COST], cost])
@@ -125,7 +127,7 @@ def _first_columns(result: Json) -> list[Column]:
 
 
 def _estimates(measures: Sequence[Json]) -> list[str]:
-    """Values with their intervals, each part under its like."""
+    """Values with their intervals, aligned."""
     decimals = max(1, formatting.decimals_for([measure["value"] for measure in measures]))
     unit = measures[0]["unit"]
     columns = [
@@ -140,7 +142,7 @@ def _estimates(measures: Sequence[Json]) -> list[str]:
 
 
 def _further_columns(result: Json) -> Iterator[Column]:
-    """The experiment's other measures in its own order, but for those all arms are alike in."""
+    """The other measures in the experiment's order, without those that are equal in all arms."""
     arms = result["arms"]
     for name in arms[0]["measures"] if arms else ():
         if name == result["headline"]:
@@ -161,7 +163,7 @@ def _verdicts(result: Json) -> Column:
 
 
 def _folded(title: str, width: int) -> str:
-    """A heading on as many lines as keep it about as wide as its figures."""
+    """Wrap a heading so that it is about as wide as its figures."""
     lines = [""]
     for word in title.split():
         if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
@@ -182,7 +184,7 @@ def _grid(columns: Sequence[Column]) -> Table:
 
 
 def _blocks(result: Json) -> Iterator[RenderableType]:
-    """One arm below the other, for a terminal that is narrower than a row."""
+    """Arms one below the other, for a terminal that is narrower than a row."""
     names, *others = _first_columns(result)
     others += [*_further_columns(result), _verdicts(result)]
     for row, name in enumerate(names.cells):
@@ -202,7 +204,10 @@ def _costs(result: Json) -> Iterator[tuple[str, str]]:
     naive = next((arm["name"] for arm in result["arms"] if arm["naive"]), "")
     for arm in result["arms"]:
         if arm["cost"]:
-            yield "cost", f"{arm['name']}, beside {naive}: {', '.join(formatting.costs(arm))}"
+            yield (
+                "cost",
+                f"{arm['name']}, compared with {naive}: {', '.join(formatting.costs(arm))}",
+            )
 
 
 def _evidence(result: Json) -> Iterator[tuple[str, str]]:
@@ -240,7 +245,7 @@ def _end(result: Json) -> Iterator[RenderableType]:
 
 
 def _encodable(text: str, encoding: str) -> str:
-    """The same text in characters that the terminal has; a cell of the table keeps its width."""
+    """Replace characters that the terminal lacks; a cell of the table keeps its width."""
     try:
         text.encode(encoding)
     except UnicodeEncodeError:

@@ -73,7 +73,7 @@ def test_a_panel_without_data_is_named_with_its_expression(nothing: list[str]) -
     assert code == 1
     first, *_ = said.splitlines()
     assert first == (
-        "linkstorm: Data tier / Keys that went: no data: "
+        "linkstorm: Data tier / Keys expired and evicted: no data: "
         "rate(redis_evicted_keys_total[$__rate_interval])"
     )
 

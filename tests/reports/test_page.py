@@ -79,7 +79,7 @@ def test_it_says_question_answer_verdict_limits_and_how_to_repeat_the_run(passed
 
 def test_its_sections_stand_in_the_order_of_reading(passed: Path) -> None:
     text = Reader(passed.read_text(encoding="utf-8")).text
-    headings = ["How many", "Arms", "What happened", "Did the faults", "Claims", "What the numbers",
+    headings = ["How many", "Arms", "Timelines", "Did the faults", "Claims", "What the numbers",
                 "Where they come from"]  # fmt: skip
 
     places = [text.index(heading) for heading in headings]

@@ -11,9 +11,9 @@ from typing import Any
 
 import promql_parser as promql
 
+from dashboards.grafana_json import DATASOURCE
 from dashboards.panel_colours import CALM, VERMILION
 from dashboards.panel_data import SCRAPES
-from dashboards.places import DATASOURCE
 from tests.support.known_metrics import OF_TARGETS, Known
 
 Json = dict[str, Any]
