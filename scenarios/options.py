@@ -66,8 +66,8 @@ def traffic_of(options: Namespace) -> Traffic:
     try:
         return checked(traffic)
     except ValueError as wrong:
-        name, _, why = str(wrong).partition(" ")
-        raise ValueError(f"{FIELD_NAMES.get(name, name)} {why}") from wrong
+        name, _, why = str(wrong).partition(":")
+        raise ValueError(f"{FIELD_NAMES.get(name, name)}:{why}") from wrong
 
 
 def check(options: Namespace) -> None:

@@ -95,7 +95,7 @@ def test_costs_that_have_no_room_as_a_column_stand_below() -> None:
         {"measure": "m", "title": "a very long title of a measure", "unit": "units", "extra": 2.0}
     ]
 
-    assert "lock, beside direct: +2 units a very long title of a measure" in shown(result, 80)
+    assert "lock, compared with direct: +2 units a very long title of a measure" in shown(result, 80)
     assert row(shown(result, 160), "lock").count("+2 units a very long title") == 1
 
 

@@ -189,9 +189,9 @@ def test_a_request_that_never_left_is_a_failure(tmp_path: Path) -> None:
 
 def test_a_wrong_command_is_answered_and_the_next_one_obeyed(tmp_path: Path) -> None:
     wrong: list[tuple[dict[str, Any] | str, str]] = [
-        ("{]", "not a line of JSON"),
-        ("[1]", "prepare or start"),
-        ({"do": "dance"}, "prepare or start"),
+        ("{]", "invalid JSON"),
+        ("[1]", "valid dictionary"),
+        ({"do": "dance"}, "'prepare', 'start'"),
         ({"do": "prepare"}, "traffic"),
         ({"do": "prepare", "traffic": {"rate_per_s": 5}, "colour": 1}, "colour"),
         ({"do": "prepare", "traffic": {"rate_per_s": 5, "colour": 1}}, "colour"),
