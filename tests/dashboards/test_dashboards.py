@@ -1,4 +1,4 @@
-"""Dashboards as Grafana loads them: generated, linted, and every lint rule shown to bite."""
+"""Dashboards as Grafana loads them: generated, linted, and a violation of each lint rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking Prometheus what panels would show: an empty panel is named, and so is whoever refuses."""
+"""`python -m dashboards check`: it names empty panels and rejected queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""report.html: complete, offline, and written whatever the run left behind."""
+"""report.html: complete, offline, and written even from an incomplete record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.results import judged_run
 
 
 class Reader(HTMLParser):
-    """What a reader sees, and what a browser would fetch."""
+    """The text of a page, and the URLs that a browser would fetch."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

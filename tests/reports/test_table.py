@@ -1,4 +1,4 @@
-"""The printed table: what it says, in every width and encoding."""
+"""The printed table, in every width and encoding."""
 
 from __future__ import annotations
 
@@ -95,7 +95,8 @@ def test_costs_that_have_no_room_as_a_column_stand_below() -> None:
         {"measure": "m", "title": "a very long title of a measure", "unit": "units", "extra": 2.0}
     ]
 
-    assert "lock, compared with direct: +2 units a very long title of a measure" in shown(result, 80)
+    costs = "lock, compared with direct: +2 units a very long title of a measure"
+    assert costs in " ".join(shown(result, 80).split())
     assert row(shown(result, 160), "lock").count("+2 units a very long title") == 1
 
 

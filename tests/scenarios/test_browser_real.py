@@ -1,4 +1,4 @@
-"""A person's whole path in a real browser: start traffic, break a link, heal it, run a herd."""
+"""The pages in a real browser: start traffic, break a link, heal it, run an experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Chaos page as a server: whom it obeys, what it passes on, what Locust's page gets of it."""
+"""The Chaos page as a server: access, forwarded requests, and additions to Locust's page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Page:
         return requests.post(self.url + path, json=said, headers=headers, timeout=10)
 
     def change(self, path: str, said: Any = None) -> requests.Response:
-        """As the page itself asks in a browser."""
+        """Send a change as the page does in a browser."""
         ours = {"X-Linkstorm-Token": self.token, "Origin": self.url}
         return self.post(path, said, **ours, **{"Sec-Fetch-Site": "same-origin"})
 

@@ -1,4 +1,4 @@
-"""Locust's start form: what cannot be done is said in it, and the next right start sends."""
+"""Locust's start form: wrong values get a message, and the next right start sends traffic."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ ENOUGH = {"user_count": "1", "spawn_rate": "1", "rate": "50", "curve": "steady",
 
 @dataclass
 class Form:
-    """Locust's page as a person fills it in, and the shortener that traffic is sent to."""
+    """Locust's form, and the shortener that receives the traffic."""
 
     page: str
     shop: Server
 
     def start(self, **fields: str) -> dict[str, Any]:
-        """The answer, which the page shows where it is no success."""
+        """Locust's answer, which its page shows if the start failed."""
         given = {"host": self.shop.url, **ENOUGH, **fields}
         answer: dict[str, Any] = json.loads(fetch(f"{self.page}/swarm", **given))
         return answer
@@ -162,7 +162,7 @@ def test_a_host_with_a_path_is_asked_below_it(form: Form) -> None:
 
 @pytest.mark.parametrize("name", ["[::1]", "localhost"])
 def test_a_host_may_be_on_ipv6(form: Form, name: str) -> None:
-    """Where localhost is ::1 first, what listens on 127.0.0.1 only is found, too."""
+    """A server on 127.0.0.1 is found even if localhost resolves to ::1 first."""
     with socket.socket(socket.AF_INET6) as probe:
         if probe.connect_ex(("::1", 1)) != errno.ECONNREFUSED:
             pytest.skip("this machine has no IPv6 on its loopback")
@@ -331,7 +331,7 @@ print(running.get(timeout=5).codes)
 
 
 def test_an_answer_for_a_test_that_was_stopped_is_not_taken_by_the_next() -> None:
-    """In a process of its own: Locust changes the standard library of whoever imports it."""
+    """In a process of its own: importing Locust patches the standard library."""
     told = subprocess.run(
         [sys.executable, "-c", ASKED_TWICE], cwd=LOCUSTFILE.parents[1], capture_output=True,
         text=True, check=False, timeout=30,

@@ -1,4 +1,4 @@
-"""What the generator runs out of is told as its own doing, never as the stack's."""
+"""The generator reports its own shortages as its own, never as failures of the stack."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_what_is_really_sent_is_poisson_and_asks_for_the_keys_as_stated(tmp_path
 
 
 @contextmanager
-def shared_crowd(url: str, directory: Path, seconds: int) -> Iterator[subprocess.Popen[str]]:
+def two_workers(url: str, directory: Path, seconds: int) -> Iterator[subprocess.Popen[str]]:
     """A master with two workers that share 200 requests a second."""
     options = ["--processes", "2", "--headless", "-u", "2", "-r", "10", "-t", f"{seconds}s"]
     port = str(free_port())
@@ -239,9 +239,9 @@ def shared_crowd(url: str, directory: Path, seconds: int) -> Iterator[subprocess
             [*locust("--host", url, *options, *master), "--only-summary"],
             cwd=directory, env={**os.environ, "LINKSTORM_RECORD": str(directory)}, stderr=stderr,
             stdout=subprocess.DEVNULL,
-        ) as crowd,
+        ) as process,
     ):  # fmt: skip
-        yield crowd
+        yield process
 
 
 def account(directory: Path) -> dict[str, Any]:
@@ -251,8 +251,8 @@ def account(directory: Path) -> dict[str, Any]:
 
 @pytest.mark.alone
 def test_the_shards_of_two_workers_are_one_history_at_the_whole_rate(tmp_path: Path) -> None:
-    with server() as shop, shared_crowd(shop.url, tmp_path, 3) as crowd:
-        assert crowd.wait(30) in (0, 3)  # 3: this machine was busy, and it says so
+    with server() as shop, two_workers(shop.url, tmp_path, 3) as master:
+        assert master.wait(30) in (0, 3)  # 3: this machine was busy, and it says so
         links = shop.seen()["links"]
     told = account(tmp_path)
     shards = f"read_csv('{tmp_path}/requests-*.csv', union_by_name=true)"
@@ -270,14 +270,14 @@ def test_the_shards_of_two_workers_are_one_history_at_the_whole_rate(tmp_path: P
 
 
 def test_a_worker_that_dies_makes_the_run_invalid(tmp_path: Path) -> None:
-    with server() as shop, shared_crowd(shop.url, tmp_path, 4) as crowd:
+    with server() as shop, two_workers(shop.url, tmp_path, 4) as master:
         shard = tmp_path / "requests-1.csv"
         while not shard.exists():
-            assert crowd.poll() is None
+            assert master.poll() is None
             time.sleep(0.05)
         time.sleep(0.5)
-        psutil.Process(crowd.pid).children()[-1].send_signal(signal.SIGKILL)
-        assert crowd.wait(40) == 3
+        psutil.Process(master.pid).children()[-1].send_signal(signal.SIGKILL)
+        assert master.wait(40) == 3
     told = account(tmp_path)
     assert told["verdict"] == "INVALID"
     assert any("died" in reason for reason in told["reasons"])

@@ -1,7 +1,7 @@
-"""A generator that runs out of ports: `python -m tests.support.few_ports` prints what it says.
+"""A generator that runs out of ports: `python -m tests.support.few_ports` prints its figures.
 
-It and its server are in a network namespace of their own, which has nothing but a loopback and a
-handful of ports for connections. Exit code 77 says that this may not be set up here, and why.
+It runs with its server in a network namespace of its own, with a loopback and a handful of ports.
+Exit code 77 means that this user may not create one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOT_HERE = 77
 
 
 def into_a_network_with_few_ports() -> None:
-    """From here on this process and its children are in it; `OSError` where that is forbidden."""
+    """Move this process into such a network; `OSError` where that is forbidden."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNET | (CLONE_NEWUSER if os.geteuid() else 0)):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -40,7 +40,7 @@ def into_a_network_with_few_ports() -> None:
 
 
 def main() -> None:
-    """Ask a server that never answers, until no port is left."""
+    """Send requests to a server that never answers, until no port is left."""
     try:
         into_a_network_with_few_ports()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Every metric that a panel may use: our own exposition, asked for; the exporters', as recorded."""
+"""Every metric that a panel may use: our own from the code, the exporters' from a recording."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _ours(tmp_path: Path) -> Iterator[Metric]:
 
 
 def _desk(tmp_path: Path) -> Iterable[Metric]:
-    """A desk with a fault in force, a run on, and one on record."""
+    """Metrics of a lab with a fault in force, a run in progress, and a recorded run."""
     (tmp_path / "a-run").mkdir()
     result = '{"experiment": "thundering-herd", "verdict": "PASS"}'
     (tmp_path / "a-run" / "verdict.json").write_text(result, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the numbers of a run cannot tell follows from the run."""
+"""The report's caveats follow from the run."""
 
 from __future__ import annotations
 
