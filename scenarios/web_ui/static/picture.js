@@ -13,12 +13,12 @@ export const PARTS = {
 };
 
 export const LINKS = {
-  cache: "From the web processes to the cache in Redis: every redirect asks it first.",
+  cache: "From the web processes to the cache in Redis: every redirect reads it first.",
   queue: "From the web processes and the worker to the queue in Redis: every click goes through it.",
   replica: "From the web processes to the replica: look-ups of what is not in the cache.",
-  primary: "From the web processes to the primary: new links, and codes the replica does not know yet.",
+  primary: "From the web processes to the primary: new links, and codes that the replica lacks.",
   "worker-primary": "From the worker to the primary: counted clicks.",
-  replication: "From the replica to the primary: how the copy learns what is new.",
+  replication: "From the replica to the primary: the stream of changes for the copy.",
 };
 
 // x, y, width, height
