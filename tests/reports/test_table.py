@@ -132,7 +132,7 @@ def test_a_failed_check_tells_what_was_observed() -> None:
     text = " ".join(shown(result_with("click lost")).split())
 
     assert (
-        "FAIL clicks are lost, counted twice or made up, or were not read back at all saw" in text
+        "FAIL clicks are lost, counted twice or unexpected, or were not read back saw" in text
     )
     assert "FAIL means: the run can be trusted, and a claim did not hold." in text
 
@@ -144,7 +144,7 @@ def test_an_invalid_run_ends_with_why_in_plain_words_and_with_what_to_do() -> No
 
     assert (
         "INVALID the machine was too busy for these numbers to mean anything: more than 1 % of an"
-        " arm's requests left over 10 ms late, or some not at all"
+        " arm's requests left over 10 ms late, or some were not sent"
         f" saw: {late['observed']} INVALID means: the run proves nothing either way."
         " next end other work on this machine, and run it again INVALID in"
     ) in text

@@ -190,7 +190,7 @@ def test_a_request_that_never_left_is_a_failure(tmp_path: Path) -> None:
 def test_a_wrong_command_is_answered_and_the_next_one_obeyed(tmp_path: Path) -> None:
     wrong: list[tuple[dict[str, Any] | str, str]] = [
         ("{]", "invalid JSON"),
-        ("[1]", "valid dictionary"),
+        ("[1]", "an object"),
         ({"do": "dance"}, "'prepare', 'start'"),
         ({"do": "prepare"}, "traffic"),
         ({"do": "prepare", "traffic": {"rate_per_s": 5}, "colour": 1}, "colour"),
