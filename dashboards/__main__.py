@@ -1,4 +1,4 @@
-"""`python -m dashboards` writes the dashboards' files; `check` asks Prometheus what they show."""
+"""`python -m dashboards` writes the dashboards' files; `check` looks for data in Prometheus."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from dashboards.catalogue import DASHBOARDS, files
-from dashboards.panel_data import QueryAnswer, QueryRefused, ask
-from dashboards.places import PROMETHEUS
+from dashboards.grafana_json import PROMETHEUS
+from dashboards.panel_data import QueryAnswer, QueryRefused, query_panels
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 EMPTY, INVALID = 1, 3
@@ -25,30 +25,26 @@ def write(context: typer.Context) -> None:
 
 @app.command()
 def check(
-    prometheus: Annotated[str, typer.Option(help="Where Prometheus is.")] = PROMETHEUS,
-    since: Annotated[float, typer.Option(min=1, help="Seconds back from now to ask for.")] = 300,
+    prometheus: Annotated[str, typer.Option(help="URL of Prometheus.")] = PROMETHEUS,
+    since: Annotated[float, typer.Option(min=1, help="Seconds back from now to query.")] = 300,
 ) -> None:
-    """Fail where a panel had no data: after a run, every one of them should have had some."""
+    """Fail if a panel has no data: after a run each panel should have some."""
     try:
-        answers = list(ask(prometheus, DASHBOARDS, since))
+        answers = list(query_panels(prometheus, DASHBOARDS, since))
     except QueryRefused as refused:
         typer.echo(f"dashboards: {refused}", err=True)
         raise typer.Exit(INVALID) from None
     for answer in answers:
         if not answer.figures:
-            typer.echo(_in_words(answer))
+            typer.echo(_description(answer))
     missing = [answer for answer in answers if answer.missing]
     typer.echo(f"{len(answers)} queries, {len(missing)} without data", err=True)
     if missing:
         raise typer.Exit(EMPTY)
 
 
-def _in_words(answer: QueryAnswer) -> str:
-    why = (
-        "no data"
-        if answer.missing
-        else f"empty, as it has data only while {answer.query.only_while}"
-    )
+def _description(answer: QueryAnswer) -> str:
+    why = "no data" if answer.missing else f"empty, with data only while {answer.query.only_while}"
     return f"{answer.dashboard} / {answer.panel}: {why}: {answer.query.expr}"
 
 

@@ -1,6 +1,6 @@
-"""The databases, the cache and the queue: how full, how far behind, how long one waits for them.
+"""The data tier: replication lag, databases, connection pools, cache, click stream and worker.
 
-The names are those that both postgres_exporter 0.17 and 0.20 and redis_exporter 1.69 and 1.88 have.
+Metric names are common to postgres_exporter 0.17 and 0.20, and to redis_exporter 1.69 and 1.88.
 """
 
 from dashboards.panel import RATE, Dashboard, Panel, Query, Section, quantile
@@ -30,9 +30,9 @@ REPLICATION = Section(
     [
         Panel(
             "Lag in bytes",
-            "What the primary has written and the replica has not: not received, by the slot, "
-            "which knows even when the link `replication` is cut; not replayed, by the connection, "
-            "which is gone then. A slope is a cut; a plateau is a slow link.",
+            "Log of the primary that the replica lacks. Not received: from the slot, which has "
+            "data even while the link `replication` is cut. Not replayed: from the connection, "
+            "gone then. A slope is a cut; a plateau is a slow link.",
             "bytes",
             [
                 Query("replication:lag_bytes", "not received", SLOW),
@@ -58,23 +58,23 @@ DATABASES = Section(
     [
         Panel(
             "Databases that answer",
-            "1 while the exporter can ask the database. In a failover primary goes to 0; redirects "
-            "go on, writes do not.",
+            "1 while the exporter can query the database. In a failover primary goes to 0; "
+            "redirects go on, writes do not.",
             "none",
             [Query('min by (part) (pg_up{part=~"$part"})', "{{part}}", SLOW)],
         ),
         Panel(
             "Connections",
-            "Doing something, or idle, of the 200 that a server allows. In a herd, busy ones climb "
+            "Busy or idle, of the 200 that a server allows. In a herd, busy ones climb "
             "to the pools' size and stay there. Scraped every 5 s, so short bursts are missed.",
             "none",
             [_connections("busy", "active|idle in.*"), _connections("idle", "idle")],
         ),
         Panel(
             "Locks held",
-            "By what they do to others: reading blocks only schema changes, writing blocks nobody "
-            "who reads, blocking ones are what others wait for. Those above zero for long: look "
-            "for a statement that does not end.",
+            "By mode: reading locks block only schema changes, writing locks block no readers, "
+            "blocking locks make others wait. Blocking locks above zero for long: look for a "
+            "statement that does not end.",
             "none",
             [
                 _locks("reading", "accesssharelock|rowsharelock|sireadlock"),
@@ -129,7 +129,7 @@ POOLS = Section(
         Panel(
             "Wait for a connection",
             "Time until a pool hands a connection out. Microseconds in health; in a herd the p99 "
-            "nears the query's time, since requests stand in line behind each other.",
+            "nears the query's time, as requests queue for connections.",
             "s",
             [
                 Query(
@@ -144,7 +144,7 @@ POOLS = Section(
         Panel(
             "Connections of the pools",
             "Used ones touch the size of the pools in a herd; none at all, used or idle, while a "
-            "database or its link is away.",
+            "database or its link is down.",
             "none",
             [
                 Query(
@@ -177,8 +177,7 @@ REDIS = Section(
         ),
         Panel(
             "Commands",
-            "Processed a second. A fix that asks the cache more often per miss shows here: that is "
-            "its price.",
+            "Processed a second. A fix that sends more commands per miss shows its cost here.",
             "ops",
             [Query(f"rate(redis_commands_processed_total[{RATE}])", "commands", SLOW)],
         ),
@@ -198,9 +197,9 @@ REDIS = Section(
             ],
         ),
         Panel(
-            "Keys that went",
-            "Expired: their time was up, which is what starts a herd. Evicted: memory was short, "
-            "which should never happen here.",
+            "Keys expired and evicted",
+            "Expired: the TTL ended, which starts a herd. Evicted: memory was short, which should "
+            "never happen here.",
             "ops",
             [
                 Query(f"rate(redis_expired_keys_total[{RATE}])", "expired", SLOW),
@@ -209,8 +208,8 @@ REDIS = Section(
         ),
         Panel(
             "Clients",
-            "Connected, and waiting in a blocking read (the worker, while no click comes). A saw "
-            "tooth: clients lose their connections and come back.",
+            "Connected, and waiting in a blocking read (the worker, while no click comes). A "
+            "sawtooth: clients lose their connections and reconnect.",
             "none",
             [
                 Query("redis_connected_clients", "connected", SLOW),
@@ -224,17 +223,17 @@ CLICKS = Section(
     "Click stream and worker",
     [
         Panel(
-            "Clicks waiting",
+            "Click stream backlog",
             "Entries of the stream that the worker has not finished (an entry holds several "
-            "clicks). A ramp: the worker, its database or a link is away; the fall after it shows "
-            "how fast it catches up. A gap: the queue could not be asked.",
+            "clicks). A ramp: the worker, its database or a link is down; the fall after it shows "
+            "how fast it catches up. A gap: Redis did not answer.",
             "none",
             [Query("sum(shortener_stream_lag_entries)", "entries")],
         ),
         Panel(
-            "Age of the oldest click waiting",
-            "How far behind the statistics are. It climbs one second a second while nothing is "
-            "taken off the stream. The outbox, in the primary, is used in click mode outbox only.",
+            "Age of the oldest click in the backlog",
+            "The lag of the statistics. It climbs one second a second while nothing is read from "
+            "the stream. The outbox, in the primary, is used in click mode outbox only.",
             "s",
             [
                 Query("max(shortener_stream_lag_seconds)", "in the stream"),
@@ -244,12 +243,12 @@ CLICKS = Section(
         ),
         Panel(
             "Clicks the worker handled",
-            "Counted; seen before (delivered again after a crash, and not counted twice); "
-            "dead-lettered (malformed, or rejected by the database: see the stream `clicks:dead`).",
+            "Counted; duplicate (delivered again after a crash, and not counted twice); "
+            "dead-lettered (unreadable or refused by the database: see the stream `clicks:dead`).",
             "cps",
             [
                 Query(f"sum(rate(shortener_clicks_counted_total[{RATE}]))", "counted"),
-                Query(f"sum(rate(shortener_clicks_duplicate_total[{RATE}]))", "seen before"),
+                Query(f"sum(rate(shortener_clicks_duplicate_total[{RATE}]))", "duplicate"),
                 Query(f"sum(rate(shortener_clicks_dead_lettered_total[{RATE}]))", "dead-lettered"),
             ],
         ),
@@ -259,7 +258,7 @@ CLICKS = Section(
 dashboard = Dashboard(
     name="data-tier",
     title="linkstorm: Data tier",
-    about="Primary, replica, Redis and the click stream: how full, how far behind.",
+    about="Primary, replica, Redis and the click stream: load, replication lag and backlog.",
     parts="pg_up",
     part_names=("primary", "replica"),
     sections=[REPLICATION, DATABASES, POOLS, REDIS, CLICKS],

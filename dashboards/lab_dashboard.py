@@ -1,18 +1,18 @@
-"""The lab itself: what is broken on purpose, whether the load is as ordered, what came of it."""
+"""The lab itself: faults in force, the load generator's accuracy, runs and verdicts."""
 
 from dashboards.panel import RATE, Dashboard, Panel, PanelState, Query, Section, quantile
 
 FAULT = "a fault is in force"
-RUN = "a run is under way"
+RUN = "a run is in progress"
 PARTS = ("primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker")
 
 BROKEN = Section(
-    "What is broken on purpose",
+    "Injected faults",
     [
         Panel(
             "Faults in force",
-            "How many, and which. Every oddity on the other dashboards should lie within one of "
-            "these windows, or be explained by its aftermath.",
+            "Count and names. Every anomaly on the other dashboards should lie within one of "
+            "these windows or follow from it.",
             "none",
             [
                 Query("max(linkstorm_faults_active)", "in force", dashed=True),
@@ -21,8 +21,8 @@ BROKEN = Section(
         ),
         Panel(
             "Parts",
-            "Killed parts are down, stopped ones paused: a paused part keeps its connections and "
-            "answers none, which is why it hurts more.",
+            "Killed parts are down, stopped ones paused. A paused part keeps its connections and "
+            "does not answer, so clients wait for their timeouts.",
             "none",
             [
                 Query(
@@ -49,15 +49,15 @@ BROKEN = Section(
         ),
         Panel(
             "Toxics on links",
-            "Delays, bandwidth limits and the like that Toxiproxy holds now. Any that stays when "
-            "no fault is in force was left behind: heal it.",
+            "Delays, bandwidth limits and the like that Toxiproxy holds now. One that stays "
+            "without a fault in force was left behind: heal it.",
             "none",
             [Query("max by (link) (linkstorm_toxics)", "{{link}}")],
         ),
         Panel(
             "Bytes to the parts",
             "Through each link, from the application towards the part behind it. A cut link falls "
-            "to zero at once; `replication` is the replica asking.",
+            "to zero at once; `replication` is the replica's requests.",
             "Bps",
             [
                 Query(
@@ -84,12 +84,12 @@ BROKEN = Section(
 )
 
 GENERATOR = Section(
-    "Whether the load generator can be trusted",
+    "Load generator accuracy",
     [
         Panel(
             "Dispatch lag",
-            "How long after its intended time a request left. Over 10 ms it counts as late. If "
-            "this rises with the rate, it is the generator that is measured.",
+            "Delay of a request after its intended time. Over 10 ms it counts as late. If this "
+            "rises with the rate, the generator is the bottleneck.",
             "s",
             [
                 Query(quantile(0.5, "linkstorm_dispatch_lag_seconds", ""), "p50", dashed=True),
@@ -99,8 +99,8 @@ GENERATOR = Section(
         ),
         Panel(
             "Late and unsent",
-            "Requests a second that left more than 10 ms late, or not at all since too many were "
-            "in flight. Zero, or the run is not to be quoted.",
+            "Requests a second that left more than 10 ms late, or not at all, as too many were in "
+            "flight. If it is not zero, do not quote the run.",
             "reqps",
             [
                 Query(f"sum(rate(linkstorm_requests_late_total[{RATE}]))", "late"),
@@ -110,7 +110,7 @@ GENERATOR = Section(
         Panel(
             "Requests waiting for an answer",
             "At the generator. In open load this grows without bound while the stack answers "
-            "slower than it is asked: the area is what visitors wait.",
+            "more slowly than requests arrive: the area is the visitors' waiting time.",
             "none",
             [Query("sum(linkstorm_requests_in_flight)", "waiting")],
         ),
@@ -118,11 +118,11 @@ GENERATOR = Section(
 )
 
 RUNS = Section(
-    "Runs and what they concluded",
+    "Runs and verdicts",
     [
         Panel(
-            "Run under way",
-            "Which experiment, and what it is doing. Steps are its arms, one after the other.",
+            "Run in progress",
+            "The experiment and its current step. Steps are its arms, one after the other.",
             "none",
             [
                 Query("count(linkstorm_run_active) or vector(0)", "runs", dashed=True),
@@ -154,7 +154,7 @@ RUNS = Section(
 dashboard = Dashboard(
     name="lab",
     title="linkstorm: Lab",
-    about="What is broken on purpose, whether the generator keeps up, what runs concluded.",
+    about="Injected faults, the accuracy of the load generator, and the verdicts of runs.",
     parts="linkstorm_part_up",
     part_names=PARTS,
     sections=[BROKEN, GENERATOR, RUNS],

@@ -1,4 +1,4 @@
-"""What visitors get, and what the cache and the database do for it: requests, errors, durations."""
+"""Overview: requests, errors and durations as visitors see them, cache and origin behind them."""
 
 from dashboards.panel import RANGE, RATE, Dashboard, Panel, PanelState, Query, Section, quantile
 
@@ -16,7 +16,7 @@ GLANCE = Section(
         _at_a_glance(
             "Redirects",
             "Redirects answered a second, over the last 10 s. Far from the rate offered below: "
-            "requests queue, or do not arrive.",
+            "requests queue or do not arrive.",
             "reqps",
             Query('route:shortener_requests:rate10s{route="redirect"}', "redirects"),
         ),
@@ -34,7 +34,7 @@ GLANCE = Section(
         ),
         _at_a_glance(
             "Availability budget left",
-            "Of the 0.1 % of redirects that may fail: what the time that is shown has left of it. "
+            "Of the 0.1 % of redirects that may fail: the part that is left over the time shown. "
             "Below zero the objective is missed for that time.",
             "percentunit",
             Query(
@@ -46,8 +46,8 @@ GLANCE = Section(
         ),
         _at_a_glance(
             "Latency budget left",
-            "Of the 1 % of redirects that may take over 100 ms: what the time that is shown has "
-            "left of it.",
+            "Of the 1 % of redirects that may take over 100 ms: the part that is left over the "
+            "time shown.",
             "percentunit",
             Query(
                 "1 - (1 - sum(increase("
@@ -59,8 +59,8 @@ GLANCE = Section(
         ),
         _at_a_glance(
             "Origin queries in flight, peak",
-            "Most look-ups waiting for a database at one time in the last 10 s. One or two is "
-            "health; dozens are a herd.",
+            "The most look-ups waiting for a database at one time in the last 10 s. One or two are "
+            "normal; dozens are a herd.",
             "none",
             Query("sum(max_over_time(shortener_origin_queries_in_flight[10s]))", "peak"),
         ),
@@ -68,13 +68,13 @@ GLANCE = Section(
 )
 
 LOAD = Section(
-    "Load: what was asked of the stack",
+    "Load",
     [
         Panel(
             "Rate offered and achieved",
-            "Offered (dashed) is what the rate curve asks for, sent what left the generator, "
-            "answered what came back. Sent below offered: the generator is late, so trust no "
-            "latency. Answered below sent: requests pile up, as in a herd or while a part is down.",
+            "Offered (dashed): the rate curve. Sent: requests that left the generator. Answered: "
+            "answers received. Sent below offered: the generator is late, so trust no latency. "
+            "Answered below sent: requests pile up, as in a herd or while a part is down.",
             "reqps",
             [
                 Query(
@@ -87,7 +87,7 @@ LOAD = Section(
         Panel(
             "Answers as visitors saw them",
             "By outcome, counted at the generator, nginx and the network included. `unknown` is a "
-            "timeout: it may have been done or not. In a failover expect a burst of fail, then ok.",
+            "timeout: it may have succeeded. In a failover expect a burst of fail, then ok.",
             "reqps",
             [
                 Query(
@@ -100,7 +100,7 @@ LOAD = Section(
         Panel(
             "Latency as visitors saw it",
             "From the intended time to the answer, so waiting to be sent counts. A p99 that rises "
-            "while the stack's own stays flat: the delay is in front of it.",
+            "while the stack's own stays flat: the delay is before it.",
             "s",
             [
                 Query(quantile(0.5, "linkstorm_request_seconds", ""), "p50", dashed=True),
@@ -117,7 +117,7 @@ ROUTES = Section(
         Panel(
             "Requests",
             "Answered a second by the web processes. In steady load a flat line; a dip with a "
-            "spike after it is a stall that let go.",
+            "spike after it is a stall that ended.",
             "reqps",
             [
                 Query(
@@ -127,8 +127,8 @@ ROUTES = Section(
         ),
         Panel(
             "Errors",
-            "Share of each route's requests that ended in 5xx; client errors are none. Redirects "
-            "should stay at zero even while Redis or the primary is away.",
+            "Share of each route's requests that ended in 5xx; client errors do not count. "
+            "Redirects should stay at zero even while Redis or the primary is down.",
             "percentunit",
             [
                 Query(
@@ -150,8 +150,7 @@ ROUTES = Section(
         ),
         Panel(
             "Redirects: duration, p50 and p99",
-            "The distance between the two is the unlucky few. Both rise: everything is slow. Only "
-            "p99: misses are, hits are not.",
+            "Both rise: everything is slow. Only p99 rises: cache misses are slow, hits are not.",
             "s",
             [
                 Query(
@@ -166,14 +165,14 @@ ROUTES = Section(
         Panel(
             "Error budget burn",
             "How many times faster than allowed redirects use up their budgets, over the last "
-            "minute: 1 is just kept, above 14.4 (the line) an alert fires.",
+            "minute: at 1 the budget just lasts, above 14.4 (the line) an alert fires.",
             "suffix:×",
             [Query("slo:redirects:burn_rate1m", "{{slo}}")],
             limit=14.4,
         ),
         Panel(
             "Requests in flight",
-            "Most at one time, by web process. Rate times duration: it rises when answers slow "
+            "The most at one time, by web process. Rate times duration: it rises when answers slow "
             "down, long before errors appear.",
             "none",
             [
@@ -187,14 +186,14 @@ ROUTES = Section(
 )
 
 CACHE = Section(
-    "Cache and origin: where a herd shows",
+    "Cache and origin",
     [
         Panel(
             "Redirects by where they were served from",
             "near: from the memory of the process, if that is on. hit: fresh from Redis. stale and "
-            "early: served old while one refreshes. wait: for somebody else's look-up. miss: went "
-            "to the database. In a herd miss spikes at each "
-            "expiry of the hot key; a fix turns it into wait or stale.",
+            "early: an old value while one request refreshes it. wait: for another request's "
+            "look-up. miss: from the database. In a herd miss spikes at each expiry of the hot "
+            "key; a fix turns it into wait or stale.",
             "reqps",
             [
                 Query(
@@ -205,9 +204,9 @@ CACHE = Section(
         ),
         Panel(
             "Origin queries",
-            "Look-ups sent to a database a second. In health a few; a herd sends one for every "
-            "request that finds the hot key gone. On the primary: codes the replica does not know "
-            "yet, or a replica that is away.",
+            "Look-ups sent to a database a second. Normally a few; a herd sends one for every "
+            "request that misses the hot key. On the primary: codes that the replica lacks, or a "
+            "replica that is down.",
             "qps",
             [
                 Query(
@@ -217,9 +216,9 @@ CACHE = Section(
         ),
         Panel(
             "Origin queries in flight",
-            "Most look-ups waiting for a database at one time. Teeth one cache lifetime apart, as "
-            "high as rate times the database's delay, are a herd. Scraped each second, so single "
-            "teeth shorter than that may be missed.",
+            "The most look-ups waiting for a database at one time. Peaks one TTL apart, as high as "
+            "rate times the database's delay, are a herd. Scraped each second, so shorter peaks "
+            "may be missed.",
             "none",
             [
                 Query(
@@ -243,8 +242,8 @@ CACHE = Section(
         ),
         Panel(
             "Failed uses of the cache",
-            "Zero, unless Redis or the link `cache` is away. Redirects go on from the database "
-            "then, so look at origin queries beside it.",
+            "Zero, unless Redis or the link `cache` is down. Redirects then go to the database: "
+            "see origin queries beside it.",
             "ops",
             [
                 Query(
@@ -254,7 +253,7 @@ CACHE = Section(
             ],
         ),
         Panel(
-            "Clicks by what became of them",
+            "Clicks by state",
             "minted: given an id. queued: safe in the stream, milliseconds later. dropped: lost, "
             "after the queue refused for too long. Queued below minted: the queue is slow.",
             "cps",
@@ -264,12 +263,12 @@ CACHE = Section(
 )
 
 PROTECTION = Section(
-    "Protection: what is left alone, refused or tried again",
+    "Protection: breakers, admission and retries",
     [
         Panel(
             "Breakers",
-            "Open: the part failed several times in a row, and nobody waits for it until a probe "
-            "gets through. It should open within a second of an outage, and close within a few of "
+            "Open: the part failed several times in a row, and requests skip it until a probe "
+            "succeeds. It should open within a second of an outage, and close within a few of "
             "its end.",
             "none",
             [
@@ -286,20 +285,20 @@ PROTECTION = Section(
             },
         ),
         Panel(
-            "Requests refused",
-            "busy: more requests were under way than the process takes on (503). too many: a "
-            "client of the API asked faster than it may (429). Zero in health; in an overload "
-            "busy keeps the delays of the others short.",
+            "Requests rejected",
+            "busy: too many requests in flight in a process (503). rate limit: too many requests "
+            "from one client of the API (429). Normally zero; in an overload, rejections keep the "
+            "delays of the other requests short.",
             "reqps",
             [
                 Query(f"sum(rate(shortener_admission_refused_total{{{WEB}}}[{RATE}]))", "busy"),
-                Query(f"sum(rate(shortener_rate_limited_total{{{WEB}}}[{RATE}]))", "too many"),
+                Query(f"sum(rate(shortener_rate_limited_total{{{WEB}}}[{RATE}]))", "rate limit"),
             ],
         ),
         Panel(
             "Permits and retries",
-            "Clicks on links with a limit, each asked of the primary: taken, or used up (410). And "
-            "look-ups tried again after a broken connection; refused, when the budget was spent.",
+            "Permits for clicks on links with a limit, from the primary: taken, or used up (410). "
+            "Retries of look-ups after a broken connection; refused if the budget is spent.",
             "ops",
             [
                 Query(
@@ -319,7 +318,7 @@ PROTECTION = Section(
 dashboard = Dashboard(
     name="overview",
     title="linkstorm: Overview",
-    about="What visitors get, and where a failure shows first.",
+    about="Requests, errors and durations as visitors see them.",
     parts="shortener_requests_total",
     part_names=("web-1", "web-2"),
     sections=[GLANCE, LOAD, ROUTES, CACHE, PROTECTION],

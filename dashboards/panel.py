@@ -1,4 +1,4 @@
-"""What a dashboard is made of: queries, panels, sections. Values; no notion of Grafana's JSON."""
+"""The elements of a dashboard: queries, panels, sections; independent of Grafana's JSON."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ RANGE = "$__range"  # all that is shown
 
 @dataclass(frozen=True)
 class Query:
-    """One PromQL expression and the name of what it yields, `{{label}}` filled in.
+    """One PromQL expression and the legend of its series, with `{{label}}` placeholders.
 
-    `every_s` is how often its metrics are scraped: a rate needs a longer window over slow ones.
-    A query that has data only at times says when.
+    `every_s` is the scrape interval of its metrics: rates over slow ones need a longer window.
+    `only_while` names the condition under which a query has data.
     """
 
     expr: str
@@ -29,7 +29,7 @@ class Query:
 
 @dataclass(frozen=True)
 class PanelState:
-    """What a value of a state timeline means, and whether that is as it should be."""
+    """The text for a value of a state timeline, and its rating."""
 
     text: str
     good: bool
@@ -37,7 +37,7 @@ class PanelState:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: what it shows, what to look for in it, in which unit."""
+    """One panel; the description says what to look for."""
 
     title: str
     description: str
@@ -63,7 +63,7 @@ class Section:
 class Dashboard:
     """A page of panels.
 
-    Which parts it is about is read off the label `part` of the metric `parts`.
+    Grafana reads the names of its parts from the label `part` of the metric `parts`.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Dashboard:
 
     @property
     def panels(self) -> Sequence[Panel]:
-        """All of them, in the order in which they are read."""
+        """All panels, in reading order."""
         return [panel for section in self.sections for panel in section.panels]
 
 

@@ -1,7 +1,7 @@
 """One name, one colour: after Okabe and Ito (Color Universal Design, 2008), for the colour-blind.
 
-Vermilion is kept for what nobody wants to see. The names that a legend can show are listed here,
-where a label has a fixed set of values; each panel then hands the other colours out in order.
+Vermilion is for bad news only. The names that a legend can show are listed here if a label has a
+fixed set of values; each panel assigns the other colours in order.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BAD = ("fail", "miss", "dropped", "FAIL", "dead-lettered", "unsent", "evicted")
 
 
 def names(legend: str, parts: Sequence[str]) -> Iterator[str]:
-    """Every name that a legend can take; none, where a label's values are not known beforehand."""
+    """Every name that a legend can show; none for a label with unknown values."""
     labels = re.findall(r"{{(\w+)}}", legend)
     known = {**VALUES, "part": parts}
     for values in product(*(known.get(label, ()) for label in labels)):
@@ -41,7 +41,7 @@ def names(legend: str, parts: Sequence[str]) -> Iterator[str]:
 
 
 def colours(legends: Iterable[str], parts: Sequence[str]) -> dict[str, str]:
-    """A colour for each name of a panel; bad news has its own."""
+    """A colour for each name of a panel; vermilion for bad news."""
     shown = [name for legend in legends for name in names(legend, parts)]
     calm = cycle(CALM)
     return {name: VERMILION if name in BAD else next(calm) for name in shown}

@@ -1,4 +1,4 @@
-"""Whether each panel would show something: its queries, put to the real Prometheus."""
+"""A check that each panel has data: its queries, sent to the real Prometheus."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SCRAPES = 4  # that a rate spans at least, as Grafana has it
 
 
 class QueryRefused(Exception):
-    """Prometheus could not be asked, or did not understand."""
+    """Prometheus did not answer, or rejected the query."""
 
 
 @dataclass(frozen=True)
 class QueryAnswer:
-    """How many figures one query of a panel had."""
+    """The number of samples that one query of a panel returned."""
 
     dashboard: str
     panel: str
@@ -32,12 +32,14 @@ class QueryAnswer:
 
     @property
     def missing(self) -> bool:
-        """Whether there is nothing where there always should be something."""
+        """True if a query without data should always have some."""
         return not self.figures and self.query.only_while is None
 
 
-def ask(prometheus: str, dashboards: Sequence[Dashboard], since_s: float) -> Iterator[QueryAnswer]:
-    """Put every query of every panel to Prometheus, for the last `since_s` seconds."""
+def query_panels(
+    prometheus: str, dashboards: Sequence[Dashboard], since_s: float
+) -> Iterator[QueryAnswer]:
+    """Send every query of every panel to Prometheus, for the last `since_s` seconds."""
     for dashboard in dashboards:
         for panel in dashboard.panels:
             for query in panel.queries:
@@ -45,7 +47,7 @@ def ask(prometheus: str, dashboards: Sequence[Dashboard], since_s: float) -> Ite
                 yield QueryAnswer(dashboard.title, panel.title, query, figures)
 
 
-def filled_in(query: Query, since_s: float) -> str:
+def with_variables(query: Query, since_s: float) -> str:
     """The expression as Grafana would send it, all parts chosen."""
     values = {RATE: f"{SCRAPES * query.every_s}s", RANGE: f"{math.ceil(since_s)}s", "$part": ".*"}
     expr = query.expr
@@ -55,10 +57,10 @@ def filled_in(query: Query, since_s: float) -> str:
 
 
 def _figures(prometheus: str, query: Query, since_s: float) -> int:
-    """The samples of all its series that are numbers: NaN draws nothing."""
+    """The number of samples in all series, without NaN, which draws nothing."""
     now_s = time.time()
     asked = {
-        "query": filled_in(query, since_s),
+        "query": with_variables(query, since_s),
         "start": f"{now_s - since_s:.3f}",
         "end": f"{now_s:.3f}",
         "step": f"{max(1.0, since_s / POINTS):.3f}",

@@ -1,4 +1,4 @@
-"""An arm's own time: its rounds laid end to end, and what falls where on it."""
+"""The time axis of an arm: its rounds laid end to end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chaos.record.reader import Event
 
 @dataclass(frozen=True)
 class ArmSpan:
-    """A stretch of an arm's time, in seconds, with what it is called."""
+    """A named stretch of an arm's time, in seconds."""
 
     name: str
     from_s: float
@@ -21,20 +21,20 @@ class ArmSpan:
 
 
 def pitch_s(segments: Sequence[Event]) -> float:
-    """How far apart rounds begin: the longest one and a gap, in whole half seconds."""
+    """Seconds between the starts of two rounds: the longest round and a gap, in half seconds."""
     longest = max((s["ended_s"] - s["started_s"] for s in segments), default=0.0)
     return math.ceil((longest + 0.2) * 2) / 2
 
 
 def round_span(segment: Event, apart_s: float) -> ArmSpan:
-    """From the segment's first arrival to its last."""
+    """The span from a segment's first arrival to its last."""
     began_s = segment["round"] * apart_s
     length_s = segment["ended_s"] - segment["started_s"]
     return ArmSpan(f"round {segment['round'] + 1}", began_s, began_s + length_s)
 
 
 def fault_spans(own: Sequence[Event], events: Sequence[Event], apart_s: float) -> Iterator[ArmSpan]:
-    """Each injection in every round that it touches, no further than from its start to the next."""
+    """Each injection in every round that it overlaps, cut at the start of the next round."""
     arms = {segment["arm"] for segment in own}
     faults = [event for event in events if event["kind"] == "fault" and event["arm"] in arms]
     injected_s = np.array([fault["injected_s"] for fault in faults])
@@ -54,7 +54,7 @@ def fault_spans(own: Sequence[Event], events: Sequence[Event], apart_s: float) -
 def on_arm_time(
     moments_s: Sequence[float], own: Sequence[Event], apart_s: float
 ) -> Iterator[float]:
-    """Moments on the host's clock, each in the round that it falls into."""
+    """Moments of the host's clock within a round, moved to the arm's time."""
     moments = np.sort(np.asarray(moments_s, dtype=float))
     for segment in own:
         inside = slice(*np.searchsorted(moments, [segment["started_s"], segment["ended_s"]]))

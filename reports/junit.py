@@ -1,8 +1,8 @@
 """The result as JUnit XML, for tools that show tests: one case for each claim and each check.
 
-FAIL is a `failure`. INVALID is an `error`, JUnit's word for a test that could not be carried out:
-`skipped` would leave a pipeline green although nothing was proven. A claim that holds in a run that
-is INVALID is `skipped`, beside the error that makes it so: it is unproven, and no pass.
+FAIL is a `failure`. INVALID is an `error`, JUnit's term for a test that could not run: `skipped`
+would leave a pipeline green although nothing was proven. A claim that holds in an INVALID run is
+`skipped`, beside the error that makes the run INVALID: it is unproven, and no pass.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as Xml
 
+from reports.formatting import Json, clean, is_unproven
 from reports.reasons import MEANING, reason
-from reports.words import Json, clean, is_unproven
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 KINDS = {"FAIL": "failure", "INVALID": "error"}
 
 
 def junit(result: Mapping[str, Any]) -> str:
-    """An XML document; the suite's time is that of the run in seconds, its cases have none."""
+    """An XML document; the suite has the run's duration in seconds, its cases have none."""
     suite = Xml.Element("testsuite", _summary(result))
     _properties(suite, result)
     for kind in ("claims", "checks"):
@@ -67,6 +67,6 @@ def _case(suite: Xml.Element, kind: str, finding: Json, result: Json) -> None:
 
 
 def _unproven(result: Json) -> list[Json]:
-    """Claims that hold, but for the run."""
+    """Claims that hold in an INVALID run."""
     claims = [claim for claim in result["claims"] if claim["verdict"] == "PASS"]
     return [claim for claim in claims if is_unproven(result, claim["verdict"])]

@@ -1,4 +1,4 @@
-"""report.html: one file that works offline and is read from top to bottom."""
+"""report.html: one file that works offline."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from chaos.record.reader import DamagedRecord, read_events, read_json
-from reports import plots, words
-from reports.limits import limits
+from reports import formatting
+from reports.caveats import caveats
+from reports.fault_proof import fault_proofs
+from reports.formatting import Json
 from reports.palette import DARK, LIGHT, properties
 from reports.picture import picture
-from reports.proof import proofs
 from reports.reasons import MEANING, advice, reasons, undecided
 from reports.run_history import RunHistory, Thinning, read_history
-from reports.strips import marked_s
-from reports.words import Json
+from reports.timeline_strips import marked_s
+from reports.timelines import library, timelines
 
 NARROW_PX = 350
 INJECTIONS_MAX = 100
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write a run's report beside its record; what the record lacks, the page says.
+    """Write a run's report beside its record; the page names what the record lacks.
 
     Raises:
         OSError: the file cannot be written.
@@ -46,7 +47,7 @@ def write_report(run_dir: Path) -> Path:
 
 
 def _result(run_dir: Path) -> tuple[Json, list[str]]:
-    """The verdict; in place of one that is missing, a result that says nothing."""
+    """The verdict, or an empty result if it is missing."""
     try:
         return read_json(run_dir / "verdict.json"), []
     except DamagedRecord as error:
@@ -61,7 +62,7 @@ def _plan(run_dir: Path) -> Mapping[str, Any]:
 
 
 def _versions(run_dir: Path) -> Mapping[str, str]:
-    """The versions of the stack's parts, as they came up."""
+    """Versions of the stack's parts, as read at their start."""
     try:
         events = read_events(run_dir)
     except DamagedRecord:
@@ -77,9 +78,9 @@ def _unjudged(run_dir: Path) -> Json:
         "question": plan.get("question", ""),
         "verdict": "INVALID",
         "trouble": None,
-        "runtime": plan.get("runtime", words.NOTHING),
-        "mode": plan.get("mode", {}).get("name", words.NOTHING),
-        "seed": plan.get("seed", words.NOTHING),
+        "runtime": plan.get("runtime", formatting.NOTHING),
+        "mode": plan.get("mode", {}).get("name", formatting.NOTHING),
+        "seed": plan.get("seed", formatting.NOTHING),
         "repetition": "repetition",
         "headline": "",
         "generator": {**dict.fromkeys(unknown, 0), "lag_p50_ms": None, "lag_p99_ms": None},
@@ -104,12 +105,12 @@ def _render(
     versions: Mapping[str, str],
 ) -> str:
     naive = next((arm["name"] for arm in result["arms"] if arm["naive"]), None)
-    lines = plots.timelines(history, naive)
+    lines = timelines(history, naive)
     environment = Environment(
         loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals.update(words=words, clean=words.clean)
+    environment.globals.update(formatting=formatting, clean=formatting.clean)
     return environment.get_template("page.html").render(
         result=result,
         plan=plan,
@@ -126,20 +127,20 @@ def _render(
         narrow=_svg(result, NARROW_PX),
         titles=_titles(result),
         decimals=_decimals(result),
-        proofs=proofs(result),
-        limits=limits(result, plan),
+        proofs=fault_proofs(result),
+        caveats=caveats(result, plan),
         lines=lines,
         naive=naive,
         drawn=_drawn(history),
         injections=_injections(result),
         script=Markup(lines.script) if lines else "",
-        library=Markup(plots.library()) if lines else "",
+        library=Markup(library()) if lines else "",
         settings=_settings(result),
     )
 
 
 def _svg(result: Json, *width: int) -> Markup:
-    """The picture, whose own texts are escaped; nothing where there is no arm."""
+    """The picture, with its texts escaped; nothing without arms."""
     return Markup(picture(result, *width, titled=False)) if result["arms"] else Markup("")
 
 
@@ -152,9 +153,9 @@ def _answer(result: Json) -> str:
     if result["verdict"] == "INVALID" or not naive or not others:
         return ""
     unit, title = naive[0]["unit"], naive[0]["title"]
-    low, high = (words.figure(edge(others), unit, 1) for edge in (min, max))
+    low, high = (formatting.figure(edge(others), unit, 1) for edge in (min, max))
     fixed = low if low == high else f"{low} to {high}"
-    count = f"{words.figure(naive[0]['value'], unit, 1)} {title}"
+    count = f"{formatting.figure(naive[0]['value'], unit, 1)} {title}"
     return f"{count} without a fix, {fixed} with one."
 
 
@@ -168,45 +169,47 @@ def _titles(result: Json) -> list[tuple[str, str, str]]:
 
 
 def _decimals(result: Json) -> dict[str, int]:
-    """How many decimals each measure's column has."""
+    """The number of decimals of each measure's column."""
     return {
-        name: words.decimals_for([arm["measures"][name]["value"] for arm in result["arms"]])
+        name: formatting.decimals_for([arm["measures"][name]["value"] for arm in result["arms"]])
         for name, _, _ in _titles(result)
     }
 
 
 def _drawn(history: RunHistory) -> str:
-    """What is drawn and how, for the caption."""
-    length = words.duration(history.bins.percentile_s)
+    """The caption of the timelines."""
+    length = formatting.duration(history.bins.percentile_s)
     said = (
         f"Lines over the points: the median (p50) and the 99th percentile (p99) of each {length}."
     )
     until_s = marked_s(history)
-    where = f", marked in the first {words.duration(until_s)}" if math.isfinite(until_s) else ""
+    where = (
+        f", marked in the first {formatting.duration(until_s)}" if math.isfinite(until_s) else ""
+    )
     said += f" Dotted: the hot key's value expires{where}."
     return f"{said} {_thinning(history.thinning)}"
 
 
 def _thinning(thinning: Thinning) -> str:
-    """Which of the hot key's requests are drawn."""
+    """The share of the hot key's requests that is drawn, for the caption."""
     if thinning.every == 1:
         return f"All {thinning.requests:,} requests for the hot key are drawn."
     which = [f"one in {thinning.every:,}"]
     if thinning.opening_s:
-        which.insert(0, f"all of an arm's first {words.duration(thinning.opening_s)}")
+        which.insert(0, f"all of an arm's first {formatting.duration(thinning.opening_s)}")
     if thinning.failed:
         share = f"one in {thinning.every_failed:,}" if thinning.every_failed > 1 else "each"
         which.append(f"{share} of the {thinning.failed:,} that did not succeed")
     return (
         f"Of {thinning.requests:,} requests for the hot key {thinning.drawn:,} are drawn:"
         f" {', '.join(which)}, and the slowest and the oldest of each"
-        f" {words.duration(thinning.extremes_s)} of an arm."
+        f" {formatting.duration(thinning.extremes_s)} of an arm."
         " Rates, percentiles and origin queries count every request."
     )
 
 
 def _injections(result: Json) -> Sequence[Json]:
-    """Each injection, those first that prove nothing; no more than a reader would read."""
+    """Injections, the unproven ones first; at most as many as a reader would read."""
     return sorted(result["faults"], key=lambda fault: bool(fault["proven"]))[:INJECTIONS_MAX]
 
 

@@ -1,4 +1,4 @@
-"""The colours of picture and page: light and dark, with a pair that the colour-blind tell apart.
+"""Colours of picture and page, light and dark; colour-blind readers can tell the arms apart.
 
 Naive is vermilion and fixed is blue, after Okabe and Ito (Color Universal Design, 2008), darkened
 or lightened until text in them has a contrast of 4.5 against the paper.

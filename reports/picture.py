@@ -1,6 +1,6 @@
-"""The picture that answers the question: each arm a dot with its interval, theory a tick beside it.
+"""The picture of the headline measure: a dot with an interval for each arm, a tick for theory.
 
-An SVG by hand, for a README as well as for the report: it brings its own light and dark colours.
+A plain SVG for the report and for a README, with its own light and dark colours.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from html import escape
 from textwrap import wrap
 from typing import Any
 
-from reports import words
+from reports import formatting
+from reports.formatting import Json, clean
+from reports.log_scale import LogScale, around
 from reports.palette import DARK, LIGHT, properties
-from reports.scale import LogScale, around
-from reports.words import Json, clean
 
 WIDTH = 760
 NARROW = 560
@@ -41,7 +41,7 @@ STYLE = f"""
 
 @dataclass(frozen=True)
 class _Frame:
-    """Where things stand: beside the plot if it is wide, above it if it is narrow."""
+    """Layout: labels beside the plot if it is wide, above it if it is narrow."""
 
     width: int
     top: int
@@ -54,18 +54,18 @@ class _Frame:
         return self.width >= NARROW
 
     def line_y(self, index: int) -> float:
-        """Where the dot of a row lies."""
+        """The y of a row's dot."""
         return self.top + TOP + self.row * (index + (0.5 if self.wide else 0.75))
 
     def text_y(self, index: int) -> float:
-        """Where the text of a row stands."""
+        """The y of a row's text."""
         return self.line_y(index) + 4.5 if self.wide else self.line_y(index) - 18
 
 
 def picture(result: Mapping[str, Any], width: int = WIDTH, *, titled: bool = True) -> str:
     """An SVG of the headline measure of every arm, `width` CSS pixels wide.
 
-    Untitled it lacks the question and what theory starts from, for a page that says both.
+    Untitled it leaves out the question and the inputs, for a page that shows both.
     """
     heading = _heading(result, width) if titled else []
     frame = _frame(result, width, sum(line.height for line in heading))
@@ -116,9 +116,9 @@ class _Line:
 
 
 def _heading(result: Json, width: int) -> list[_Line]:
-    """The question and what theory starts from, on as many lines as the width asks for."""
+    """The question and the inputs of the theory, wrapped to the width."""
     said = [] if result["verdict"] == "PASS" else [result["verdict"]]
-    inputs = " · ".join([*said, *words.inputs(result)])
+    inputs = " · ".join([*said, *formatting.inputs(result)])
     room = width - 40
     return [
         *(_Line(line, "title", 20) for line in wrap(clean(result["question"]), int(room / 8.3))),
@@ -154,7 +154,7 @@ def _headings(result: Json, frame: _Frame) -> Iterator[str]:
 
 
 def _short(value: float, unit: str) -> str:
-    return words.milliseconds(value) if unit == "ms" else f"{value:g}"
+    return formatting.milliseconds(value) if unit == "ms" else f"{value:g}"
 
 
 def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: LogScale) -> Iterator[str]:
@@ -177,7 +177,7 @@ def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: LogScale) ->
 def _labels(arm: Json, measure: Json, style: str, index: int, frame: _Frame) -> Iterator[str]:
     y = frame.text_y(index)
     value, spread = _said(measure)
-    theory = words.theory(measure)
+    theory = formatting.theory(measure)
     naive = '<tspan class="soft" dx="8">naive</tspan>' if arm["naive"] else ""
     yield _text(20, y, clean(arm["name"]), style, naive)
     if frame.wide:
@@ -189,15 +189,15 @@ def _labels(arm: Json, measure: Json, style: str, index: int, frame: _Frame) -> 
 
 
 def _said(measure: Json) -> tuple[str, str]:
-    """The figure and its interval, alike in all rows."""
+    """The figure and its interval, with the same decimals in all rows."""
     decimals = None if measure["unit"] == "ms" else 1
-    return words.figure(measure["value"], measure["unit"], decimals), words.interval(
+    return formatting.figure(measure["value"], measure["unit"], decimals), formatting.interval(
         measure, decimals
     )
 
 
 def _mark_theory(measure: Json, y: float, scale: LogScale) -> Iterator[str]:
-    """A tick; with a flag to the left of it where theory only says `at most`."""
+    """A tick; with a flag to its left where theory gives an upper bound."""
     prediction = measure["prediction"]
     if not prediction or prediction["value"] is None:
         return
@@ -228,12 +228,12 @@ def _document(result: Json, width: int, height: float, parts: Sequence[str]) -> 
 
 
 def _description(result: Json) -> str:
-    """The picture in words, for those who cannot see it."""
+    """The picture in words, for screen readers."""
     said = [f"Verdict {result['verdict']}."]
     for arm, measure in zip(result["arms"], _measures(result), strict=True):
         value, spread = _said(measure)
         kind = " (naive)" if arm["naive"] else ""
         said.append(
-            f"{clean(arm['name'])}{kind}: {value} {spread}, theory {words.theory(measure)}."
+            f"{clean(arm['name'])}{kind}: {value} {spread}, theory {formatting.theory(measure)}."
         )
     return " ".join(said)

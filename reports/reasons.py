@@ -1,12 +1,15 @@
-"""Why a run did not pass, in plain words: what failed, and what could not be shown at all."""
+"""Reasons why a run did not pass, in plain words, with advice.
+
+A check is worded as what should hold; here each has its opposite, for the reader.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.broken import broken
-from reports.words import Json, clean
+from reports.formatting import Json, clean
 
 MEANING = {
     "PASS": "every claim held, and the run can be trusted",
@@ -17,20 +20,19 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Reason:
-    """One finding that is not a PASS: what is wrong, what was observed, and what to do."""
+    """A finding that is not a PASS: what is wrong, what was observed, and what to do."""
 
     verdict: str
-    text: str  # the finding's own, which says what should hold
+    text: str  # the finding's own text: what should hold
     observed: str
     sentence: str
     advice: str = ""
 
 
 def reasons(result: Json) -> list[Reason]:
-    """Failures first, then what the run rests on and could not show, then what that left open.
+    """Failures first, then INVALID checks, then INVALID claims.
 
-    A run that stopped early has data for little; then only its failures are listed one by one,
-    for `result["trouble"]` already says why.
+    A run that stopped early lists only failures: `result["trouble"]` gives the cause of the rest.
     """
     claims, checks = result["claims"], result["checks"]
     failed = [finding for finding in [*claims, *checks] if finding["verdict"] == "FAIL"]
@@ -41,9 +43,9 @@ def reasons(result: Json) -> list[Reason]:
 
 
 def reason(finding: Json, result: Json) -> Reason:
-    """Why a finding is no PASS, said as what does not hold."""
+    """The reason why a finding is no PASS."""
     text, observed = clean(finding["text"]), clean(finding["observed"])
-    if known := broken(text, result):
+    if known := _failed_check(text, result):
         return Reason(finding["verdict"], text, observed, known.means, known.do)
     naive = [arm["name"] for arm in result["arms"] if arm["naive"]]
     if finding["verdict"] == "FAIL":
@@ -56,12 +58,102 @@ def reason(finding: Json, result: Json) -> Reason:
 
 
 def advice(result: Json) -> list[str]:
-    """What to do about it, each thing once."""
+    """All advice, each piece once."""
     return [*dict.fromkeys(reason.advice for reason in reasons(result) if reason.advice)]
 
 
 def undecided(result: Json) -> str:
-    """How much of a run that stopped early stays open."""
+    """The number of findings that a run that stopped early leaves open."""
     findings: Sequence[Json] = [*result["claims"], *result["checks"]]
     count = sum(finding["verdict"] == "INVALID" for finding in findings)
     return f"{count} of {len(findings)} claims and checks could not be judged"
+
+
+# --- failed checks ------------------------------------------------------------------------------
+
+NUMBER = re.compile(r"\d+")
+ALONE = "end other work on this machine, and run it again"
+AGAIN = "run it again; if it fails again, linkstorm has a bug: see `logs/` in the run"
+NEARER = "run it again without `--set`, or with settings nearer to the experiment's defaults"
+ON_TIME = "the generator was on time"
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """The meaning of a failed check, and the advice for it."""
+
+    means: str
+    do: str = AGAIN
+
+
+def _failed_check(text: str, result: Json) -> FailedCheck | None:
+    """The explanation of a failed check by its text; None for a claim."""
+    if text == ON_TIME and result["generator"].get("no_socket"):
+        return EXHAUSTED
+    return BROKEN.get(NUMBER.sub("…", text))
+
+
+EXHAUSTED = FailedCheck(
+    "the load generator had no socket, port or file descriptor left for some requests, so this"
+    " says nothing about the stack",
+    "raise the limit (`ulimit -n`) or end processes with many connections, and run it again",
+)
+BROKEN: Mapping[str, FailedCheck] = {
+    ON_TIME: FailedCheck(
+        "the machine was too busy for these numbers to mean anything: more than 1 % of an arm's"
+        " requests left over 10 ms late, or some were not sent",
+        ALONE,
+    ),
+    "the run came to its end": FailedCheck(
+        "the run stopped before its end", "fix the error that stopped it, and run it again"
+    ),
+    "every request sent is on record": FailedCheck(
+        "due requests were not sent, or the record does not match those that were sent"
+    ),
+    "every request on record can be true": FailedCheck("the record holds impossible requests"),
+    "every look-up falls into a request for its key": FailedCheck(
+        "databases were queried while no request waited for the answer: clocks or logs are wrong"
+    ),
+    "every reader of a link saw the same version": FailedCheck(
+        "readers saw several versions of a link that was never edited"
+    ),
+    "the traffic was the planned one": FailedCheck(
+        "there were far more or fewer requests than planned, in all or for the hot key"
+    ),
+    "the control without faults is healthy": FailedCheck(
+        "without any fault requests already failed, or none was made: later failures may have"
+        " another cause"
+    ),
+    "every fault took effect and was healed": FailedCheck(
+        "a fault did not take effect in time, or was not healed: the run did not measure it"
+    ),
+    "Postgres and the app count the same origin queries": FailedCheck(
+        "Postgres and the app count different numbers of origin queries, or none",
+        "run it again without `--set`, and do not use the lab's databases meanwhile",
+    ),
+    "Redis was watched throughout": FailedCheck(
+        "Redis was not monitored all the time, so not all commands are counted", ALONE
+    ),
+    "no web process died unplanned": FailedCheck(
+        "a web process died that no fault had killed", "see `logs/` in the run for the cause"
+    ),
+    "nobody else used the lab": FailedCheck(
+        "the web processes answered more or fewer requests than the load generator sent",
+        "do not use the lab while it measures (nor its Locust page), and run it again",
+    ),
+    "every arm saw at least … expiries": FailedCheck(
+        "too few expiries in an arm to judge it by",
+        NEARER,
+    ),
+    "every acknowledged click is counted exactly once": FailedCheck(
+        "clicks are lost, counted twice or unexpected, or were not read back"
+    ),
+    "the run was the experiment's, from plan to end": FailedCheck(
+        "the recorded run differs from the plan of this version's experiment",
+        "run it again: another version made it, or it was changed since",
+    ),
+    "every measure of every arm has a figure": FailedCheck(
+        "a measure of an arm has no figure to compare",
+        NEARER,
+    ),
+}

@@ -1,8 +1,8 @@
-"""What happened in a run over time, read from its Parquet files and ready to be drawn.
+"""The history of a run over time, read from its Parquet files and ready to be drawn.
 
-Each arm has a time of its own: its rounds laid end to end, with a short gap between them. DuckDB
-counts, in bounded memory, and what is kept to be drawn is bounded, too: bins are as wide and points
-as few as it takes, so ten million requests make a page no larger than a hundred thousand do.
+Each arm has its own time axis: its rounds laid end to end, with a short gap between them. DuckDB
+aggregates in bounded memory, and the result is bounded, too: bins get wider and points fewer, so
+ten million requests make a page no larger than a hundred thousand.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Columns = dict[str, Any]
 
 @dataclass(frozen=True)
 class Bins:
-    """How long the bins of each line are, in seconds: as short as the length of the run allows."""
+    """Bin lengths of each line, in seconds: as short as the length of the run allows."""
 
     rate_s: float = 0.1
     percentile_s: float = 0.25
@@ -42,7 +42,7 @@ class Bins:
 
 @dataclass(frozen=True)
 class ArmHistory:
-    """What one arm did: columns of points and bins against its time, by name of column."""
+    """The history of one arm: columns of points and bins over its time, by column name."""
 
     rounds: Sequence[ArmSpan]
     faults: Sequence[ArmSpan]
@@ -56,10 +56,10 @@ class ArmHistory:
 
 @dataclass(frozen=True)
 class Thinning:
-    """How many of the hot key's requests are drawn, and which.
+    """The sample of the hot key's requests that is drawn.
 
     All of an arm's first `opening_s` seconds; then one in `every`, one in `every_failed` of those
-    that did not succeed, and of each stretch of `extremes_s` seconds the slowest and the oldest.
+    that did not succeed, and the slowest and the oldest of each `extremes_s` seconds.
     """
 
     requests: int
@@ -73,7 +73,7 @@ class Thinning:
 
 @dataclass(frozen=True)
 class RunHistory:
-    """What all arms did; `missing` names what the record lacks."""
+    """The history of all arms; `missing` names the absent parts of the record."""
 
     arms: Mapping[str, ArmHistory]
     thinning: Thinning
@@ -84,9 +84,9 @@ class RunHistory:
 def read_history(
     run_dir: Path, arms: Mapping[str, Sequence[float]], points_max: int = POINTS_MAX
 ) -> RunHistory:
-    """Everything that the timelines draw, for arms with the moments of their expiries.
+    """Read the history of some arms; `arms` holds the moments of their expiries.
 
-    What is missing leaves its lines empty and is named.
+    Lines whose data is missing stay empty.
     """
     try:
         events = read_events(run_dir)
@@ -113,7 +113,7 @@ def _history(
 
 
 def _bins(segments: Sequence[Event]) -> Bins:
-    """The shortest handy lengths with which no arm has more than `BINS_MAX` bins, or a round."""
+    """The shortest round lengths with at most `BINS_MAX` bins an arm, or one bin a round."""
     rounds = 1 + max((segment["round"] for segment in segments), default=0)
     round_s = _round_s(segments)
     needed_s = rounds * round_s / BINS_MAX
@@ -122,12 +122,12 @@ def _bins(segments: Sequence[Event]) -> Bins:
 
 
 def _round_s(segments: Sequence[Event]) -> float:
-    """How long arrivals came in the longest round."""
+    """Seconds of arrivals in the longest round."""
     return max((segment["ended_s"] - segment["started_s"] for segment in segments), default=0.0)
 
 
 def _source(db: duckdb.DuckDBPyConnection, files: Files, file: Path) -> str | None:
-    """The rows of a Parquet file, as SQL has them; None if it is not there or cannot be read."""
+    """A SQL expression for a Parquet file; None if the file is missing or unreadable."""
     try:
         rows = f"read_parquet('{files.named(file)}', file_row_number = true)"
         db.execute(f"SELECT 1 FROM {rows} LIMIT 1")
@@ -140,7 +140,7 @@ def _source(db: duckdb.DuckDBPyConnection, files: Files, file: Path) -> str | No
 
 
 def _create_segments(db: duckdb.DuckDBPyConnection, segments: Sequence[Event]) -> None:
-    """A table of all segments; `started_s - began` is the host's clock at an arm's own time 0."""
+    """Create a table of segments; `started_s - began` is the host's clock at arm time 0."""
     db.execute(
         "CREATE TABLE segments (segment INT, arm VARCHAR, started_s DOUBLE, ended_s DOUBLE,"
         " from_s DOUBLE, to_s DOUBLE, began DOUBLE)"
@@ -155,7 +155,7 @@ def _create_segments(db: duckdb.DuckDBPyConnection, segments: Sequence[Event]) -
 def _create_views(
     db: duckdb.DuckDBPyConnection, sources: Mapping[str, str | None], events: Sequence[Event]
 ) -> None:
-    """`requests` and `origin` with their time in the round; empty where the file is missing."""
+    """Create `requests` and `origin` with times in their round; empty if the file is missing."""
     codes = [code for e in events if e["kind"] == "links" for code in e["codes"]]
     hot = codes[HOT_RANK] if codes else ""
     db.execute("CREATE TABLE hot AS SELECT ?::VARCHAR AS key", [hot])
@@ -201,7 +201,7 @@ POINTS = """
 def _create_points(
     db: duckdb.DuckDBPyConnection, segments: Sequence[Event], points_max: int, bin_s: float
 ) -> Thinning:
-    """The hot key's requests; where they are too many, the opening, and a sample with extremes."""
+    """Create the points: all of the hot key's requests, or the opening and a sample."""
     ((count, failed),) = db.execute(COUNT, {"hot": HOT_RANK}).fetchall()
     every, every_failed, opening_s = 1, 1, 0.0
     if count > points_max:
@@ -215,7 +215,7 @@ def _create_points(
 
 
 def _opening_s(segments: Sequence[Event], count: int, points: int) -> float:
-    """So many seconds at the beginning of all arms hold about so many requests; 10 s at most."""
+    """Seconds at the beginning of all arms that hold about `points` requests; 10 s at most."""
     length_s = sum(segment["ended_s"] - segment["started_s"] for segment in segments)
     arms = len({segment["arm"] for segment in segments})
     enough_s = min(OPENING_S, points / (arms * count / length_s))
@@ -249,9 +249,9 @@ QUERIES = """
 
 
 def _create_bins(db: duckdb.DuckDBPyConnection, segments: Sequence[Event], bins: Bins) -> None:
-    """What happened in each bin of each round, counted over all requests.
+    """Aggregate all requests by bin and round.
 
-    A percentile needs all its values at once, so these are worked out some segments at a time.
+    A percentile needs all its values at once, so percentiles are computed in batches of segments.
     """
     offered = RATES.format(name="offered", when="due", which="true")
     achieved = RATES.format(name="achieved", when="done", which="outcome = 'ok'")
@@ -265,7 +265,7 @@ def _create_bins(db: duckdb.DuckDBPyConnection, segments: Sequence[Event], bins:
 
 
 def _batches(segments: Sequence[Event]) -> Iterator[tuple[int, int]]:
-    """First and last number of segments that together sent about as many as a batch may hold."""
+    """First and last segment number of batches with about `BATCH_REQUESTS` requests each."""
     sent = 0
     first = None
     for event in segments:
@@ -317,7 +317,7 @@ def _arm_history(
 
 
 def _compact(columns: Columns) -> Columns:
-    """Numbers in 32 bits, which is finer than a screen; "" for a missing text."""
+    """Store numbers in 32 bits, which is finer than a screen; "" for a missing text."""
     return {
         name: np.ma.filled(column.astype(np.float32), np.nan)
         if column.dtype.kind in "fiu"
@@ -327,7 +327,7 @@ def _compact(columns: Columns) -> Columns:
 
 
 def _on_grid(columns: Columns, rounds: Sequence[ArmSpan], bin_s: float, empty: float) -> Columns:
-    """Every bin of every round, with `empty` where nothing happened and a break between rounds."""
+    """Every bin of every round, `empty` where it has no data, with a break between rounds."""
     names = [name for name in columns if name not in ("began", "bin")]
     began, places = columns["began"], columns["bin"].astype(int)
     parts: list[Any] = []

@@ -1,4 +1,4 @@
-"""The table that a run prints: arms as rows; measures, theory, cost and verdict as columns."""
+"""The result as a table for the terminal: one row an arm, with measures, theory and verdict."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from reports import words
-from reports.proof import proofs
+from reports import formatting
+from reports.fault_proof import fault_proofs
+from reports.formatting import Json
 from reports.reasons import MEANING, advice, reasons, undecided
-from reports.words import Json
 
 UNPROVEN = "unproven"
 STYLES = {
@@ -28,13 +28,13 @@ PLAIN = {
     **{"λδ": "lambda*delta", "λ": "lambda", "δ": "delta", "β": "beta", "…": "...", "→": "->"},
 }
 GAP = 2
-NARROWEST = 20  # columns of a terminal; one that has fewer breaks the lines itself
-BEFORE_COST = 3  # further measures that a narrow terminal shows rather than the costs
+NARROWEST = 20  # columns; a narrower terminal breaks the lines itself
+BEFORE_COST = 3  # further measures that take precedence over the costs
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column, laid out: its heading's lines, and a cell for each arm."""
+    """One column: its heading, and a cell for each arm."""
 
     heading: str
     cells: Sequence[str]
@@ -42,13 +42,13 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Characters that its widest line takes."""
+        """Characters of the widest line."""
         texts = [self.heading, *self.cells]
         return max(len(line) for text in texts for line in text.split("\n"))
 
 
 def table(result: Mapping[str, Any]) -> RenderableType:
-    """What a run came to, for a terminal of any width, encoding and palette."""
+    """Lay out a result for a terminal of any width, encoding and palette."""
     return _Report(result)
 
 
@@ -80,12 +80,12 @@ def _parts(result: Json, width: int) -> Iterator[RenderableType]:
 
 
 def _heading(result: Json) -> Iterator[Text]:
-    yield Text.assemble((result["experiment"], "bold"), "   ", (words.scope(result), "dim"))
-    yield Text(words.clean(result["question"]))
-    if known := words.inputs(result):
+    yield Text.assemble((result["experiment"], "bold"), "   ", (formatting.scope(result), "dim"))
+    yield Text(formatting.clean(result["question"]))
+    if known := formatting.inputs(result):
         yield Text(" · ".join(known), "dim")
     if result["trouble"]:
-        first, *rest = words.clean(result["trouble"]).split("\n")
+        first, *rest = formatting.clean(result["trouble"]).split("\n")
         yield Text()
         yield Text.assemble(("stopped early: ", "bold red"), (first, "bold"))
         yield from (Text(line, overflow="fold") for line in rest)
@@ -95,9 +95,11 @@ def _heading(result: Json) -> Iterator[Text]:
 
 
 def _columns(result: Json, width: int) -> tuple[list[Column], bool]:
-    """The columns that fit, and whether the costs did not."""
+    """The columns that fit, and True if the costs did not fit."""
     first, last = _first_columns(result), _verdicts(result)
-    cost = Column("cost", ["\n".join(words.costs(arm)) for arm in result["arms"]], justify="left")
+    cost = Column(
+        "cost", ["\n".join(formatting.costs(arm)) for arm in result["arms"]], justify="left"
+    )
     further = list(_further_columns(result))
     room = width - 1 - sum(column.width + GAP for column in [*first, last])
     with_cost = room >= sum(column.width + GAP for column in [*further[:BEFORE_COST], cost])
@@ -120,16 +122,16 @@ def _first_columns(result: Json) -> list[Column]:
     return [
         Column("arm", names, justify="left"),
         Column(_folded(measures[0]["title"], 18), _estimates(measures), justify="left"),
-        Column("theory", [words.theory(measure) for measure in measures]),
+        Column("theory", [formatting.theory(measure) for measure in measures]),
     ]
 
 
 def _estimates(measures: Sequence[Json]) -> list[str]:
-    """Values with their intervals, each part under its like."""
-    decimals = max(1, words.decimals_for([measure["value"] for measure in measures]))
+    """Values with their intervals, aligned."""
+    decimals = max(1, formatting.decimals_for([measure["value"] for measure in measures]))
     unit = measures[0]["unit"]
     columns = [
-        [words.figure(measure[part], unit, decimals) for measure in measures]
+        [formatting.figure(measure[part], unit, decimals) for measure in measures]
         for part in ("value", "low", "high")
     ]
     value, low, high = (max(map(len, column)) for column in columns)
@@ -140,28 +142,28 @@ def _estimates(measures: Sequence[Json]) -> list[str]:
 
 
 def _further_columns(result: Json) -> Iterator[Column]:
-    """The experiment's other measures in its own order, but for those all arms are alike in."""
+    """The other measures in the experiment's order, without those that are equal in all arms."""
     arms = result["arms"]
     for name in arms[0]["measures"] if arms else ():
         if name == result["headline"]:
             continue
         measures = [arm["measures"][name] for arm in arms]
-        decimals = words.decimals_for([measure["value"] for measure in measures])
-        cells = [words.figure(m["value"], m["unit"], decimals) for m in measures]
+        decimals = formatting.decimals_for([measure["value"] for measure in measures])
+        cells = [formatting.figure(m["value"], m["unit"], decimals) for m in measures]
         if len(set(cells)) > 1:
             yield Column(_folded(measures[0]["title"], 10), cells)
 
 
 def _verdicts(result: Json) -> Column:
     cells = [
-        UNPROVEN if words.is_unproven(result, arm["verdict"]) else words.arm_verdict(arm)
+        UNPROVEN if formatting.is_unproven(result, arm["verdict"]) else formatting.arm_verdict(arm)
         for arm in result["arms"]
     ]
     return Column("verdict", cells, justify="left")
 
 
 def _folded(title: str, width: int) -> str:
-    """A heading on as many lines as keep it about as wide as its figures."""
+    """Wrap a heading so that it is about as wide as its figures."""
     lines = [""]
     for word in title.split():
         if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
@@ -182,7 +184,7 @@ def _grid(columns: Sequence[Column]) -> Table:
 
 
 def _blocks(result: Json) -> Iterator[RenderableType]:
-    """One arm below the other, for a terminal that is narrower than a row."""
+    """Arms one below the other, for a terminal that is narrower than a row."""
     names, *others = _first_columns(result)
     others += [*_further_columns(result), _verdicts(result)]
     for row, name in enumerate(names.cells):
@@ -202,21 +204,24 @@ def _costs(result: Json) -> Iterator[tuple[str, str]]:
     naive = next((arm["name"] for arm in result["arms"] if arm["naive"]), "")
     for arm in result["arms"]:
         if arm["cost"]:
-            yield "cost", f"{arm['name']}, beside {naive}: {', '.join(words.costs(arm))}"
+            yield (
+                "cost",
+                f"{arm['name']}, compared with {naive}: {', '.join(formatting.costs(arm))}",
+            )
 
 
 def _evidence(result: Json) -> Iterator[tuple[str, str]]:
-    for proof in proofs(result):
-        yield "fault", f"{words.clean(proof.fault)}   {proof.words}"
-    yield "load", words.load(result["generator"])
-    yield "clicks", words.clicks(result)
+    for proof in fault_proofs(result):
+        yield "fault", f"{formatting.clean(proof.fault)}   {proof.words}"
+    yield "load", formatting.load(result["generator"])
+    yield "clicks", formatting.clicks(result)
 
 
 def _line(label: str, text: str) -> RenderableType:
     line = Table.grid(padding=(0, 1, 0, 0))
     line.add_column(width=7, style=STYLES.get(label, "dim"))
     line.add_column(overflow="fold")
-    line.add_row(Text(label), Text(words.clean(text)))
+    line.add_row(Text(label), Text(formatting.clean(text)))
     return Padding(line, (0, 0, 0, 1))
 
 
@@ -240,7 +245,7 @@ def _end(result: Json) -> Iterator[RenderableType]:
 
 
 def _encodable(text: str, encoding: str) -> str:
-    """The same text in characters that the terminal has; a cell of the table keeps its width."""
+    """Replace characters that the terminal lacks; a cell of the table keeps its width."""
     try:
         text.encode(encoding)
     except UnicodeEncodeError:

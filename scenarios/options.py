@@ -12,15 +12,15 @@ from chaos.model.experiment import Traffic
 from scenarios.generator.traffic_plan import CURVES, MAX_KEYS, checked
 
 MAX_IN_FLIGHT = 8000  # Locust raises the limit of open files to 10,000
-MAX_RATE_PER_S = 100_000  # more would keep a process from everything else, the page included
+MAX_RATE_PER_S = 100_000  # more would starve the rest of the process, the page included
 MAX_RUN_TIME_S = 366 * 86_400
-MAX_SEED = 2**63 - 1  # what travels from Locust's master to its workers
-SHOWN = 40  # characters of what was wrong
-FIELD = {"rate_per_s": "rate", "peak_per_s": "peak"}
+MAX_SEED = 2**63 - 1  # the largest that Locust's master can send to its workers
+SHOWN_MAX = 40  # characters of a wrong value in a message
+FIELD_NAMES = {"rate_per_s": "rate", "peak_per_s": "peak"}
 
 
 def add_options(parser: LocustArgumentParser) -> None:
-    """The traffic, as a user of the web page sees it."""
+    """Add the traffic's fields, in the order in which the web page shows them."""
     default = Traffic(rate_per_s=200.0)
     parser.add_argument(
         "--rate",
@@ -66,12 +66,12 @@ def traffic_of(options: Namespace) -> Traffic:
     try:
         return checked(traffic)
     except ValueError as wrong:
-        name, _, why = str(wrong).partition(" ")
-        raise ValueError(f"{FIELD.get(name, name)} {why}") from wrong
+        name, _, why = str(wrong).partition(":")
+        raise ValueError(f"{FIELD_NAMES.get(name, name)}:{why}") from wrong
 
 
 def check(options: Namespace) -> None:
-    """Raise `ValueError` if a test with these options could not be carried out."""
+    """Raise `ValueError` if no test can run with these options."""
     _within("keys", options.keys, 1, MAX_KEYS)
     highest = "rate" if options.curve == "steady" else "peak"
     traffic_of(options)
@@ -84,7 +84,7 @@ def check(options: Namespace) -> None:
 
 
 def check_host(host: str) -> None:
-    """Raise `ValueError` if it is no address that requests can be sent to."""
+    """Raise `ValueError` if requests cannot be sent to this host."""
     try:
         parts = urlsplit(host)
         plain = parts.hostname and parts.port != 0 and parts.username is None
@@ -98,4 +98,4 @@ def check_host(host: str) -> None:
 
 def _within(name: str, value: float, least: int, most: int) -> None:
     if not least <= value <= most:
-        raise ValueError(f"{name} must be from {least} to {most}, not {str(value)[:SHOWN]}")
+        raise ValueError(f"{name} must be from {least} to {most}, not {str(value)[:SHOWN_MAX]}")

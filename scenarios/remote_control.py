@@ -6,27 +6,58 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, BinaryIO, TextIO
+from typing import Annotated, Any, BinaryIO, Literal, TextIO
 
 import gevent  # type: ignore[import-untyped]
 from gevent.fileobject import FileObject  # type: ignore[import-untyped]
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeInt,
+    PlainValidator,
+    PositiveFloat,
+    TypeAdapter,
+    ValidationError,
+)
 
-from scenarios.generator.crowd import Crowd, SegmentTask
+from chaos.model.experiment import Traffic
+from scenarios.generator.segment_runner import SegmentRunner, SegmentTask
 from scenarios.generator.traffic_links import PrepareError
-from scenarios.generator.traffic_plan import from_fields, number, whole
+from scenarios.generator.traffic_plan import STRICT, from_fields, messages
 
 log = logging.getLogger(__name__)
 
-FIELDS = {
-    "prepare": {"do", "traffic"},
-    "start": {"do", "segment", "traffic", "duration_s", "seed"},
-}
+TrafficFields = Annotated[Traffic, PlainValidator(from_fields)]
+
+
+class Prepare(BaseModel):
+    """Create the links for some traffic, and follow each once."""
+
+    model_config = STRICT
+    do: Literal["prepare"]
+    traffic: TrafficFields
+
+
+class Start(BaseModel):
+    """Start a segment with the links that are prepared."""
+
+    model_config = STRICT
+    do: Literal["start"]
+    segment: NonNegativeInt
+    traffic: TrafficFields
+    duration_s: PositiveFloat
+    seed: NonNegativeInt
+
+
+COMMAND: TypeAdapter[Prepare | Start] = TypeAdapter(
+    Annotated[Prepare | Start, Field(discriminator="do")]
+)
 
 
 def claim_stdout() -> TextIO:
-    """The real stdout, for events only: from now on whatever else is printed goes to stderr."""
+    """Take stdout for events only, and redirect all other output to stderr."""
     sys.stdout.flush()
     mine = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -40,10 +71,12 @@ def stdin_lines() -> BinaryIO:
 
 
 class Control:
-    """Obeys one command at a time; a wrong one is answered by an error event, never by an end."""
+    """Runs one command at a time; answers a wrong one with an error event and goes on."""
 
-    def __init__(self, crowd: Callable[[], Crowd], commands: BinaryIO, events: TextIO) -> None:
-        self._crowd = crowd
+    def __init__(
+        self, segment_runner: Callable[[], SegmentRunner], commands: BinaryIO, events: TextIO
+    ) -> None:
+        self._segment_runner = segment_runner
         self._commands = commands
         self._events = events
         self._job: gevent.Greenlet | None = None
@@ -52,45 +85,38 @@ class Control:
         """Read commands until stdin ends, even in the middle of a segment."""
         while line := self._commands.readline():
             try:
-                self._obey(_parsed(line))
-            except ValueError as problem:
-                self._error(str(problem))
+                self._run(COMMAND.validate_json(line))
+            except ValidationError as problem:
+                self._error(messages(problem))
 
-    def _obey(self, command: Any) -> None:
-        do = command.get("do") if isinstance(command, dict) else None
-        if do not in FIELDS:
-            raise ValueError(f'a command needs "do": {" or ".join(FIELDS)}')
-        if wrong := sorted(FIELDS[do] ^ set(command)):
-            raise ValueError(f"{do}: missing or unknown: {', '.join(wrong)}")
-        if not isinstance(command["traffic"], dict):
-            raise ValueError(f"{do}: traffic must be an object")
+    def _run(self, command: Prepare | Start) -> None:
         if self._job is not None and not self._job.dead:
-            raise ValueError(f"{do}: the last command is not finished yet")
-        work = self._prepare(command) if do == "prepare" else self._start(command)
+            self._error(f"{command.do}: the last command is not finished yet")
+            return
+        work = self._prepare(command) if isinstance(command, Prepare) else self._start(command)
         self._job = gevent.spawn(self._work, work)
 
-    def _prepare(self, command: Mapping[str, Any]) -> Callable[[], None]:
-        traffic = from_fields(command["traffic"])
-
+    def _prepare(self, command: Prepare) -> Callable[[], None]:
         def work() -> None:
-            self._tell(event="prepared", codes=self._crowd().links.prepare(traffic.keys))
+            codes = self._segment_runner().links.prepare(command.traffic.keys)
+            self._emit(event="prepared", codes=codes)
 
         return work
 
-    def _start(self, command: Mapping[str, Any]) -> Callable[[], None]:
+    def _start(self, command: Start) -> Callable[[], None]:
         segment = SegmentTask(
-            number=whole("segment", command["segment"]),
-            traffic=from_fields(command["traffic"]),
-            duration_s=number("duration_s", command["duration_s"], above=0.0),
-            seed=whole("seed", command["seed"]),
+            number=command.segment,
+            traffic=command.traffic,
+            duration_s=command.duration_s,
+            seed=command.seed,
         )
 
         def started(t_s: float) -> None:
-            self._tell(event="started", segment=segment.number, t_s=t_s)
+            self._emit(event="started", segment=segment.number, t_s=t_s)
 
         def work() -> None:
-            did = self._crowd().run(segment, started)
-            self._tell(event="finished", segment=segment.number, **asdict(did))
+            figures = self._segment_runner().run(segment, started)
+            self._emit(event="finished", segment=segment.number, **asdict(figures))
 
         return work
 
@@ -104,15 +130,8 @@ class Control:
             self._error(repr(problem))
 
     def _error(self, message: str) -> None:
-        self._tell(event="error", message=message)
+        self._emit(event="error", message=message)
 
-    def _tell(self, **event: Any) -> None:
+    def _emit(self, **event: Any) -> None:
         self._events.write(json.dumps(event) + "\n")
         self._events.flush()
-
-
-def _parsed(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError as problem:
-        raise ValueError(f"not a line of JSON: {problem}") from problem

@@ -1,7 +1,8 @@
-"""Arrival times of an open crowd: a Poisson process whose rate follows a curve.
+"""Arrival times of an open workload: a Poisson process whose rate follows a curve.
 
-Exact by thinning (Lewis and Shedler, Naval Research Logistics Quarterly 26, 1979): candidates
-arrive at the highest rate of the curve, and one at time t stays with probability rate(t)/highest.
+Drawn exactly, by thinning (Lewis and Shedler, Naval Research Logistics Quarterly 26, 1979):
+candidates arrive at the highest rate of the curve, and one at time t is kept with probability
+rate(t)/highest. Keys follow Zipf, beside one hot key.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import numpy as np
 from chaos.model.evidence import Floats, Ints
 from chaos.model.experiment import Traffic
 from scenarios.generator.curves import peak_of, rate_of
-from scenarios.generator.keys import KeyDistribution
 
 CANDIDATES = 4096
 
@@ -23,7 +23,7 @@ Batch = tuple[Floats, Ints]
 def arrivals(
     traffic: Traffic, duration_s: float, seed: int, *, stream: int = 0, streams: int = 1
 ) -> Iterator[Batch]:
-    """Seconds since the start, ascending, with the rank each asks for; a batch at a time.
+    """Seconds since the start, ascending, with the rank each requests; a batch at a time.
 
     The same arguments give the same arrivals. `stream` is one of `streams` generators that share
     the rate: independent Poisson processes add up to one (superposition).
@@ -46,3 +46,25 @@ def _times(
         kept = candidates[stays & (candidates < duration_s)]
         if len(kept):
             yield kept
+
+
+class KeyDistribution:
+    """Draws ranks: 0 with `hot_share`, else 1 to keys-1 in proportion to rank^-zipf_alpha."""
+
+    def __init__(self, traffic: Traffic, rng: np.random.Generator) -> None:
+        self._cumulative = _cumulative(traffic)
+        self._rng = rng
+
+    def draw(self, count: int) -> Ints:
+        """The ranks of the next `count` requests."""
+        ranks = np.searchsorted(self._cumulative, self._rng.random(count), side="right")
+        return np.minimum(ranks, len(self._cumulative) - 1).astype(np.int64)
+
+
+def _cumulative(traffic: Traffic) -> Floats:
+    """Cumulative probability of each rank."""
+    if traffic.keys == 1:
+        return np.ones(1)
+    weights = np.arange(1, traffic.keys, dtype=np.float64) ** -traffic.zipf_alpha
+    others = np.cumsum(weights) / weights.sum()
+    return np.concatenate(([0.0], others)) * (1 - traffic.hot_share) + traffic.hot_share

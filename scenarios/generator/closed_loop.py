@@ -1,8 +1,8 @@
-"""Locust as it comes, for comparison: each FastHttpUser waits for its answer before it asks again.
+"""Plain Locust, for comparison: each FastHttpUser waits for its answer before its next request.
 
-`locust -f scenarios/generator/closed_loop.py --host URL`. With `--pace P` a user asks at most P times a
-second (`constant_throughput`), else as often as it can. `--latencies FILE` keeps what Locust was
-told of each request, in milliseconds.
+`locust -f scenarios/generator/closed_loop.py --host URL`. With `--pace P` a user sends at most P
+requests a second (`constant_throughput`), else as many as it can. `--latencies FILE` writes the
+latency that Locust measured of each request, in milliseconds.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ latencies_ms = array("d")
 
 
 def add_options(parser: LocustArgumentParser) -> None:
-    """How fast a user may be, and where the latencies go."""
+    """Add `--pace` and `--latencies`."""
     parser.add_argument("--pace", type=float, default=0.0, help="Requests a second and user")
     parser.add_argument("--latencies", default="", help="File for the latencies, a line each")
 
 
 def set_up(environment: Environment, **_: Any) -> None:
-    """Called once by Locust when its parts exist."""
+    """Apply the options; Locust calls this once at its start."""
     options = environment.parsed_options
     assert options is not None
     if options.pace:
-        Asker.wait_time = constant_throughput(options.pace)
+        ClosedLoopUser.wait_time = constant_throughput(options.pace)
     if options.latencies:
         events.request.add_listener(_note)  # type: ignore[no-untyped-call]
         events.quit.add_listener(  # type: ignore[no-untyped-call]
@@ -41,12 +41,12 @@ def _note(response_time: float, **_: Any) -> None:
     latencies_ms.append(response_time)
 
 
-class Asker(FastHttpUser):
-    """One visitor who never stops."""
+class ClosedLoopUser(FastHttpUser):
+    """One visitor who sends request after request."""
 
     @task
-    def ask(self) -> None:
-        """One request."""
+    def follow(self) -> None:
+        """Send one request."""
         self.client.get("/closed-loop", allow_redirects=False)
 
 

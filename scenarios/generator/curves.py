@@ -1,4 +1,4 @@
-"""Rate curves: how many requests a second a crowd sends, as a function of time.
+"""Rate curves: the arrival rate in requests a second, as a function of time.
 
 The viral decay is the response of an audience to a sudden burst (Crane and Sornette, PNAS 2008):
 views fall as a power law with exponent 1.4. From its start, half of the views that the burst will

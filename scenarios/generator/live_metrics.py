@@ -1,4 +1,4 @@
-"""What the generator is doing right now, for Prometheus: plain counters, read when scraped."""
+"""Live metrics of the generator for Prometheus: plain counters, read at each scrape."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ COUNTED = {
     "offered": "Requests that the rate curve asked for",
     "sent": "Requests that left",
     "late": "Requests that left more than 10 ms after their time",
-    "unsent": "Requests that could not be sent: the bound in flight or the timeout was reached",
+    "unsent": "Requests that could not be sent: too many in flight, overdue, or no socket",
 }
 
 
 class LatencyHistogram:
-    """Counts by bucket; the last is beyond every edge."""
+    """Counts by bucket; the last bucket is above every edge."""
 
     def __init__(self, edges: tuple[float, ...]) -> None:
         self._edges = edges
@@ -38,7 +38,7 @@ class LatencyHistogram:
         self._sum = 0.0
 
     def add(self, value: float) -> None:
-        """One more value, in the unit of the edges."""
+        """Count a value, in the unit of the edges."""
         self._counts[bisect_left(self._edges, value)] += 1
         self._sum += value
 
@@ -47,37 +47,37 @@ class LatencyHistogram:
         return [*self._counts, self._sum]
 
 
-class Live:
+class LiveMetrics:
     """The counters of this process, over all its segments."""
 
     def __init__(self) -> None:
         self._past = dict.fromkeys(COUNTED, 0)
-        self._tallies: list[DispatchCounts] = []
+        self._segments: list[DispatchCounts] = []
         self._latency = {outcome: LatencyHistogram(LATENCY_S) for outcome in OUTCOMES}
         self._lag = LatencyHistogram(LAG_S)
 
-    def follow(self, tally: DispatchCounts) -> None:
-        """Count a new segment too, and put the figures of those that are over together."""
-        for over in [old for old in self._tallies if not old.in_flight]:
-            self._tallies.remove(over)
+    def follow(self, counts: DispatchCounts) -> None:
+        """Include a new segment, and add up those that are over."""
+        for over in [old for old in self._segments if not old.in_flight]:
+            self._segments.remove(over)
             for name in COUNTED:
                 self._past[name] += getattr(over, name)
-        self._tallies.append(tally)
+        self._segments.append(counts)
 
-    def observe(self, seen: Exchange) -> None:
-        """One request is over."""
-        self._latency[seen.answer.outcome].add(seen.done_s - seen.intended_s)
-        self._lag.add(seen.sent_s - seen.intended_s)
+    def observe(self, exchange: Exchange) -> None:
+        """Count a finished request."""
+        self._latency[exchange.answer.outcome].add(exchange.done_s - exchange.intended_s)
+        self._lag.add(exchange.sent_s - exchange.intended_s)
 
     @property
     def in_flight(self) -> int:
-        """How many requests wait for an answer now."""
-        return sum(tally.in_flight for tally in self._tallies)
+        """Requests that wait for an answer now."""
+        return sum(counts.in_flight for counts in self._segments)
 
     def snapshot(self) -> Snapshot:
-        """Every figure by name, plain enough to travel to Locust's master."""
+        """Every figure by name, as plain lists that Locust can send to its master."""
         figures: Snapshot = {
-            name: [self._past[name] + sum(getattr(tally, name) for tally in self._tallies)]
+            name: [self._past[name] + sum(getattr(counts, name) for counts in self._segments)]
             for name in COUNTED
         }
         figures["in_flight"] = [self.in_flight]
@@ -85,14 +85,14 @@ class Live:
         return figures | {name: each.figures() for name, each in self._latency.items()}
 
 
-class Exposition(Collector):
-    """The sum of some snapshots, in Prometheus's terms, each time it is scraped."""
+class LiveMetricsCollector(Collector):
+    """Collects the sum of all processes' snapshots for Prometheus."""
 
     def __init__(self, snapshots: Callable[[], Iterable[Snapshot]]) -> None:
         self._snapshots = snapshots
 
     def collect(self) -> Iterator[Metric]:
-        """Called for each scrape."""
+        """Yield every metric; the registry calls this at each scrape."""
         total = _total(self._snapshots())
         for name, meaning in COUNTED.items():
             yield CounterMetricFamily(f"linkstorm_requests_{name}", meaning, value=total[name][0])
@@ -110,7 +110,7 @@ class Exposition(Collector):
 
 
 def _total(snapshots: Iterable[Snapshot]) -> Snapshot:
-    total = Live().snapshot()
+    total = LiveMetrics().snapshot()
     for snapshot in snapshots:
         for name, figures in snapshot.items():
             total[name] = [a + b for a, b in zip(total[name], figures, strict=True)]

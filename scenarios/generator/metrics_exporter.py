@@ -1,6 +1,6 @@
-"""Where Prometheus finds the live figures: on Locust's own page, or on a port when there is none.
+"""`/metrics` for Prometheus: on Locust's web page, or on a port of its own.
 
-Locust's workers send theirs to the master with each report, so one scrape shows the whole crowd.
+Locust's workers send theirs to the master with each report, so one scrape covers all processes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from locust.web import WebUI
 from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from scenarios.generator.live_metrics import Exposition, Live, Snapshot
+from scenarios.generator.live_metrics import LiveMetrics, LiveMetricsCollector, Snapshot
 
 REPORT = "linkstorm"
 
 
-def export(environment: Environment, live: Live, web_ui: WebUI | None) -> None:
-    """Make /metrics available as long as the process lives."""
+def export_metrics(environment: Environment, live: LiveMetrics, web_ui: WebUI | None) -> None:
+    """Serve `/metrics` until the process ends."""
     if isinstance(environment.runner, WorkerRunner):
         environment.events.report_to_master.add_listener(  # type: ignore[no-untyped-call]
             lambda data, **_: data.update({REPORT: live.snapshot()})
@@ -40,7 +40,7 @@ def export(environment: Environment, live: Live, web_ui: WebUI | None) -> None:
         return [live.snapshot(), *reports.values()]
 
     registry = CollectorRegistry()
-    registry.register(Exposition(snapshots))
+    registry.register(LiveMetricsCollector(snapshots))
     if web_ui is not None:
         _on_page(web_ui, registry)
     if port := os.environ.get("LINKSTORM_METRICS_PORT"):

@@ -1,7 +1,7 @@
-"""The record of every request: one CSV shard a process, on disk when a segment is said to be over.
+"""The record of every request: one CSV shard a process, flushed at the end of each segment.
 
-`outcome` is what can be known: `ok` (2xx, 3xx), `fail` (4xx, 5xx, or never sent), or `unknown`
-(sent, and no answer: it may have happened).
+`outcome` as far as the client can tell: `ok` (2xx, 3xx), `fail` (4xx, 5xx, or never sent), or
+`unknown` (sent, no answer: it may have arrived).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BUFFER_BYTES = 1 << 20
 
 
 class RequestLog:
-    """Writes `requests-<shard>.csv`; raises `FileExistsError` rather than mix two runs."""
+    """Writes `requests-<shard>.csv`; raises `FileExistsError` so that two runs never mix."""
 
     def __init__(self, directory: Path, shard: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -33,12 +33,12 @@ class RequestLog:
         self.flush()
 
     def observer(self, segment: int, codes: Sequence[str]) -> Callable[[Exchange], None]:
-        """What writes a line for each request of a segment, whose keys are `codes` by rank."""
+        """A function that writes one line for each request of a segment; `codes` are its keys."""
 
-        def write(seen: Exchange) -> None:
-            # Every arrival is a visitor of its own, hence a session.
-            op_id = f"{segment}-{self._shard}-{seen.number}"
-            answer = seen.answer
+        def write(exchange: Exchange) -> None:
+            # Every arrival is a new visitor, hence a session.
+            op_id = f"{segment}-{self._shard}-{exchange.number}"
+            answer = exchange.answer
             header = answer.headers.get
             self._write(
                 (
@@ -46,12 +46,12 @@ class RequestLog:
                     op_id,
                     op_id,
                     "redirect",
-                    seen.rank,
-                    codes[seen.rank],
+                    exchange.rank,
+                    codes[exchange.rank],
                     header(b"x-link-version", b"-1").decode("latin-1"),
-                    f"{seen.intended_s:.6f}",
-                    f"{seen.sent_s:.6f}",
-                    f"{seen.done_s:.6f}",
+                    f"{exchange.intended_s:.6f}",
+                    f"{exchange.sent_s:.6f}",
+                    f"{exchange.done_s:.6f}",
                     answer.outcome,
                     answer.status,
                     header(b"x-cache", b"").decode("latin-1"),

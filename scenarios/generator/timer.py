@@ -1,7 +1,7 @@
-"""Sleeping until a moment, to a few hundredths of a millisecond.
+"""A timer that is precise to a few hundredths of a millisecond.
 
 The event loop under gevent rounds its timers up to whole milliseconds, so every request would leave
-half a millisecond late. Linux's timerfd does not round; elsewhere gevent's timer has to do.
+half a millisecond late. Linux's timerfd does not round; other systems use gevent's timer.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import gevent  # type: ignore[import-untyped]
 
 _READABLE = 1
 _ABSOLUTE = 1  # TFD_TIMER_ABSTIME
-_LEAST_S = 1e-6  # 0 would not wait for the event loop
+_LEAST_S = 1e-6  # 0 would not yield to the event loop
 
 
-class _Moment(ctypes.Structure):
-    """`struct itimerspec` of <time.h>; without an interval it goes off once."""
+class _TimerSpec(ctypes.Structure):
+    """`struct itimerspec` of <time.h>; without an interval it expires once."""
 
     _fields_ = (
         ("interval_s", ctypes.c_long),
@@ -30,36 +30,34 @@ class _Moment(ctypes.Structure):
 
 
 class PreciseTimer:
-    """One at a time may sleep by it."""
+    """Wakes one greenlet at a time."""
 
     def __init__(self) -> None:
-        self._number = -1
+        self._fd = -1
         if sys.platform == "linux":
             self._libc = ctypes.CDLL(None, use_errno=True)
-            self._number = self._libc.timerfd_create(
-                time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC
-            )
-        if self._number >= 0:
+            self._fd = self._libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._fd >= 0:
             self._hub = gevent.get_hub()
-            self._watcher = self._hub.loop.io(self._number, _READABLE)
+            self._watcher = self._hub.loop.io(self._fd, _READABLE)
 
     def sleep_until(self, at_s: float) -> None:
-        """Let the other greenlets run until a moment on the monotonic clock, or at least once.
+        """Yield to other greenlets until a moment on the monotonic clock, and at least once.
 
-        Even if the moment is past, the event loop reads what has come: after `gevent.sleep(0)` it
-        might first run a thousand callbacks.
+        Even if the moment is past, the event loop reads the sockets: with `gevent.sleep(0)` it
+        might run a thousand callbacks first.
         """
-        if self._number < 0:
+        if self._fd < 0:
             gevent.sleep(max(_LEAST_S, at_s - time.monotonic()))
             return
         whole_s = int(at_s)
-        moment = _Moment(0, 0, whole_s, int((at_s - whole_s) * 1e9))
-        self._libc.timerfd_settime(self._number, _ABSOLUTE, ctypes.byref(moment), None)
+        spec = _TimerSpec(0, 0, whole_s, int((at_s - whole_s) * 1e9))
+        self._libc.timerfd_settime(self._fd, _ABSOLUTE, ctypes.byref(spec), None)
         self._hub.wait(self._watcher)
 
     def close(self) -> None:
-        """Give the file descriptor back."""
-        if self._number >= 0:
+        """Close the file descriptor."""
+        if self._fd >= 0:
             self._watcher.close()
-            os.close(self._number)
-            self._number = -1
+            os.close(self._fd)
+            self._fd = -1

@@ -1,4 +1,4 @@
-"""The lab's control desk, as the Chaos page reaches it: by HTTP, with the token that both know."""
+"""HTTP client of the lab's control server, with the token that both share."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from urllib.parse import quote
 import requests
 
 TOKEN_HEADER = "X-Linkstorm-Token"
-LOOK_TIMEOUT_S = 5.0
-HEAL_TIMEOUT_S = 120.0  # a database that was killed recovers first
+READ_TIMEOUT_S = 5.0
+HEAL_TIMEOUT_S = 120.0  # a killed database recovers first
 
 
 class ControlError(Exception):
-    """The desk refused, or did not answer; the message is for the person at the page."""
+    """The control server refused or did not answer; the page shows the message."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -26,46 +26,46 @@ class ControlError(Exception):
 
 @dataclass(frozen=True)
 class ControlClient:
-    """Where it is, and where its token is: in our environment, or in a file it writes."""
+    """Connection settings: the URL, and the token from the environment or a file."""
 
     url: str
     environment: Mapping[str, str]
 
     @staticmethod
-    def known() -> ControlClient | None:
-        """The one that our environment names."""
+    def from_environment() -> ControlClient | None:
+        """The client for `LINKSTORM_DESK`, if it is set."""
         url = os.environ.get("LINKSTORM_DESK")
         return ControlClient(url.rstrip("/"), os.environ) if url else None
 
     def state(self) -> dict[str, Any]:
-        """Everything there is to show."""
-        return _told(self._ask("GET", "/state", timeout_s=LOOK_TIMEOUT_S))
+        """The state that the page shows."""
+        return _json(self._request("GET", "/state", timeout_s=READ_TIMEOUT_S))
 
-    def change(self, method: str, path: str, said: bytes = b"") -> dict[str, Any]:
-        """Have something done; what the page sent is the desk's to judge."""
-        return _told(self._ask(method, path, said, HEAL_TIMEOUT_S))
+    def change(self, method: str, path: str, body: bytes = b"") -> dict[str, Any]:
+        """Pass a change on; the control server validates the body."""
+        return _json(self._request(method, path, body, HEAL_TIMEOUT_S))
 
     def report(self, run: str) -> bytes:
         """The page of a run."""
         path = f"/runs/{quote(run, safe='')}/report"
-        return self._ask("GET", path, timeout_s=LOOK_TIMEOUT_S).content
+        return self._request("GET", path, timeout_s=READ_TIMEOUT_S).content
 
-    def _ask(
-        self, method: str, path: str, said: bytes = b"", timeout_s: float = 0.0
+    def _request(
+        self, method: str, path: str, body: bytes = b"", timeout_s: float = 0.0
     ) -> requests.Response:
         try:
             answer = requests.request(
                 method,
                 self.url + path,
-                data=said,
+                data=body,
                 headers={TOKEN_HEADER: self._token()},
                 timeout=timeout_s,
                 allow_redirects=False,
             )
         except (OSError, requests.RequestException) as problem:
-            raise ControlError(502, f"the control desk does not answer: {problem}") from problem
+            raise ControlError(502, f"the control server does not answer: {problem}") from problem
         if not answer.ok:
-            raise ControlError(answer.status_code, _why(answer))
+            raise ControlError(answer.status_code, _error_message(answer))
         return answer
 
     def _token(self) -> str:
@@ -75,18 +75,18 @@ class ControlClient:
         return Path(file).read_text(encoding="ascii").strip()
 
 
-def _told(answer: requests.Response) -> dict[str, Any]:
+def _json(answer: requests.Response) -> dict[str, Any]:
     try:
-        told: dict[str, Any] = answer.json()
+        found: dict[str, Any] = answer.json()
     except ValueError as foreign:
         raise ControlError(
-            502, f"what answers at {answer.url} is not the control desk"
+            502, f"the server at {answer.url} is not the lab's control server"
         ) from foreign
-    return told
+    return found
 
 
-def _why(answer: requests.Response) -> str:
+def _error_message(answer: requests.Response) -> str:
     try:
         return str(answer.json()["error"])
     except (ValueError, KeyError, TypeError):
-        return f"the control desk answered {answer.status_code}"
+        return f"the control server answered {answer.status_code}"

@@ -1,7 +1,7 @@
-"""Who may change something through the web page: a page of its own, opened on this machine.
+"""Same-origin checks of the web page: only its own pages, on this machine, may change anything.
 
-Locust lets every site read every answer, and takes any site's POST: any page that a person has
-open could otherwise point traffic somewhere, or break the stack.
+Locust itself lets every site read its answers and accepts every site's POST, so any page that is
+open in the browser could start traffic or break the stack.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from flask import Flask, Request
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-READS = ("GET", "HEAD", "OPTIONS")
-SHARED = "access-control-"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+CORS_PREFIX = "access-control-"
 
 
-def objection(request: Request) -> str | None:
-    """Why a request is not carried out, in words; `None` if nothing speaks against it."""
+def refusal_reason(request: Request) -> str | None:
+    """The reason to refuse a request, for its sender; `None` if it is allowed."""
     if not _is_this_machine(request.host):
         return f"this page is for this machine: open it as http://127.0.0.1, not {request.host}"
-    if request.method in READS:
+    if request.method in SAFE_METHODS:
         return None
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     origin = request.headers.get("Origin", request.host_url.rstrip("/"))
@@ -33,29 +33,29 @@ def objection(request: Request) -> str | None:
     return None
 
 
-def keep_to_itself(app: Flask) -> None:
-    """Take Locust's leave to read back from every answer of the app."""
-    app.wsgi_app = _Unshared(app.wsgi_app)  # type: ignore[assignment, method-assign]
+def remove_cors_headers(app: Flask) -> None:
+    """Remove the CORS headers that Locust adds to every answer of the app."""
+    app.wsgi_app = _WithoutCorsHeaders(app.wsgi_app)  # type: ignore[assignment, method-assign]
 
 
-class _Unshared:
-    """Outside of all that adds headers."""
+class _WithoutCorsHeaders:
+    """WSGI middleware around everything that adds headers."""
 
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        def unshared(
+        def start_without_cors(
             status: str, headers: list[tuple[str, str]], *more: Any
         ) -> Callable[[bytes], object]:
-            kept = [each for each in headers if not each[0].lower().startswith(SHARED)]
+            kept = [each for each in headers if not each[0].lower().startswith(CORS_PREFIX)]
             return start(status, kept, *more)
 
-        return self._app(environ, unshared)
+        return self._app(environ, start_without_cors)
 
 
 def _is_this_machine(host: str) -> bool:
-    """Whether a Host header names it; a site whose name leads here would send its own."""
+    """True if a Host header names this machine; DNS rebinding would send another name."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
         return name == "localhost" or ip_address(name).is_loopback

@@ -1,4 +1,4 @@
-"""Dashboards as Grafana loads them: generated, linted, and every lint rule shown to bite."""
+"""Dashboards as Grafana loads them: generated, linted, and a violation of each lint rule."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import yaml
 
 from dashboards import catalogue
 from dashboards.catalogue import DASHBOARDS
-from dashboards.classic import as_json
-from dashboards.places import DATASOURCE, FOLDER, TAG
+from dashboards.grafana_json import DATASOURCE, FOLDER, TAG, as_json
 from tests.support import dashboard_rules as rules
 from tests.support.dashboard_rules import RULES, Json, panels
 from tests.support.known_metrics import ROOT, Known, known

@@ -1,4 +1,4 @@
-"""Asking Prometheus what panels would show: an empty panel is named, and so is whoever refuses."""
+"""`python -m dashboards check`: it names empty panels and rejected queries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from dashboards.__main__ import app
 from dashboards.catalogue import DASHBOARDS
 from dashboards.panel import Query
-from dashboards.panel_data import filled_in
+from dashboards.panel_data import with_variables
 
 Reply = Callable[[str], list[str]]  # the values of the one series of an expression
 
@@ -73,7 +73,7 @@ def test_a_panel_without_data_is_named_with_its_expression(nothing: list[str]) -
     assert code == 1
     first, *_ = said.splitlines()
     assert first == (
-        "linkstorm: Data tier / Keys that went: no data: "
+        "linkstorm: Data tier / Keys expired and evicted: no data: "
         "rate(redis_evicted_keys_total[$__rate_interval])"
     )
 
@@ -103,7 +103,7 @@ def test_no_prometheus_is_said_with_its_address() -> None:
 
 def test_variables_are_filled_in_as_grafana_does() -> None:
     expr = 'sum(rate(a{part=~"$part"}[$__rate_interval])) / sum(increase(a[$__range]))'
-    assert filled_in(Query(expr, "a"), 90) == (
+    assert with_variables(Query(expr, "a"), 90) == (
         'sum(rate(a{part=~".*"}[4s])) / sum(increase(a[90s]))'
     )
-    assert filled_in(Query("rate(b[$__rate_interval])", "b", every_s=5), 90) == "rate(b[20s])"
+    assert with_variables(Query("rate(b[$__rate_interval])", "b", every_s=5), 90) == "rate(b[20s])"

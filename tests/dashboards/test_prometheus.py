@@ -1,4 +1,4 @@
-"""Prometheus's files: they scrape what the stack is made of, and its own tool finds them sound."""
+"""Prometheus's files: they scrape every part of the stack, and promtool accepts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""report.html: complete, offline, and written whatever the run left behind."""
+"""report.html: complete, offline, and written even from an incomplete record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports import plots
+from reports import timelines
 from reports.arm_time import ArmSpan
 from reports.page import write_report
 from reports.run_history import RunHistory, Thinning, read_history
@@ -21,7 +21,7 @@ from tests.support.results import judged_run
 
 
 class Reader(HTMLParser):
-    """What a reader sees, and what a browser would fetch."""
+    """The text of a page, and the URLs that a browser would fetch."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ def test_it_says_question_answer_verdict_limits_and_how_to_repeat_the_run(passed
 
 def test_its_sections_stand_in_the_order_of_reading(passed: Path) -> None:
     text = Reader(passed.read_text(encoding="utf-8")).text
-    headings = ["How many", "Arms", "What happened", "Did the faults", "Claims", "What the numbers",
+    headings = ["How many", "Arms", "Timelines", "Did the faults", "Claims", "What the numbers",
                 "Where they come from"]  # fmt: skip
 
     places = [text.index(heading) for heading in headings]
@@ -200,7 +200,7 @@ def test_a_long_round_opens_with_its_beginning_and_many_rounds_have_few_buttons(
     judged_run(tmp_path / "run", fix="lock")
     own = read_history(tmp_path / "run", {"lock": []}).arms["lock"]
     long, many = (
-        plots.timelines(RunHistory({"lock": replace(own, rounds=rounds)}, Thinning(1, 1)), None)
+        timelines.timelines(RunHistory({"lock": replace(own, rounds=rounds)}, Thinning(1, 1)), None)
         for rounds in (
             [ArmSpan("round 1", 0, 100)],
             [ArmSpan(f"round {number + 1}", 4 * number, 4 * number + 3.5) for number in range(500)],
@@ -219,7 +219,7 @@ def test_what_a_server_answered_cannot_end_the_script(tmp_path: Path) -> None:
     own = read_history(tmp_path / "run", {"lock": []}).arms["lock"]
     own.points["served"][0] = "</script><b>"
 
-    lines = plots.timelines(RunHistory({"lock": own}, Thinning(1, 1)), None)
+    lines = timelines.timelines(RunHistory({"lock": own}, Thinning(1, 1)), None)
 
     assert lines is not None
     assert Reader(lines.script).tags == ["script"]
@@ -232,7 +232,7 @@ def test_an_arm_without_any_request_can_be_drawn(tmp_path: Path) -> None:
         own.points[name] = column[:0]
     own.origin.update({name: np.zeros(0, np.float32) for name in own.origin})
 
-    assert plots.timelines(RunHistory({"lock": own}, Thinning(0, 0)), None) is not None
+    assert timelines.timelines(RunHistory({"lock": own}, Thinning(0, 0)), None) is not None
 
 
 @pytest.mark.parametrize("flaws", [(), ("requests fail",)])
@@ -246,9 +246,9 @@ def test_every_figure_is_one_that_bokeh_accepts(
     history = read_history(
         tmp_path / "run", {a["name"]: a["repetitions_s"] for a in result["arms"]}
     )
-    quick = plots.timelines(history, "direct")
-    monkeypatch.setattr(plots, "unchecked", nullcontext)
-    checked = plots.timelines(history, "direct")
+    quick = timelines.timelines(history, "direct")
+    monkeypatch.setattr(timelines, "unchecked", nullcontext)
+    checked = timelines.timelines(history, "direct")
     assert [record.getMessage() for record in caplog.records] == []
     assert quick is not None
     assert checked is not None

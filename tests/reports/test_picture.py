@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reports.log_scale import around
 from reports.picture import picture
-from reports.scale import around
 from tests.support.results import result_with
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -1,4 +1,4 @@
-"""Arrivals are a Poisson process at the rate of the curve, and keys are as hot as asked."""
+"""Arrivals: a Poisson process at the rate of the curve, with the stated share for the hot key."""
 
 from __future__ import annotations
 

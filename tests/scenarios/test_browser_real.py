@@ -1,4 +1,4 @@
-"""A person's whole path in a real browser: start traffic, break a link, heal it, run a herd."""
+"""The pages in a real browser: start traffic, break a link, heal it, run an experiment."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_traffic_a_slow_link_and_a_herd_as_a_person_meets_them(lab: Lab, page: P
     slow_a_link_and_heal_it(lab, page)
 
     expect(button(page, "Start thundering-herd")).to_be_disabled()
-    expect(page.get_by_text("Locust's own traffic is on")).to_be_visible()
+    expect(page.get_by_text("Locust's own traffic is running")).to_be_visible()
     page.get_by_role("link", name="Traffic").click()
     button(page, "Stop").click()
     expect(button(page, "New")).to_be_visible()
@@ -204,7 +204,7 @@ def see_a_herd_and_its_verdict(lab: Lab, page: Page) -> None:
     herds = {a["name"]: a["measures"]["origin_queries_per_expiry"]["value"] for a in result["arms"]}
     assert herds["direct"] > 10 > 1.5 > herds["lock"]
     expect(page.locator("#verdict")).to_contain_text(result["verdict"])
-    table = page.get_by_label("What the run came to")
+    table = page.get_by_label("Result of the run")
     standing = "unproven" if result["verdict"] == "INVALID" else "shown"
     for word in ("direct", "lock", standing, "proven"):
         expect(table).to_contain_text(word)

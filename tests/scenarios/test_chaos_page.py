@@ -1,4 +1,4 @@
-"""The Chaos page as a server: whom it obeys, what it passes on, what Locust's page gets of it."""
+"""The Chaos page as a server: access, forwarded requests, and additions to Locust's page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Page:
         return requests.post(self.url + path, json=said, headers=headers, timeout=10)
 
     def change(self, path: str, said: Any = None) -> requests.Response:
-        """As the page itself asks in a browser."""
+        """Send a change as the page does in a browser."""
         ours = {"X-Linkstorm-Token": self.token, "Origin": self.url}
         return self.post(path, said, **ours, **{"Sec-Fetch-Site": "same-origin"})
 
@@ -198,14 +198,17 @@ def test_something_else_in_the_desks_place_is_named(tmp_path: Path) -> None:
     ):
         wait_for_page(url := f"http://127.0.0.1:{port}")
         told = requests.get(f"{url}/chaos/state", timeout=10)
-        assert (told.status_code, "not the control desk" in told.json()["error"]) == (502, True)
+        assert (told.status_code, "not the lab's control server" in told.json()["error"]) == (
+            502,
+            True,
+        )
         assert requests.post(f"{url}/swarm", data=FORM, timeout=10).json()["success"]
 
 
 def test_traffic_and_a_run_keep_out_of_each_others_way(page: Page) -> None:
     page.desk.ask("PUT", "/claim", {"run": "20260101-herd"})
     told = requests.post(f"{page.url}/swarm", data=FORM, timeout=10).json()
-    assert (told["success"], "is on" in told["message"]) == (False, True)
+    assert (told["success"], "is running" in told["message"]) == (False, True)
     page.desk.world.clock.sleep(10)
 
     assert requests.post(f"{page.url}/swarm", data=FORM, timeout=10).json()["success"]

@@ -1,4 +1,4 @@
-"""Locust's start form: what cannot be done is said in it, and the next right start sends."""
+"""Locust's start form: wrong values get a message, and the next right start sends traffic."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ ENOUGH = {"user_count": "1", "spawn_rate": "1", "rate": "50", "curve": "steady",
 
 @dataclass
 class Form:
-    """Locust's page as a person fills it in, and the shortener that traffic is sent to."""
+    """Locust's form, and the shortener that receives the traffic."""
 
     page: str
     shop: Server
 
     def start(self, **fields: str) -> dict[str, Any]:
-        """The answer, which the page shows where it is no success."""
+        """Locust's answer, which its page shows if the start failed."""
         given = {"host": self.shop.url, **ENOUGH, **fields}
         answer: dict[str, Any] = json.loads(fetch(f"{self.page}/swarm", **given))
         return answer
@@ -99,13 +99,14 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Form]:
 
 
 WRONG = [
-    ("rate", "0", "above 0"), ("rate", "-5", "above 0"), ("rate", "abc", "a number"),
-    ("rate", "", "a number"), ("rate", "nan", "a number"), ("rate", "inf", "a number"),
+    ("rate", "0", "greater than 0"), ("rate", "-5", "greater than 0"), ("rate", "abc", "a number"),
+    ("rate", "", "a number"), ("rate", "nan", "finite number"), ("rate", "inf", "finite number"),
     ("rate", "1e300", "100000"), ("curve", "", "steady"), ("curve", "square", "steady"),
     ("keys", "0", "1 to 100000"), ("keys", "-1", "1 to 100000"), ("keys", "1.5", "whole number"),
     ("keys", "9" * 400, "1 to 100000"), ("keys", "9" * 5000, "whole number"),
-    ("hot_share", "1.5", "at most 1"), ("hot_share", "-0.1", "at least 0"),
-    ("hot_share", "", "a number"), ("hot_share", "nan", "a number"),
+    ("hot_share", "1.5", "less than or equal to 1"),
+    ("hot_share", "-0.1", "greater than or equal to 0"),
+    ("hot_share", "", "a number"), ("hot_share", "nan", "finite number"),
     ("seed", "-1", "from 0"), ("seed", "1.5", "whole number"), ("seed", "9" * 30, "from 0"),
     ("run_time", "abc", "1h20m"), ("run_time", "-5s", "1h20m"), ("run_time", "0", "from 1"),
     ("run_time", "9" * 30 + "s", "1h20m"), ("run_time", "9" * 30, "from 1"),
@@ -136,7 +137,7 @@ def test_a_wrong_field_is_named_and_starts_nothing(
 
 
 def test_a_peak_counts_only_where_the_curve_has_one(form: Form) -> None:
-    for peak, why in [("1", "at least 50"), ("inf", "a number"), ("1e9", "100000")]:
+    for peak, why in [("1", "at least 50"), ("inf", "finite number"), ("1e9", "100000")]:
         told = form.start(curve="viral", peak=peak)
         assert not told["success"]
         assert told["message"].startswith("peak")
@@ -161,7 +162,7 @@ def test_a_host_with_a_path_is_asked_below_it(form: Form) -> None:
 
 @pytest.mark.parametrize("name", ["[::1]", "localhost"])
 def test_a_host_may_be_on_ipv6(form: Form, name: str) -> None:
-    """Where localhost is ::1 first, what listens on 127.0.0.1 only is found, too."""
+    """A server on 127.0.0.1 is found even if localhost resolves to ::1 first."""
     with socket.socket(socket.AF_INET6) as probe:
         if probe.connect_ex(("::1", 1)) != errno.ECONNREFUSED:
             pytest.skip("this machine has no IPv6 on its loopback")
@@ -266,7 +267,7 @@ def test_workers_behind_a_master_send_after_a_wrong_start_too(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (("--rate", "0"), "rate must be above 0"),
+        (("--rate", "0"), "rate: input should be greater than 0"),
         (("--seed", "-1"), "seed must be from 0"),
         (("--headless",), "host must be like"),
         (("--host", "127.0.0.1:80"), "host must be like"),
@@ -309,28 +310,28 @@ def test_a_worker_in_a_container_is_healthy_once_its_master_has_it(tmp_path: Pat
 ASKED_TWICE = """
 from types import SimpleNamespace as Some
 import locust, gevent
-from scenarios.distribution import Hand
+from scenarios.coordination import TrafficWorker
 
 asked, listeners = [], []
 runner = Some(
     register_message=lambda _, listener: listeners.append(listener),
     send_message=lambda _, number: asked.append(number),
 )
-hand = Hand(Some(runner=runner))
-stopped = gevent.spawn(hand.ask)
+worker = TrafficWorker(Some(runner=runner))
+stopped = gevent.spawn(worker.request_stream)
 gevent.sleep(0)
 stopped.kill()
-running = gevent.spawn(hand.ask)
+running = gevent.spawn(worker.request_stream)
 gevent.sleep(0)
 for number, code in zip(asked, ["old", "new"]):
-    listeners[0](msg=Some(data={"ask": number, "part": [0, 1, 1.0, [code]]}))
+    listeners[0](msg=Some(data={"request": number, "assignment": [0, 1, 1.0, [code]]}))
     gevent.sleep(0)
 print(running.get(timeout=5).codes)
 """
 
 
 def test_an_answer_for_a_test_that_was_stopped_is_not_taken_by_the_next() -> None:
-    """In a process of its own: Locust changes the standard library of whoever imports it."""
+    """In a process of its own: importing Locust patches the standard library."""
     told = subprocess.run(
         [sys.executable, "-c", ASKED_TWICE], cwd=LOCUSTFILE.parents[1], capture_output=True,
         text=True, check=False, timeout=30,

@@ -1,4 +1,4 @@
-"""What the generator runs out of is told as its own doing, never as the stack's."""
+"""The generator reports its own shortages as its own, never as failures of the stack."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from scipy import stats
 from chaos.model.experiment import Traffic
 from scenarios.generator.arrivals import arrivals
 from scenarios.generator.dispatcher import Dispatcher, Exchange
-from scenarios.generator.wire import OutOfSockets, Wire
+from scenarios.generator.http_client import HttpClient, OutOfSockets
 from tests.support.few_ports import NOT_HERE
 from tests.support.scenarios_lab import controlled, free_port, locust, running, server
 
@@ -63,14 +63,14 @@ def threaded_server(after_s: float) -> Iterator[str]:
 @pytest.mark.alone
 def test_an_answer_that_waits_for_a_busy_generator_is_as_old_as_it_was_when_it_came() -> None:
     with threaded_server(after_s=0.3) as url:
-        wire = Wire(url)
+        client = HttpClient(url)
         asked_s = time.monotonic()
-        asking = gevent.spawn(wire.exchange, wire.request("GET", "/any"), 5.0)
+        asking = gevent.spawn(client.exchange, client.request("GET", "/any"), 5.0)
         gevent.sleep(0.1)  # it is sent
         time.sleep(1.5)  # nobody reads
         answer = asking.get()
         read_s = time.monotonic()
-        wire.close()
+        client.close()
     assert read_s - asked_s >= 1.6
     assert 0.3 <= answer.done_s - asked_s < 1.2
     assert answer.outcome == "ok"
@@ -87,14 +87,14 @@ def test_a_hog_in_the_generators_own_process_makes_it_late_and_no_answer_slow() 
 
     seen: list[Exchange] = []
     with threaded_server(after_s=0.0) as url:
-        wire = Wire(url)
-        dispatcher = Dispatcher(wire, [wire.request("GET", "/any")], 5.0, 1000, [seen.append])
+        client = HttpClient(url)
+        dispatcher = Dispatcher(client, [client.request("GET", "/any")], 5.0, 1000, [seen.append])
         hogging = gevent.spawn(hog)
         dispatcher.run(arrivals(Traffic(100.0, keys=1), 1.0, seed=3), time.monotonic())
         dispatcher.drain()
         hogging.kill()
-        wire.close()
-    told = dispatcher.tally.summary()
+        client.close()
+    told = dispatcher.counts.summary()
     assert told.sent == told.offered == len(seen) > 50
     assert told.late > 0.4 * told.sent  # most come due while the hog has the core
     assert told.lag_p99_ms > 40
@@ -107,16 +107,16 @@ def test_a_hog_in_the_generators_own_process_makes_it_late_and_no_answer_slow() 
 def test_a_backlog_leaves_on_the_connections_that_there_are() -> None:
     seen: list[Exchange] = []
     with server() as shop:
-        wire = Wire(shop.url)
-        dispatcher = Dispatcher(wire, [wire.request("GET", "/any")], 5.0, 1000, [seen.append])
+        client = HttpClient(shop.url)
+        dispatcher = Dispatcher(client, [client.request("GET", "/any")], 5.0, 1000, [seen.append])
         before = shop.seen()["connections"]
         gevent.spawn_later(0.2, time.sleep, 0.3)  # the process stands still
         dispatcher.run(arrivals(Traffic(800.0, keys=1), 0.8, seed=3), time.monotonic())
         dispatcher.drain()
         opened = shop.seen()["connections"] - before
-        wire.close()
-    assert dispatcher.tally.late > 100
-    assert opened < 0.4 * dispatcher.tally.late
+        client.close()
+    assert dispatcher.counts.late > 100
+    assert opened < 0.4 * dispatcher.counts.late
 
 
 @pytest.mark.alone
@@ -128,32 +128,32 @@ def test_greenlets_are_used_again_and_none_is_left_in_the_end() -> None:
 
     workers: set[int] = set()
     with threaded_server(after_s=0.0) as url:
-        wire = Wire(url)
+        client = HttpClient(url)
         before = greenlets()
         dispatcher = Dispatcher(
-            wire, [wire.request("GET", "/any")], 5.0, 1000,
+            client, [client.request("GET", "/any")], 5.0, 1000,
             [lambda _: workers.add(id(gevent.getcurrent()))],
         )  # fmt: skip
         dispatcher.run(arrivals(Traffic(200.0, keys=1), 1.0, seed=3), time.monotonic())
         dispatcher.drain()
         gevent.sleep(0.01)
-        wire.close()
-        assert dispatcher.tally.sent > 100
-        assert len(workers) < dispatcher.tally.sent / 4
+        client.close()
+        assert dispatcher.counts.sent > 100
+        assert len(workers) < dispatcher.counts.sent / 4
         assert not greenlets() - before
 
 
 @pytest.mark.alone  # another thread of this process might let go of one
 def test_without_file_descriptors_nothing_is_asked_and_nothing_is_the_servers_failure() -> None:
     with threaded_server(after_s=0.0) as url:
-        wire = Wire(url)
-        request = wire.request("GET", "/any")
+        client = HttpClient(url)
+        request = client.request("GET", "/any")
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with socket.socket() as highest:
             resource.setrlimit(resource.RLIMIT_NOFILE, (highest.fileno() + 1, hard))
             try:
                 with pytest.raises(OutOfSockets, match="Too many open files"):
-                    wire.exchange(request, 1.0)
+                    client.exchange(request, 1.0)
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -228,7 +228,7 @@ def test_what_is_really_sent_is_poisson_and_asks_for_the_keys_as_stated(tmp_path
 
 
 @contextmanager
-def shared_crowd(url: str, directory: Path, seconds: int) -> Iterator[subprocess.Popen[str]]:
+def two_workers(url: str, directory: Path, seconds: int) -> Iterator[subprocess.Popen[str]]:
     """A master with two workers that share 200 requests a second."""
     options = ["--processes", "2", "--headless", "-u", "2", "-r", "10", "-t", f"{seconds}s"]
     port = str(free_port())
@@ -239,9 +239,9 @@ def shared_crowd(url: str, directory: Path, seconds: int) -> Iterator[subprocess
             [*locust("--host", url, *options, *master), "--only-summary"],
             cwd=directory, env={**os.environ, "LINKSTORM_RECORD": str(directory)}, stderr=stderr,
             stdout=subprocess.DEVNULL,
-        ) as crowd,
+        ) as process,
     ):  # fmt: skip
-        yield crowd
+        yield process
 
 
 def account(directory: Path) -> dict[str, Any]:
@@ -251,8 +251,8 @@ def account(directory: Path) -> dict[str, Any]:
 
 @pytest.mark.alone
 def test_the_shards_of_two_workers_are_one_history_at_the_whole_rate(tmp_path: Path) -> None:
-    with server() as shop, shared_crowd(shop.url, tmp_path, 3) as crowd:
-        assert crowd.wait(30) in (0, 3)  # 3: this machine was busy, and it says so
+    with server() as shop, two_workers(shop.url, tmp_path, 3) as master:
+        assert master.wait(30) in (0, 3)  # 3: this machine was busy, and it says so
         links = shop.seen()["links"]
     told = account(tmp_path)
     shards = f"read_csv('{tmp_path}/requests-*.csv', union_by_name=true)"
@@ -270,14 +270,14 @@ def test_the_shards_of_two_workers_are_one_history_at_the_whole_rate(tmp_path: P
 
 
 def test_a_worker_that_dies_makes_the_run_invalid(tmp_path: Path) -> None:
-    with server() as shop, shared_crowd(shop.url, tmp_path, 4) as crowd:
+    with server() as shop, two_workers(shop.url, tmp_path, 4) as master:
         shard = tmp_path / "requests-1.csv"
         while not shard.exists():
-            assert crowd.poll() is None
+            assert master.poll() is None
             time.sleep(0.05)
         time.sleep(0.5)
-        psutil.Process(crowd.pid).children()[-1].send_signal(signal.SIGKILL)
-        assert crowd.wait(40) == 3
+        psutil.Process(master.pid).children()[-1].send_signal(signal.SIGKILL)
+        assert master.wait(40) == 3
     told = account(tmp_path)
     assert told["verdict"] == "INVALID"
     assert any("died" in reason for reason in told["reasons"])

@@ -1,4 +1,4 @@
-"""Locust itself, as a process: the open loop, the record, the remote control, the page."""
+"""Locust as a process: the open loop, the record, the remote control, the page."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_freeze_hurts_as_many_requests_as_the_open_model_says(tmp_path: Path) 
         engine.hang_up()
         summary = [x for x in engine.log.read_text().splitlines() if "Aggregated" in x][-1].split()
     assert slow == pytest.approx(rate * (stall_s - slower_than_s), rel=0.15)
-    assert int(summary[-2]) > 600  # Locust's own slowest, in ms: it is told the same latency
+    assert int(summary[-2]) > 600  # Locust's own slowest, in ms: it gets the same latency
 
 
 @pytest.mark.alone
@@ -189,9 +189,9 @@ def test_a_request_that_never_left_is_a_failure(tmp_path: Path) -> None:
 
 def test_a_wrong_command_is_answered_and_the_next_one_obeyed(tmp_path: Path) -> None:
     wrong: list[tuple[dict[str, Any] | str, str]] = [
-        ("{]", "not a line of JSON"),
-        ("[1]", "prepare or start"),
-        ({"do": "dance"}, "prepare or start"),
+        ("{]", "invalid JSON"),
+        ("[1]", "an object"),
+        ({"do": "dance"}, "'prepare', 'start'"),
         ({"do": "prepare"}, "traffic"),
         ({"do": "prepare", "traffic": {"rate_per_s": 5}, "colour": 1}, "colour"),
         ({"do": "prepare", "traffic": {"rate_per_s": 5, "colour": 1}}, "colour"),
@@ -236,7 +236,7 @@ def test_a_host_that_does_not_answer_is_an_error_event(tmp_path: Path) -> None:
 
 
 @pytest.mark.alone
-def test_the_page_starts_edits_and_stops_a_crowd(tmp_path: Path) -> None:
+def test_the_page_starts_edits_and_stops_the_traffic(tmp_path: Path) -> None:
     port = free_port()
     page = f"http://127.0.0.1:{port}"
     with (

@@ -1,4 +1,4 @@
-"""What a good dashboard is: each rule reads a dashboard's JSON and names what breaks it."""
+"""Lint rules for dashboards: each reads a dashboard's JSON and yields its violations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import promql_parser as promql
 
+from dashboards.grafana_json import DATASOURCE
 from dashboards.panel_colours import CALM, VERMILION
 from dashboards.panel_data import SCRAPES
-from dashboards.places import DATASOURCE
 from tests.support.known_metrics import OF_TARGETS, Known
 
 Json = dict[str, Any]
@@ -27,7 +27,7 @@ LONG_ENOUGH = 40  # characters that say what to look for
 
 
 def panels(dashboard: Json) -> list[Json]:
-    """Those that show something: rows are headings."""
+    """Panels without rows, which are headings."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 

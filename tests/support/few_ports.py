@@ -1,7 +1,7 @@
-"""A generator that runs out of ports: `python -m tests.support.few_ports` prints what it says.
+"""A generator that runs out of ports: `python -m tests.support.few_ports` prints its figures.
 
-It and its server are in a network namespace of their own, which has nothing but a loopback and a
-handful of ports for connections. Exit code 77 says that this may not be set up here, and why.
+It runs with its server in a network namespace of its own, with a loopback and a handful of ports.
+Exit code 77 means that this user may not create one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from chaos.model.experiment import Traffic
 from scenarios.generator.arrivals import arrivals
 from scenarios.generator.dispatcher import Dispatcher, Exchange
-from scenarios.generator.wire import Wire
+from scenarios.generator.http_client import HttpClient
 from tests.support.scenarios_lab import server
 
 FIRST, LAST = 50_000, 50_019
@@ -30,7 +30,7 @@ NOT_HERE = 77
 
 
 def into_a_network_with_few_ports() -> None:
-    """From here on this process and its children are in it; `OSError` where that is forbidden."""
+    """Move this process into such a network; `OSError` where that is forbidden."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNET | (CLONE_NEWUSER if os.geteuid() else 0)):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -40,7 +40,7 @@ def into_a_network_with_few_ports() -> None:
 
 
 def main() -> None:
-    """Ask a server that never answers, until no port is left."""
+    """Send requests to a server that never answers, until no port is left."""
     try:
         into_a_network_with_few_ports()
     except OSError as error:
@@ -48,13 +48,13 @@ def main() -> None:
         sys.exit(NOT_HERE)
     seen: list[Exchange] = []
     with server("silent") as shop:
-        wire = Wire(shop.url)
-        dispatcher = Dispatcher(wire, [wire.request("GET", "/any")], 0.4, 1000, [seen.append])
+        client = HttpClient(shop.url)
+        dispatcher = Dispatcher(client, [client.request("GET", "/any")], 0.4, 1000, [seen.append])
         dispatcher.run(arrivals(Traffic(200.0, keys=1), 0.6, seed=3), time.monotonic())
         dispatcher.drain()
-        wire.close()
+        client.close()
     outcomes = [exchange.answer.outcome for exchange in seen]
-    json.dump({"generator": asdict(dispatcher.tally.summary()), "outcomes": outcomes}, sys.stdout)
+    json.dump({"generator": asdict(dispatcher.counts.summary()), "outcomes": outcomes}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A server that speaks the part of Grafana's HTTP API that annotations need.
+"""A fake of Grafana's HTTP API for annotations, for machines without Grafana's image.
 
-Grafana itself cannot be had on a machine without its image. Paths, fields and answers are those of
-its documentation ("Annotations HTTP API"): create, then update of all properties.
+Paths, fields and answers follow its documentation ("Annotations HTTP API"): create, then update of
+all properties.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ URL_ACCOUNT = "admin:pass%2Fword"
 
 @dataclass
 class Grafana:
-    """What is marked by id, and who may write."""
+    """Annotations by id, and the write permission."""
 
     port: int = 0
     anonymous_may_write: bool = False
@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def grafana() -> Iterator[Grafana]:
-    """A running one that lets in whoever gives the account in its URL."""
+    """A running server that accepts the account in its URL."""
     state = Grafana()
     handler = type("Handler", (_Handler,), {"grafana": state})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -1,4 +1,4 @@
-"""Every metric that a panel may use: our own exposition, asked for; the exporters', as recorded."""
+"""Every metric that a panel may use: our own from the code, the exporters' from a recording."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chaos.control.lab_control import LabControl
 from chaos.control.run_status import RunStatus
 from chaos.toxiproxy.byte_metrics import ProxyBytes
 from chaos.toxiproxy.registry import Registry
-from scenarios.generator.live_metrics import Exposition
+from scenarios.generator.live_metrics import LiveMetricsCollector
 from stack.shortener.clicks.outbox import OutboxRelay
 from stack.shortener.clicks.stream_reader import StreamLag
 from stack.shortener.clicks.worker import Worker
@@ -68,7 +68,7 @@ def _ours(tmp_path: Path) -> Iterator[Metric]:
     yield from Worker(nothing, nothing, nothing).families()
     yield from OutboxRelay(nothing, nothing, nothing, 1.0, 0.1).families()
     yield from StreamLag(nothing, 1.0).families()
-    yield from Exposition(lambda: []).collect()
+    yield from LiveMetricsCollector(lambda: []).collect()
     directions = ("upstream", "downstream")
     where = ("cache", "[::]:6380", "redis:6379")
     traffic = Counter((what, way, *where) for what in ("received", "sent") for way in directions)
@@ -77,7 +77,7 @@ def _ours(tmp_path: Path) -> Iterator[Metric]:
 
 
 def _desk(tmp_path: Path) -> Iterable[Metric]:
-    """A desk with a fault in force, a run on, and one on record."""
+    """Metrics of a lab with a fault in force, a run in progress, and a recorded run."""
     (tmp_path / "a-run").mkdir()
     result = '{"experiment": "thundering-herd", "verdict": "PASS"}'
     (tmp_path / "a-run" / "verdict.json").write_text(result, encoding="utf-8")

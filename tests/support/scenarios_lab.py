@@ -1,4 +1,4 @@
-"""A server and a Locust for the tests of scenarios, each a process, each ended by its pid."""
+"""A server and Locust as processes, for the tests of scenarios."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-LOCUSTFILE = HERE.parent / "scenarios" / "locustfile.py"
+LOCUSTFILE = HERE.parents[1] / "scenarios" / "locustfile.py"
 Event = dict[str, Any]
 
 
@@ -32,12 +32,12 @@ class Server:
         self.url = f"http://{name}:{int(process.stdout.readline())}"
 
     def seen(self) -> dict[str, int]:
-        """How many connections, redirects and new links it saw."""
+        """The counts of connections, redirects and new links."""
         seen: dict[str, int] = json.loads(fetch(f"{self.url}/seen"))
         return seen
 
     def end(self) -> None:
-        """Stop it for good."""
+        """Kill it."""
         self.process.kill()
         self.process.wait()
 
@@ -62,12 +62,12 @@ class Locust:
         return event
 
     def ask(self, command: Event | str) -> Event:
-        """Send a command and hear the answer."""
+        """Send a command and return the next event."""
         self.tell(command)
         return self.hear()
 
     def prepare(self, **traffic: Any) -> Event:
-        """Have the links made."""
+        """Create the links."""
         return self.ask({"do": "prepare", "traffic": traffic})
 
     def start(self, duration_s: float, segment: int = 1, **traffic: Any) -> Event:
@@ -76,7 +76,7 @@ class Locust:
         return self.ask({**order, "traffic": traffic})
 
     def hang_up(self) -> int:
-        """Close stdin; the exit code."""
+        """Close stdin and return the exit code."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         return self.process.wait(10)
@@ -89,7 +89,7 @@ class Locust:
 
 @contextmanager
 def server(mode: str = "ok", host: str = "127.0.0.1") -> Iterator[Server]:
-    """A server for as long as the test needs it."""
+    """A server that ends with the test."""
     command = [sys.executable, str(HERE / "scenarios_server.py"), mode, host]
     with running(command, stdout=subprocess.PIPE) as process:
         yield Server(process, host)
@@ -115,7 +115,7 @@ def controlled(url: str, directory: Path, *options: str, **env: str) -> Iterator
 
 @contextmanager
 def running(command: Sequence[str], **how: Any) -> Iterator[subprocess.Popen[str]]:
-    """A process, and no trace of it or its children afterwards."""
+    """A process that is killed with its children in the end."""
     process = subprocess.Popen(command, text=True, start_new_session=True, **how)
     try:
         yield process
@@ -142,7 +142,7 @@ def fetch(url: str, **form: str) -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -150,7 +150,7 @@ def free_port() -> int:
 
 
 def wait_for_page(page: str) -> None:
-    """Until Locust serves it."""
+    """Wait until Locust serves its page."""
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
         try:

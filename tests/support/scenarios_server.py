@@ -1,7 +1,7 @@
-"""A shortener that does what a test wants: `python scenarios_server.py MODE HOST` prints its port.
+"""A fake shortener with failure modes: `python scenarios_server.py MODE HOST` prints its port.
 
-Modes: `ok`; `broken` (503 to every redirect); `drop` (hangs up without an answer); `silent` (never
-answers); `stingy` (503 to every new link). `/forget` makes it lose every link so far.
+Modes: `ok`; `broken` (503 to every redirect); `drop` (closes the connection without an answer);
+`silent` (never answers); `stingy` (503 to every new link). `/forget` drops every link so far.
 """
 
 from __future__ import annotations

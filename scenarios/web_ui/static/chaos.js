@@ -1,12 +1,12 @@
-// The Chaos page: asks for the state every second, shows it, and has things done.
+// The Chaos page: polls the state every second, shows it, and sends changes.
 import { LINKS, PARTS, Picture, describe, split, text, traffic } from "./picture.js";
 
 const POLL_MS = 1000;
 const SIGN = { PASS: "✓", FAIL: "✕", INVALID: "?" };
 const MEANS = {
-  PASS: "everything it claims was shown",
-  FAIL: "something it claims was not so",
-  INVALID: "it proves nothing: the table says why",
+  PASS: "every claim held",
+  FAIL: "a claim did not hold",
+  INVALID: "it proves nothing: the table has the reasons",
 };
 const $ = (id) => document.getElementById(id);
 const token = document.querySelector("meta[name=linkstorm-token]").content;
@@ -16,7 +16,7 @@ let chosen = "link:replica";
 let shownExperiments = "";
 let shownFaults = "";
 
-// --- asking ---
+// --- requests ---
 
 async function ask(path, said) {
   const how = said === undefined ? {} : {
@@ -111,7 +111,7 @@ function showTarget() {
   text($("heals-hint"), fault ? `Undoes: ${fault.name}.` : "");
   $("heal-target").dataset.fault = fault ? fault.id : "";
   $("held").hidden = !busy;
-  text($("held"), busy ? `${busy.experiment} is on and has the stack for itself. You can break things again when it is over.` : "");
+  text($("held"), busy ? `${busy.experiment} is running and has the stack for itself. You can break things again after it.` : "");
   for (const button of $("breaker").querySelectorAll("button")) {
     if (!button.hasAttribute("aria-busy")) button.disabled = Boolean(busy);
   }
@@ -144,7 +144,7 @@ function showFaults() {
   if (key !== shownFaults) {
     shownFaults = key;
     const items = state.faults.map(faultItem);
-    for (const words of stray) items.push(item(words, "found, not from this page"));
+    for (const words of stray) items.push(item(words, "not from this page"));
     if (!items.length) items.push(item("Nothing is broken.", ""));
     $("faults").replaceChildren(...items);
   }
@@ -178,7 +178,7 @@ function item(words, small) {
   return line;
 }
 
-// What is broken without a fault of ours to show for it.
+// Broken parts and links without a fault of this page.
 function strays() {
   const toxiproxy = state.parts.toxiproxy === "up";
   const all = [
@@ -205,7 +205,7 @@ function showExperiments() {
   const busy = running();
   const loud = ["running", "spawning", "stopping"].includes(state.traffic.state);
   const why = busy ? "" : loud
-    ? "Locust's own traffic is on, and would spoil what a run measures. Stop it under Traffic first."
+    ? "Locust's own traffic is running and would distort the measurement. Stop it under Traffic first."
     : state.faults.length ? "A run starts on a healthy stack: heal what is broken first." : "";
   text($("blocked"), why);
   $("blocked").hidden = !why;
@@ -280,7 +280,7 @@ function showRun() {
   $("verdict").className = `verdict ${run.verdict || ""}`;
   $("run-note").hidden = !on;
   text($("run-note"), run.by !== "desk" ? "It was started elsewhere: stop it there."
-    : state.runtime === "embedded" ? "It has a second stack of its own; the picture above shows yours." : "");
+    : state.runtime === "embedded" ? "It runs on a second stack; the picture above shows yours." : "");
   $("run-table").hidden = !run.table;
   text($("run-table"), run.table);
   $("run-report").hidden = !run.report;
@@ -296,7 +296,7 @@ function showPages() {
   $("watch-none").hidden = Boolean(state.grafana || state.prometheus);
 }
 
-// --- doing ---
+// --- actions ---
 
 function choose(key) {
   chosen = key;

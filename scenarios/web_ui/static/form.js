@@ -1,4 +1,4 @@
-// Opens the folded parts of Locust's form, once each: what is in them is what one came to set.
+// Opens the folded parts of Locust's form, once each: they hold the traffic's fields.
 (() => {
   "use strict";
   const opened = new WeakSet();

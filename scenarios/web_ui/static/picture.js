@@ -1,24 +1,24 @@
-// The picture of the stack: where each part and link stands, and how it looks in each state.
+// The picture of the stack: the position of each part and link, and its look in each state.
 const SVG = "http://www.w3.org/2000/svg";
 
 export const PARTS = {
-  nginx: { role: "front door", about: "nginx takes every request and hands it to a web process." },
+  nginx: { role: "front door", about: "nginx takes every request and forwards it to a web process." },
   "web-1": { role: "web process", about: "One of two web processes that answer redirects." },
   "web-2": { role: "web process", about: "One of two web processes that answer redirects." },
   worker: { role: "counts clicks", about: "The worker reads clicks from the queue and counts them in the primary." },
   toxiproxy: { role: "every link", about: "Toxiproxy carries every link. Without it, nothing reaches a database or the cache." },
   redis: { role: "cache, queue", about: "Redis holds the cache of links and the queue of clicks." },
-  replica: { role: "read copy", about: "The replica is the primary's copy. What the cache lacks is looked up here." },
-  primary: { role: "database", about: "The primary is the database that everything is written to." },
+  replica: { role: "read copy", about: "The replica is the primary's copy. Cache misses are looked up here." },
+  primary: { role: "database", about: "The primary is the database for all writes." },
 };
 
 export const LINKS = {
-  cache: "From the web processes to the cache in Redis: every redirect asks it first.",
+  cache: "From the web processes to the cache in Redis: every redirect reads it first.",
   queue: "From the web processes and the worker to the queue in Redis: every click goes through it.",
   replica: "From the web processes to the replica: look-ups of what is not in the cache.",
-  primary: "From the web processes to the primary: new links, and codes the replica does not know yet.",
+  primary: "From the web processes to the primary: new links, and codes that the replica lacks.",
   "worker-primary": "From the worker to the primary: counted clicks.",
-  replication: "From the replica to the primary: how the copy learns what is new.",
+  replication: "From the replica to the primary: the stream of changes for the copy.",
 };
 
 // x, y, width, height
@@ -52,7 +52,7 @@ const NARROW = {
     replication: [262, 272, 98, 46],
   },
 };
-// who speaks over a link, and to whom
+// both ends of each link
 const ENDS = {
   cache: [["web"], "redis"], queue: [["web", "worker"], "redis"], replica: [["web"], "replica"],
   primary: [["web"], "primary"], "worker-primary": [["worker"], "primary"],

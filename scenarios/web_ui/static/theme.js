@@ -1,4 +1,4 @@
-// The theme that was chosen on Locust's page, before anything is painted; Locust keeps it like this.
+// Applies the theme chosen on Locust's page before the first paint, as Locust stores it.
 (() => {
   "use strict";
   const chosen = localStorage.theme;

@@ -19,7 +19,7 @@ from chaos.model.experiment import SEED_MAX, Traffic
 from chaos.model.stack import Settings, Stack
 from chaos.record.reader import DamagedRecord, read_events, read_evidence
 from scenarios.generator.arrivals import arrivals
-from scenarios.generator.crowd import SegmentTask
+from scenarios.generator.segment_runner import SegmentTask
 from scenarios.remote_control import Control
 from tests.support.fake_stack import FakeLoad, FakeStack, World, herd_order, lab
 

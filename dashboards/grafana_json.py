@@ -8,9 +8,16 @@ from typing import Any
 
 from dashboards.panel import Dashboard, Panel, Query
 from dashboards.panel_colours import CALM, GOOD, VERMILION, colours
-from dashboards.places import DATASOURCE, LOCUST, PROMETHEUS, TAG, uid
 
 Json = dict[str, Any]
+
+# The provisioning files name these, too.
+DATASOURCE = "linkstorm-prometheus"
+FOLDER = "linkstorm"
+TAG = "linkstorm"
+
+LOCUST = "http://127.0.0.1:8089"
+PROMETHEUS = "http://127.0.0.1:9090"
 
 COLUMNS = 24
 HEIGHTS = {"stat": 4}
@@ -28,7 +35,7 @@ def text(dashboard: Dashboard) -> str:
 def as_json(dashboard: Dashboard) -> Json:
     """A dashboard for Grafana 10 and newer."""
     return {
-        "uid": uid(dashboard.name),
+        "uid": f"linkstorm-{dashboard.name}",
         "title": dashboard.title,
         "description": dashboard.about,
         "tags": [TAG],
@@ -38,15 +45,21 @@ def as_json(dashboard: Dashboard) -> Json:
         "timezone": "browser",
         "refresh": "5s",
         "time": {"from": "now-5m", "to": "now"},
-        "annotations": {"list": [_marks("run", "#999999"), _marks("fault", VERMILION), _scraped()]},
+        "annotations": {
+            "list": [
+                _annotations("run", "#999999"),
+                _annotations("fault", VERMILION),
+                _fault_annotations(),
+            ]
+        },
         "templating": {"list": _variables(dashboard)},
         "links": _links(),
         "panels": list(_panels(dashboard)),
     }
 
 
-def _marks(kind: str, colour: str) -> Json:
-    """What the lab told Grafana: the windows in which a run or a fault was on, by name."""
+def _annotations(kind: str, colour: str) -> Json:
+    """Annotations that the lab sends to Grafana: windows of runs or faults, by name."""
     return {
         "name": f"{kind}s",
         "datasource": GRAFANA,
@@ -57,8 +70,8 @@ def _marks(kind: str, colour: str) -> Json:
     }
 
 
-def _scraped() -> Json:
-    """The faults' windows as Prometheus saw them, for a lab that could not tell Grafana."""
+def _fault_annotations() -> Json:
+    """The faults' windows from Prometheus, for a lab without annotations in Grafana."""
     return {
         "name": "faults, as scraped",
         "datasource": SOURCE,
@@ -96,7 +109,7 @@ def _variables(dashboard: Dashboard) -> list[Json]:
 
 
 def _address(name: str, url: str) -> Json:
-    """Where a page is that belongs to the lab, for whoever publishes it on another port."""
+    """The URL of another page of the lab, as a variable in case it has another port."""
     return {
         "name": name,
         "type": "textbox",
@@ -121,7 +134,7 @@ def _links() -> list[Json]:
         between,
         _link("Locust", "The load: start, change and stop it", "${locust}/"),
         _link("Chaos", "Inject and heal faults, start an experiment", "${locust}/chaos"),
-        _link("Alerts", "What Prometheus holds against the stack", "${prometheus}/alerts"),
+        _link("Alerts", "Alerts that fire now", "${prometheus}/alerts"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The proof of each fault, merged over its injections: how many took effect, and what was read."""
+"""The proof of each fault, merged over its injections: count and probe readings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from reports.words import NOTHING, Json, with_unit
+from reports.formatting import NOTHING, Json, with_unit
 
 
 @dataclass(frozen=True)
-class Proof:
+class FaultProof:
     """All injections of one fault; readings are medians over them, `None` if there was none."""
 
     fault: str
@@ -37,8 +37,8 @@ class Proof:
         return NOTHING if value is None else with_unit(value, self.unit)
 
 
-def proofs(result: Json) -> list[Proof]:
-    """One proof a fault, in the order in which they first came."""
+def fault_proofs(result: Json) -> list[FaultProof]:
+    """One proof a fault, in order of the first injection."""
     names = dict.fromkeys(fault["fault"] for fault in result["faults"])
     return [
         _merged(name, [fault for fault in result["faults"] if fault["fault"] == name])
@@ -46,10 +46,10 @@ def proofs(result: Json) -> list[Proof]:
     ]
 
 
-def _merged(name: str, injections: Sequence[Json]) -> Proof:
+def _merged(name: str, injections: Sequence[Json]) -> FaultProof:
     readings = [i[when] for i in injections for when in ("before", "during", "after") if i[when]]
     first = readings[0] if readings else {"what": "", "unit": ""}
-    return Proof(
+    return FaultProof(
         fault=name,
         injections=len(injections),
         proven=sum(bool(injection["proven"]) for injection in injections),

@@ -1,4 +1,4 @@
-"""Figures as a reader meets them: a value with its unit, an interval, a cost, a verdict."""
+"""Text for figures: a value with its unit, an interval, a cost, a verdict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 
 
 def clean(text: object) -> str:
-    """Text without terminal escapes and control characters: a log's tail may hold anything."""
+    """Remove terminal escapes and control characters, which the tail of a log may contain."""
     return CONTROL_CHARACTERS.sub("", ANSI.sub("", str(text)))
 
 
@@ -29,19 +29,19 @@ def milliseconds(value: float) -> str:
 
 
 def duration(value_s: float) -> str:
-    """`50 ms`, `2 s`, `10 min`: a round length of time."""
+    """`50 ms`, `2 s`, `10 min`."""
     if value_s >= 120:
         return f"{value_s / 60:g} min"
     return f"{value_s:g} s" if value_s >= 1 else f"{value_s * 1000:g} ms"
 
 
 def number(value: float | None, decimals: int) -> str:
-    """A count with so many decimals and thousands apart; a dash where there is none."""
+    """A count with a thousands separator; a dash for `None`."""
     return NOTHING if value is None else f"{value:,.{decimals}f}"
 
 
 def decimals_for(values: Sequence[float | None]) -> int:
-    """How many decimals let figures stand in one column: none if all are whole or large."""
+    """The number of decimals for a column of figures: none if all are whole or large."""
     known = [value for value in values if value is not None]
     largest = max((abs(value) for value in known), default=0.0)
     if largest >= 1000 or all(float(value).is_integer() for value in known):
@@ -50,7 +50,7 @@ def decimals_for(values: Sequence[float | None]) -> int:
 
 
 def figure(value: float | None, unit: str, decimals: int | None = None) -> str:
-    """A value for a table's cell: times carry their unit, counts leave it to the heading."""
+    """A value for a table's cell: times with their unit, counts without, as the heading has it."""
     if value is None:
         return NOTHING
     if unit == "ms":
@@ -59,13 +59,13 @@ def figure(value: float | None, unit: str, decimals: int | None = None) -> str:
 
 
 def with_unit(value: float | None, unit: str) -> str:
-    """A value with its unit, wherever it stands."""
+    """A value with its unit."""
     text = figure(value, unit)
     return text if unit == "ms" or value is None else f"{text} {unit}"
 
 
 def interval(measure: Json, decimals: int | None = None) -> str:
-    """`[28.9, 33.8]`, `[96, 118 ms]`: a dash for an end that is not known, nothing if exact."""
+    """`[28.9, 33.8]`, `[96, 118 ms]`: a dash for an unknown end, nothing if exact."""
     ends = [measure["low"], measure["high"]]
     exact = measure["interval"] == "range" and ends[0] == ends[1]
     if measure["value"] is None or ends == [None, None] or exact:
@@ -77,7 +77,7 @@ def interval(measure: Json, decimals: int | None = None) -> str:
 
 
 def theory(measure: Json) -> str:
-    """What theory says of a measure: `33.0`, `≤ 2` where it is a bound."""
+    """The predicted value of a measure: `33.0`, or `≤ 2` for a bound."""
     prediction = measure["prediction"]
     if not prediction or prediction["value"] is None:
         return NOTHING
@@ -86,7 +86,7 @@ def theory(measure: Json) -> str:
 
 
 def costs(arm: Json) -> list[str]:
-    """What an arm spends beyond the naive one: `none`, or a dash where that cannot be said."""
+    """The costs of an arm beyond the naive one: `none`, or a dash if unknown."""
     if arm["cost"] is None or not any(measure["samples"] for measure in arm["measures"].values()):
         return [NOTHING]
     return [_cost(cost) for cost in arm["cost"]] or ["none"]
@@ -100,39 +100,39 @@ def _cost(cost: Json) -> str:
 
 
 def arm_verdict(arm: Json) -> str:
-    """PASS of a naive arm means that it showed the failure, which is no praise."""
+    """`shown` for the PASS of a naive arm, which means that it showed the failure."""
     return "shown" if arm["naive"] and arm["verdict"] == "PASS" else str(arm["verdict"])
 
 
 def is_unproven(result: Json, verdict: str) -> bool:
-    """Whether a verdict on an arm or a claim stands on a run that proves nothing."""
+    """True for a verdict on an arm or a claim of a run that proves nothing."""
     return result["verdict"] == "INVALID" and verdict != "INVALID"
 
 
 def inputs(result: Json) -> list[str]:
-    """What the herd's size depends on, as far as it is known: `hot key λ 212/s` and so on."""
+    """The known inputs of the predictions: `hot key λ 212/s` and so on."""
     known = {name: value for name, value in result["inputs"].items() if value is not None}
-    words = {
+    texts = {
         "lambda_per_s": lambda value: f"hot key λ {value:.0f}/s",
         "delta_ms": lambda value: f"origin δ {milliseconds(value)}",
         "lambda_delta": lambda value: f"λδ {value:.1f}",
         "web_processes": lambda value: f"{value:.0f} web processes",
     }
     return [
-        words[name](value) if name in words else f"{name} {value:g}"
+        texts[name](value) if name in texts else f"{name} {value:g}"
         for name, value in known.items()
         if value or name != "web_processes"
     ]
 
 
 def scope(result: Json) -> str:
-    """Where and how long: `embedded · quick: 8 expiries an arm · seed 7`."""
+    """Runtime, length and seed: `embedded · quick: 8 expiries an arm · seed 7`."""
     length = f"{result['mode']}: {repetitions(result)}" if result["arms"] else result["mode"]
     return f"{result['runtime']} · {length} · seed {result['seed']}"
 
 
 def repetitions(result: Json) -> str:
-    """How often each arm repeated the failure, by the headline's samples."""
+    """The repetitions of the failure in each arm, by the headline's samples."""
     counts = [arm["measures"][result["headline"]]["samples"] for arm in result["arms"]]
     few, many = min(counts), max(counts)
     noun = result["repetition"] if many == 1 else plural(result["repetition"])
@@ -145,9 +145,9 @@ def plural(noun: str) -> str:
 
 
 def load(generator: Json) -> str:
-    """What the generator says of itself; a run whose requests were late proves nothing."""
+    """The generator's own figures; a run with late requests proves nothing."""
     if not generator["offered"]:
-        return "no segment was finished"
+        return "no segment finished"
     unsent = f"{generator['unsent']:,} unsent" if generator["unsent"] else "all sent"
     parts = [f"{generator['offered']:,} offered", unsent, f"{generator['late']:,} late"]
     if generator["lag_p99_ms"] is not None:
@@ -156,7 +156,7 @@ def load(generator: Json) -> str:
 
 
 def clicks(result: Json) -> str:
-    """Ground truth of the clicks, read back from the primary after the drain."""
+    """Clicks as read back from the primary after the drain."""
     seen = result["clicks"]
     if seen is None:
         return "nothing was read back"

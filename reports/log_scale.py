@@ -1,4 +1,4 @@
-"""A logarithmic scale: where a value lies between two edges, and which round values to mark."""
+"""A logarithmic scale: positions of values between two edges, and round values for ticks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROUND = (1, 2, 5)
 
 @dataclass(frozen=True)
 class LogScale:
-    """Maps `low` to `left` and `high` to `right`; what is not above `low` lies at the left edge."""
+    """Maps `low` to `left` and `high` to `right`; values below `low` lie at the left edge."""
 
     low: float
     high: float
@@ -20,7 +20,7 @@ class LogScale:
     right: float
 
     def place(self, value: float) -> float:
-        """Where the value lies, within the edges."""
+        """The position of a value, within the edges."""
         if value <= self.low:
             return self.left
         share = math.log(value / self.low) / math.log(self.high / self.low)

@@ -1,4 +1,4 @@
-"""One crowd of visitors in one process: prepares links, runs segments, keeps the record."""
+"""The load generator of one process: prepares links, runs segments, writes the record."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from chaos.model.evidence import Generator
 from chaos.model.experiment import Traffic
 from scenarios.generator.arrivals import arrivals
 from scenarios.generator.dispatcher import Dispatcher, Exchange
-from scenarios.generator.live_metrics import Live
+from scenarios.generator.http_client import HttpClient
+from scenarios.generator.live_metrics import LiveMetrics
 from scenarios.generator.request_log import RequestLog
 from scenarios.generator.traffic_links import PrepareError, TrafficLinks
-from scenarios.generator.wire import Wire
 
 log = logging.getLogger(__name__)
 
 LEAD_S = 0.02
 UPKEEP_S = 1.0
-QUIET = 500
+QUIET_IN_FLIGHT = 500
 
 
 @dataclass(frozen=True)
 class SegmentTask:
-    """A stretch of traffic; `stream` of `streams` is this process's part of it."""
+    """A stretch of traffic, of which this process sends `stream` of `streams`."""
 
     number: int
     traffic: Traffic
@@ -38,21 +38,21 @@ class SegmentTask:
     streams: int = 1
 
 
-class Crowd:
-    """Everything a segment needs, kept from one to the next."""
+class SegmentRunner:
+    """Runs segments one after the other, with the same links, connections and metrics."""
 
     def __init__(
         self,
-        wire: Wire,
-        live: Live,
-        history: RequestLog | None,
+        client: HttpClient,
+        live: LiveMetrics,
+        request_log: RequestLog | None,
         max_in_flight: int,
         report: Callable[[Exchange], None],
     ) -> None:
-        self.links = TrafficLinks(wire)
-        self._wire = wire
+        self.links = TrafficLinks(client)
+        self._client = client
         self._live = live
-        self._history = history
+        self._request_log = request_log
         self._max_in_flight = max_in_flight
         self._report = report
         gevent.spawn(self._upkeep)
@@ -63,10 +63,10 @@ class Crowd:
         started: Callable[[float], None] = lambda _: None,
         ended: Callable[[Generator], None] = lambda _: None,
     ) -> Generator:
-        """Send all of a segment, wait for all answers, and say how the generator did.
+        """Send a segment's requests, wait for all answers, and return the generator's figures.
 
-        `started` is told the first moment; `PrepareError` if there are too few links. Killed, it
-        stops sending, still waits for the answers, and says it only to `ended`.
+        `started` gets the first moment; `PrepareError` if there are too few links. When killed, it
+        stops sending, still waits for the answers, and passes the figures only to `ended`.
         """
         keys, links = segment.traffic.keys, len(self.links.codes)
         if keys > links:
@@ -79,7 +79,7 @@ class Crowd:
             stream=segment.stream,
             streams=segment.streams,
         )
-        _no_collections()
+        _pause_garbage_collection()
         started_s = monotonic() + LEAD_S
         started(started_s)
         try:
@@ -88,41 +88,41 @@ class Crowd:
         finally:
             dispatcher.drain()
             self._flush()
-            summary = dispatcher.tally.summary()
+            summary = dispatcher.counts.summary()
             log.info("segment %d: %s", segment.number, summary)
             ended(summary)
         return summary
 
     def _dispatcher(self, segment: SegmentTask) -> Dispatcher:
         observers = [self._live.observe, self._report]
-        if self._history is not None:
-            observers.append(self._history.observer(segment.number, self.links.codes))
+        if self._request_log is not None:
+            observers.append(self._request_log.observer(segment.number, self.links.codes))
         dispatcher = Dispatcher(
-            self._wire,
+            self._client,
             self.links.requests(),
             segment.traffic.timeout_s,
             self._max_in_flight,
             observers,
         )
-        self._live.follow(dispatcher.tally)
+        self._live.follow(dispatcher.counts)
         return dispatcher
 
     def _upkeep(self) -> None:
         while True:
             gevent.sleep(UPKEEP_S)
             self._flush()
-            if not gc.isenabled() and self._live.in_flight < QUIET:
+            if not gc.isenabled() and self._live.in_flight < QUIET_IN_FLIGHT:
                 gc.collect(1)
 
     def _flush(self) -> None:
-        if self._history is not None:
-            self._history.flush()
+        if self._request_log is not None:
+            self._request_log.flush()
 
 
-def _no_collections() -> None:
-    """Keep the garbage collector out of the way: a full pass would stall every request.
+def _pause_garbage_collection() -> None:
+    """Turn the garbage collector off: a full collection would stall every request.
 
-    Reference counts free nearly everything; `_upkeep` picks up the rest while few are in flight.
+    Reference counts free nearly everything; `_upkeep` collects the rest while few are in flight.
     """
     gc.collect()
     gc.freeze()

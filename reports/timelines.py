@@ -1,7 +1,7 @@
-"""The timelines as Bokeh figures: one strip an arm and kind, on shared axes with linked zoom.
+"""The timelines as Bokeh figures: one strip for each arm and kind, with shared axes and zoom.
 
-Nothing here has a colour. A model's tags say which of the page's colours each property takes, and
-the page's script paints them, light or dark.
+No colours are set here. A model's tags name the page's colour for each property, and the page's
+script applies it, light or dark.
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ from bokeh.resources import Resources
 from bokeh.settings import settings
 
 from reports.run_history import OPENING_S, Columns, RunHistory
-from reports.strips import Common, Kind, Strip, all_kinds, marked_s, sources_of
+from reports.timeline_strips import (
+    Common,
+    Strip,
+    TimelineKind,
+    marked_s,
+    sources_of,
+    timeline_kinds,
+)
 
 STRIP_PX, AXIS_PX, FAULT_PX = 82, 22, 20
 LEFT_PX = 50
@@ -56,7 +63,7 @@ class TimelinePlot:
 
 @dataclass(frozen=True)
 class Timelines:
-    """All panels, the script that fills them, and what the whole time and each round span."""
+    """All panels, the script that fills them, and the time windows of each and all rounds."""
 
     panels: Sequence[TimelinePlot]
     script: str
@@ -64,12 +71,12 @@ class Timelines:
 
 
 def library() -> str:
-    """BokehJS itself, only the part that draws figures, to stand in the page."""
+    """The script of BokehJS, only its drawing part, for inlining."""
     return Resources(mode="inline", components=["bokeh"]).render_js()
 
 
 def timelines(history: RunHistory, naive: str | None) -> Timelines | None:
-    """Every kind of timeline for every arm that finished a segment; None where there is none."""
+    """Every kind of timeline for every arm that finished a segment; None without any."""
     if not history.arms:
         return None
     windows = _windows(history)
@@ -81,7 +88,7 @@ def timelines(history: RunHistory, naive: str | None) -> Timelines | None:
 
 def _figures(
     history: RunHistory, naive: str | None, first: tuple[float, float]
-) -> tuple[Sequence[Kind], Mapping[str, Plot]]:
+) -> tuple[Sequence[TimelineKind], Mapping[str, Plot]]:
     """All kinds, and a figure for each with each arm and each fault, by both names."""
     time = Range1d(start=first[0], end=first[1], name="time")
     pointer = Span(dimension="height", line_width=1, tags=[{"line_color": "soft"}])
@@ -89,7 +96,7 @@ def _figures(
     sources = {arm: sources_of(own, until_s, common) for arm, own in history.arms.items()}
     faults = {name: common.source(_fault_bars(history, name)) for name in _fault_names(history)}
     figures: dict[str, Plot] = {}
-    kinds = all_kinds(history)
+    kinds = timeline_kinds(history)
     for kind in kinds:
         for fault, bars in faults.items():
             figures[f"{kind.key}/fault/{fault}"] = _fault_strip(bars, time, common)
@@ -105,10 +112,7 @@ def _figures(
 
 @contextmanager
 def unchecked() -> Iterator[None]:
-    """Without Bokeh's checks of each value and document: they take a third of the time.
-
-    The tests make them.
-    """
+    """Turn off Bokeh's validation, which takes a third of the time; the tests turn it on."""
     settings.perform_document_validation.set_value(False)
     try:
         with validate(False):
@@ -118,7 +122,7 @@ def unchecked() -> Iterator[None]:
 
 
 def _embedded(figures: Mapping[str, Plot]) -> tuple[str, dict[str, str]]:
-    """Script and divs; figures join their document at once, for each joining visits all models."""
+    """Script and divs; all figures are added at once, as each addition visits all models."""
     document = Document()
     with document.models.freeze():
         for plot in figures.values():
@@ -127,7 +131,7 @@ def _embedded(figures: Mapping[str, Plot]) -> tuple[str, dict[str, str]]:
     return script, divs
 
 
-def _panel(kind: Kind, divs: Mapping[str, str]) -> TimelinePlot:
+def _panel(kind: TimelineKind, divs: Mapping[str, str]) -> TimelinePlot:
     def of(what: str) -> dict[str, str]:
         start = f"{kind.key}/{what}/"
         return {key.removeprefix(start): div for key, div in divs.items() if key.startswith(start)}
@@ -136,9 +140,9 @@ def _panel(kind: Kind, divs: Mapping[str, str]) -> TimelinePlot:
 
 
 def _windows(history: RunHistory) -> dict[str, tuple[float, float]]:
-    """What the time axis can show: each of the first rounds, and all of them.
+    """Windows of the time axis: each of the first rounds, and all rounds.
 
-    Where a round is too long for its course to be seen, its beginning comes first.
+    Where a round is too long to show detail, a window on its beginning comes first.
     """
     spans = {span.name: span for own in history.arms.values() for span in own.rounds}
     in_order = sorted(spans.values(), key=lambda s: s.from_s)
@@ -156,7 +160,7 @@ def _fault_names(history: RunHistory) -> list[str]:
 
 # --- figures -----------------------------------------------------------------------------------
 #
-# Out of Bokeh's models, not by `bokeh.plotting`, which makes four for one, and takes as long.
+# Built from Bokeh's models: `bokeh.plotting` makes four for one and takes four times as long.
 
 
 def _figure(time: Range1d, y_range: Range1d, y_scale: Scale, height: int, common: Common) -> Plot:
@@ -179,7 +183,9 @@ def _figure(time: Range1d, y_range: Range1d, y_scale: Scale, height: int, common
     )
 
 
-def _strip_figure(kind: Kind, time: Range1d, pointer: Span, common: Common, *, last: bool) -> Plot:
+def _strip_figure(
+    kind: TimelineKind, time: Range1d, pointer: Span, common: Common, *, last: bool
+) -> Plot:
     log = kind.y_axis == "log"
     scale = common.log if log else common.linear
     plot = _figure(time, kind.y_range, scale, STRIP_PX + AXIS_PX * last, common)
@@ -211,7 +217,7 @@ def _axis(kind: type[Axis], tick_format: str, common: Common, **more: Any) -> Ax
 
 
 def _fault_bars(history: RunHistory, fault: str) -> Columns:
-    """From where to where the fault was there in any arm's own time."""
+    """The spans of a fault in any arm's time."""
     spans = {
         (round(s.from_s, 3), round(s.to_s, 3))
         for own in history.arms.values()

@@ -1,18 +1,18 @@
-"""What the numbers of a run cannot tell, as sentences; each follows from how the run was made."""
+"""The limits of a run's numbers, as sentences for the report; each follows from the run itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reports import words
-from reports.words import Json
+from reports import formatting
+from reports.formatting import Json
 
 FEW = 10
 
 
-def limits(result: Json, plan: Mapping[str, Any]) -> list[str]:
-    """The limits that hold for this run, the gravest first."""
+def caveats(result: Json, plan: Mapping[str, Any]) -> list[str]:
+    """The limits of this run, the most important first."""
     return [
         *_of_this_run(result),
         *_of_the_machine(result),
@@ -27,8 +27,8 @@ def _of_this_run(result: Json) -> Iterator[str]:
         yield "Anything: the run is INVALID. Its figures are shown to find out why, not to be used."
     if result["mode"] == "quick":
         yield (
-            "How large the effect is to a few per cent: a quick run shows that it is there. Numbers"
-            " that are quoted should come from the full mode."
+            "The size of the effect to a few per cent: a quick run shows that there is one. Quote"
+            " numbers from the full mode."
         )
 
 
@@ -39,48 +39,50 @@ def _of_the_machine(result: Json) -> Iterator[str]:
     )
     shared = f"its {cores} cores" if cores else "its cores"
     yield (
-        f"How fast this would be elsewhere: load generator, web, databases and proxy were {where}"
-        f" and shared {shared}. Arms can be compared with each other, for they ran by turns;"
-        " absolute rates and latencies belong to this machine."
+        f"Speed elsewhere: load generator, web, databases and proxy were {where} and shared"
+        f" {shared}. Arms can be compared with each other, as they took turns; absolute rates and"
+        " latencies belong to this machine."
     )
     lag_ms = result["generator"]["lag_p99_ms"]
     if lag_ms is not None:
         yield (
-            f"Latencies finer than about {words.milliseconds(lag_ms)}: they run from the moment a"
-            " request was due, and so late could the generator be (its lag's 99th percentile)."
+            f"Latencies finer than about {formatting.milliseconds(lag_ms)}, the 99th percentile of"
+            " the generator's dispatch lag: they count from the moment a request was due."
         )
 
 
 def _of_the_faults(result: Json) -> Iterator[str]:
     if result["faults"]:
         yield (
-            "What else fails with the real cause: the fault was made at the proxy between two"
-            " parts. A database that is slow because it is busy also loses throughput, memory and"
+            "Side effects of a real cause: the fault was injected at the proxy between two parts. A"
+            " database that is slow because it is busy also loses throughput, memory and"
             " connections; this one was idle behind its link."
         )
 
 
 def _of_the_statistics(result: Json) -> Iterator[str]:
-    noun = words.plural(result["repetition"])
+    noun = formatting.plural(result["repetition"])
     if not result["arms"]:
         return
     few = min((measure["samples"] for measure in _of_headline(result)), default=0)
     small = (
-        f" With {few} in the smallest arm they are wide, and lean on it." if 0 < few < FEW else ""
+        f" With {few} in the smallest arm the intervals are wide and depend on that assumption."
+        if 0 < few < FEW
+        else ""
     )
     yield (
-        f"Whether {noun} differ in kind: 95 % intervals take an arm's {noun} as alike and"
-        f" independent, though neighbours share processes and caches.{small}"
+        f"Whether {noun} differ in kind: 95 % intervals assume that an arm's {noun} are alike"
+        f" and independent, though neighbours share processes and caches.{small}"
     )
     alike = min((m["samples"] for m in _of_headline(result) if m["low"] == m["high"]), default=0)
     if alike > 1:
         yield (
-            f"Whether {noun} always come out alike: an interval without width says that those seen"
-            f" did; after {alike} alike, up to {1 - 0.05 ** (1 / alike):.0%} of others may not"
-            " (95 % confidence)."
+            f"Whether {noun} always have the same result: an interval without width means that"
+            f" those measured had; after {alike} equal results up to"
+            f" {1 - 0.05 ** (1 / alike):.0%} of others may differ (95 % confidence)."
         )
     yield (
-        "The far tail: the 99th percentile after one repetition rests on its two or three slowest"
+        "The far tail: the 99th percentile of one repetition depends on its two or three slowest"
         " requests."
     )
 
@@ -99,6 +101,6 @@ def _of_the_traffic(plan: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"Other traffic: arrivals were Poisson, {traffic['curve']}, from"
             f" {traffic['rate_per_s']:g}/s, {traffic['hot_share']:.0%} for one key of"
-            f" {traffic['keys']}, over loopback: no packet was lost, no client was far away, and"
-            " none gave up and tried again."
+            f" {traffic['keys']}, over loopback: no packet loss, no distant clients, no"
+            " client retries."
         )

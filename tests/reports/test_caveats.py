@@ -1,16 +1,16 @@
-"""What the numbers of a run cannot tell follows from the run."""
+"""The report's caveats follow from the run."""
 
 from __future__ import annotations
 
-from reports.limits import limits
+from reports.caveats import caveats
 from tests.support.results import result_with
 
 
 def test_repetitions_that_were_all_alike_are_not_called_certain() -> None:
-    said = " ".join(limits(result_with(), {}))
+    said = " ".join(caveats(result_with(), {}))
 
     assert "after 6 alike, up to 39% of others may not (95 % confidence)" in said
 
 
 def test_without_repetitions_nothing_is_said_of_their_likeness() -> None:
-    assert "alike, up to" not in " ".join(limits(result_with() | {"arms": []}, {}))
+    assert "alike, up to" not in " ".join(caveats(result_with() | {"arms": []}, {}))

@@ -1,6 +1,6 @@
-"""The kinds of timeline, and what each one draws of one arm into its strip.
+"""The kinds of timeline, and the drawing of one arm into its strip.
 
-Nothing here has a colour: a model's tags name the page's colour of each property (see `plots`).
+No colours are set here: a model's tags name the page's colour of each property (see `timelines`).
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from bokeh.models import (
 from bokeh.models.glyph import Glyph
 from bokeh.models.renderers import GlyphRenderer
 
-from reports import words
+from reports import formatting
+from reports.log_scale import LogScale, around
 from reports.run_history import OPENING_S, ArmHistory, Bins, Columns, RunHistory
-from reports.scale import LogScale, around
 
 FONT: dict[str, Any] = {"text_font": {"value": "system-ui, sans-serif"}, "text_font_size": "11px"}
 POINT_TIP = "@latency{0.0} ms · @served · @age{0.000} s old · due at @x{0.000} s"
@@ -44,7 +44,7 @@ MARKS_MAX = 40
 
 @dataclass(frozen=True)
 class Common:
-    """Models of which one does for all figures of a page; each takes a millisecond to make."""
+    """Models that all figures of a page share; each takes a millisecond to create."""
 
     linear: scales.LinearScale = field(default_factory=scales.LinearScale)
     log: scales.LogScale = field(default_factory=scales.LogScale)
@@ -54,7 +54,7 @@ class Common:
     policy: UnionRenderers = field(default_factory=UnionRenderers)
 
     def source(self, columns: Columns) -> ColumnDataSource:
-        """Columns for glyphs, of which nothing is ever selected."""
+        """A data source without a selection of its own."""
         return ColumnDataSource(columns, selected=self.selected, selection_policy=self.policy)
 
     def draw(
@@ -64,7 +64,7 @@ class Common:
         source: ColumnDataSource,
         level: Literal["underlay", "glyph"] = "glyph",
     ) -> GlyphRenderer[Glyph]:
-        """Put on a figure what a glyph makes of a source."""
+        """Draw a source with a glyph."""
         view = CDSView(filter=self.all_rows)
         drawn = GlyphRenderer(data_source=source, glyph=glyph, view=view, level=level)
         plot.renderers.append(drawn)
@@ -73,7 +73,7 @@ class Common:
 
 @dataclass(frozen=True)
 class Sources:
-    """An arm's columns that several strips share: faults, expiries, and requests by outcome."""
+    """Data that an arm's strips share: faults, expiries, and requests by outcome."""
 
     faults: ColumnDataSource
     expiries: ColumnDataSource
@@ -83,7 +83,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Strip:
-    """What a drawing function needs: the figure, the arm's history and its colour."""
+    """The arguments of a drawing function: the figure, the arm's history and its colour."""
 
     plot: Plot
     history: ArmHistory
@@ -94,14 +94,14 @@ class Strip:
     first: bool
 
     def draw(self, glyph: Glyph, source: ColumnDataSource | Columns) -> GlyphRenderer[Glyph]:
-        """Put on it what a glyph makes of columns."""
+        """Draw columns with a glyph."""
         source = source if isinstance(source, ColumnDataSource) else self.common.source(source)
         return self.common.draw(self.plot, glyph, source)
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One kind of timeline: its heading, what its lines are, its axis of y and how to draw it."""
+class TimelineKind:
+    """One kind of timeline: heading, meaning of its lines, y axis and drawing function."""
 
     key: str
     title: str
@@ -114,7 +114,7 @@ class Kind:
 
 
 def sources_of(own: ArmHistory, until_s: float, common: Common) -> Sources:
-    """Expiries until then; of requests no texts that no tooltip shows."""
+    """Sources of an arm: expiries before `until_s`, and the columns that the tooltips show."""
     ok = np.array(own.points["outcome"], dtype=str) == "ok"
     fine, failed = ("x", "latency", "age", "served"), ("x", "latency", "outcome", "status")
     from_s, to_s = ([getattr(span, end) for span in own.faults] for end in ("from_s", "to_s"))
@@ -139,23 +139,23 @@ def _chosen(points: Columns, names: Sequence[str], which: Any) -> Columns:
 # --- kinds and their axes ----------------------------------------------------------------------
 
 
-def all_kinds(history: RunHistory) -> list[Kind]:
-    """Rate, latency, origin queries and age, each with one range of y for all arms."""
+def timeline_kinds(history: RunHistory) -> list[TimelineKind]:
+    """Rate, latency, origin queries and age, each with one y range for all arms."""
     arms, bins = list(history.arms.values()), history.bins
     rate = _top([own.offered["rate"] for own in arms] + [own.achieved["rate"] for own in arms])
     queries = _top([own.origin["queries"] for own in arms])
     age = _top([own.points["age"] for own in arms])
-    look_ups = f"look-ups of the hot key in a database, per {words.duration(bins.origin_s)}"
+    look_ups = f"look-ups of the hot key in a database, per {formatting.duration(bins.origin_s)}"
     latencies = around([v for own in arms for v in _extremes(own.points["latency"])], 0, 1)
     return [
-        Kind("rate", "Rate", f"all requests, per {words.duration(bins.rate_s)}",
+        TimelineKind("rate", "Rate", f"all requests, per {formatting.duration(bins.rate_s)}",
              Range1d(start=0, end=rate), "linear", _even(rate), "%d/s", _draw_rate),
-        Kind("latency", "Latency", "requests for the hot key, log scale",
+        TimelineKind("latency", "Latency", "requests for the hot key, log scale",
              Range1d(start=latencies.low * 0.25, end=latencies.high * 4), "log", _few(latencies),
              "%.4g ms", _draw_latency),
-        Kind("origin", "Origin queries", look_ups,
+        TimelineKind("origin", "Origin queries", look_ups,
              Range1d(start=0, end=queries), "linear", _even(queries), "%.4g", _draw_origin),
-        Kind("age", "Age of what was served", "answers for the hot key",
+        TimelineKind("age", "Age of what was served", "answers for the hot key",
              Range1d(start=0, end=age), "linear", _even(age), "%.4g s", _draw_age),
     ]  # fmt: skip
 
@@ -168,13 +168,13 @@ def _top(columns: Sequence[Any]) -> float:
 
 
 def _extremes(values: Any) -> list[float]:
-    """Smallest and largest, as far as a logarithm goes."""
+    """The smallest and the largest positive value."""
     positive = values[values > 0]
     return [float(positive.min()), float(positive.max())] if len(positive) else []
 
 
 def _few(scale: LogScale) -> list[float]:
-    """Powers of ten where there are two of them; else whatever the scale marks."""
+    """Powers of ten if there are two; else all ticks of the scale."""
     ticks = scale.ticks()
     powers = [tick for tick in ticks if math.log10(tick).is_integer()]
     return powers if len(powers) > 1 else ticks
@@ -199,7 +199,7 @@ def _backdrop(strip: Strip) -> None:
 
 
 def marked_s(history: RunHistory) -> float:
-    """Until when expiries are marked: to the end, if a round has few enough to tell apart."""
+    """End of the marked expiries: no end if a round has few enough to tell apart."""
     few = all(len(a.expiries_s) <= MARKS_MAX * len(a.rounds) for a in history.arms.values())
     return math.inf if few else OPENING_S
 
@@ -219,7 +219,7 @@ def _steps(
 
 
 @dataclass(frozen=True)
-class _Word:
+class _Label:
     """A label at one bin of a line, above or below it."""
 
     text: str
@@ -228,8 +228,8 @@ class _Word:
     above: bool
 
 
-def _label(strip: Strip, columns: Columns, name: str, word: _Word) -> None:
-    """Labels stand in the first strip only; the others have the same lines."""
+def _label(strip: Strip, columns: Columns, name: str, word: _Label) -> None:
+    """Label a line in the first strip; the other strips have the same lines."""
     if not strip.first or not len(columns["x"]):
         return
     label = Text(
@@ -254,9 +254,9 @@ def _draw_rate(strip: Strip) -> None:
     offered, achieved = strip.history.offered, strip.history.achieved
     _steps(strip, offered, "rate", "soft", line_width=4, line_alpha=0.4)
     line = _steps(strip, achieved, "rate", strip.colour, line_width=1.4)
-    _label(strip, offered, "rate", _Word("offered", "soft", 0, above=True))
-    _label(strip, achieved, "rate", _Word("achieved", strip.colour, 0, above=False))
-    length = words.duration(strip.bins.rate_s)
+    _label(strip, offered, "rate", _Label("offered", "soft", 0, above=True))
+    _label(strip, achieved, "rate", _Label("achieved", strip.colour, 0, above=False))
+    length = formatting.duration(strip.bins.rate_s)
     tip = f"@rate{{0,0}}/s achieved in {length} from @start{{0.00}} s on"
     strip.plot.add_tools(HoverTool(renderers=[line], mode="vline", tooltips=tip))
 
@@ -267,8 +267,8 @@ def _draw_latency(strip: Strip) -> None:
     lines = strip.history.percentiles
     for name in ("p99", "p50"):
         _steps(strip, lines, name, "ink", line_width=1.2, line_alpha=0.8)
-    _label(strip, lines, "p99", _Word("p99", "ink", _highest(strip, lines, "p99"), above=True))
-    _label(strip, lines, "p50", _Word("p50", "ink", 0, above=False))
+    _label(strip, lines, "p99", _Label("p99", "ink", _highest(strip, lines, "p99"), above=True))
+    _label(strip, lines, "p50", _Label("p50", "ink", 0, above=False))
 
 
 def _draw_age(strip: Strip) -> None:
@@ -277,7 +277,7 @@ def _draw_age(strip: Strip) -> None:
 
 
 def _draw_points(strip: Strip, name: str) -> None:
-    """Every request a dot; a cross where it did not succeed."""
+    """Draw each request as a dot, or as a cross if it did not succeed."""
     dot = Scatter(
         x="x", y=name, size=3.2, line_color=None, fill_alpha=0.55,
         tags=[{"fill_color": strip.colour}],
@@ -300,6 +300,6 @@ def _draw_origin(strip: Strip) -> None:
         tags=[{"fill_color": strip.colour, "line_color": strip.colour}],
     )  # fmt: skip
     bars = strip.draw(bar, strip.history.origin)
-    length = words.duration(strip.bins.origin_s)
+    length = formatting.duration(strip.bins.origin_s)
     tip = f"@queries{{0}} queries in {length} from @x{{0.00}} s on"
     strip.plot.add_tools(HoverTool(renderers=[bars], mode="vline", tooltips=tip))

@@ -1,4 +1,4 @@
-"""What the timelines are drawn from is what the record holds."""
+"""The run history: the timelines' data equals the record."""
 
 from __future__ import annotations
 

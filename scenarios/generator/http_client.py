@@ -1,12 +1,12 @@
-"""One HTTP/1.1 exchange on a kept connection: never queued, never sent twice, never redirected.
+"""An HTTP/1.1 client with kept connections: never queues, repeats or redirects a request.
 
-Locust's FastHttpUser sends a GET again, up to its pool size + 1 times, when a connection breaks
-before the answer (geventhttpclient, HTTPClient.request), so a lost click would be counted as one
-that never left. The history needs to know what happened to each single request.
+Locust's FastHttpUser repeats a GET, up to its pool size + 1 times, when a connection breaks before
+the answer (geventhttpclient, HTTPClient.request), so a lost click would count as one that never
+left. The record needs the fate of each single request.
 
-An answer has come when the kernel had the last of it, not when this process got round to reading
-it: when a server wakes up, thousands come at once, and the wait for each other is the generator's.
-Linux says when (`SO_TIMESTAMPNS`); over TLS and elsewhere it is the moment of reading.
+An answer is complete when the kernel has its last byte, not when this process reads it: after a
+server's stall thousands of answers come at once, and reading them is the generator's delay. Linux
+gives that time (`SO_TIMESTAMPNS`); over TLS and on other systems it is the moment of reading.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from gevent import socket, ssl
 RECEIVE_BYTES = 16_384
 CONNECT_FIRST_S = 5.0
 STAMP = 35  # SO_TIMESTAMPNS of Linux's generic socket.h: seconds and nanoseconds, wall clock
-OUR_LIMITS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
+LOCAL_LIMITS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
 
 _STAMP = struct.Struct("@ll")
 _STAMP_SPACE = socket.CMSG_SPACE(_STAMP.size)
 
 
 class OutOfSockets(OSError):
-    """This machine has no socket, port or file descriptor left: the server was not even asked."""
+    """This machine has no socket, port or file descriptor left: nothing was sent."""
 
 
 class Response(NamedTuple):
-    """What became of a request and when, on the monotonic clock; status 0 where no answer came."""
+    """The outcome of a request and its time on the monotonic clock; status 0 without an answer."""
 
     outcome: str
     status: int
@@ -64,12 +64,12 @@ class HttpConnection:
         self.answered_s = 0.0
         self.headers: dict[bytes, bytes] = {}
         self.body = b""
-        self.reusable = False  # whether the server keeps it open, as its last answer said
+        self.reusable = False  # as the last answer says
 
     def exchange(self, request: bytes) -> int:
-        """Send, wait for the whole answer, and return its status; `OSError` if the line breaks."""
+        """Send, wait for the whole answer, return its status; `OSError` on a broken connection."""
         self._done, self.headers, self.body = False, {}, b""
-        asked_s = monotonic()
+        sent_s = monotonic()
         self._socket.sendall(request)
         while not self._done:
             received, lag_s = self._receive()
@@ -77,12 +77,12 @@ class HttpConnection:
                 raise ConnectionResetError("closed before the answer was complete")
             self._parser.feed_data(received)
         read_s = monotonic()
-        # A wall clock that is set in between is not believed.
-        self.answered_s = read_s - lag_s if 0.0 < lag_s < read_s - asked_s else read_s
+        # Kernel stamps are on the wall clock; a lag that a clock step made is discarded.
+        self.answered_s = read_s - lag_s if 0.0 < lag_s < read_s - sent_s else read_s
         return int(self._parser.get_status_code())
 
     def _receive(self) -> tuple[bytes, float]:
-        """What came, and for how many seconds the last of it lay in the kernel; 0 if unknown."""
+        """Received bytes, and the seconds that they waited in the kernel; 0 if unknown."""
         if not self._stamped:
             return self._socket.recv(RECEIVE_BYTES), 0.0
         received, stamps, _, _ = self._socket.recvmsg(RECEIVE_BYTES, _STAMP_SPACE)
@@ -93,7 +93,7 @@ class HttpConnection:
         return received, 0.0
 
     def is_alive(self) -> bool:
-        """Whether it is still open and silent, as an idle connection should be."""
+        """True if the connection is open and idle."""
         self._socket.settimeout(0.0)
         try:
             self._socket.recv(1, socket.MSG_PEEK)
@@ -105,7 +105,7 @@ class HttpConnection:
         return False
 
     def close(self) -> None:
-        """Close the socket; whoever waits on it gets an `OSError`."""
+        """Close the socket; a greenlet that waits on it gets an `OSError`."""
         self._socket.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -117,16 +117,16 @@ class HttpConnection:
         self.body += body
 
     def on_message_complete(self) -> None:
-        """Called by the parser, which forgets what the answer said as soon as this returns."""
+        """Called by the parser, which drops the headers as soon as this returns."""
         self.reusable = self._parser.should_keep_alive()
         self._done = True
 
 
-class Wire:
-    """Kept connections to one host; opens another whenever none is idle."""
+class HttpClient:
+    """A pool of connections to one host; opens another whenever none is idle."""
 
     def __init__(self, url: str) -> None:
-        """Connect once, to learn the address that answers; `OSError` if none does."""
+        """Connect once to find the address that answers; `OSError` if none does."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"host must be an http:// or https:// URL, not {url!r}")
@@ -134,11 +134,11 @@ class Wire:
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._name, self._host, self._path = parts.hostname, parts.netloc, parts.path.rstrip("/")
         port = parts.port or (443 if self._tls else 80)
-        self._family, self._address = _reach(self._name, port)
+        self._family, self._address = _resolve(self._name, port)
         self._idle: list[HttpConnection] = []
 
     def request(self, method: str, path: str, json: str = "") -> bytes:
-        """The bytes of a request, to be built once and sent often."""
+        """Build the bytes of a request once, to be sent often."""
         head = f"{method} {self._path}{path} HTTP/1.1\r\nHost: {self._host}\r\n"
         head += "User-Agent: linkstorm\r\nAccept: */*\r\n"
         if json:
@@ -146,10 +146,10 @@ class Wire:
         return f"{head}\r\n{json}".encode()
 
     def exchange(self, request: bytes, timeout_s: float) -> Response:
-        """Send one request and wait for its answer, at most `timeout_s` with the connecting.
+        """Send one request and wait for its answer, at most `timeout_s` including the connect.
 
         Raises:
-            OutOfSockets: nothing was sent, and it is not the server's doing.
+            OutOfSockets: this machine could not send.
         """
         connection: HttpConnection | None = None
         timeout = gevent.Timeout.start_new(timeout_s)
@@ -181,7 +181,7 @@ class Wire:
         return HttpConnection(self._connect())
 
     def _connect(self) -> socket.socket:
-        with _our_limits_named():
+        with _local_limits_named():
             fresh = socket.socket(self._family, socket.SOCK_STREAM)
             try:
                 fresh.connect(self._address)
@@ -206,7 +206,7 @@ class Wire:
 
 
 def _stamping(connected: socket.socket) -> bool:
-    """Have the kernel note when each answer came; False if it will not."""
+    """Turn kernel timestamps on; False where there are none."""
     if sys.platform != "linux" or isinstance(connected, ssl.SSLSocket):
         return False
     connected.setsockopt(socket.SOL_SOCKET, STAMP, 1)
@@ -214,17 +214,17 @@ def _stamping(connected: socket.socket) -> bool:
 
 
 @contextmanager
-def _our_limits_named() -> Iterator[None]:
-    """What this machine cannot do is `OutOfSockets`; every other problem stays what it is."""
+def _local_limits_named() -> Iterator[None]:
+    """Turn errors of this machine's own limits into `OutOfSockets`."""
     try:
         yield
     except OSError as problem:
-        if problem.errno in OUR_LIMITS:
+        if problem.errno in LOCAL_LIMITS:
             raise OutOfSockets(problem.errno, problem.strerror) from problem
         raise
 
 
-def _reach(name: str, port: int) -> tuple[int, tuple[Any, ...]]:
+def _resolve(name: str, port: int) -> tuple[int, tuple[Any, ...]]:
     """The address family and address that answer under a name."""
     try:
         with socket.create_connection((name, port), timeout=CONNECT_FIRST_S) as first:
@@ -234,7 +234,7 @@ def _reach(name: str, port: int) -> tuple[int, tuple[Any, ...]]:
 
 
 def _lost(connection: HttpConnection | None, error: str) -> Response:
-    """Without a connection nothing was sent; with one, it may have happened or not."""
+    """`fail` without a connection: nothing was sent. `unknown` with one: it may have arrived."""
     if connection is None:
         return Response("fail", 0, {}, b"", f"not sent: {error}", monotonic())
     connection.close()
