@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,22 @@ def test_the_luck_of_a_small_run_is_not_repeated(small: Path, tmp_path: Path, sh
         assert [f["verdict"] for f in after[findings]] == [f["verdict"] for f in before[findings]]
     for old, new in zip(before["arms"], after["arms"], strict=True):
         assert new["inputs"] == pytest.approx(old["inputs"], rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["herd[1]", "it's", "segment=3", os.fsdecode(b"no\xffutf-8")])
+def test_a_directory_of_any_name_is_read_and_written_by_that_name_alone(
+    name: str, small: Path, large: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(small, tmp_path / name)
+    shutil.copytree(large, tmp_path / "herd1")
+    into = tmp_path / "copies" / name
+    repeat(read_source(tmp_path / name), into, COPIES, Shape.MORE_ROUNDS)
+
+    after, before = judged(into), judged(small)
+    assert after["verdict"] == before["verdict"]
+    assert after["clicks"]["acknowledged"] == COPIES * before["clicks"]["acknowledged"]
+    assert {path.name for path in into.iterdir()} == {path.name for path in large.iterdir()}
+    assert list(into.parent.iterdir()) == [into]
 
 
 def test_it_says_that_it_was_made(large: Path) -> None:

@@ -21,8 +21,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import typer
+
+from chaos.record.columns import bounded
+from chaos.record.files import Files
 
 Event = dict[str, Any]
 
@@ -224,7 +226,7 @@ KEPT = """
         SELECT file_row_number AS row, segment, copy, number, rank = 0 AS hot,
             served_from = 'hit' AND outcome = 'ok' AS plain,
             row_number() OVER (PARTITION BY number, hot, plain ORDER BY hash(row, copy)) AS place
-        FROM read_parquet({requests}, file_row_number = true) JOIN placements USING (segment)),
+        FROM {requests} JOIN placements USING (segment)),
     drawn AS (
         SELECT row, segment, copy, unnest(range(CASE
             WHEN plain AND place <= -coalesce(more, 0) THEN 0
@@ -240,7 +242,7 @@ REQUESTS = """
             intended_s + shift_s AS intended_s, sent_s + shift_s AS sent_s,
             done_s + shift_s AS done_s,
             CASE WHEN click_id = '' THEN '' ELSE click_id || mark END AS click_id)
-    FROM read_parquet({requests}, file_row_number = true) AS requests
+    FROM {requests} AS requests
     JOIN kept ON kept.row = file_row_number
     ORDER BY number, copy, requests.done_s
 """
@@ -277,7 +279,7 @@ SAMPLES = """
 CLICKS = """
     SELECT clicks.click_id || mark AS click_id, clicks.key
     FROM {clicks} AS clicks
-    JOIN read_parquet({requests}, file_row_number = true) AS requests USING (click_id)
+    JOIN {requests} AS requests USING (click_id)
     JOIN kept ON kept.row = requests.file_row_number
     UNION ALL
     SELECT clicks.click_id || mark, clicks.key
@@ -290,10 +292,11 @@ TOTALS = "SELECT key, count(*) AS total FROM {clicks} GROUP BY key ORDER BY tota
 def _write_tables(
     source: Source, into: Path, placements: Sequence[Placement], shape: Shape
 ) -> Mapping[int, int]:
-    """Write every table; how many requests each segment has."""
-    files = {file.stem: f"'{file}'" for file in source.path.glob("*.parquet")}
-    files["rises"] = RISES[shape].format(**files)
-    with duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": str(into / "tmp")}) as db:
+    """Write every table; return the number of requests by segment."""
+    with bounded(into) as db, Files() as files:
+        db.execute(f"SET memory_limit = '{MEMORY}'")
+        tables = {path.stem: _rows(files, path) for path in source.path.glob("*.parquet")}
+        tables["rises"] = RISES[shape].format(**tables)
         db.execute(PLACEMENTS)
         db.executemany(
             "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -301,22 +304,30 @@ def _write_tables(
         )
         counts = {
             (number, hot): count
-            for number, hot, count in db.execute(COUNTS.format(**files)).fetchall()
+            for number, hot, count in db.execute(COUNTS.format(**tables)).fetchall()
         }
         db.execute("CREATE TABLE adjustments (number INT, hot BOOLEAN, more BIGINT)")
         for (number, hot), more in _adjustments(source, placements, counts).items():
             db.execute("INSERT INTO adjustments VALUES (?, ?, ?)", [number, hot, more])
-        db.execute(KEPT.format(**files), {"again_s": AGAIN_S})
+        db.execute(KEPT.format(**tables), {"again_s": AGAIN_S})
         for name, sql, values in (
             ("requests", REQUESTS, {}),
             ("origin_queries", ORIGIN_QUERIES, {}),
             ("samples", SAMPLES, {"growing": GROWING}),
             ("clicks", CLICKS, {"first": placements[0].segment}),
+            ("totals", TOTALS, {}),
         ):
-            db.execute(f"COPY ({sql.format(**files)}) TO '{into / name}.parquet'", values)
-        clicks = f"'{into / 'clicks.parquet'}'"
-        db.execute(f"COPY ({TOTALS.format(clicks=clicks)}) TO '{into / 'totals.parquet'}'")
+            path = into / f"{name}.parquet"
+            target = f"'{files.named(path, 'wb')}' (FORMAT parquet, USE_TMP_FILE false)"
+            db.execute(f"COPY ({sql.format(**tables)}) TO {target}", values)
+            if name == "clicks":  # the totals are those of the new clicks
+                tables[name] = _rows(files, path)
         return dict(db.execute("SELECT number, count(*) FROM kept GROUP BY number").fetchall())
+
+
+def _rows(files: Files, path: Path) -> str:
+    numbered = ", file_row_number = true" if path.stem == "requests" else ""
+    return f"read_parquet('{files.named(path)}'{numbered})"
 
 
 def _adjustments(
