@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 import uvicorn
 import uvloop
 
-from chaos.toxiproxy import address, flags, orders
+from chaos.toxiproxy import address, flags, request_bodies
 from chaos.toxiproxy.api import VERSION, ToxiproxyApi
-from chaos.toxiproxy.byte_metrics import Shown
+from chaos.toxiproxy.byte_metrics import ShownMetrics
 from chaos.toxiproxy.errors import ApiError, ListenError
 from chaos.toxiproxy.flags import Flag, switch
-from chaos.toxiproxy.registry import ProxySpec, Registry
+from chaos.toxiproxy.proxies import ProxyRegistry, ProxySpec
 
 KEEP_ALIVE_S = 60
 GRACE_S = 1
@@ -62,7 +62,7 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     wanted = _configured(arguments["config"])
-    shown = Shown(proxies=arguments["proxy-metrics"], runtime=arguments["runtime-metrics"])
+    shown = ShownMetrics(proxies=arguments["proxy-metrics"], runtime=arguments["runtime-metrics"])
     try:
         listener = address.listen(address.join(arguments["host"], arguments["port"]))
         uvloop.run(_serve(listener, wanted, shown))
@@ -75,8 +75,8 @@ def _ignored() -> set[int]:
     return real_time | {getattr(signal, f"SIG{name}", signal.SIGUSR1) for name in IGNORED}
 
 
-async def _serve(listener: socket.socket, wanted: list[ProxySpec], shown: Shown) -> None:
-    registry = Registry()
+async def _serve(listener: socket.socket, wanted: list[ProxySpec], shown: ShownMetrics) -> None:
+    registry = ProxyRegistry()
     try:
         proxies = len(list(registry.populate(wanted)))
         sys.stdout.write(
@@ -88,7 +88,7 @@ async def _serve(listener: socket.socket, wanted: list[ProxySpec], shown: Shown)
         registry.stop()
 
 
-def _http(registry: Registry, shown: Shown) -> uvicorn.Server:
+def _http(registry: ProxyRegistry, shown: ShownMetrics) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             ToxiproxyApi(registry, shown).application(),
@@ -123,7 +123,7 @@ def _configured(config: str) -> list[ProxySpec]:
     if not config:
         return []
     try:
-        return orders.new_proxies(Path(config).read_bytes())
+        return request_bodies.new_proxies(Path(config).read_bytes())
     except OSError as problem:
         _fail(f"cannot read {config}: {problem.strerror}", 2)
     except ApiError as problem:

@@ -27,11 +27,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chaos.toxiproxy import byte_metrics, go_json, orders
-from chaos.toxiproxy.byte_metrics import Shown
+from chaos.toxiproxy import byte_metrics, go_json, request_bodies
+from chaos.toxiproxy.byte_metrics import ShownMetrics
 from chaos.toxiproxy.errors import ApiError
+from chaos.toxiproxy.proxies import ProxyRegistry
 from chaos.toxiproxy.proxy import DIRECTIONS, Proxy
-from chaos.toxiproxy.registry import Registry
 
 VERSION = "2.12.0"
 ANSWER_S = 25
@@ -57,7 +57,7 @@ Handler = Callable[[ApiRequest], Response | Awaitable[Response]]
 class ToxiproxyApi:
     """A handler for each route: see Toxiproxy's README for what each is for."""
 
-    def __init__(self, registry: Registry, shown: Shown) -> None:
+    def __init__(self, registry: ProxyRegistry, shown: ShownMetrics) -> None:
         self._registry = registry
         self._shown = shown
 
@@ -84,7 +84,7 @@ class ToxiproxyApi:
                     DELETE=self.delete_toxic,
                 ),
                 _route("/version", GET=self.version),
-                *([_route("/metrics", ANY=self.metrics)] if self._shown != Shown() else []),
+                *([_route("/metrics", ANY=self.metrics)] if self._shown != ShownMetrics() else []),
             ],
             middleware=[Middleware(_Cleaned)],
             exception_handlers={404: _not_found},
@@ -99,13 +99,13 @@ class ToxiproxyApi:
 
     def create_proxy(self, call: ApiRequest) -> Response:
         """A new proxy, listening unless it is asked not to."""
-        return _json(self._registry.create(orders.new_proxy(call.body)).as_json(), 201)
+        return _json(self._registry.create(request_bodies.new_proxy(call.body)).as_json(), 201)
 
     def populate(self, call: ApiRequest) -> Response:
         """Several proxies; on a failure the answer has those that were done before it."""
         done: list[dict[str, Any]] = []
         try:
-            for proxy in self._registry.populate(orders.new_proxies(call.body)):
+            for proxy in self._registry.populate(request_bodies.new_proxies(call.body)):
                 done.append(proxy.as_json())  # noqa: PERF401 (what was done must outlive a failure)
         except ApiError as error:
             return _json({**error.as_json(), "proxies": done or None}, error.status)
@@ -126,7 +126,7 @@ class ToxiproxyApi:
     def update_proxy(self, call: ApiRequest) -> Response:
         """Other addresses for a proxy, or its start or stop."""
         proxy = self._registry.get(call.proxy)
-        wanted = orders.changed_proxy(proxy, call.body)
+        wanted = request_bodies.changed_proxy(proxy, call.body)
         proxy.update(wanted.listen, wanted.upstream, enabled=wanted.enabled)
         return _json(proxy.as_json())
 
@@ -137,33 +137,33 @@ class ToxiproxyApi:
 
     def list_toxics(self, call: ApiRequest) -> Response:
         """A proxy's toxics."""
-        return _json([dose.as_json() for dose in self._registry.get(call.proxy).doses])
+        return _json([wrapper.as_json() for wrapper in self._registry.get(call.proxy).toxics])
 
     async def create_toxic(self, call: ApiRequest) -> Response:
         """A toxic, at work on every connection when this is answered."""
         proxy = self._registry.get(call.proxy)
-        dose = orders.new_dose(proxy, call.body)
-        proxy.add(dose)
-        await _committed(proxy, dose.direction)
-        return _json(dose.as_json())
+        wrapper = request_bodies.new_toxic(proxy, call.body)
+        proxy.add(wrapper)
+        await _committed(proxy, wrapper.direction)
+        return _json(wrapper.as_json())
 
     def show_toxic(self, call: ApiRequest) -> Response:
         """One toxic."""
         proxy = self._registry.get(call.proxy)
-        return _json(proxy.dose(call.toxic).as_json())
+        return _json(proxy.toxic(call.toxic).as_json())
 
     async def update_toxic(self, call: ApiRequest) -> Response:
         """Other attributes or another toxicity. What can be read of a refused one is in force."""
         proxy = self._registry.get(call.proxy)
-        dose = proxy.dose(call.toxic)
+        wrapper = proxy.toxic(call.toxic)
         try:
-            orders.change_dose(dose, call.body)
+            request_bodies.change_toxic(wrapper, call.body)
         except ApiError:
-            proxy.set_dose(dose)
+            proxy.set_toxic(wrapper)
             raise
-        proxy.update_dose(dose)
-        await _committed(proxy, dose.direction)
-        return _json(dose.as_json())
+        proxy.update_toxic(wrapper)
+        await _committed(proxy, wrapper.direction)
+        return _json(wrapper.as_json())
 
     async def delete_toxic(self, call: ApiRequest) -> Response:
         """A toxic's end."""

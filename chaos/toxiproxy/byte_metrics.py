@@ -14,14 +14,14 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from chaos.toxiproxy.registry import Registry
+from chaos.toxiproxy.proxies import ProxyRegistry
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
 LABELS = ("direction", "proxy", "listener", "upstream")
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownMetrics:
     """What `/metrics` tells; there is no such page if it is nothing."""
 
     proxies: bool = False
@@ -31,7 +31,7 @@ class Shown:
 class ProxyBytes(Collector):
     """Both byte counts, for each direction of each proxy. A connection counts when it ends."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: ProxyRegistry) -> None:
         self._registry = registry
 
     def collect(self) -> Iterator[CounterMetricFamily]:
@@ -48,7 +48,7 @@ class ProxyBytes(Collector):
         return iter(told.values())
 
 
-def text(registry: Registry, shown: Shown) -> bytes:
+def text(registry: ProxyRegistry, shown: ShownMetrics) -> bytes:
     """What is shown, in the text format."""
     collected = CollectorRegistry()
     if shown.proxies:

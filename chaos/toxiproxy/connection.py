@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterable
 
 from chaos.toxiproxy.link import READ_AHEAD, ToxicLink
-from chaos.toxiproxy.toxic import Dose
+from chaos.toxiproxy.toxic import ToxicWrapper
 
 CHUNK_BYTES = 32 * 1024
 NO_LINGER = struct.pack("ii", 1, 0)  # closing then sends RST and drops what was unsent
@@ -127,20 +127,20 @@ class ProxyConnection:
         self,
         client: socket.socket,
         server: socket.socket,
-        doses: Iterable[Dose],
+        toxics: Iterable[ToxicWrapper],
         count: Count,
         on_gone: Callable[[ProxyConnection], None],
     ) -> None:
         self._count = count
         self._on_gone = on_gone
-        doses = list(doses)
+        toxics = list(toxics)
         self._client = self._side(client, "upstream", "downstream")
         self._server = self._side(server, "downstream", "upstream")
         self._links = {
-            "upstream": self._link("upstream", self._client, self._server, doses),
-            "downstream": self._link("downstream", self._server, self._client, doses),
+            "upstream": self._link("upstream", self._client, self._server, toxics),
+            "downstream": self._link("downstream", self._server, self._client, toxics),
         }
-        if any(dose.toxic.resets for dose in doses):
+        if any(wrapper.toxic.resets for wrapper in toxics):
             self._client.close_by_reset()
             self._server.close_by_reset()
 
@@ -149,21 +149,21 @@ class ProxyConnection:
         for side in (self._client, self._server):
             side.read()
 
-    def add(self, dose: Dose) -> None:
+    def add(self, wrapper: ToxicWrapper) -> None:
         """Put a toxic on the link that it is for."""
-        self._links[dose.direction].add(dose)
+        self._links[wrapper.direction].add(wrapper)
 
-    def set(self, dose: Dose) -> None:
+    def set(self, wrapper: ToxicWrapper) -> None:
         """Go on with a toxic's new attributes, without a break."""
-        self._links[dose.direction].set(dose)
+        self._links[wrapper.direction].set(wrapper)
 
-    def update(self, dose: Dose) -> None:
+    def update(self, wrapper: ToxicWrapper) -> None:
         """Go on with a toxic's new attributes and toxicity."""
-        self._links[dose.direction].update(dose)
+        self._links[wrapper.direction].update(wrapper)
 
-    def remove(self, dose: Dose) -> None:
+    def remove(self, wrapper: ToxicWrapper) -> None:
         """Take a toxic off the link that it is on."""
-        self._links[dose.direction].remove(dose)
+        self._links[wrapper.direction].remove(wrapper)
 
     def committed_until_s(self, direction: str) -> float:
         """When the last decision that nothing changes any more is carried out, on one link."""
@@ -177,8 +177,10 @@ class ProxyConnection:
     def _side(self, its_socket: socket.socket, reads: str, writes: str) -> Side:
         return Side(its_socket, lambda: self._ended(reads), lambda: self._closed(writes))
 
-    def _link(self, way: str, source: Side, sink: Side, doses: Iterable[Dose]) -> ToxicLink:
-        mine = [dose for dose in doses if dose.direction == way]
+    def _link(
+        self, way: str, source: Side, sink: Side, toxics: Iterable[ToxicWrapper]
+    ) -> ToxicLink:
+        mine = [wrapper for wrapper in toxics if wrapper.direction == way]
         link = source.link = ToxicLink(sink, mine, source.hold, source.read)
         sink.outlet_resume = link.outlet.resume
         return link

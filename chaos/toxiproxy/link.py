@@ -15,8 +15,8 @@ from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
-from chaos.toxiproxy import clock
-from chaos.toxiproxy.toxic import END, Chunk, Dose, End, Item, Release, Toxic
+from chaos.toxiproxy import timers
+from chaos.toxiproxy.toxic import END, Chunk, End, Item, Release, Toxic, ToxicWrapper
 
 READ_AHEAD = 2  # as in Toxiproxy, whose reader holds one, and its hidden first toxic another
 PASS = Toxic()
@@ -45,7 +45,7 @@ class Node(Protocol):
         """Take an item; the end of a stream may be given to one that is not ready, too."""
 
 
-class Outlet:
+class LinkOutlet:
     """The last node of a link: it writes to the receiving socket, and closes it at the end."""
 
     def __init__(self, sink: LinkSink) -> None:
@@ -81,21 +81,21 @@ class Outlet:
 class Stage:
     """A toxic at work on one link: a line of items, and one timer for the first of them."""
 
-    def __init__(self, dose: Dose, following: Node) -> None:
+    def __init__(self, wrapper: ToxicWrapper, following: Node) -> None:
         self.following = following
         self.on_ready: Callable[[], None] = _nothing
         self.on_left: Callable[[], None] = _nothing
-        self.dose = dose
+        self.wrapper = wrapper
         self._leaving = False
         self.ahead = 0
-        self._toxic = replace(dose.toxic)
+        self._toxic = replace(wrapper.toxic)
         self._acting = self._draw()
         self._line: deque[Item] = deque()
         self._release: Release | None = None
         self._met = False
         self._over = False
-        self._clock = clock.running()
-        self._alarm: clock.Alarm | None = None
+        self._timers = timers.queue()
+        self._timer: timers.Timer | None = None
         self._running = False
 
     @property
@@ -187,17 +187,17 @@ class Stage:
 
     def stop(self) -> None:
         """Forget everything: the connection is gone."""
-        self._sleep()
+        self._cancel_timer()
         self._line.clear()
         self._release = None
         self._over = True
 
     def _draw(self) -> Toxic:
-        return self._toxic if self.dose.strikes() else PASS
+        return self._toxic if self.wrapper.draw() else PASS
 
     def _let_go(self) -> None:
         """Have the first item leave now, unless it is on its way already or is the end."""
-        self._sleep()
+        self._cancel_timer()
         if self._met:
             return
         self._release = None
@@ -213,7 +213,7 @@ class Stage:
             return False
         now_s = monotonic()
         if release.at_s > now_s:
-            self._wake(release.at_s)
+            self._set_timer(release.at_s)
             return False
         self._met = True
         self._acting.met_s = now_s
@@ -240,18 +240,18 @@ class Stage:
         if item is not None:
             self.following.take(item)
 
-    def _wake(self, at_s: float) -> None:
+    def _set_timer(self, at_s: float) -> None:
         """Run at that time; an alarm that goes off before it will do, for it then sets another."""
         if at_s == math.inf:
-            self._sleep()
-        elif self._alarm is None or self._alarm.call is None or self._alarm.at_s > at_s:
-            self._sleep()
-            self._alarm = self._clock.set(at_s, self.run)
+            self._cancel_timer()
+        elif self._timer is None or self._timer.call is None or self._timer.at_s > at_s:
+            self._cancel_timer()
+            self._timer = self._timers.set(at_s, self.run)
 
-    def _sleep(self) -> None:
-        if self._alarm:
-            self._clock.cancel(self._alarm)
-            self._alarm = None
+    def _cancel_timer(self) -> None:
+        if self._timer:
+            self._timers.cancel(self._timer)
+            self._timer = None
 
 
 class ToxicLink:
@@ -263,13 +263,13 @@ class ToxicLink:
     def __init__(
         self,
         sink: LinkSink,
-        doses: Iterable[Dose],
+        toxics: Iterable[ToxicWrapper],
         hold: Callable[[], None],
         go_on: Callable[[], None],
     ) -> None:
-        self.outlet = Outlet(sink)
+        self.outlet = LinkOutlet(sink)
         self.received_bytes = 0
-        self.stages = [Stage(dose, self.outlet) for dose in doses]
+        self.stages = [Stage(wrapper, self.outlet) for wrapper in toxics]
         self._hold = hold
         self._go_on = go_on
         self._held = False
@@ -297,30 +297,30 @@ class ToxicLink:
         """The sender is done, or its socket is closed."""
         self._head.take(END)
 
-    def add(self, dose: Dose) -> None:
+    def add(self, wrapper: ToxicWrapper) -> None:
         """Put a toxic at the end of the chain."""
         if self.stages:
             if self.stages[-1].closing:
                 return
             self.stages[-1].interrupt()
-        self.stages.append(Stage(dose, self.outlet))
+        self.stages.append(Stage(wrapper, self.outlet))
         self._connect()
 
-    def set(self, dose: Dose) -> None:
+    def set(self, wrapper: ToxicWrapper) -> None:
         """Go on with a toxic's new attributes, without a break."""
-        for stage in self._of(dose):
-            stage.set(dose.toxic.attributes)
+        for stage in self._of(wrapper):
+            stage.set(wrapper.toxic.attributes)
 
-    def update(self, dose: Dose) -> None:
+    def update(self, wrapper: ToxicWrapper) -> None:
         """Go on with a toxic's new attributes and toxicity."""
-        for stage in self._of(dose):
-            stage.set(dose.toxic.attributes)
+        for stage in self._of(wrapper):
+            stage.set(wrapper.toxic.attributes)
             stage.interrupt()
         self._connect()
 
-    def remove(self, dose: Dose) -> None:
+    def remove(self, wrapper: ToxicWrapper) -> None:
         """Take a toxic out of the chain; what it holds goes on at once."""
-        for stage in self._of(dose):
+        for stage in self._of(wrapper):
             before = self.stages[: self.stages.index(stage)][-1:]
             stage.leave()
             for previous in before:
@@ -341,8 +341,8 @@ class ToxicLink:
         for stage in self.stages:
             stage.stop()
 
-    def _of(self, dose: Dose) -> list[Stage]:
-        return [stage for stage in self.stages if stage.dose is dose]
+    def _of(self, wrapper: ToxicWrapper) -> list[Stage]:
+        return [stage for stage in self.stages if stage.wrapper is wrapper]
 
     def _connect(self) -> None:
         """Join the stages, without those that have left and are empty."""

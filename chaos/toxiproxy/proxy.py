@@ -9,7 +9,7 @@ from typing import Any
 
 from chaos.toxiproxy import address, errors
 from chaos.toxiproxy.connection import Count, ProxyConnection
-from chaos.toxiproxy.toxic import Dose
+from chaos.toxiproxy.toxic import ToxicWrapper
 
 ACCEPT_AGAIN_S = 0.02
 DIRECTIONS = ("upstream", "downstream")
@@ -30,7 +30,7 @@ class Proxy:
         self._listener: socket.socket | None = None
         self._opening: asyncio.Task[None] | None = None
         self._connections: set[ProxyConnection] = set()
-        self._doses: dict[str, Dose] = {}
+        self._toxics: dict[str, ToxicWrapper] = {}
 
     @property
     def enabled(self) -> bool:
@@ -38,9 +38,11 @@ class Proxy:
         return self._listener is not None
 
     @property
-    def doses(self) -> list[Dose]:
+    def toxics(self) -> list[ToxicWrapper]:
         """Its toxics: upstream first, and each stream's in the order they were added."""
-        return sorted(self._doses.values(), key=lambda dose: DIRECTIONS.index(dose.direction))
+        return sorted(
+            self._toxics.values(), key=lambda wrapper: DIRECTIONS.index(wrapper.direction)
+        )
 
     def start(self) -> None:
         """Listen, if it does not yet.
@@ -86,49 +88,49 @@ class Proxy:
         else:
             self.stop()
 
-    def add(self, dose: Dose) -> None:
+    def add(self, wrapper: ToxicWrapper) -> None:
         """Put a toxic on every connection there is and will be."""
-        self._doses[dose.name] = dose
+        self._toxics[wrapper.name] = wrapper
         for connection in list(self._connections):
-            connection.add(dose)
+            connection.add(wrapper)
 
-    def dose(self, name: str) -> Dose:
+    def toxic(self, name: str) -> ToxicWrapper:
         """The toxic of that name.
 
         Raises:
             ApiError: 404, there is none.
         """
         try:
-            return self._doses[name]
+            return self._toxics[name]
         except KeyError:
             raise errors.no_toxic() from None
 
-    def set_dose(self, dose: Dose) -> None:
+    def set_toxic(self, wrapper: ToxicWrapper) -> None:
         """Let every connection have a toxic's attributes, without a break in what it does."""
         for connection in list(self._connections):
-            connection.set(dose)
+            connection.set(wrapper)
 
-    def update_dose(self, dose: Dose) -> None:
+    def update_toxic(self, wrapper: ToxicWrapper) -> None:
         """Let every connection go on with a toxic's attributes and toxicity."""
         for connection in list(self._connections):
-            connection.update(dose)
+            connection.update(wrapper)
 
-    def remove(self, name: str) -> Dose:
+    def remove(self, name: str) -> ToxicWrapper:
         """Take a toxic off every connection.
 
         Raises:
             ApiError: 404, there is none of that name.
         """
-        dose = self.dose(name)
-        del self._doses[name]
+        wrapper = self.toxic(name)
+        del self._toxics[name]
         for connection in list(self._connections):
-            connection.remove(dose)
-        return dose
+            connection.remove(wrapper)
+        return wrapper
 
     def remove_all(self) -> None:
         """Take every toxic off."""
-        for dose in self.doses:
-            self.remove(dose.name)
+        for wrapper in self.toxics:
+            self.remove(wrapper.name)
 
     def committed_until_s(self, direction: str) -> float:
         """When the last decision of a toxic that nothing changes any more is carried out."""
@@ -142,7 +144,7 @@ class Proxy:
             "upstream": self.upstream,
             "enabled": self.enabled,
             "Logger": {},
-            "toxics": [dose.as_json() for dose in self.doses],
+            "toxics": [wrapper.as_json() for wrapper in self.toxics],
         }
 
     def _await_client(self, listener: socket.socket) -> None:
@@ -169,7 +171,7 @@ class Proxy:
             client.close()
             return
         connection = ProxyConnection(
-            client, server, self.doses, self._meter(self), self._connections.discard
+            client, server, self.toxics, self._meter(self), self._connections.discard
         )
         self._connections.add(connection)
         connection.start()

@@ -122,7 +122,7 @@ def register(kind: str) -> Callable[[type[Toxic]], type[Toxic]]:
 
 
 @dataclass(eq=False)
-class Dose:
+class ToxicWrapper:
     """A toxic as it was put on a proxy: on which stream, and on what share of its links."""
 
     name: str
@@ -135,7 +135,7 @@ class Dose:
     def __post_init__(self) -> None:
         self.direction = self.stream.lower()
 
-    def strikes(self) -> bool:
+    def draw(self) -> bool:
         """Whether the toxic acts on a link, drawn anew with every call."""
         return random.random() < self.toxicity
 

@@ -13,7 +13,7 @@ from stack.shortener.http import asgi
 
 
 @dataclass(frozen=True)
-class Answered:
+class AsgiAnswer:
     """A whole answer."""
 
     status: int
@@ -32,7 +32,7 @@ def ask(
     headers: Mapping[str, str] = {},
     body: bytes | Sequence[asgi.Message] = b"",
     peer: str = "203.0.113.9",
-) -> Answered:
+) -> AsgiAnswer:
     """What the app answers; a body may come in messages of its own."""
     parts = urlsplit(target)
     given = {"host": "s.example", **headers}
@@ -66,4 +66,4 @@ def ask(
     pairs = [(name.decode(), value.decode()) for name, value in start["headers"]]
     assert len({name for name, _ in pairs}) == len(pairs), "a header is there twice"
     body = b"".join(message.get("body", b"") for message in sent[1:])
-    return Answered(start["status"], dict(pairs), body)
+    return AsgiAnswer(start["status"], dict(pairs), body)

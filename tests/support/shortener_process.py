@@ -20,7 +20,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @dataclass(frozen=True)
-class Process:
+class ShortenerProcess:
     """A running process and where it serves."""
 
     popen: subprocess.Popen[str]
@@ -53,7 +53,7 @@ def process(
     silent: bool = False,
     host: str = "127.0.0.1",
     before: Callable[[], object] | None = None,
-) -> Iterator[Process]:
+) -> Iterator[ShortenerProcess]:
     """A process that was just started; `before` runs in it before Python does."""
     with nobody(silent=silent) as address, socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -79,7 +79,7 @@ def process(
             preexec_fn=before,
         ) as popen:
             try:
-                yield Process(popen, f"http://127.0.0.1:{port}")
+                yield ShortenerProcess(popen, f"http://127.0.0.1:{port}")
             finally:
                 popen.kill()
 

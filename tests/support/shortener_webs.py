@@ -22,7 +22,7 @@ from tests.support.shortener_process import eventually
 
 
 @dataclass
-class Web:
+class OwnWeb:
     """A web process, which can be ended and started again at the same address."""
 
     url: str
@@ -75,7 +75,7 @@ class Web:
 @contextmanager
 def webs(
     stack: Stack, logs: Path, count: int = 2, settings: Mapping[str, str] = {}
-) -> Iterator[list[Web]]:
+) -> Iterator[list[OwnWeb]]:
     """So many web processes, ready."""
     names = [f"own-web-{number}" for number in range(count)]
     with reserved(names) as ports, ExitStack() as ended:
@@ -87,7 +87,7 @@ def webs(
 
 
 @contextmanager
-def begun(stack: Stack, logs: Path, settings: Mapping[str, str]) -> Iterator[Web]:
+def begun(stack: Stack, logs: Path, settings: Mapping[str, str]) -> Iterator[OwnWeb]:
     """A web process that was started just now."""
     with reserved(["own-web"]) as ports:
         web = _web(stack, logs, "own-web", ports["own-web"], settings)
@@ -98,7 +98,7 @@ def begun(stack: Stack, logs: Path, settings: Mapping[str, str]) -> Iterator[Web
             web.kill()
 
 
-def _web(stack: Stack, logs: Path, name: str, port: int, settings: Mapping[str, str]) -> Web:
+def _web(stack: Stack, logs: Path, name: str, port: int, settings: Mapping[str, str]) -> OwnWeb:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("SHORTENER_")}
     ours = {
         "NAME": name,
@@ -111,7 +111,7 @@ def _web(stack: Stack, logs: Path, name: str, port: int, settings: Mapping[str, 
     }
     given = {f"SHORTENER_{key}": value for key, value in {**ours, **settings}.items()}
     assert isinstance(stack, EmbeddedStack)
-    return Web(
+    return OwnWeb(
         f"http://{HOST}:{port}",
         logs / f"{name}.log",
         stack.workdir(name),

@@ -23,11 +23,11 @@ from tools.bench import bench_table
 from tools.bench.__main__ import app
 from tools.bench.answers import Expected, UnreadableAnswer, is_whole
 from tools.bench.arms import ARMS, BenchArm
-from tools.bench.bed import MeasuredServer
-from tools.bench.client import Address, LoadClient, LoopOutcome, arrivals
 from tools.bench.cores import Cores, TooFewCores, choose
 from tools.bench.figures import ArmFigures, Figure, Repeat, as_json, bias, quantile, results
+from tools.bench.load_client import Address, LoadClient, LoopOutcome, arrivals
 from tools.bench.measure import ServerUnderLoad, Shares, Slice, doubts, lateness, measure
+from tools.bench.servers import MeasuredServer
 
 FOUND = b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"
 CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nx: y\r\n\r\nhello"
@@ -140,7 +140,7 @@ def test_a_connection_that_the_server_closes_is_told_and_the_others_go_on() -> N
 
 
 def test_a_request_without_an_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.bench.client._DRAIN_S", 0.2)
+    monkeypatch.setattr("tools.bench.load_client._DRAIN_S", 0.2)
     with server(FOUND, FOUND, FOUND, FOUND, FOUND[:-1]) as (address, _):
         outcome = closed(address)
     assert outcome.wrong == {"no answer within 0.2 s of the end": 4}

@@ -18,11 +18,11 @@ import requests
 import typer
 
 from chaos.runtimes.embedded.ports import HOST, reserved
-from tools.crashtest.__main__ import soak
-from tools.crashtest.labs import Home, LabUnderTest
-from tools.crashtest.outcome import OVER, Moment, RoundOutcome
+from tools.crashtest.__main__ import crashtest
+from tools.crashtest.lab_under_test import LabHome, LabUnderTest
+from tools.crashtest.leftovers import LeftoverWatch, watching
+from tools.crashtest.outcome import ALREADY_OVER, Moment, RoundOutcome
 from tools.crashtest.round import wait_for
-from tools.crashtest.watch import Watch, watching
 
 ROOT = Path(__file__).parents[2]
 IPC_CREAT, IPC_RMID = 0o1000, 0
@@ -120,18 +120,18 @@ def wait_until(reached: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def sees(watch: Watch, what: str) -> bool:
+def sees(watch: LeftoverWatch, what: str) -> bool:
     watch.note_ports()
     return any(line.startswith(what) for line in watch.left())
 
 
 def test_rounds_that_all_struck_too_late_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def late(seed: int, _blows: list[str]) -> RoundOutcome:
-        return RoundOutcome(seed, "Ctrl-C", Moment("finished", 1.0), detail=OVER)
+        return RoundOutcome(seed, "Ctrl-C", Moment("finished", 1.0), detail=ALREADY_OVER)
 
     monkeypatch.setattr("tools.crashtest.__main__.a_round", late)
     with pytest.raises(typer.Exit) as ended:
-        soak(2, 1, ["Ctrl-C"])
+        crashtest(2, 1, ["Ctrl-C"])
     assert ended.value.exit_code == 3
 
 
@@ -143,7 +143,7 @@ def test_a_lab_too_slow_for_its_moment_is_said_to_be_struck_when_it_was(
         return RoundOutcome(seed, "Ctrl-C", Moment("injected", 1.5), struck, code=130)
 
     monkeypatch.setattr("tools.crashtest.__main__.a_round", slow)
-    soak(3, 1, ["Ctrl-C"])
+    crashtest(3, 1, ["Ctrl-C"])
     said = capsys.readouterr().out
     assert "up + 60.00 s" in said
     assert said.count("meant for injected + 1.50 s") == 1
@@ -159,7 +159,7 @@ def test_the_moment_of_a_blow_is_where_the_lab_is_by_its_own_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meant: Moment, phase: str, later_s: float
 ) -> None:
     monkeypatch.setattr("tools.crashtest.round.GETS_THERE_S", 0.3)
-    home = Home(tmp_path)
+    home = LabHome(tmp_path)
     home.run.mkdir(parents=True)
     (home.run / "events.jsonl").write_text('{"kind": "up"}\n{"kind": "injected"}\n')
     with (

@@ -19,7 +19,6 @@ from chaos.model.stack import StackError
 from chaos.runtimes.environment import adopt
 from tools.bench import bench_table
 from tools.bench.arms import ARMS, BARE, BenchArm
-from tools.bench.bed import Bed, made_bed
 from tools.bench.cores import Cores, TooFewCores, choose
 from tools.bench.crosscheck import crosscheck
 from tools.bench.figures import Repeat, as_json, bias, results
@@ -27,6 +26,7 @@ from tools.bench.generator import generator
 from tools.bench.machine import facts
 from tools.bench.measure import ServerUnderLoad, measure
 from tools.bench.record_size import record
+from tools.bench.servers import ServerBed, server_bed
 
 FAILED, USAGE, INVALID, INTERRUPTED = 1, 2, 3, 130
 KEPT = Path(__file__).parents[2] / "reports" / "bench"
@@ -125,7 +125,7 @@ def _measured(
     """
     repeats: dict[str, list[Repeat]] = {arm.name: [] for arm in arms}
     _say("starting Postgres, its replica and Redis")
-    with made_bed(cores, server, logs) as bed:
+    with server_bed(cores, server, logs) as bed:
         for number in range(rounds):
             for arm in arms if number % 2 == 0 else reversed(arms):
                 repeat = _measure_one(bed, arm, cores, seconds, number)
@@ -134,7 +134,7 @@ def _measured(
     return repeats
 
 
-def _measure_one(bed: Bed, arm: BenchArm, cores: Cores, seconds: float, seed: int) -> Repeat:
+def _measure_one(bed: ServerBed, arm: BenchArm, cores: Cores, seconds: float, seed: int) -> Repeat:
     """Which of the two is started first changes with each round, as it might matter."""
     with bed.servers(*((arm, BARE) if seed % 2 == 0 else (BARE, arm))) as servers:
         server, bare = servers if seed % 2 == 0 else reversed(servers)

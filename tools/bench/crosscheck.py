@@ -189,7 +189,7 @@ def _apart(seen: ToolReport) -> Iterator[str]:
 # --- the server --------------------------------------------------------------------------------
 
 
-class _Server:
+class _KnownServer:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         self._process = process
@@ -217,7 +217,7 @@ class _Server:
 
 
 @contextmanager
-def _server(name: str, cores: Cores) -> Iterator[_Server]:
+def _server(name: str, cores: Cores) -> Iterator[_KnownServer]:
     """The known server on its core."""
     with on(frozenset({cores.server})):
         process = subprocess.Popen(
@@ -225,7 +225,7 @@ def _server(name: str, cores: Cores) -> Iterator[_Server]:
             cwd=_ROOT, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
     try:
-        yield _Server(process)
+        yield _KnownServer(process)
     finally:
         process.kill()
         process.wait()

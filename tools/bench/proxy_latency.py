@@ -42,7 +42,7 @@ OURS, THEIRS, DIRECT = "ours", "Toxiproxy", "direct"
 MEASURES = ("round trips/s", "p50 added, ms", "CPU, µs")
 
 
-class Echo(asyncio.Protocol):
+class EchoProtocol(asyncio.Protocol):
     """Sends back what it gets."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -54,7 +54,7 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
-class RoundTripClient(Echo):
+class RoundTripClient(EchoProtocol):
     """Sends a payload, waits for all of it to come back, and begins again until its time is up."""
 
     def __init__(self, until_s: float) -> None:
@@ -190,7 +190,7 @@ async def compared(
     servers: Mapping[str, ProxyUnderTest], rounds: int, connections: Sequence[int]
 ) -> AsyncIterator[Comparison]:
     """Every mix on every number of connections, in rounds that alternate between the servers."""
-    echo = await asyncio.get_running_loop().create_server(Echo, HOST, 0)
+    echo = await asyncio.get_running_loop().create_server(EchoProtocol, HOST, 0)
     upstream = echo.sockets[0].getsockname()[1]
     try:
         for mix in mixes():

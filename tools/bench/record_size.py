@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from tools.bench.repeated import Shape, Source, read_source
+from tools.bench.repeated import RecordedRun, Shape, read_source
 
 MILLION = 1_000_000
 SECONDS_MAX = 15.0  # of a million requests; larger runs have no bar but memory
@@ -110,7 +110,7 @@ def _new_run(into: Path) -> Path:
     return into
 
 
-def _measured(source: Source, into: Path, requests: int, shape: Shape) -> Figures:
+def _measured(source: RecordedRun, into: Path, requests: int, shape: Shape) -> Figures:
     _carried_out("chaos", "judge", str(source.path))
     copies = math.ceil(requests / source.requests)
     typer.echo(f"writing {copies} times {source.requests:,} requests", err=True)

@@ -60,7 +60,7 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Source:
+class RecordedRun:
     """A recorded run: its events as blocks that each end with their segment, and what is around."""
 
     path: Path
@@ -80,7 +80,7 @@ class Source:
         return sum(int(segment["generator"]["sent"]) for segment in self.segments)
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path) -> RecordedRun:
     """A run directory whose run came to its end."""
     plan = json.loads((path / "plan.json").read_text(encoding="utf-8"))
     lines = (path / "events.jsonl").read_text(encoding="utf-8").splitlines()
@@ -88,10 +88,10 @@ def read_source(path: Path) -> Source:
     starts = [i for i, event in enumerate(events) if event["kind"] == "segment-started"]
     ends = [i for i, event in enumerate(events) if event["kind"] == "segment"]
     blocks = [events[first : last + 1] for first, last in zip(starts, ends, strict=True)]
-    return Source(path, plan, events[: starts[0]], blocks, events[ends[-1] + 1 :])
+    return RecordedRun(path, plan, events[: starts[0]], blocks, events[ends[-1] + 1 :])
 
 
-def repeat(source: Source, into: Path, copies: int, shape: Shape) -> None:
+def repeat(source: RecordedRun, into: Path, copies: int, shape: Shape) -> None:
     """Write a new run directory with so many copies of what a run holds."""
     into.mkdir(parents=True)
     shutil.copytree(source.path / "logs", into / "logs")
@@ -106,7 +106,7 @@ def repeat(source: Source, into: Path, copies: int, shape: Shape) -> None:
 # --- plan and events ---------------------------------------------------------------------------
 
 
-def _plan(source: Source, copies: int, shape: Shape) -> dict[str, Any]:
+def _plan(source: RecordedRun, copies: int, shape: Shape) -> dict[str, Any]:
     mode = dict(source.plan["mode"])
     for name in ("segment_s", "control_s") if shape is Shape.LONGER else ("rounds",):
         mode[name] *= copies
@@ -118,7 +118,7 @@ def _plan(source: Source, copies: int, shape: Shape) -> dict[str, Any]:
     }
 
 
-def _longer(source: Source, copies: int) -> Iterator[Event]:
+def _longer(source: RecordedRun, copies: int) -> Iterator[Event]:
     yield from source.before
     shift_s = 0.0
     for block in source.blocks:
@@ -131,7 +131,7 @@ def _longer(source: Source, copies: int) -> Iterator[Event]:
         yield _later(event, shift_s)
 
 
-def _more_rounds(source: Source, copies: int) -> Iterator[Event]:
+def _more_rounds(source: RecordedRun, copies: int) -> Iterator[Event]:
     yield from source.before
     for copy in range(copies):
         for event in (event for block in source.blocks for event in block):
@@ -183,12 +183,12 @@ def _length_s(segment: Event) -> float:
     return float(segment["ended_s"] - segment["started_s"])
 
 
-def _span_s(source: Source) -> float:
+def _span_s(source: RecordedRun) -> float:
     """From the start of the first segment to a moment after the end of the last."""
     return float(source.after[0]["t_s"] - source.blocks[0][0]["t_s"])
 
 
-def _placements(source: Source, copies: int, shape: Shape) -> Iterator[Placement]:
+def _placements(source: RecordedRun, copies: int, shape: Shape) -> Iterator[Placement]:
     """What came since the end of the segment before belongs to a segment, but not to each copy
     of a longer one: the cache was warmed once."""
     earlier_s, since_s = 0.0, 0.0
@@ -290,7 +290,7 @@ TOTALS = "SELECT key, count(*) AS total FROM {clicks} GROUP BY key ORDER BY tota
 
 
 def _write_tables(
-    source: Source, into: Path, placements: Sequence[Placement], shape: Shape
+    source: RecordedRun, into: Path, placements: Sequence[Placement], shape: Shape
 ) -> Mapping[int, int]:
     """Write every table; return the number of requests by segment."""
     with bounded(into) as db, Files() as files:
@@ -331,7 +331,7 @@ def _rows(files: Files, path: Path) -> str:
 
 
 def _adjustments(
-    source: Source, placements: Sequence[Placement], counts: Mapping[tuple[int, bool], int]
+    source: RecordedRun, placements: Sequence[Placement], counts: Mapping[tuple[int, bool], int]
 ) -> Mapping[tuple[int, bool], int]:
     """How many more requests each segment needs, for the hot link and for others, to be as likely
     as its source was; nothing if all are likely enough as they are."""

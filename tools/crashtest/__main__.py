@@ -12,14 +12,14 @@ from typing import Annotated
 
 import typer
 
-from tools.crashtest.blows import BLOWS, FULL_DISK, may_mount
+from tools.crashtest.crashes import CRASHES, FULL_DISK, may_mount
 from tools.crashtest.outcome import RoundOutcome
-from tools.crashtest.round import GONE_S, a_round
+from tools.crashtest.round import GONE_S, play_round
 
 FAILED, INVALID, INTERRUPTED = 1, 3, 130
 
 
-def soak(
+def crashtest(
     rounds: Annotated[int, typer.Argument(min=1, help="How many labs are ended.")] = 8,
     seed: Annotated[int, typer.Argument(help="Of the first round; the next has the next.")] = 1,
     only: Annotated[list[str] | None, typer.Option(help="Only this blow; repeatable.")] = None,
@@ -34,7 +34,7 @@ def soak(
     outcomes = []
     try:
         for number in range(seed, seed + rounds):
-            outcomes.append(a_round(number, blows))
+            outcomes.append(play_round(number, blows))
             typer.echo(_line(outcomes[-1]))
     except KeyboardInterrupt:
         typer.echo(_summary(outcomes))
@@ -51,9 +51,9 @@ def _possible() -> list[str]:
     """Every blow that can be struck here; what cannot is said."""
     with tempfile.TemporaryDirectory() as folder:
         if may_mount(Path(folder)):
-            return list(BLOWS)
+            return list(CRASHES)
     typer.echo(f"{FULL_DISK}: left out, because only root can make a small disk", err=True)
-    return [name for name in BLOWS if name != FULL_DISK]
+    return [name for name in CRASHES if name != FULL_DISK]
 
 
 def _line(outcome: RoundOutcome) -> str:
@@ -99,4 +99,4 @@ def _row(name: str, outcomes: Sequence[RoundOutcome]) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(soak)
+    typer.run(crashtest)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tools.crashtest.blows import NEVER_THERE
+from tools.crashtest.crashes import NEVER_STARTED
 
-OVER = "it was over before"
+ALREADY_OVER = "it was over before"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class RoundOutcome:
     @property
     def missed(self) -> bool:
         """Whether there was nothing to strike at any more."""
-        return self.detail == OVER or self.detail.endswith(NEVER_THERE)
+        return self.detail == ALREADY_OVER or self.detail.endswith(NEVER_STARTED)
 
     @property
     def displaced(self) -> bool:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from random import Random
 
-from tools.crashtest.blows import BLOWS, Blow
-from tools.crashtest.labs import Home, LabUnderTest, a_home, a_lab
-from tools.crashtest.outcome import OVER, Moment, RoundOutcome
-from tools.crashtest.sensible import not_healed, not_sensible, unreadable
-from tools.crashtest.watch import Watch, watching
+from tools.crashtest.crashes import CRASHES, Crash
+from tools.crashtest.expectations import wrong_end, wrong_heal, wrong_record
+from tools.crashtest.lab_under_test import LabHome, LabUnderTest, lab_home, lab_under_test
+from tools.crashtest.leftovers import LeftoverWatch, watching
+from tools.crashtest.outcome import ALREADY_OVER, Moment, RoundOutcome
 
 # How far the run is, by what is on record, and how long the phase that begins then takes at most:
 # importing, starting the stack, the control, a fault in force, reading back, judging and reporting.
@@ -29,27 +29,27 @@ GONE_S = 10.0
 POLL_S = 0.005
 
 
-def a_round(seed: int, blows: list[str]) -> RoundOutcome:
+def play_round(seed: int, blows: list[str]) -> RoundOutcome:
     """Play the round that follows from this seed."""
     random = Random(seed)
-    blow = BLOWS[blows[seed % len(blows)]]
+    blow = CRASHES[blows[seed % len(blows)]]
     phase = random.choice(list(PHASES))
     outcome = RoundOutcome(seed, blow.name, Moment(phase, random.uniform(0, PHASES[phase])))
     began_s = time.monotonic()
-    with a_home() as home, watching(home.cwd / "*", home.tmp / "*") as watch:
+    with lab_home() as home, watching(home.cwd / "*", home.tmp / "*") as watch:
         outcome.wrong += _played(outcome, blow, random, home, watch)
     outcome.took_s = time.monotonic() - began_s
     return outcome
 
 
 def _played(
-    outcome: RoundOutcome, blow: Blow, random: Random, home: Home, watch: Watch
+    outcome: RoundOutcome, blow: Crash, random: Random, home: LabHome, watch: LeftoverWatch
 ) -> Iterator[str]:
-    with blow.prepare(home, random) as strike, a_lab(home, watch) as lab:
+    with blow.prepare(home, random) as strike, lab_under_test(home, watch) as lab:
         moment, reached_s = wait_for(outcome.meant, lab), time.monotonic()
         reached = not lab.ended
         watch.note_ports()
-        outcome.detail = strike(lab) if reached else OVER
+        outcome.detail = strike(lab) if reached else ALREADY_OVER
         struck_s = time.monotonic()
         if reached:  # a part that was not there yet has been waited for
             outcome.struck = moment.later(struck_s - reached_s)
@@ -60,13 +60,13 @@ def _played(
             lab.process.kill()
             stdout, stderr = lab.process.communicate()
         outcome.code, outcome.ended_s = lab.process.returncode, time.monotonic() - struck_s
-        yield from not_sensible(outcome, blow, reached, stdout + stderr, home)
+        yield from wrong_end(outcome, blow, reached, stdout + stderr, home)
         if blow.to_be_healed:
-            yield from not_healed(home)
+            yield from wrong_heal(home)
         ended_s = time.monotonic()
         yield from watch.left_after(GONE_S)
         outcome.gone_s = time.monotonic() - ended_s
-    yield from unreadable(home)
+    yield from wrong_record(home)
 
 
 def wait_for(moment: Moment, lab: LabUnderTest) -> Moment:
@@ -91,7 +91,7 @@ def _gets_to(phase: str, lab: LabUnderTest, deadline_s: float) -> bool:
     return reached
 
 
-def _is_at(phase: str, home: Home) -> bool:
+def _is_at(phase: str, home: LabHome) -> bool:
     match phase:
         case "started":
             return True

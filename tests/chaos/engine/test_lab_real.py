@@ -14,8 +14,8 @@ import jsonschema
 import pytest
 
 from chaos.cli.entry import TROUBLE
-from tests.support.labs import short_run, temporary_home
-from tools.crashtest.labs import LabUnderTest
+from tests.support.lab_processes import short_run, temporary_home
+from tools.crashtest.lab_under_test import LabUnderTest
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 

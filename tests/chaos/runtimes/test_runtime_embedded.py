@@ -26,7 +26,7 @@ from chaos.runtimes.embedded.ports import HOST
 from chaos.runtimes.embedded.runtime import EmbeddedRuntime, EmbeddedStack
 from chaos.runtimes.topology import Ports
 from chaos.runtimes.trouble import check_disk
-from tests.support.labs import lab_process, python_for, temporary_home
+from tests.support.lab_processes import lab_process, python_for, temporary_home
 from tests.support.patience import PATIENT
 from tests.support.shortener_process import scraped, value
 

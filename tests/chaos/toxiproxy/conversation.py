@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.chaos.toxiproxy.servers import ORIGINAL, WAIT_S, Server, running
+from tests.chaos.toxiproxy.servers import ORIGINAL, WAIT_S, ToxiproxyServer, running
 
 ANSWERS = Path(__file__).with_name("answers.json")
 FREE_PORT = re.compile(r"(127\.0\.0\.1|\[::1?\]):[1-9]\d{3,4}\b")
@@ -207,7 +207,7 @@ CHAPTERS: dict[str, list[Exchange]] = {
 }  # fmt: skip
 
 
-def answers(server: Server, chapter: str) -> Iterator[str]:
+def answers(server: ToxiproxyServer, chapter: str) -> Iterator[str]:
     """What the server says to each request of a chapter, in one line each."""
     where = urlsplit(server.url).netloc
     for method, path, body in CHAPTERS[chapter]:

@@ -39,7 +39,7 @@ def command(kind: str, port: int) -> list[str]:
 
 
 @dataclass
-class Server:
+class ToxiproxyServer:
     """A running server, and its HTTP API."""
 
     kind: str
@@ -73,7 +73,7 @@ class Server:
 
 
 @contextmanager
-def running(kind: str, port: int = 0, *options: str) -> Iterator[Server]:
+def running(kind: str, port: int = 0, *options: str) -> Iterator[ToxiproxyServer]:
     """A server of that kind; on a free port and with metrics if nothing else is told."""
     port, options = port or free_port(), options or ("-proxy-metrics",)
     with (
@@ -82,7 +82,7 @@ def running(kind: str, port: int = 0, *options: str) -> Iterator[Server]:
     ):
         try:
             session.trust_env = False
-            server = Server(kind, f"http://127.0.0.1:{port}", process, session)
+            server = ToxiproxyServer(kind, f"http://127.0.0.1:{port}", process, session)
             _wait_until_up(server)
             yield server
         finally:
@@ -90,7 +90,7 @@ def running(kind: str, port: int = 0, *options: str) -> Iterator[Server]:
             process.wait(WAIT_S)
 
 
-def _wait_until_up(server: Server) -> None:
+def _wait_until_up(server: ToxiproxyServer) -> None:
     deadline = time.monotonic() + WAIT_S
     while True:
         try:
@@ -108,10 +108,10 @@ def free_port() -> int:
 
 
 @dataclass
-class Wire:
+class ProxiedLink:
     """A proxy and the listener behind it: each connection is a client and its peer."""
 
-    server: Server
+    server: ToxiproxyServer
     name: str
     listener: socket.socket
     address: tuple[str, int]
@@ -128,7 +128,7 @@ class Wire:
 
 
 @contextmanager
-def wire(server: Server, name: str = "wire") -> Iterator[Wire]:
+def proxied_link(server: ToxiproxyServer, name: str = "wire") -> Iterator[ProxiedLink]:
     """A new proxy to a new listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as opened:
         listener.settimeout(WAIT_S)
@@ -136,7 +136,7 @@ def wire(server: Server, name: str = "wire") -> Iterator[Wire]:
         body = {"name": name, "listen": "127.0.0.1:0", "upstream": upstream}
         proxy = server.call("POST", "/proxies", body).json()
         host, port = proxy["listen"].rsplit(":", 1)
-        yield Wire(server, name, listener, (host, int(port)), opened)
+        yield ProxiedLink(server, name, listener, (host, int(port)), opened)
 
 
 def read(source: socket.socket, size: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import IO
 
 import psutil
 
-from tools.crashtest.labs import GUARDIAN, Home, LabUnderTest
+from tools.crashtest.lab_under_test import GUARDIAN, LabHome, LabUnderTest
 
 PARTS = (
     *("primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker", "load"),
@@ -22,16 +22,16 @@ PARTS = (
 )
 JUDGED = frozenset([0, 1, 3])
 INVALID, INTERRUPTED = 3, 130
-NEVER_THERE = "was never there"
+NEVER_STARTED = "was never there"
 DISK_MB = 600
 BLOCK = bytes(1 << 16)
 
-Strike = Callable[[LabUnderTest], str]  # it returns what exactly it did
-Prepare = Callable[[Home, Random], AbstractContextManager[Strike]]
+Inject = Callable[[LabUnderTest], str]  # it returns what exactly it did
+Prepare = Callable[[LabHome, Random], AbstractContextManager[Inject]]
 
 
 @dataclass(frozen=True)
-class Blow:
+class Crash:
     """One way to end a lab.
 
     `prepare` may put something under its home before it starts, and yields the stroke itself. It
@@ -44,7 +44,7 @@ class Blow:
     to_be_healed: bool = False  # even the guardian is dead, so `linkstorm heal` must tidy up
 
 
-def _at_once(strike: Strike) -> Prepare:
+def _at_once(strike: Inject) -> Prepare:
     return lambda _home, _random: nullcontext(strike)
 
 
@@ -63,12 +63,12 @@ def _ctrl_c(lab: LabUnderTest) -> str:
     return ""
 
 
-def _a_part(_home: Home, random: Random) -> AbstractContextManager[Strike]:
+def _a_part(_home: LabHome, random: Random) -> AbstractContextManager[Inject]:
     name = random.choice(PARTS)
 
     def strike(lab: LabUnderTest) -> str:
         if (process := lab.part(name)) is None:
-            return f"{name} {NEVER_THERE}"
+            return f"{name} {NEVER_STARTED}"
         _kill(process)
         return name
 
@@ -87,7 +87,7 @@ def _kill(process: psutil.Process) -> None:
         process.kill()
 
 
-def _no_reader(_home: Home, random: Random) -> AbstractContextManager[Strike]:
+def _no_reader(_home: LabHome, random: Random) -> AbstractContextManager[Inject]:
     too = random.choice([False, True])
 
     def strike(lab: LabUnderTest) -> str:
@@ -100,7 +100,7 @@ def _no_reader(_home: Home, random: Random) -> AbstractContextManager[Strike]:
 
 
 @contextmanager
-def _full_disk(home: Home, random: Random) -> Iterator[Strike]:
+def _full_disk(home: LabHome, random: Random) -> Iterator[Inject]:
     """The disk of the stack, or that of the record, is a small one; then it is full."""
     disk = random.choice([home.tmp, home.record])
     with _small_disk(disk), (disk / "filler").open("wb", buffering=0) as filler:
@@ -139,22 +139,22 @@ def may_mount(folder: Path) -> bool:
 
 
 PART_DIES, FULL_DISK = "part dies", "full disk"
-BLOWS: Mapping[str, Blow] = {
+CRASHES: Mapping[str, Crash] = {
     blow.name: blow
     for blow in (
-        Blow("kill -9", _signalled(signal.SIGKILL), frozenset([-signal.SIGKILL])),
-        Blow("SIGTERM", _signalled(signal.SIGTERM), frozenset([INTERRUPTED])),
-        Blow("SIGHUP", _signalled(signal.SIGHUP), frozenset([INTERRUPTED])),
-        Blow("Ctrl-C", _at_once(_ctrl_c), frozenset([INTERRUPTED])),
-        Blow(PART_DIES, _a_part, JUDGED),
-        Blow(FULL_DISK, _full_disk, JUDGED),
-        Blow("closed stdout", _no_reader, JUDGED),
-        Blow(
+        Crash("kill -9", _signalled(signal.SIGKILL), frozenset([-signal.SIGKILL])),
+        Crash("SIGTERM", _signalled(signal.SIGTERM), frozenset([INTERRUPTED])),
+        Crash("SIGHUP", _signalled(signal.SIGHUP), frozenset([INTERRUPTED])),
+        Crash("Ctrl-C", _at_once(_ctrl_c), frozenset([INTERRUPTED])),
+        Crash(PART_DIES, _a_part, JUDGED),
+        Crash(FULL_DISK, _full_disk, JUDGED),
+        Crash("closed stdout", _no_reader, JUDGED),
+        Crash(
             "kill -9 of lab and guardian",
             _at_once(_both),
             frozenset([-signal.SIGKILL]),
             to_be_healed=True,
         ),
-        Blow("nothing", _at_once(lambda _lab: ""), JUDGED),
+        Crash("nothing", _at_once(lambda _lab: ""), JUDGED),
     )
 }

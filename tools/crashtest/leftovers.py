@@ -23,7 +23,7 @@ TOXIPROXY_TIMEOUT_S = 0.5
 SYSV, POSIX = Path("/proc/sysvipc/shm"), Path("/dev/shm")
 
 
-class Watch:
+class LeftoverWatch:
     """An eye on what was not there before: processes, zombies, ports, toxics, segments, files."""
 
     def __init__(self, none: Sequence[Path]) -> None:
@@ -74,12 +74,12 @@ class Watch:
 
 
 @contextmanager
-def watching(*none: Path) -> Iterator[Watch]:
+def watching(*none: Path) -> Iterator[LeftoverWatch]:
     """Watch what is started inside this context; there is to be no file like these in the end."""
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
-        yield Watch(none)
+        yield LeftoverWatch(none)
     finally:
         libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
 

@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 
 from chaos.runtimes.embedded.os_user import OsUser
-from tools.crashtest.labs import LabUnderTest, a_home, a_lab
-from tools.crashtest.watch import Watch, watching
+from tools.crashtest.lab_under_test import LabUnderTest, lab_home, lab_under_test
+from tools.crashtest.leftovers import LeftoverWatch, watching
 
 ROOT = Path(__file__).parents[2]
 LAB = """
@@ -40,7 +40,7 @@ class LabProcess:
     """A running lab: it ends when its standard input does."""
 
     process: subprocess.Popen[str]
-    watch: Watch
+    watch: LeftoverWatch
 
     def line(self) -> str:
         """Its next line: `imported`, then the address of the stack once it is ready."""
@@ -96,9 +96,9 @@ def lab_process(
 def short_run() -> Iterator[LabUnderTest]:
     """`linkstorm run` of a few seconds, which prints JSON."""
     with (
-        a_home() as home,
+        lab_home() as home,
         watching(home.cwd / "*", home.tmp / "*") as watch,
-        a_lab(home, watch, "--format", "json") as lab,
+        lab_under_test(home, watch, "--format", "json") as lab,
     ):
         yield lab
 

@@ -13,7 +13,7 @@ import httptools
 
 
 @dataclass
-class Answer:
+class ApiAnswer:
     """What came back."""
 
     status: int = 0
@@ -25,20 +25,20 @@ class Answer:
         return json.loads(self.body)
 
 
-class Client(asyncio.Protocol):
+class ApiClient(asyncio.Protocol):
     """One connection, which is kept: a request at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._waiting: asyncio.Future[Answer] | None = None
-        self._answer = Answer()
+        self._waiting: asyncio.Future[ApiAnswer] | None = None
+        self._answer = ApiAnswer()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def ask(self, request: bytes) -> asyncio.Future[Answer]:
+    def ask(self, request: bytes) -> asyncio.Future[ApiAnswer]:
         """Send a request now; its answer comes later."""
         assert self._transport is not None
         assert self._waiting is None
@@ -59,7 +59,7 @@ class Client(asyncio.Protocol):
             self._waiting.set_exception(ConnectionError(f"closed without an answer: {exc}"))
 
     def on_message_begin(self) -> None:
-        self._answer = Answer()
+        self._answer = ApiAnswer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._answer.headers[name.decode().lower()] = value.decode("latin-1")
@@ -76,29 +76,31 @@ class Client(asyncio.Protocol):
             waiting.set_result(self._answer)
 
 
-class Crowd:
+class ApiClients:
     """Clients, spread evenly over some servers."""
 
-    def __init__(self, clients: Sequence[Client]) -> None:
+    def __init__(self, clients: Sequence[ApiClient]) -> None:
         self.clients = clients
 
-    async def ask(self, requests: Sequence[bytes]) -> list[Answer]:
+    async def ask(self, requests: Sequence[bytes]) -> list[ApiAnswer]:
         """One request of each client, all at once; their answers in the same order."""
         pairs = zip(self.clients, requests, strict=True)
         return await asyncio.gather(*[client.ask(request) for client, request in pairs])
 
 
 @asynccontextmanager
-async def crowd(addresses: Sequence[tuple[str, int]], count: int) -> AsyncIterator[Crowd]:
+async def api_clients(
+    addresses: Sequence[tuple[str, int]], count: int
+) -> AsyncIterator[ApiClients]:
     """So many clients, connected."""
     loop = asyncio.get_running_loop()
     clients = []
     for number in range(count):
         host, port = addresses[number % len(addresses)]
-        _, client = await loop.create_connection(Client, host, port)
+        _, client = await loop.create_connection(ApiClient, host, port)
         clients.append(client)
     try:
-        yield Crowd(clients)
+        yield ApiClients(clients)
     finally:
         for client in clients:
             client.close()

@@ -42,7 +42,7 @@ class LoopOutcome:
 
 
 @dataclass(slots=True)
-class _Connection:
+class _ClientConnection:
     socket: socket.socket
     due_s: float = 0.0
     received: bytes = b""  # of an answer that came in pieces
@@ -56,7 +56,7 @@ class LoadClient:
         self._requests = requests
         self._start, self._proof = expected.start, expected.proof
         self._epoll = select.epoll()
-        self._connections: dict[int, _Connection] = {}
+        self._connections: dict[int, _ClientConnection] = {}
         self._unanswered = 0
 
     @contextmanager
@@ -69,7 +69,7 @@ class LoadClient:
                 opened.callback(connected.close)
                 connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connected.setblocking(False)
-                self._connections[connected.fileno()] = _Connection(connected)
+                self._connections[connected.fileno()] = _ClientConnection(connected)
                 self._epoll.register(connected, select.EPOLLIN)
             with _without_collector():
                 yield
@@ -120,7 +120,7 @@ class LoadClient:
             outcome.wrong["never sent"] += len(dues_s)
         return outcome
 
-    def _send(self, connection: _Connection, outcome: LoopOutcome) -> None:
+    def _send(self, connection: _ClientConnection, outcome: LoopOutcome) -> None:
         request = next(self._requests, b"")
         if not request:
             return  # all have been sent
@@ -133,7 +133,7 @@ class LoadClient:
             if sent < len(request):
                 self._lose(connection, outcome, "not sent: the server does not read")
 
-    def _receive(self, outcome: LoopOutcome, wait_s: float) -> list[_Connection]:
+    def _receive(self, outcome: LoopOutcome, wait_s: float) -> list[_ClientConnection]:
         """The connections that got the whole of their answer, after such a wait at most."""
         if wait_s > _NAP_S:  # unlike epoll's, its wait is not rounded up to a millisecond
             select.select([self._epoll.fileno()], [], [], wait_s)
@@ -165,7 +165,7 @@ class LoadClient:
             return f"{said} without {self._proof.decode()!r}"
         return said
 
-    def _lose(self, connection: _Connection, outcome: LoopOutcome, why: str) -> None:
+    def _lose(self, connection: _ClientConnection, outcome: LoopOutcome, why: str) -> None:
         outcome.wrong[why] += 1
         self._unanswered -= 1
         number = connection.socket.fileno()

@@ -24,7 +24,7 @@ class ProxySpec:
 
 
 @dataclass
-class Registry:
+class ProxyRegistry:
     """The proxies, and the bytes of the connections through them that have ended."""
 
     proxies: dict[str, Proxy] = field(default_factory=dict)

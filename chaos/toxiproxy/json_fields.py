@@ -16,7 +16,7 @@ from typing import Any
 
 from chaos.toxiproxy import go_json
 from chaos.toxiproxy.errors import ApiError, bad_body
-from chaos.toxiproxy.scan import JsonSyntaxError, first_value
+from chaos.toxiproxy.json_scanner import JsonSyntaxError, first_value
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 PLAIN_KINDS: dict[type, str] = {str: "string", bool: "bool"}

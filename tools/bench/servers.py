@@ -55,7 +55,7 @@ class MeasuredServer:
 
 
 @dataclass
-class Bed:
+class ServerBed:
     """Primary, replica and Redis, on other cores than the one that is measured."""
 
     workshop: BuildContext
@@ -151,7 +151,7 @@ class Bed:
 
 
 @contextmanager
-def made_bed(cores: Cores, hosted_by: str, logs: Path) -> Iterator[Bed]:
+def server_bed(cores: Cores, hosted_by: str, logs: Path) -> Iterator[ServerBed]:
     """Databases that are up, with links in them; nothing of them is left afterwards."""
     logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as entered:
@@ -167,7 +167,7 @@ def made_bed(cores: Cores, hosted_by: str, logs: Path) -> Iterator[Bed]:
             workshop = BuildContext(
                 sys.executable, guardian.folder, logs, {**ports, **straight}, account, install
             )
-            bed = Bed(workshop, cores, hosted_by, {})
+            bed = ServerBed(workshop, cores, hosted_by, {})
             bed.bring_up()
         move(members(guardian.folder), cores.others)
         entered.enter_context(on(cores.others))

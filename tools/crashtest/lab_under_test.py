@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from tools.crashtest.watch import Watch
+from tools.crashtest.leftovers import LeftoverWatch
 
 ROOT = Path(__file__).parents[2]
 POLL_S = 0.01
@@ -25,7 +25,7 @@ GUARDIAN = "guardian"
 
 
 @dataclass(frozen=True)
-class Home:
+class LabHome:
     """Where everything of one lab lies."""
 
     path: Path
@@ -59,11 +59,11 @@ class Home:
 
 
 @contextmanager
-def a_home() -> Iterator[Home]:
+def lab_home() -> Iterator[LabHome]:
     """A new one, which every user may pass through, as Postgres' must."""
     path = Path(tempfile.mkdtemp(prefix="soak-", dir="/tmp")).resolve()
     path.chmod(0o711)
-    home = Home(path)
+    home = LabHome(path)
     try:
         for folder in (home.tmp, home.cwd, home.record):
             folder.mkdir(mode=0o711)
@@ -76,8 +76,8 @@ def a_home() -> Iterator[Home]:
 class LabUnderTest:
     """`linkstorm run short-herd` under way."""
 
-    home: Home
-    watch: Watch
+    home: LabHome
+    watch: LeftoverWatch
     process: subprocess.Popen[str]
 
     @property
@@ -109,7 +109,7 @@ def _is(process: psutil.Process, name: str) -> bool:
 
 
 @contextmanager
-def a_lab(home: Home, watch: Watch, *more: str) -> Iterator[LabUnderTest]:
+def lab_under_test(home: LabHome, watch: LeftoverWatch, *more: str) -> Iterator[LabUnderTest]:
     """A lab that has just been started, with more arguments if you like."""
     command = ["run", "short-herd", "--arm", "singleflight", "--runtime", "embedded"]
     with _popen(home, [*command, "--into", str(home.run), *more]) as process:
@@ -122,16 +122,16 @@ def a_lab(home: Home, watch: Watch, *more: str) -> Iterator[LabUnderTest]:
             watch.left_after(SWEPT_S)  # of a round that was interrupted
 
 
-def linkstorm(home: Home, *arguments: str) -> tuple[int, str]:
+def linkstorm(home: LabHome, *arguments: str) -> tuple[int, str]:
     """What another command ends with, and all that it says."""
     with _popen(home, list(arguments)) as process:
         stdout, stderr = process.communicate(timeout=THERE_S)
     return process.returncode, stdout + stderr
 
 
-def _popen(home: Home, arguments: list[str]) -> subprocess.Popen[str]:
+def _popen(home: LabHome, arguments: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tools.crashtest.lab", *arguments],
+        [sys.executable, "-m", "tools.crashtest.program", *arguments],
         cwd=home.cwd,
         env={
             **os.environ,

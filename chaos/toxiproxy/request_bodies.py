@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chaos.toxiproxy import errors, toxics
-from chaos.toxiproxy.body import Fields, Struct, StructList, fields_of, listed_fields_of, read
+from chaos.toxiproxy.json_fields import (
+    Fields,
+    Struct,
+    StructList,
+    fields_of,
+    listed_fields_of,
+    read,
+)
+from chaos.toxiproxy.proxies import ProxySpec
 from chaos.toxiproxy.proxy import DIRECTIONS, Proxy
-from chaos.toxiproxy.registry import ProxySpec
-from chaos.toxiproxy.toxic import KINDS, Dose
+from chaos.toxiproxy.toxic import KINDS, ToxicWrapper
 
 assert toxics.__path__, "importing the package is what registers the kinds"
 
@@ -78,7 +85,7 @@ def changed_proxy(proxy: Proxy, body: bytes) -> ProxySpec:
     return replace(now, **{**fields_of(body, PROXY), "name": proxy.name})
 
 
-def new_dose(proxy: Proxy, body: bytes) -> Dose:
+def new_toxic(proxy: Proxy, body: bytes) -> ToxicWrapper:
     """The toxic to add.
 
     Raises:
@@ -92,26 +99,26 @@ def new_dose(proxy: Proxy, body: bytes) -> Dose:
     if kind not in KINDS:
         raise errors.bad_kind()
     name = fields.get("name") or f"{kind}_{stream}"
-    if any(dose.name == name for dose in proxy.doses):
+    if any(wrapper.name == name for wrapper in proxy.toxics):
         raise errors.toxic_exists()
     given = fields_of(body, Struct("", {"attributes": _attributes_of(kind)}))
     toxic = KINDS[kind](**given.get("attributes", {}))
-    return Dose(name, kind, stream, toxic, fields.get("toxicity", 1.0))
+    return ToxicWrapper(name, kind, stream, toxic, fields.get("toxicity", 1.0))
 
 
-def change_dose(dose: Dose, body: bytes) -> None:
+def change_toxic(wrapper: ToxicWrapper, body: bytes) -> None:
     """Give a toxic other attributes or another toxicity; nothing else of it can change.
 
     Raises:
         ApiError: 400, no JSON object or a field of the wrong kind. As in Toxiproxy the attributes
             that could be read are changed even then; the toxicity is not.
     """
-    attributes = {"attributes": _attributes_of(dose.kind), "toxicity": "float32"}
+    attributes = {"attributes": _attributes_of(wrapper.kind), "toxicity": "float32"}
     given, problem = read(body, Struct(UPDATE, attributes))
-    dose.toxic.set(given.get("attributes", {}))
+    wrapper.toxic.set(given.get("attributes", {}))
     if problem:
         raise problem
-    dose.toxicity = given.get("toxicity", dose.toxicity)
+    wrapper.toxicity = given.get("toxicity", wrapper.toxicity)
 
 
 def _attributes_of(kind: str) -> Struct:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import duckdb
 
-from tools.crashtest.blows import FULL_DISK, INTERRUPTED, INVALID, JUDGED, PART_DIES, Blow
-from tools.crashtest.labs import Home, linkstorm
+from tools.crashtest.crashes import FULL_DISK, INTERRUPTED, INVALID, JUDGED, PART_DIES, Crash
+from tools.crashtest.lab_under_test import LabHome, linkstorm
 from tools.crashtest.outcome import RoundOutcome
 
 
-def not_sensible(
-    outcome: RoundOutcome, blow: Blow, reached: bool, said: str, home: Home
+def wrong_end(
+    outcome: RoundOutcome, blow: Crash, reached: bool, said: str, home: LabHome
 ) -> Iterator[str]:
     """What is wrong with how it ended and with what it said."""
     through = home.happened("finished")
@@ -36,7 +36,7 @@ def not_sensible(
         yield f"undisturbed, it did not finish: {said[-500:]}"
 
 
-def _other_than_on_record(code: int | None, home: Home, said: str) -> Iterator[str]:
+def _other_than_on_record(code: int | None, home: LabHome, said: str) -> Iterator[str]:
     kept = home.run / "verdict.json"
     if not kept.exists():
         yield f"exit code {code}, and no verdict on record: {said[-500:]!r}"
@@ -54,7 +54,7 @@ def _cause_unnamed(outcome: RoundOutcome, said: str) -> Iterator[str]:
         yield f"it does not name the full disk: {said}"
 
 
-def not_healed(home: Home) -> Iterator[str]:
+def wrong_heal(home: LabHome) -> Iterator[str]:
     """After the death of the guardian, too, `status` tells what is left and `heal` mends it."""
     code, said = linkstorm(home, "status")
     folders = list(home.tmp.iterdir())
@@ -65,7 +65,7 @@ def not_healed(home: Home) -> Iterator[str]:
         yield f"heal ended with {code}: {said}"
 
 
-def unreadable(home: Home) -> Iterator[str]:
+def wrong_record(home: LabHome) -> Iterator[str]:
     """Whether `linkstorm judge` reads the record, or names the file that is damaged."""
     if not home.run.exists():
         return
