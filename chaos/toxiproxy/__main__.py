@@ -1,4 +1,4 @@
-"""Runs the server: `python -m chaos.toxiproxy`.
+"""Run the server: `python -m chaos.toxiproxy`.
 
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 an address is taken, 2 usage or configuration.
 """
@@ -41,17 +41,17 @@ FLAGS = (
     Flag("port", "string", 8474, "port of the API", _port),
     Flag("config", "string", "", "JSON file with the proxies to begin with"),
     Flag("seed", "int", None, "for the drawing of jitter, slices and toxicity", flags.whole),
-    switch("proxy-metrics", "tell bytes of proxies at /metrics"),
-    switch("runtime-metrics", "tell what the server uses at /metrics"),
+    switch("proxy-metrics", "show bytes of proxies at /metrics"),
+    switch("runtime-metrics", "show CPU and memory of the server at /metrics"),
     switch("version", "print the version"),
 )
-# What Go's runtime ignores and an unhandled signal would end: so are those of real time.
+# Signals that Go's runtime ignores, and that end a Python process; real-time signals, too.
 IGNORED = ("USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "IO", "PWR")
 FIRST_REAL_TIME = 35
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM or SIGINT."""
     arguments = _arguments()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))

@@ -1,4 +1,4 @@
-"""The bytes that went through, as Prometheus text under the names that Toxiproxy uses."""
+"""Bytes through each proxy, as Prometheus text under Toxiproxy's names."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ LABELS = ("direction", "proxy", "listener", "upstream")
 
 @dataclass(frozen=True)
 class ShownMetrics:
-    """What `/metrics` tells; there is no such page if it is nothing."""
+    """Groups of metrics at `/metrics`; without any there is no such page."""
 
     proxies: bool = False
     runtime: bool = False
 
 
 class ProxyBytes(Collector):
-    """Both byte counts, for each direction of each proxy. A connection counts when it ends."""
+    """Bytes received and sent, for each direction of each proxy, counted when a connection ends."""
 
     def __init__(self, registry: ProxyRegistry) -> None:
         self._registry = registry
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Both counters."""
-        told = {
+        """Yield both counters."""
+        counters = {
             what: CounterMetricFamily(f"toxiproxy_proxy_{what}_bytes", help_text, labels=LABELS)
             for what, help_text in (
                 ("received", "Bytes read from the sending side."),
@@ -44,12 +44,12 @@ class ProxyBytes(Collector):
             )
         }
         for (what, *labels), size_bytes in self._registry.traffic.items():
-            told[what].add_metric(labels, size_bytes)
-        return iter(told.values())
+            counters[what].add_metric(labels, size_bytes)
+        return iter(counters.values())
 
 
 def text(registry: ProxyRegistry, shown: ShownMetrics) -> bytes:
-    """What is shown, in the text format."""
+    """Render the chosen metrics."""
     collected = CollectorRegistry()
     if shown.proxies:
         collected.register(ProxyBytes(registry))

@@ -1,7 +1,7 @@
 """A client's connection through a proxy: two sockets, and a link each way between them.
 
-As in Toxiproxy, a link that ends closes the socket it writes to, whole; with that the link that
-reads from this socket ends, too, and closes the other one after what is still on its way there.
+As in Toxiproxy, a link that ends closes both directions of the socket it writes to. That ends the
+link that reads from this socket, which closes the other socket after delivering its data.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from chaos.toxiproxy.toxic import ToxicWrapper
 
 CHUNK_BYTES = 32 * 1024
 NO_LINGER = struct.pack("ii", 1, 0)  # closing then sends RST and drops what was unsent
-Count = Callable[[str, str, int], None]  # what was counted, direction, bytes
+Count = Callable[[str, str, int], None]  # received or sent, direction, bytes
 
 
 class Side:
@@ -41,17 +41,17 @@ class Side:
         self._send = its_socket.send
 
     def read(self) -> None:
-        """Read on."""
+        """Resume reading."""
         if not self._ended and not self.closed:
             self._loop.add_reader(self._socket, self._readable)
 
     def hold(self) -> None:
-        """Read no more for now."""
+        """Pause reading."""
         if not self.closed:
             self._loop.remove_reader(self._socket)
 
     def write(self, data: bytes | memoryview) -> bool:
-        """Write; False if there is no room for more yet, or the receiver is gone."""
+        """Write; False if the socket buffer is full, or the receiver is gone."""
         try:
             sent = self._send(data)
         except BlockingIOError:
@@ -67,7 +67,7 @@ class Side:
         return False
 
     def close(self) -> None:
-        """Close the socket, by which its sender's stream ends, too."""
+        """Close the socket, which also ends the stream read from it."""
         if self.closed:
             return
         self.closed = True
@@ -79,7 +79,7 @@ class Side:
         self._on_close()
 
     def close_by_reset(self) -> None:
-        """Whenever the socket is closed, let that be by a TCP RST."""
+        """Make a later close send a TCP RST."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
 
     def _readable(self) -> None:
@@ -96,7 +96,7 @@ class Side:
             self._end()
 
     def _read_ahead(self) -> None:
-        """Read what the link has room for: closing with data unread would reset the sender."""
+        """Read as much as the link has room for: closing with unread data would send a RST."""
         for _ in range(READ_AHEAD):
             if self._ended or not self.link.ready:
                 return
@@ -121,7 +121,7 @@ class Side:
 
 
 class ProxyConnection:
-    """Both sides and both links; `on_gone` is called once neither socket is open any more."""
+    """Both sides and both links; `on_gone` is called once both sockets are closed."""
 
     def __init__(
         self,
@@ -145,32 +145,32 @@ class ProxyConnection:
             self._server.close_by_reset()
 
     def start(self) -> None:
-        """Let data flow."""
+        """Start reading on both sides."""
         for side in (self._client, self._server):
             side.read()
 
     def add(self, wrapper: ToxicWrapper) -> None:
-        """Put a toxic on the link that it is for."""
+        """Add a toxic to the link of its direction."""
         self._links[wrapper.direction].add(wrapper)
 
     def set(self, wrapper: ToxicWrapper) -> None:
-        """Go on with a toxic's new attributes, without a break."""
+        """Apply new attributes without interrupting the toxic."""
         self._links[wrapper.direction].set(wrapper)
 
     def update(self, wrapper: ToxicWrapper) -> None:
-        """Go on with a toxic's new attributes and toxicity."""
+        """Apply new attributes and toxicity."""
         self._links[wrapper.direction].update(wrapper)
 
     def remove(self, wrapper: ToxicWrapper) -> None:
-        """Take a toxic off the link that it is on."""
+        """Remove a toxic from its link."""
         self._links[wrapper.direction].remove(wrapper)
 
     def committed_until_s(self, direction: str) -> float:
-        """When the last decision that nothing changes any more is carried out, on one link."""
+        """Return the time of the last irrevocable release on the link of this direction."""
         return self._links[direction].committed_until_s()
 
     def abort(self) -> None:
-        """Close both sockets at once, and drop what is on its way."""
+        """Close both sockets at once, and drop data in flight."""
         for side in (self._client, self._server):
             side.close()
 

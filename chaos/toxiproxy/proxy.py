@@ -1,4 +1,4 @@
-"""A proxy: it listens on one address, and joins each client to one upstream address."""
+"""A proxy: listens on one address, and connects each client to one upstream address."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Meter = Callable[["Proxy"], Count]
 
 
 class Proxy:
-    """Listener, connections and toxics. Starting and stopping are done when they return.
+    """Listener, connections and toxics. `start` and `stop` have taken effect when they return.
 
-    Clients are joined to the upstream one after the other: one that hangs holds up the next.
+    Upstream connections are opened one after the other: one that hangs delays the next.
     """
 
     def __init__(self, name: str, listen: str, upstream: str, meter: Meter) -> None:
@@ -34,21 +34,21 @@ class Proxy:
 
     @property
     def enabled(self) -> bool:
-        """Whether it listens."""
+        """True while it listens."""
         return self._listener is not None
 
     @property
     def toxics(self) -> list[ToxicWrapper]:
-        """Its toxics: upstream first, and each stream's in the order they were added."""
+        """Toxics: upstream first, each stream's in the order they were added."""
         return sorted(
             self._toxics.values(), key=lambda wrapper: DIRECTIONS.index(wrapper.direction)
         )
 
     def start(self) -> None:
-        """Listen, if it does not yet.
+        """Listen, unless it does already.
 
         Raises:
-            ListenError: the address is malformed, or not to be had.
+            ListenError: the address is malformed, or cannot be bound.
         """
         if self._listener is None:
             self._listener = address.listen(self.listen)
@@ -56,7 +56,7 @@ class Proxy:
             self._await_client(self._listener)
 
     def stop(self) -> None:
-        """Stop listening, and drop every connection."""
+        """Stop listening, and close every connection."""
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
@@ -67,7 +67,7 @@ class Proxy:
             connection.abort()
 
     def differs(self, listen: str, upstream: str) -> bool:
-        """Whether these addresses are others than the proxy's.
+        """Return True if an address differs from the proxy's.
 
         Raises:
             ListenError: `listen` is malformed.
@@ -75,10 +75,10 @@ class Proxy:
         return address.resolve(listen) != self.listen or upstream != self.upstream
 
     def update(self, listen: str, upstream: str, *, enabled: bool) -> None:
-        """Move to other addresses, which drops every connection, and start or stop.
+        """Change addresses, which closes every connection, and start or stop.
 
         Raises:
-            ListenError: the address is malformed, or not to be had; then the proxy is stopped.
+            ListenError: the address is malformed, or cannot be bound; then the proxy is stopped.
         """
         if self.differs(listen, upstream):
             self.stop()
@@ -89,13 +89,13 @@ class Proxy:
             self.stop()
 
     def add(self, wrapper: ToxicWrapper) -> None:
-        """Put a toxic on every connection there is and will be."""
+        """Add a toxic to every present and future connection."""
         self._toxics[wrapper.name] = wrapper
         for connection in list(self._connections):
             connection.add(wrapper)
 
     def toxic(self, name: str) -> ToxicWrapper:
-        """The toxic of that name.
+        """Return the toxic of that name.
 
         Raises:
             ApiError: 404, there is none.
@@ -106,17 +106,17 @@ class Proxy:
             raise errors.no_toxic() from None
 
     def set_toxic(self, wrapper: ToxicWrapper) -> None:
-        """Let every connection have a toxic's attributes, without a break in what it does."""
+        """Apply a toxic's attributes without interrupting it."""
         for connection in list(self._connections):
             connection.set(wrapper)
 
     def update_toxic(self, wrapper: ToxicWrapper) -> None:
-        """Let every connection go on with a toxic's attributes and toxicity."""
+        """Apply a toxic's attributes and toxicity."""
         for connection in list(self._connections):
             connection.update(wrapper)
 
     def remove(self, name: str) -> ToxicWrapper:
-        """Take a toxic off every connection.
+        """Remove a toxic from every connection.
 
         Raises:
             ApiError: 404, there is none of that name.
@@ -128,16 +128,16 @@ class Proxy:
         return wrapper
 
     def remove_all(self) -> None:
-        """Take every toxic off."""
+        """Remove every toxic."""
         for wrapper in self.toxics:
             self.remove(wrapper.name)
 
     def committed_until_s(self, direction: str) -> float:
-        """When the last decision of a toxic that nothing changes any more is carried out."""
+        """Return the time of the last irrevocable release of a toxic; 0 if there is none."""
         return max((each.committed_until_s(direction) for each in self._connections), default=0)
 
     def as_json(self) -> dict[str, Any]:
-        """The proxy as the HTTP API shows it."""
+        """Return the proxy as the HTTP API shows it."""
         return {
             "name": self.name,
             "listen": self.listen,
@@ -156,7 +156,7 @@ class Proxy:
         loop.remove_reader(listener)
         try:
             client, _ = listener.accept()
-        except OSError:  # out of file descriptors, say: trying at once again would take all CPU
+        except OSError:  # such as no file descriptors: retrying at once would take all CPU
             loop.call_later(ACCEPT_AGAIN_S, self._await_client, listener)
             return
         client.setblocking(False)
@@ -164,7 +164,7 @@ class Proxy:
         self._opening.add_done_callback(lambda _: self._await_client(listener))
 
     async def _open(self, client: socket.socket) -> None:
-        """Join a client to the upstream, or close it if the upstream cannot be reached."""
+        """Connect a client to the upstream, or close it if that fails."""
         try:
             server = await address.dial(self.upstream)
         except (OSError, UnicodeError, errors.ListenError, asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""One timer for all that waits in an event loop: one for each would cost several times as much."""
+"""One timer of the event loop for all waits: one each would cost several times as much CPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CANCELLED_LIMIT = 100
 
 
 class Timer:
-    """A call that is to be made at a time, unless it is cancelled."""
+    """A call at a given time, unless cancelled."""
 
     __slots__ = ("at_s", "call")
 
@@ -35,7 +35,7 @@ class TimerQueue:
         self._handle_at_s = math.inf
 
     def set(self, at_s: float, call: Callable[[], None]) -> Timer:
-        """Make a call at that time."""
+        """Schedule a call."""
         timer = Timer(at_s, call)
         heapq.heappush(self._timers, (at_s, next(self._count), timer))
         if at_s < self._handle_at_s:
@@ -43,7 +43,7 @@ class TimerQueue:
         return timer
 
     def cancel(self, timer: Timer) -> None:
-        """Make no such call; an timer that has gone off may be cancelled, too."""
+        """Cancel a call; one already made may be cancelled, too."""
         if timer.call is None:
             return
         timer.call = None
@@ -65,7 +65,7 @@ class TimerQueue:
         self._handle, self._handle_at_s = (
             None,
             -math.inf,
-        )  # what is set meanwhile needs no timer yet
+        )  # calls set meanwhile need no handle yet
         now_s = monotonic()
         while self._timers and self._timers[0][0] <= now_s:
             _, _, timer = heapq.heappop(self._timers)
@@ -83,7 +83,7 @@ _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, TimerQueue] = WeakKeyDicti
 
 
 def queue() -> TimerQueue:
-    """The clock of the running event loop."""
+    """Return the timer queue of the running event loop."""
     loop = asyncio.get_running_loop()
     if loop not in _queues:
         _queues[loop] = TimerQueue()
