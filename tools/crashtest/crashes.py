@@ -1,4 +1,4 @@
-"""The blows: each way in which a lab is ended, and what is sensible for it to say then."""
+"""Every way to end a lab, and the exit codes to expect of it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PARTS = (
 )
 JUDGED = frozenset([0, 1, 3])
 INVALID, INTERRUPTED = 3, 130
-NEVER_STARTED = "was never there"
+NEVER_STARTED = "never started"
 DISK_MB = 600
 BLOCK = bytes(1 << 16)
 
-Inject = Callable[[LabUnderTest], str]  # it returns what exactly it did
+Inject = Callable[[LabUnderTest], str]  # returns a detail, such as the part
 Prepare = Callable[[LabHome, Random], AbstractContextManager[Inject]]
 
 
@@ -34,48 +34,48 @@ Prepare = Callable[[LabHome, Random], AbstractContextManager[Inject]]
 class Crash:
     """One way to end a lab.
 
-    `prepare` may put something under its home before it starts, and yields the stroke itself. It
-    must end with one of `codes`; once its run was over, the code of its verdict will do, too.
+    `prepare` may change the home before the lab starts, and yields the crash itself. The lab must
+    exit with one of `codes`; after the end of its run, with the code of its verdict, too.
     """
 
     name: str
     prepare: Prepare
     codes: frozenset[int]
-    to_be_healed: bool = False  # even the guardian is dead, so `linkstorm heal` must tidy up
+    needs_heal: bool = False  # the guardian is dead, too, so `linkstorm heal` must clean up
 
 
-def _at_once(strike: Inject) -> Prepare:
-    return lambda _home, _random: nullcontext(strike)
+def _at_once(inject: Inject) -> Prepare:
+    return lambda _home, _random: nullcontext(inject)
 
 
 def _signalled(number: signal.Signals) -> Prepare:
-    def strike(lab: LabUnderTest) -> str:
+    def inject(lab: LabUnderTest) -> str:
         lab.process.send_signal(number)
         return ""
 
-    return _at_once(strike)
+    return _at_once(inject)
 
 
 def _ctrl_c(lab: LabUnderTest) -> str:
-    """To the whole process group, as the terminal does."""
+    """Signal the whole process group, as a terminal does."""
     with suppress(ProcessLookupError):
         os.killpg(lab.process.pid, signal.SIGINT)
     return ""
 
 
-def _a_part(_home: LabHome, random: Random) -> AbstractContextManager[Inject]:
+def _part_dies(_home: LabHome, random: Random) -> AbstractContextManager[Inject]:
     name = random.choice(PARTS)
 
-    def strike(lab: LabUnderTest) -> str:
+    def inject(lab: LabUnderTest) -> str:
         if (process := lab.part(name)) is None:
             return f"{name} {NEVER_STARTED}"
         _kill(process)
         return name
 
-    return nullcontext(strike)
+    return nullcontext(inject)
 
 
-def _both(lab: LabUnderTest) -> str:
+def _kill_lab_and_guardian(lab: LabUnderTest) -> str:
     if (guardian := lab.part_now(GUARDIAN)) is not None:
         _kill(guardian)
     lab.process.kill()
@@ -87,35 +87,35 @@ def _kill(process: psutil.Process) -> None:
         process.kill()
 
 
-def _no_reader(_home: LabHome, random: Random) -> AbstractContextManager[Inject]:
+def _closed_stdout(_home: LabHome, random: Random) -> AbstractContextManager[Inject]:
     too = random.choice([False, True])
 
-    def strike(lab: LabUnderTest) -> str:
+    def inject(lab: LabUnderTest) -> str:
         pipes = [lab.process.stdout, lab.process.stderr if too else None]
         for pipe in filter(None, pipes):
             pipe.close()
         return "and stderr" if too else ""
 
-    return nullcontext(strike)
+    return nullcontext(inject)
 
 
 @contextmanager
 def _full_disk(home: LabHome, random: Random) -> Iterator[Inject]:
-    """The disk of the stack, or that of the record, is a small one; then it is full."""
+    """Put the stack or the record on a small disk, and fill it."""
     disk = random.choice([home.tmp, home.record])
     with _small_disk(disk), (disk / "filler").open("wb", buffering=0) as filler:
-        (disk / "filler").unlink()  # what it takes is given back when it is closed
+        (disk / "filler").unlink()  # closing it frees the space
 
-        def strike(_lab: LabUnderTest) -> str:
+        def inject(_lab: LabUnderTest) -> str:
             _fill(filler)
             return f"of {disk.name}"
 
-        yield strike
+        yield inject
 
 
 @contextmanager
 def _small_disk(folder: Path) -> Iterator[None]:
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=711", "soak", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=711", "crashtest", str(folder)]
     subprocess.run(mount, check=True)
     try:
         yield
@@ -129,8 +129,8 @@ def _fill(file: IO[bytes]) -> None:
             file.write(BLOCK)
 
 
-def may_mount(folder: Path) -> bool:
-    """Whether a small disk can be made here; it takes root, and a kernel that lets it."""
+def can_mount(folder: Path) -> bool:
+    """Return True if a tmpfs can be mounted here, which takes root and a kernel that allows it."""
     try:
         with _small_disk(folder):
             return True
@@ -140,20 +140,20 @@ def may_mount(folder: Path) -> bool:
 
 PART_DIES, FULL_DISK = "part dies", "full disk"
 CRASHES: Mapping[str, Crash] = {
-    blow.name: blow
-    for blow in (
+    crash.name: crash
+    for crash in (
         Crash("kill -9", _signalled(signal.SIGKILL), frozenset([-signal.SIGKILL])),
         Crash("SIGTERM", _signalled(signal.SIGTERM), frozenset([INTERRUPTED])),
         Crash("SIGHUP", _signalled(signal.SIGHUP), frozenset([INTERRUPTED])),
         Crash("Ctrl-C", _at_once(_ctrl_c), frozenset([INTERRUPTED])),
-        Crash(PART_DIES, _a_part, JUDGED),
+        Crash(PART_DIES, _part_dies, JUDGED),
         Crash(FULL_DISK, _full_disk, JUDGED),
-        Crash("closed stdout", _no_reader, JUDGED),
+        Crash("closed stdout", _closed_stdout, JUDGED),
         Crash(
             "kill -9 of lab and guardian",
-            _at_once(_both),
+            _at_once(_kill_lab_and_guardian),
             frozenset([-signal.SIGKILL]),
-            to_be_healed=True,
+            needs_heal=True,
         ),
         Crash("nothing", _at_once(lambda _lab: ""), JUDGED),
     )

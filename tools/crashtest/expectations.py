@@ -1,4 +1,4 @@
-"""Whether a lab that was struck ended, spoke, and left its record as it should: what is wrong."""
+"""Check the exit code, the output and the record of a crashed lab; yield each fault."""
 
 from __future__ import annotations
 
@@ -14,73 +14,73 @@ from tools.crashtest.outcome import RoundOutcome
 
 
 def wrong_end(
-    outcome: RoundOutcome, blow: Crash, reached: bool, said: str, home: LabHome
+    outcome: RoundOutcome, crash: Crash, reached: bool, output: str, home: LabHome
 ) -> Iterator[str]:
-    """What is wrong with how it ended and with what it said."""
-    through = home.happened("finished")
-    codes = blow.codes | JUDGED if through else blow.codes
+    """Yield what is wrong with the exit code and the output."""
+    finished = home.has_event("finished")
+    codes = crash.codes | JUDGED if finished else crash.codes
     if outcome.code not in codes or (not reached and outcome.code not in JUDGED):
-        yield f"exit code {outcome.code}: {said[-500:]!r}"
-    unwritten = outcome.code == INVALID and "cannot be written" in said
-    if through and outcome.code in JUDGED and not unwritten:
-        yield from _other_than_on_record(outcome.code, home, said)
-    if "Traceback" in said:
-        yield f"a traceback: {said[-1500:]}"
-    if outcome.code == INTERRUPTED and home.run.exists() and "healed and stopped" not in said:
-        yield f"interrupted, it said {said!r}"
-    if outcome.code == INVALID and not said.strip() and outcome.blow != "closed stdout":
-        yield "exit code 3 without a word"
-    if reached and not through and not outcome.missed:
-        yield from _cause_unnamed(outcome, " ".join(said.split()))
-    if outcome.blow == "nothing" and not through:
-        yield f"undisturbed, it did not finish: {said[-500:]}"
+        yield f"exit code {outcome.code}: {output[-500:]!r}"
+    unwritten = outcome.code == INVALID and "cannot be written" in output
+    if finished and outcome.code in JUDGED and not unwritten:
+        yield from _other_than_on_record(outcome.code, home, output)
+    if "Traceback" in output:
+        yield f"a traceback: {output[-1500:]}"
+    if outcome.code == INTERRUPTED and home.run.exists() and "healed and stopped" not in output:
+        yield f"interrupted, it printed {output!r}"
+    if outcome.code == INVALID and not output.strip() and outcome.crash != "closed stdout":
+        yield "exit code 3 without a message"
+    if reached and not finished and not outcome.missed:
+        yield from _cause_unnamed(outcome, " ".join(output.split()))
+    if outcome.crash == "nothing" and not finished:
+        yield f"undisturbed, it did not finish: {output[-500:]}"
 
 
-def _other_than_on_record(code: int | None, home: LabHome, said: str) -> Iterator[str]:
+def _other_than_on_record(code: int | None, home: LabHome, output: str) -> Iterator[str]:
     kept = home.run / "verdict.json"
     if not kept.exists():
-        yield f"exit code {code}, and no verdict on record: {said[-500:]!r}"
+        yield f"exit code {code}, and no verdict on record: {output[-500:]!r}"
         return
     verdict = json.loads(kept.read_text())["verdict"]
     if code != {"PASS": 0, "FAIL": 1, "INVALID": INVALID}[verdict]:
         yield f"exit code {code}, and the verdict on record is {verdict}"
 
 
-def _cause_unnamed(outcome: RoundOutcome, said: str) -> Iterator[str]:
-    """Whoever reads what a run stopped for learns which part it was, or that the disk was full."""
-    if outcome.blow == PART_DIES and outcome.detail not in said:
-        yield f"it does not name {outcome.detail}: {said}"
-    if outcome.blow == FULL_DISK and "space left" not in said:
-        yield f"it does not name the full disk: {said}"
+def _cause_unnamed(outcome: RoundOutcome, output: str) -> Iterator[str]:
+    """The output must name the part that died, or the full disk."""
+    if outcome.crash == PART_DIES and outcome.detail not in output:
+        yield f"it does not name {outcome.detail}: {output}"
+    if outcome.crash == FULL_DISK and "space left" not in output:
+        yield f"it does not name the full disk: {output}"
 
 
 def wrong_heal(home: LabHome) -> Iterator[str]:
-    """After the death of the guardian, too, `status` tells what is left and `heal` mends it."""
-    code, said = linkstorm(home, "status")
+    """Even without a guardian `status` must list leftovers, and `heal` must remove them."""
+    code, output = linkstorm(home, "status")
     folders = list(home.tmp.iterdir())
-    if code or any(f"{folder}: left by" not in said for folder in folders):
-        yield f"status ended with {code}, and there is {folders}: {said}"
-    code, said = linkstorm(home, "heal")
+    if code or any(f"{folder}: left by" not in output for folder in folders):
+        yield f"status ended with {code}, and there is {folders}: {output}"
+    code, output = linkstorm(home, "heal")
     if code:
-        yield f"heal ended with {code}: {said}"
+        yield f"heal ended with {code}: {output}"
 
 
 def wrong_record(home: LabHome) -> Iterator[str]:
-    """Whether `linkstorm judge` reads the record, or names the file that is damaged."""
+    """`linkstorm judge` must read the record, or name the damaged file."""
     if not home.run.exists():
         return
-    code, said = linkstorm(home, "judge", str(home.run), "--format", "json")
-    if code in JUDGED and not said.strip():
-        yield "judge said nothing"
+    code, output = linkstorm(home, "judge", str(home.run), "--format", "json")
+    if code in JUDGED and not output.strip():
+        yield "judge printed nothing"
     elif code in JUDGED:
-        json.loads(said)
+        json.loads(output)
         yield from _damaged(home.run)
-    elif code != 2 or str(home.run) not in said or "Traceback" in said:
-        yield f"judge ended with {code}: {said}"
+    elif code != 2 or str(home.run) not in output or "Traceback" in output:
+        yield f"judge ended with {code}: {output}"
 
 
 def _damaged(run: Path) -> Iterator[str]:
-    """Files of a record that was judged, and that cannot be read all the same."""
+    """Yield files that cannot be read though `judge` accepted the record."""
     with duckdb.connect() as db:
         for file in sorted(run.rglob("*")):
             try:
@@ -92,4 +92,4 @@ def _damaged(run: Path) -> Iterator[str]:
                     case ".parquet":
                         db.execute(f"SELECT count(*) FROM '{file}'").fetchall()
             except (ValueError, duckdb.Error) as error:
-                yield f"{file.name} cannot be read, and judge did not say so: {error}"
+                yield f"{file.name} cannot be read, and judge did not report it: {error}"
