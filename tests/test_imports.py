@@ -27,8 +27,8 @@ MAY_IMPORT = {
         "stack.shortener.infra", "stack.shortener.settings",
     ),
     "stack.shortener.api": (
-        "stack.shortener.__version__", "stack.shortener.api", "stack.shortener.redirect", "stack.shortener.clicks",
-        "stack.shortener.http", "stack.shortener.infra", "stack.shortener.settings",
+        "stack.shortener.__version__", "stack.shortener.api", "stack.shortener.redirect",
+        "stack.shortener.clicks", "stack.shortener.http", "stack.shortener.infra", "stack.shortener.settings",
     ),
     "stack": ("stack",),
     "chaos.model": ("chaos.model",),

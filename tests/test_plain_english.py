@@ -8,9 +8,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("chaos", "dashboards", "reports", "scenarios", "stack", "tests", "tools")
-OPENINGS = frozenset(
-    "how what whatever when whenever where wherever whether which who whoever whom whose why".split()
-)
+OPENINGS = {
+    *("how", "what", "whatever", "when", "whenever", "where", "wherever", "whether", "which"),
+    *("who", "whoever", "whom", "whose", "why"),
+}
 SHARE_MAX = 0.03
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

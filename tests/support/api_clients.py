@@ -1,4 +1,4 @@
-"""Many clients on connections of their own, who all ask in the same moment."""
+"""Many clients on connections of their own, for concurrent requests."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import httptools
 
 @dataclass
 class ApiAnswer:
-    """What came back."""
+    """A response."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
 
     def json(self) -> Any:
-        """The body, as JSON."""
+        """Parse the body."""
         return json.loads(self.body)
 
 
 class ApiClient(asyncio.Protocol):
-    """One connection, which is kept: a request at a time."""
+    """A kept-alive connection, one request at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -39,7 +39,7 @@ class ApiClient(asyncio.Protocol):
         self._transport = transport
 
     def ask(self, request: bytes) -> asyncio.Future[ApiAnswer]:
-        """Send a request now; its answer comes later."""
+        """Send a request; the future gets the response."""
         assert self._transport is not None
         assert self._waiting is None
         self._waiting = asyncio.get_running_loop().create_future()
@@ -47,7 +47,7 @@ class ApiClient(asyncio.Protocol):
         return self._waiting
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         assert self._transport is not None
         self._transport.close()
 
@@ -77,13 +77,13 @@ class ApiClient(asyncio.Protocol):
 
 
 class ApiClients:
-    """Clients, spread evenly over some servers."""
+    """Clients, spread evenly over servers."""
 
     def __init__(self, clients: Sequence[ApiClient]) -> None:
         self.clients = clients
 
     async def ask(self, requests: Sequence[bytes]) -> list[ApiAnswer]:
-        """One request of each client, all at once; their answers in the same order."""
+        """Send one request from each client at once; return the responses in order."""
         pairs = zip(self.clients, requests, strict=True)
         return await asyncio.gather(*[client.ask(request) for client, request in pairs])
 
@@ -92,7 +92,7 @@ class ApiClients:
 async def api_clients(
     addresses: Sequence[tuple[str, int]], count: int
 ) -> AsyncIterator[ApiClients]:
-    """So many clients, connected."""
+    """Connect clients."""
     loop = asyncio.get_running_loop()
     clients = []
     for number in range(count):
@@ -107,17 +107,17 @@ async def api_clients(
 
 
 def get(path: str) -> bytes:
-    """A GET as bytes."""
+    """Encode a GET."""
     return f"GET {path} HTTP/1.1\r\nHost: sho.rt\r\n\r\n".encode()
 
 
 def post(path: str, members: Mapping[str, Any], **headers: str) -> bytes:
-    """A POST of JSON as bytes."""
+    """Encode a POST of JSON."""
     return _with_body("POST", path, members, headers)
 
 
 def patch(path: str, members: Mapping[str, Any], **headers: str) -> bytes:
-    """A PATCH of JSON as bytes."""
+    """Encode a PATCH of JSON."""
     return _with_body("PATCH", path, members, headers)
 
 

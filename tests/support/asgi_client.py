@@ -14,14 +14,14 @@ from stack.shortener.http import asgi
 
 @dataclass(frozen=True)
 class AsgiAnswer:
-    """A whole answer."""
+    """A complete response."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """What the body says."""
+        """Parse the body."""
         return json.loads(self.body)
 
 
@@ -33,7 +33,7 @@ def ask(
     body: bytes | Sequence[asgi.Message] = b"",
     peer: str = "203.0.113.9",
 ) -> AsgiAnswer:
-    """What the app answers; a body may come in messages of its own."""
+    """Send a request to the app; a body may be given as ASGI messages."""
     parts = urlsplit(target)
     given = {"host": "s.example", **headers}
     scope: asgi.Scope = {
@@ -52,7 +52,7 @@ def ask(
 
     async def receive() -> asgi.Message:
         if not messages:
-            await asyncio.Event().wait()  # as a connection on which nothing comes any more
+            await asyncio.Event().wait()  # as on an idle connection
         return messages.pop(0)
 
     async def send(message: asgi.Message) -> None:

@@ -1,4 +1,4 @@
-"""The benchmark: its client, its statistics, and what it refuses to call a result."""
+"""The benchmark: client, statistics, and invalid results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Answering(asyncio.Protocol):
-    """Answers each request with the next of some answers; none: hangs up."""
+    """Send the next response for each request; without any, close."""
 
     def __init__(self, answers: Iterator[bytes]) -> None:
         self._answers = answers
@@ -54,7 +54,7 @@ class Answering(asyncio.Protocol):
 
 @contextmanager
 def server(*answers: bytes) -> Iterator[tuple[Address, asyncio.AbstractEventLoop]]:
-    """A server in a thread that gives these answers in turn, again and again, and its loop."""
+    """Run a server in a thread that sends these responses in turn, over and over."""
     loop = asyncio.new_event_loop()
     turn = itertools.cycle(answers)
     listening = loop.run_until_complete(
@@ -209,7 +209,7 @@ def test_latencies_come_from_the_repeats_that_were_not_late() -> None:
     found = results({"redis": [late(80), repeat(100)]})["redis"]
     assert found.figures["p99_ms"] == Figure(5, 5, 5)
     assert found.figures["rps"].mean == 90
-    assert found.untold == ["round 1: 3.0% left late"]
+    assert found.missing_latencies == ["round 1: 3.0% left late"]
     assert found.proves
 
 

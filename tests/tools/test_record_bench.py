@@ -16,7 +16,7 @@ from chaos.judge.results import as_json
 from chaos.judge.verdict import judge
 from chaos.record.reader import read_evidence
 from tests.support.results import judged_run
-from tools.bench.record_size import Figures, Took
+from tools.bench.record_size import CommandCost, Figures
 from tools.bench.repeated import Shape, read_source, repeat
 
 COPIES = 3
@@ -118,10 +118,10 @@ def test_it_says_that_it_was_made(large: Path) -> None:
         (10_000_000, 90, 1001, 10.1, ["1000 MB of memory", "10 MB of report"]),
     ],
 )
-def test_a_bar_that_is_missed_is_named(
+def test_an_exceeded_limit_is_named(
     requests: int, seconds: float, rss_mb: float, page_mb: float, missed: list[str]
 ) -> None:
-    judge_took, report_took = Took(seconds - 1, rss_mb), Took(1, 100)
-    figures = Figures(requests, Shape.LONGER, 100, 40, judge_took, report_took, page_mb)
+    judge_cost, report_cost = CommandCost(seconds - 1, rss_mb), CommandCost(1, 100)
+    figures = Figures(requests, Shape.LONGER, 100, 40, judge_cost, report_cost, page_mb)
 
     assert figures.missed == missed

@@ -1,13 +1,12 @@
-"""A recorded run made as large as one likes: all it holds, repeated with ids and times of its own.
+"""Enlarge a recorded run: repeat all its data, each copy with new ids and times.
 
-`longer` repeats what happened within each segment, so there are as many segments, each so many
-times as long; `more-rounds` repeats the whole run, so there are so many times as many rounds.
-Either way rates, look-ups per expiry, counters, clicks and the read-back agree with each other as
-they did, so the copy must be judged as its source was.
+`longer` repeats the content of each segment, so segments get N times as long; `more-rounds` repeats
+the whole run, so there are N times as many rounds. Either way rates, look-ups per expiry, counters,
+clicks and the read-back stay consistent, so the copy must be judged as its source was.
 
-Only the luck of the draw would be repeated, too: a segment with 3 % too few requests is likely in a
-small run and impossible in a large one. Where the copy would be that odd, as many cache hits as it
-takes are left out or repeated once more, evenly over all copies.
+Random deviations would be repeated, too: a segment with 3 % too few requests is likely in a small
+run and impossible in a large one. Where that happens, cache hits are left out or repeated once
+more, evenly over all copies, until the number is likely.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ GROWING = r"(redis_commands|origin_calls|\.redirects|\.origin_queries)$"
 
 
 class Shape(StrEnum):
-    """What there is more of."""
+    """Dimension to extend."""
 
     LONGER = "longer"
     MORE_ROUNDS = "more-rounds"
@@ -44,9 +43,9 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True)
 class Placement:
-    """One copy of one segment: what came from `since_s` to `to_s` happens `shift_s` later.
+    """One copy of one segment: rows from `since_s` to `to_s`, moved later by `shift_s`.
 
-    Of samples only those that no other copy has: from `sampled_s` up to `sampled_to_s`.
+    Samples go to one copy each: those from `sampled_s` up to `sampled_to_s`.
     """
 
     segment: int
@@ -61,7 +60,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A recorded run: its events as blocks that each end with their segment, and what is around."""
+    """A recorded run: its plan and events; each block ends with the event of its segment."""
 
     path: Path
     plan: Mapping[str, Any]
@@ -71,17 +70,17 @@ class RecordedRun:
 
     @property
     def segments(self) -> list[Event]:
-        """The end of each segment, which tells its times."""
+        """Event at the end of each segment, with its times."""
         return [block[-1] for block in self.blocks]
 
     @property
     def requests(self) -> int:
-        """How many requests were sent."""
+        """Number of requests sent."""
         return sum(int(segment["generator"]["sent"]) for segment in self.segments)
 
 
 def read_source(path: Path) -> RecordedRun:
-    """A run directory whose run came to its end."""
+    """Read the directory of a completed run."""
     plan = json.loads((path / "plan.json").read_text(encoding="utf-8"))
     lines = (path / "events.jsonl").read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]
@@ -92,7 +91,7 @@ def read_source(path: Path) -> RecordedRun:
 
 
 def repeat(source: RecordedRun, into: Path, copies: int, shape: Shape) -> None:
-    """Write a new run directory with so many copies of what a run holds."""
+    """Write a new run directory with `copies` of a run's data."""
     into.mkdir(parents=True)
     shutil.copytree(source.path / "logs", into / "logs")
     (into / "plan.json").write_text(json.dumps(_plan(source, copies, shape), indent=2) + "\n")
@@ -146,7 +145,7 @@ def _more_rounds(source: RecordedRun, copies: int) -> Iterator[Event]:
 
 
 def _later(event: Event, shift_s: float, end_s: float = 0.0, more_s: float = 0.0) -> Event:
-    """The event later by `shift_s`, and what came at the end of a segment by `more_s` more."""
+    """Move an event later by `shift_s`, and times from the segment's end on by `more_s` more."""
     times = {name: event[name] for name in TIMES if event.get(name) is not None}
     return event | {
         name: time_s + shift_s + (more_s if time_s >= end_s else 0.0)
@@ -155,7 +154,7 @@ def _later(event: Event, shift_s: float, end_s: float = 0.0, more_s: float = 0.0
 
 
 def _many_times(event: Event, copies: int) -> Event:
-    """What a segment counted, counted in each of its copies; its processes started only once."""
+    """Multiply the counts of a segment, but for process starts: they happened once."""
     if event["kind"] != "segment":
         return event
     generator = dict(event["generator"])
@@ -169,7 +168,7 @@ def _many_times(event: Event, copies: int) -> Event:
 
 
 def _with_as_many(event: Event, sent: Mapping[int, int]) -> Event:
-    """The end of a segment with as many requests as are on record for it."""
+    """Set the counts of a segment to the number of recorded requests."""
     if event["kind"] != "segment":
         return event
     generator, counted = dict(event["generator"]), dict(event["counted"])
@@ -184,13 +183,16 @@ def _length_s(segment: Event) -> float:
 
 
 def _span_s(source: RecordedRun) -> float:
-    """From the start of the first segment to a moment after the end of the last."""
+    """Return the time from the start of the first segment to the first event after the last."""
     return float(source.after[0]["t_s"] - source.blocks[0][0]["t_s"])
 
 
 def _placements(source: RecordedRun, copies: int, shape: Shape) -> Iterator[Placement]:
-    """What came since the end of the segment before belongs to a segment, but not to each copy
-    of a longer one: the cache was warmed once."""
+    """Yield the placement of every copy.
+
+    Rows between two segments belong to the second, but only to the first copy of a longer one: the
+    cache was warmed once.
+    """
     earlier_s, since_s = 0.0, 0.0
     for segment in source.segments:
         number, length_s, to_s = segment["segment"], _length_s(segment), segment["to_s"]
@@ -253,7 +255,7 @@ ORIGIN_QUERIES = """
     FROM {origin_queries} AS queries JOIN placements ON read_s >= since_s AND read_s < to_s
     ORDER BY read_s + shift_s
 """
-RISES = {  # how far each copy but the first raises a counter for all that comes after it
+RISES = {  # by which each copy but the first raises a counter for all later rows
     Shape.LONGER: """
         SELECT name, segment, max(value) - min(value) AS rise
         FROM {samples} JOIN placements ON copy = 1 AND t_s >= since_s AND t_s < to_s GROUP BY ALL
@@ -333,8 +335,10 @@ def _rows(files: Files, path: Path) -> str:
 def _adjustments(
     source: RecordedRun, placements: Sequence[Placement], counts: Mapping[tuple[int, bool], int]
 ) -> Mapping[tuple[int, bool], int]:
-    """How many more requests each segment needs, for the hot link and for others, to be as likely
-    as its source was; nothing if all are likely enough as they are."""
+    """Return the number of requests to add, for the hot link and for others of each segment.
+
+    Empty if all numbers are likely enough as they are.
+    """
     traffic = source.plan["traffic"]
     lengths_s = {segment["segment"]: _length_s(segment) for segment in source.segments}
     wanted: dict[tuple[int, bool], float] = {}
@@ -358,7 +362,7 @@ def _is_likely(
     wanted: Mapping[tuple[int, bool], float],
     keys: Sequence[tuple[int, bool]],
 ) -> bool:
-    """Whether these strata together have about as many requests as wanted, and so have the hot."""
+    """Return True if the totals of these strata, and of the hot ones, are close to the wanted."""
     offered, expected = sum(have[key] for key in keys), sum(wanted[key] for key in keys)
     hot = sum(have[key] for key in keys if key[1])
     share = sum(wanted[key] for key in keys if key[1]) / expected
@@ -372,7 +376,7 @@ def _is_near(count: float, expected: float, variance: float) -> bool:
 
 
 def main(source: Path, into: Path, copies: int, shape: Shape) -> None:
-    """Write a run directory that holds a recorded run so many times."""
+    """Write a run directory with so many copies of a recorded run."""
     repeat(read_source(source), into, copies, shape)
 
 

@@ -33,7 +33,7 @@ def our_server() -> Iterator[ToxiproxyServer]:
 def server(any_server: ToxiproxyServer) -> Iterator[ToxiproxyServer]:
     """Either server, without proxies."""
     yield any_server
-    any_server.forget_all()
+    any_server.delete_all()
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def link(server: ToxiproxyServer) -> Iterator[ProxiedLink]:
 def embedded(our_server: ToxiproxyServer) -> Iterator[ToxiproxyServer]:
     """Our server, without proxies: for what it does better than the original."""
     yield our_server
-    our_server.forget_all()
+    our_server.delete_all()
 
 
 @pytest.fixture

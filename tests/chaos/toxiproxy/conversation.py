@@ -1,4 +1,4 @@
-"""What Toxiproxy 2.12 answers to a long conversation, word for word, in `answers.json`.
+"""Responses of Toxiproxy 2.12 to a long conversation, word for word, in `answers.json`.
 
 `python -m tests.chaos.toxiproxy.conversation` records it again from the original (LINKSTORM_TOXIPROXY).
 """
@@ -208,7 +208,7 @@ CHAPTERS: dict[str, list[Exchange]] = {
 
 
 def answers(server: ToxiproxyServer, chapter: str) -> Iterator[str]:
-    """What the server says to each request of a chapter, in one line each."""
+    """Return the response to each request of a chapter, a line each."""
     where = urlsplit(server.url).netloc
     for method, path, body in CHAPTERS[chapter]:
         connection = http.client.HTTPConnection(where, timeout=WAIT_S)
@@ -228,7 +228,7 @@ def _id_of(answer: http.client.HTTPResponse) -> str:
 
 
 def recorded(chapter: str) -> list[str]:
-    """What the original said."""
+    """Return the recorded responses of the original."""
     found: list[str] = json.loads(ANSWERS.read_text())[chapter]
     return found
 

@@ -1,4 +1,4 @@
-"""A Toxiproxy server as a process, and wires through it: what the contract tests stand on."""
+"""Toxiproxy servers as processes and links through them, for the contract tests."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ ORIGINAL = "toxiproxy-server"
 
 
 def original_server() -> str | None:
-    """The program of the original Toxiproxy, if this machine has one."""
+    """Return the path of the original Toxiproxy, if there is one."""
     return os.environ.get("LINKSTORM_TOXIPROXY") or shutil.which("toxiproxy-server")
 
 
 def program(kind: str) -> list[str]:
-    """How that kind of server is called."""
+    """Return the command of a kind of server."""
     if kind == EMBEDDED:
         return [sys.executable, "-m", "chaos.toxiproxy"]
     return [original_server() or ""]
@@ -67,14 +67,14 @@ class ToxiproxyServer:
     def remove(self, proxy: str, toxic: str) -> None:
         self.call("DELETE", f"/proxies/{proxy}/toxics/{toxic}").raise_for_status()
 
-    def forget_all(self) -> None:
+    def delete_all(self) -> None:
         for name in self.get("/proxies"):
             self.call("DELETE", f"/proxies/{quote(name, safe='')}").raise_for_status()
 
 
 @contextmanager
 def running(kind: str, port: int = 0, *options: str) -> Iterator[ToxiproxyServer]:
-    """A server of that kind; on a free port and with metrics if nothing else is told."""
+    """Start a server of that kind, by default on a free port and with metrics."""
     port, options = port or free_port(), options or ("-proxy-metrics",)
     with (
         subprocess.Popen([*command(kind, port), *options], stdout=subprocess.DEVNULL) as process,
@@ -109,7 +109,7 @@ def free_port() -> int:
 
 @dataclass
 class ProxiedLink:
-    """A proxy and the listener behind it: each connection is a client and its peer."""
+    """A proxy and the listener behind it; each connection is a client and its peer."""
 
     server: ToxiproxyServer
     name: str
@@ -129,7 +129,7 @@ class ProxiedLink:
 
 @contextmanager
 def proxied_link(server: ToxiproxyServer, name: str = "wire") -> Iterator[ProxiedLink]:
-    """A new proxy to a new listener."""
+    """Create a proxy to a new listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as opened:
         listener.settimeout(WAIT_S)
         upstream = f"127.0.0.1:{listener.getsockname()[1]}"
@@ -140,7 +140,7 @@ def proxied_link(server: ToxiproxyServer, name: str = "wire") -> Iterator[Proxie
 
 
 def read(source: socket.socket, size: int) -> bytes:
-    """Exactly so many bytes, or fewer if the stream ends."""
+    """Read exactly so many bytes, or fewer if the stream ends."""
     got = bytearray()
     while len(got) < size and (chunk := source.recv(min(1 << 20, size - len(got)))):
         got += chunk
@@ -148,7 +148,7 @@ def read(source: socket.socket, size: int) -> bytes:
 
 
 def is_quiet(source: socket.socket) -> bool:
-    """Whether nothing comes, not even the end, for a while."""
+    """Return True if neither data nor the end arrives for `QUIET_S`."""
     source.settimeout(QUIET_S)
     try:
         source.recv(1)
@@ -160,13 +160,13 @@ def is_quiet(source: socket.socket) -> bool:
 
 
 def crosses(source: socket.socket, sink: socket.socket, message: bytes = b"ping") -> bool:
-    """Whether a message arrives."""
+    """Return True if a message arrives."""
     source.sendall(message)
     return read(sink, len(message)) == message
 
 
 def seconds_to_cross(source: socket.socket, sink: socket.socket, message: bytes = b"ping") -> float:
-    """How long a message takes."""
+    """Measure the time of a message."""
     begin_s = time.monotonic()
     assert crosses(source, sink, message)
     return time.monotonic() - begin_s

@@ -134,7 +134,7 @@ def test_a_port_that_is_none_ends_with_2(arguments: list[str]) -> None:
 
 
 def first_words(kind: str, *arguments: str) -> tuple[int, str, str]:
-    """How a server that is started so ends, what it prints, and its complaint."""
+    """Return exit code, output and error of a server with these arguments."""
     command = [*program(kind), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S)
     printed = done.stdout.partition(" version")[0]

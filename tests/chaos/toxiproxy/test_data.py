@@ -1,4 +1,4 @@
-"""What toxics do to data, seen through sockets."""
+"""Effects of toxics on data, seen through sockets."""
 
 import contextlib
 import hashlib
@@ -28,12 +28,12 @@ BULK_BYTES = 8_000_000
 
 
 def ended(source: socket.socket) -> bool:
-    """Whether the stream has ended in order."""
+    """Return True if the stream has ended in order."""
     return source.recv(1) == b""
 
 
 def was_reset(source: socket.socket) -> bool:
-    """Whether the connection was torn down by a RST."""
+    """Return True if the connection was closed by a RST."""
     try:
         source.recv(1)
     except ConnectionResetError:
@@ -42,13 +42,13 @@ def was_reset(source: socket.socket) -> bool:
 
 
 def change(link: ProxiedLink, toxic: str, **attributes: int) -> None:
-    """Give a toxic other attributes."""
+    """Change the attributes of a toxic."""
     path = f"/proxies/wire/toxics/{toxic}"
     link.server.call("PATCH", path, {"attributes": attributes}).raise_for_status()
 
 
 def carried_whole(source: socket.socket, sink: socket.socket, data: bytes) -> bool:
-    """Whether a lot of data arrives as it was sent."""
+    """Return True if bulk data arrives unchanged."""
     sender = threading.Thread(target=source.sendall, args=(data,))
     sender.start()
     try:
@@ -464,7 +464,7 @@ def test_a_disabled_proxy_ends_a_sender_in_order_if_it_sent_no_more_than_is_read
 
 
 def keep_alive_s(port: int, other: int) -> float:
-    """When the kernel will probe a connection from one port to the other; 0: never."""
+    """Return the time until the kernel's keepalive probe of a connection; 0: never."""
     pair = f":{port:04X}", f":{other:04X}"
     listed = "".join(Path(f"/proc/net/{kind}").read_text() for kind in ("tcp", "tcp6"))
     for line in listed.splitlines():
@@ -587,7 +587,7 @@ def test_removing_timeout_closes_the_connections_that_its_toxicity_spared(
 
 
 def seconds_for_both(link: ProxiedLink, *kinds: str) -> float:
-    """How long 5 kB take through a latency of 1 s and a bandwidth of 10 kB/s, in that order."""
+    """Measure the time of 5 kB through a latency of 1 s, then a bandwidth of 10 kB/s."""
     attributes = {"latency": {"latency": 1000}, "bandwidth": {"rate": 10}}
     for kind in kinds:
         link.server.put("wire", kind, attributes[kind])

@@ -1,4 +1,4 @@
-"""Where our server differs from Toxiproxy on purpose: what each of them does.
+"""Deliberate differences from Toxiproxy, tested on both servers.
 
 docs/decisions/0008-toxiproxy.md tells why. Two more differences stand in test_api.py: where a proxy
 without a host listens, and the words about what the HTTP server or the resolver refuses.

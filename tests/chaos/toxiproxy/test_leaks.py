@@ -52,7 +52,7 @@ TOXICS = [
 
 @pytest.fixture(autouse=True)
 def many_files() -> Iterator[None]:
-    """Leave to have a storm's sockets open."""
+    """Raise the limit of open files for a storm."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield
@@ -146,7 +146,7 @@ def test_a_storm_of_connections_and_toxics_leaves_no_file_and_no_memory() -> Non
 
 
 def living() -> Counter[str]:
-    """How many of each there are of what a connection is made of, and of tasks."""
+    """Count the objects of connections, and tasks."""
     gc.collect()
     kinds = (ProxyConnection, Side, ToxicLink, Stage, asyncio.TimerHandle)
     found = Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds))

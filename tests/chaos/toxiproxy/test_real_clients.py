@@ -28,7 +28,7 @@ STEPS = [
 REFUSAL = '{"error":"proxy not found","status":404}'
 
 
-class Echo(socketserver.BaseRequestHandler):
+class EchoHandler(socketserver.BaseRequestHandler):
     """Sends back what it gets."""
 
     def handle(self) -> None:
@@ -39,7 +39,7 @@ class Echo(socketserver.BaseRequestHandler):
 @pytest.fixture
 def upstream() -> Iterator[str]:
     """The address of an echo server."""
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), EchoHandler) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"127.0.0.1:{server.server_address[1]}"

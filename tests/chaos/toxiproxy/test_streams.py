@@ -18,7 +18,7 @@ SETTLED_S = 5.0
 
 @dataclass
 class FakeSocket:
-    """A socket to write to; it keeps what it got."""
+    """A socket that keeps the data written to it."""
 
     got: bytearray = field(default_factory=bytearray)
     roomy: bool = True
@@ -34,7 +34,7 @@ class FakeSocket:
 
 
 class Chain:
-    """A link between a sender that knows whether it is being read, and such a socket."""
+    """A link between a pausable sender and such a socket."""
 
     def __init__(self) -> None:
         self.reading = True
@@ -61,7 +61,7 @@ class Chain:
             self.link.receive(self.waiting.pop(0))
 
     def jam(self, jammed: bool) -> None:
-        """Have the socket take no more after the next write, or take it again."""
+        """Block the socket after the next write, or unblock it."""
         self.sink.roomy = not jammed
         if not jammed and not self.link.outlet.ready:
             self.link.outlet.resume()
@@ -105,7 +105,7 @@ steps = st.one_of(
 
 
 async def played(script: Sequence[tuple[str, object]]) -> tuple[bytes, Chain]:
-    """What was sent, and the chain after everything arrived."""
+    """Play steps; return the data sent, and the chain after all arrived."""
     chain, sent, there = Chain(), bytearray(), dict[str, ToxicWrapper]()
     for step, what in script:
         match step, what:
