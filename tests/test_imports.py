@@ -28,7 +28,8 @@ MAY_IMPORT = {
     ),
     "stack.shortener.api": (
         "stack.shortener.__version__", "stack.shortener.api", "stack.shortener.redirect",
-        "stack.shortener.clicks", "stack.shortener.http", "stack.shortener.infra", "stack.shortener.settings",
+        "stack.shortener.clicks", "stack.shortener.http", "stack.shortener.infra",
+        "stack.shortener.settings",
     ),
     "stack": ("stack",),
     "chaos.model": ("chaos.model",),

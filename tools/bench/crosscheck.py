@@ -131,8 +131,8 @@ def doubts(case: ServerModel, readings: Readings) -> Iterator[str]:
     reported = readings[OURS].generator
     assert reported is not None
     if reported.late > LATE_SHARE_MAX * reported.sent:
-        share = f"{reported.late} of our {reported.sent}"
-        yield f"{share} requests were late: this machine is not quiet"
+        late = f"{reported.late} of our {reported.sent}"
+        yield f"{late} requests were late: this machine is not quiet"
     if reported.unsent or reported.sent != len(readings[OURS].latencies_s):
         yield f"ours recorded {len(readings[OURS].latencies_s)} of {reported.offered} requests"
 

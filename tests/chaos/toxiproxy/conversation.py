@@ -239,7 +239,7 @@ def main() -> None:
     with running(ORIGINAL) as server:
         for chapter in CHAPTERS:
             told[chapter] = list(answers(server, chapter))
-            server.forget_all()
+            server.delete_all()
     ANSWERS.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
 
 
