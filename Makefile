@@ -34,13 +34,13 @@ check: $(VENV)/.installed-dev ## lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-mutate: $(VENV)/.installed-dev ## change what judges a run, one thing at a time: the tests must notice (6 minutes)
+mutate: $(VENV)/.installed-dev ## mutation tests of the code that judges a run (6 minutes)
 	@$(BIN)/python -m tests.support.mutation_survivors $(ARGS)
 
-bench: $(VENV)/.installed-dev ## what a redirect costs on one core, beside a bare one and nginx (about 7 minutes)
+bench: $(VENV)/.installed-dev ## measure a redirect on one core, beside a bare server and nginx (about 7 minutes)
 	@$(BIN)/python -m tools.bench $(ARGS)
 
-crashtest: $(VENV)/.installed-dev ## end labs in every way at random moments, and look for what is left (N=200: 36 minutes)
+crashtest: $(VENV)/.installed-dev ## end labs in every way at random moments, and look for leftovers (N=200: 36 minutes)
 	@$(BIN)/python -m tools.crashtest $(or $(N),8) $(or $(SEED),1) $(ARGS)
 
 chaos-%: $(VENV)/.installed ## run one experiment by its name; `make list` knows them
@@ -77,7 +77,7 @@ clean: ## remove what was installed and built; runs stay
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "linkstorm needs Python 3.11 or newer; say which: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+		{ echo "linkstorm needs Python 3.11 or newer; set it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 2; }
 

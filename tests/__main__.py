@@ -1,4 +1,4 @@
-"""`make test`: three files at a time, then one by one the tests that want to be alone."""
+"""`make test`: three files at a time, then the tests marked `alone` one by one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ ALONE = ["--half", "alone"]
 
 
 def main(arguments: list[str]) -> int:
-    """Run both halves, whatever the first comes to; the exit code is that of the first to fail.
+    """Run both halves; return the exit code of the first to fail.
 
-    A half that a signal ended has a negative one, and has failed like any other.
+    A half that a signal ended has a negative code, and has failed like any other.
     """
     pytest = [sys.executable, "-m", "pytest"]
     codes = [subprocess.run([*pytest, *half, *arguments]).returncode for half in (BESIDE, ALONE)]

@@ -1,4 +1,4 @@
-"""What real tests share: one embedded stack for the whole session."""
+"""Fixtures of real tests: one embedded stack for the whole session."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_configure() -> None:
-    """What a background job of a shell ignores, the labs that tests interrupt would ignore, too."""
+    """Restore SIGINT, which a background job ignores: its children, the labs, would, too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the parts of `stack` write their logs."""
+    """Directory of the logs of `stack`."""
     return tmp_path_factory.mktemp("logs")
 
 
 @pytest.fixture(scope="session")
 def stack(logs: Path) -> Iterator[Stack]:
-    """The embedded stack, patient; whoever breaks it mends it."""
+    """The embedded stack, with patient timeouts; a test that breaks it repairs it."""
     with EmbeddedRuntime().up(PATIENT, logs) as stack:
         yield stack
 

@@ -27,8 +27,9 @@ MAY_IMPORT = {
         "stack.shortener.infra", "stack.shortener.settings",
     ),
     "stack.shortener.api": (
-        "stack.shortener.__version__", "stack.shortener.api", "stack.shortener.redirect", "stack.shortener.clicks",
-        "stack.shortener.http", "stack.shortener.infra", "stack.shortener.settings",
+        "stack.shortener.__version__", "stack.shortener.api", "stack.shortener.redirect",
+        "stack.shortener.clicks", "stack.shortener.http", "stack.shortener.infra",
+        "stack.shortener.settings",
     ),
     "stack": ("stack",),
     "chaos.model": ("chaos.model",),
@@ -57,7 +58,7 @@ MAY_IMPORT = {
         "tools.bench",
     ),
     "tools.crashtest.experiments": ("chaos.experiments", "chaos.model"),
-    "tools.crashtest.lab": ("chaos.cli.entry", "chaos.experiments"),
+    "tools.crashtest.program": ("chaos.cli.entry", "chaos.experiments"),
     "tools.crashtest": ("tools.crashtest",),
 }  # fmt: skip
 

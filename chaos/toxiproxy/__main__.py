@@ -1,4 +1,4 @@
-"""Runs the server: `python -m chaos.toxiproxy`.
+"""Run the server: `python -m chaos.toxiproxy`.
 
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 an address is taken, 2 usage or configuration.
 """
@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 import uvicorn
 import uvloop
 
-from chaos.toxiproxy import address, flags, orders
+from chaos.toxiproxy import address, flags, request_bodies
 from chaos.toxiproxy.api import VERSION, ToxiproxyApi
-from chaos.toxiproxy.byte_metrics import Shown
+from chaos.toxiproxy.byte_metrics import ShownMetrics
 from chaos.toxiproxy.errors import ApiError, ListenError
 from chaos.toxiproxy.flags import Flag, switch
-from chaos.toxiproxy.registry import ProxySpec, Registry
+from chaos.toxiproxy.proxies import ProxyRegistry, ProxySpec
 
 KEEP_ALIVE_S = 60
 GRACE_S = 1
@@ -41,17 +41,17 @@ FLAGS = (
     Flag("port", "string", 8474, "port of the API", _port),
     Flag("config", "string", "", "JSON file with the proxies to begin with"),
     Flag("seed", "int", None, "for the drawing of jitter, slices and toxicity", flags.whole),
-    switch("proxy-metrics", "tell bytes of proxies at /metrics"),
-    switch("runtime-metrics", "tell what the server uses at /metrics"),
+    switch("proxy-metrics", "show bytes of proxies at /metrics"),
+    switch("runtime-metrics", "show CPU and memory of the server at /metrics"),
     switch("version", "print the version"),
 )
-# What Go's runtime ignores and an unhandled signal would end: so are those of real time.
+# Signals that Go's runtime ignores, and that end a Python process; real-time signals, too.
 IGNORED = ("USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "IO", "PWR")
 FIRST_REAL_TIME = 35
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM or SIGINT."""
     arguments = _arguments()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
@@ -62,7 +62,7 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     wanted = _configured(arguments["config"])
-    shown = Shown(proxies=arguments["proxy-metrics"], runtime=arguments["runtime-metrics"])
+    shown = ShownMetrics(proxies=arguments["proxy-metrics"], runtime=arguments["runtime-metrics"])
     try:
         listener = address.listen(address.join(arguments["host"], arguments["port"]))
         uvloop.run(_serve(listener, wanted, shown))
@@ -75,8 +75,8 @@ def _ignored() -> set[int]:
     return real_time | {getattr(signal, f"SIG{name}", signal.SIGUSR1) for name in IGNORED}
 
 
-async def _serve(listener: socket.socket, wanted: list[ProxySpec], shown: Shown) -> None:
-    registry = Registry()
+async def _serve(listener: socket.socket, wanted: list[ProxySpec], shown: ShownMetrics) -> None:
+    registry = ProxyRegistry()
     try:
         proxies = len(list(registry.populate(wanted)))
         sys.stdout.write(
@@ -88,7 +88,7 @@ async def _serve(listener: socket.socket, wanted: list[ProxySpec], shown: Shown)
         registry.stop()
 
 
-def _http(registry: Registry, shown: Shown) -> uvicorn.Server:
+def _http(registry: ProxyRegistry, shown: ShownMetrics) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             ToxiproxyApi(registry, shown).application(),
@@ -123,7 +123,7 @@ def _configured(config: str) -> list[ProxySpec]:
     if not config:
         return []
     try:
-        return orders.new_proxies(Path(config).read_bytes())
+        return request_bodies.new_proxies(Path(config).read_bytes())
     except OSError as problem:
         _fail(f"cannot read {config}: {problem.strerror}", 2)
     except ApiError as problem:

@@ -1,4 +1,4 @@
-"""Addresses as Toxiproxy writes them, `host:port`, and sockets that listen or are connected there.
+"""Parse addresses, `host:port`, as Toxiproxy does; open sockets that listen or connect there.
 
 A host is read as Go reads it: a number without needless zeros, or a name.
 """
@@ -31,7 +31,7 @@ KEEP_ALIVE = {  # Go's: nine probes, 15 s apart, once a connection has been idle
 
 @dataclass(frozen=True)
 class Target:
-    """An address with its host as a number: for the socket module, and as it is written."""
+    """A resolved address: for the socket module, and as text."""
 
     family: int
     address: tuple[Any, ...]
@@ -39,17 +39,17 @@ class Target:
 
     @property
     def is_wildcard(self) -> bool:
-        """Whether it stands for every interface."""
+        """True for the address of every interface."""
         return self.address[0] in ("0.0.0.0", "::")
 
 
 def split(address: str) -> tuple[str, int]:
-    """Host and port of an address; no host means 127.0.0.1, no address any free port there.
+    """Split an address; no host means 127.0.0.1, an empty address any free port there.
 
-    Toxiproxy would listen on every interface instead: here that takes the words `0.0.0.0`.
+    Toxiproxy listens on every interface instead: here that takes an explicit `0.0.0.0`.
 
     Raises:
-        ListenError: it is not of the form host:port, or the port has a name that nobody knows.
+        ListenError: it is not of the form host:port, or the port name is unknown.
     """
     if not address:
         return DEFAULT_HOST, 0
@@ -77,7 +77,7 @@ def _malformed(address: str, why: str) -> ListenError:
 
 
 def port_number(port: str) -> int:
-    """The number of a port, which may be given by its name; 0 for none.
+    """Return a port number from its digits or service name; 0 for none.
 
     Raises:
         ListenError: there is no such port.
@@ -96,24 +96,24 @@ def port_number(port: str) -> int:
 
 
 def join(host: str, port: int) -> str:
-    """The address of a host and port."""
+    """Join host and port."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def resolve(address: str) -> str:
-    """The address with its host as a number.
+    """Return the address with its host resolved.
 
     Raises:
-        ListenError: it is malformed, or nothing has that name.
+        ListenError: it is malformed, or the name does not resolve.
     """
     return _find(address).text
 
 
 def listen(address: str) -> socket.socket:
-    """A listening, non-blocking socket; that of a wildcard takes IPv4 and IPv6, as Go's does.
+    """Return a listening, non-blocking socket; a wildcard takes IPv4 and IPv6, as in Go.
 
     Raises:
-        ListenError: the address is malformed, or not to be had.
+        ListenError: the address is malformed, or cannot be bound.
     """
     try:
         target = _find(address)
@@ -139,11 +139,11 @@ def listen(address: str) -> socket.socket:
 
 
 async def dial(address: str) -> socket.socket:
-    """A non-blocking socket that is connected to the address.
+    """Return a non-blocking socket connected to the address.
 
     Raises:
-        OSError: nothing there takes the connection.
-        ListenError: it is not of the form host:port, or the host can be no name.
+        OSError: the connection failed.
+        ListenError: it is not of the form host:port, or the host is no valid name.
     """
     host, port = split(address)
     loop = asyncio.get_running_loop()
@@ -171,13 +171,13 @@ async def dial(address: str) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
-    """The address that a socket is bound to."""
+    """Return the address that a socket is bound to."""
     host, port = listener.getsockname()[:2]
     return join(host, port)
 
 
 def _keep_alive(its_socket: socket.socket) -> None:
-    """Have the kernel probe connections that are idle; what a listener accepts inherits that."""
+    """Turn on TCP keepalive; accepted sockets inherit it."""
     for (level, option), value in KEEP_ALIVE.items():
         its_socket.setsockopt(level, option, value)
 
@@ -195,7 +195,7 @@ def _find(address: str) -> Target:
 
 
 def _literal(host: str, port: int) -> Target | None:
-    """The address of a host that is a number."""
+    """Return the target of a numeric host; None for a name."""
     try:
         number = ipaddress.ip_address(host)
     except ValueError:
@@ -211,7 +211,7 @@ def _literal(host: str, port: int) -> Target | None:
 
 
 def _interface(zone: str) -> int:
-    """The number of a network interface; 0 if there is no such."""
+    """Return the index of a network interface; 0 if there is none."""
     try:
         return socket.if_nametoindex(zone)
     except OSError:
@@ -219,7 +219,7 @@ def _interface(zone: str) -> int:
 
 
 def _name(host: str) -> str:
-    """The host, if it may be looked up: the resolver would take `*` and `0x7f.1`, too.
+    """Return a host that may be resolved: the resolver would take `*` and `0x7f.1`, too.
 
     Raises:
         ListenError: it is no name.

@@ -1,7 +1,7 @@
 """The HTTP API: Toxiproxy's routes, status codes and bodies.
 
-Starlette routes and uvicorn speaks HTTP: both are here for the shortener anyway, and start in
-50 ms. What a handler does is one step for the data path to see.
+Starlette and uvicorn are installed for the shortener anyway, and start in 50 ms. A handler runs
+without a break, so the data path sees each change as one step.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chaos.toxiproxy import byte_metrics, go_json, orders
-from chaos.toxiproxy.byte_metrics import Shown
+from chaos.toxiproxy import byte_metrics, go_json, request_bodies
+from chaos.toxiproxy.byte_metrics import ShownMetrics
 from chaos.toxiproxy.errors import ApiError
+from chaos.toxiproxy.proxies import ProxyRegistry
 from chaos.toxiproxy.proxy import DIRECTIONS, Proxy
-from chaos.toxiproxy.registry import Registry
 
 VERSION = "2.12.0"
 ANSWER_S = 25
@@ -44,7 +44,7 @@ BROKEN_ESCAPE = re.compile(b"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True)
 class ApiRequest:
-    """A request: the names in its path, and its body."""
+    """Names in the path, and the body."""
 
     proxy: str
     toxic: str
@@ -55,14 +55,14 @@ Handler = Callable[[ApiRequest], Response | Awaitable[Response]]
 
 
 class ToxiproxyApi:
-    """A handler for each route: see Toxiproxy's README for what each is for."""
+    """One handler a route; Toxiproxy's README documents each."""
 
-    def __init__(self, registry: Registry, shown: Shown) -> None:
+    def __init__(self, registry: ProxyRegistry, shown: ShownMetrics) -> None:
         self._registry = registry
         self._shown = shown
 
     def application(self) -> Starlette:
-        """All routes, with what Toxiproxy answers for a wrong path or method."""
+        """Return the app, with Toxiproxy's responses for a wrong path or method."""
         application = Starlette(
             routes=[
                 _route("/proxies", GET=self.list_proxies, POST=self.create_proxy),
@@ -84,7 +84,7 @@ class ToxiproxyApi:
                     DELETE=self.delete_toxic,
                 ),
                 _route("/version", GET=self.version),
-                *([_route("/metrics", ANY=self.metrics)] if self._shown != Shown() else []),
+                *([_route("/metrics", ANY=self.metrics)] if self._shown != ShownMetrics() else []),
             ],
             middleware=[Middleware(_Cleaned)],
             exception_handlers={404: _not_found},
@@ -93,26 +93,26 @@ class ToxiproxyApi:
         return application
 
     def list_proxies(self, _: ApiRequest) -> Response:
-        """Every proxy by name, with its toxics."""
+        """List proxies by name, with their toxics."""
         proxies = self._registry.proxies
         return _json({name: proxies[name].as_json() for name in sorted(proxies)})
 
     def create_proxy(self, call: ApiRequest) -> Response:
-        """A new proxy, listening unless it is asked not to."""
-        return _json(self._registry.create(orders.new_proxy(call.body)).as_json(), 201)
+        """Create a proxy, which listens unless `enabled` is false."""
+        return _json(self._registry.create(request_bodies.new_proxy(call.body)).as_json(), 201)
 
     def populate(self, call: ApiRequest) -> Response:
-        """Several proxies; on a failure the answer has those that were done before it."""
+        """Create several proxies; a failure lists those created before it."""
         done: list[dict[str, Any]] = []
         try:
-            for proxy in self._registry.populate(orders.new_proxies(call.body)):
-                done.append(proxy.as_json())  # noqa: PERF401 (what was done must outlive a failure)
+            for proxy in self._registry.populate(request_bodies.new_proxies(call.body)):
+                done.append(proxy.as_json())  # noqa: PERF401 (a failure must keep the earlier ones)
         except ApiError as error:
             return _json({**error.as_json(), "proxies": done or None}, error.status)
         return _json({"proxies": done or None}, 201)
 
     async def reset(self, _: ApiRequest) -> Response:
-        """Every proxy listening, no toxic anywhere."""
+        """Start every proxy, and remove every toxic."""
         self._registry.reset()
         for proxy in self._registry.proxies.values():
             for direction in DIRECTIONS:
@@ -120,70 +120,70 @@ class ToxiproxyApi:
         return Response(status_code=204)
 
     def show_proxy(self, call: ApiRequest) -> Response:
-        """One proxy."""
+        """Show a proxy."""
         return _json(self._registry.get(call.proxy).as_json())
 
     def update_proxy(self, call: ApiRequest) -> Response:
-        """Other addresses for a proxy, or its start or stop."""
+        """Change a proxy's addresses, or start or stop it."""
         proxy = self._registry.get(call.proxy)
-        wanted = orders.changed_proxy(proxy, call.body)
+        wanted = request_bodies.changed_proxy(proxy, call.body)
         proxy.update(wanted.listen, wanted.upstream, enabled=wanted.enabled)
         return _json(proxy.as_json())
 
     def delete_proxy(self, call: ApiRequest) -> Response:
-        """A proxy's end."""
+        """Delete a proxy."""
         self._registry.delete(call.proxy)
         return Response(status_code=204)
 
     def list_toxics(self, call: ApiRequest) -> Response:
-        """A proxy's toxics."""
-        return _json([dose.as_json() for dose in self._registry.get(call.proxy).doses])
+        """List a proxy's toxics."""
+        return _json([wrapper.as_json() for wrapper in self._registry.get(call.proxy).toxics])
 
     async def create_toxic(self, call: ApiRequest) -> Response:
-        """A toxic, at work on every connection when this is answered."""
+        """Add a toxic; it acts on every connection before the response is sent."""
         proxy = self._registry.get(call.proxy)
-        dose = orders.new_dose(proxy, call.body)
-        proxy.add(dose)
-        await _committed(proxy, dose.direction)
-        return _json(dose.as_json())
+        wrapper = request_bodies.new_toxic(proxy, call.body)
+        proxy.add(wrapper)
+        await _committed(proxy, wrapper.direction)
+        return _json(wrapper.as_json())
 
     def show_toxic(self, call: ApiRequest) -> Response:
-        """One toxic."""
+        """Show a toxic."""
         proxy = self._registry.get(call.proxy)
-        return _json(proxy.dose(call.toxic).as_json())
+        return _json(proxy.toxic(call.toxic).as_json())
 
     async def update_toxic(self, call: ApiRequest) -> Response:
-        """Other attributes or another toxicity. What can be read of a refused one is in force."""
+        """Change attributes or toxicity; attributes read before an error stay changed."""
         proxy = self._registry.get(call.proxy)
-        dose = proxy.dose(call.toxic)
+        wrapper = proxy.toxic(call.toxic)
         try:
-            orders.change_dose(dose, call.body)
+            request_bodies.change_toxic(wrapper, call.body)
         except ApiError:
-            proxy.set_dose(dose)
+            proxy.set_toxic(wrapper)
             raise
-        proxy.update_dose(dose)
-        await _committed(proxy, dose.direction)
-        return _json(dose.as_json())
+        proxy.update_toxic(wrapper)
+        await _committed(proxy, wrapper.direction)
+        return _json(wrapper.as_json())
 
     async def delete_toxic(self, call: ApiRequest) -> Response:
-        """A toxic's end."""
+        """Delete a toxic."""
         proxy = self._registry.get(call.proxy)
         await _committed(proxy, proxy.remove(call.toxic).direction)
         return Response(status_code=204)
 
     def version(self, _: ApiRequest) -> Response:
-        """The version of Toxiproxy whose API this is."""
+        """Show the version of Toxiproxy that this equals."""
         answer = json.dumps({"version": VERSION}) + "\n"
         return Response(answer, media_type="application/json;charset=utf-8")
 
     def metrics(self, _: ApiRequest) -> Response:
-        """The byte counts as Prometheus text."""
-        told = byte_metrics.text(self._registry, self._shown)
-        return Response(told, media_type=byte_metrics.MEDIA_TYPE)
+        """Show metrics as Prometheus text."""
+        shown = byte_metrics.text(self._registry, self._shown)
+        return Response(shown, media_type=byte_metrics.MEDIA_TYPE)
 
 
 async def _committed(proxy: Proxy, direction: str) -> None:
-    """Wait until what nothing changes any more has happened: a change has its effect after it."""
+    """Wait until decisions that cannot be revoked are carried out; then the change is in effect."""
     if (wait_s := proxy.committed_until_s(direction) - time.monotonic()) > 0:
         await asyncio.sleep(wait_s)
 
@@ -201,14 +201,14 @@ def _route(path: str, **handlers: Handler) -> Route:
         return answered
 
     route = Route(path, answer)
-    route.methods = None  # `answer` tells a wrong one by itself
+    route.methods = None  # `answer` rejects wrong ones itself
     return route
 
 
 class _Cleaned:
-    """Leads a path with needless slashes or dots to the one that is meant; refuses a broken one.
+    """Redirect paths with needless slashes or dots to the clean path; reject broken escapes.
 
-    Bytes that are no UTF-8 stay as they are, so they name nothing.
+    Bytes that are not UTF-8 stay as they are, so they match no name.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -246,7 +246,7 @@ async def _answer(handler: Handler, request: Request) -> Response:
 
 
 def _request_id() -> str:
-    """Twenty letters and digits: seconds, process and a count, so they sort by time."""
+    """Return 20 letters and digits: seconds, process and a count, so ids sort by time."""
     number = next(COUNT)
     parts = (int(time.time()), 4), (MACHINE, 3), (os.getpid() & 0xFFFF, 2), (number & 0xFFFFFF, 3)
     raw = b"".join(value.to_bytes(size, "big") for value, size in parts)

@@ -1,4 +1,4 @@
-"""The bytes that went through, as Prometheus text under the names that Toxiproxy uses."""
+"""Bytes through each proxy, as Prometheus text under Toxiproxy's names."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from chaos.toxiproxy.registry import Registry
+from chaos.toxiproxy.proxies import ProxyRegistry
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
 LABELS = ("direction", "proxy", "listener", "upstream")
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What `/metrics` tells; there is no such page if it is nothing."""
+class ShownMetrics:
+    """Groups of metrics at `/metrics`; without any there is no such page."""
 
     proxies: bool = False
     runtime: bool = False
 
 
 class ProxyBytes(Collector):
-    """Both byte counts, for each direction of each proxy. A connection counts when it ends."""
+    """Bytes received and sent, for each direction of each proxy, counted when a connection ends."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: ProxyRegistry) -> None:
         self._registry = registry
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Both counters."""
-        told = {
+        """Yield both counters."""
+        counters = {
             what: CounterMetricFamily(f"toxiproxy_proxy_{what}_bytes", help_text, labels=LABELS)
             for what, help_text in (
                 ("received", "Bytes read from the sending side."),
@@ -44,12 +44,12 @@ class ProxyBytes(Collector):
             )
         }
         for (what, *labels), size_bytes in self._registry.traffic.items():
-            told[what].add_metric(labels, size_bytes)
-        return iter(told.values())
+            counters[what].add_metric(labels, size_bytes)
+        return iter(counters.values())
 
 
-def text(registry: Registry, shown: Shown) -> bytes:
-    """What is shown, in the text format."""
+def text(registry: ProxyRegistry, shown: ShownMetrics) -> bytes:
+    """Render the chosen metrics."""
     collected = CollectorRegistry()
     if shown.proxies:
         collected.register(ProxyBytes(registry))

@@ -1,7 +1,7 @@
 """A client's connection through a proxy: two sockets, and a link each way between them.
 
-As in Toxiproxy, a link that ends closes the socket it writes to, whole; with that the link that
-reads from this socket ends, too, and closes the other one after what is still on its way there.
+As in Toxiproxy, a link that ends closes both directions of the socket it writes to. That ends the
+link that reads from this socket, which closes the other socket after delivering its data.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import struct
 from collections.abc import Callable, Iterable
 
 from chaos.toxiproxy.link import READ_AHEAD, ToxicLink
-from chaos.toxiproxy.toxic import Dose
+from chaos.toxiproxy.toxic import ToxicWrapper
 
 CHUNK_BYTES = 32 * 1024
 NO_LINGER = struct.pack("ii", 1, 0)  # closing then sends RST and drops what was unsent
-Count = Callable[[str, str, int], None]  # what was counted, direction, bytes
+Count = Callable[[str, str, int], None]  # received or sent, direction, bytes
 
 
 class Side:
@@ -41,17 +41,17 @@ class Side:
         self._send = its_socket.send
 
     def read(self) -> None:
-        """Read on."""
+        """Resume reading."""
         if not self._ended and not self.closed:
             self._loop.add_reader(self._socket, self._readable)
 
     def hold(self) -> None:
-        """Read no more for now."""
+        """Pause reading."""
         if not self.closed:
             self._loop.remove_reader(self._socket)
 
     def write(self, data: bytes | memoryview) -> bool:
-        """Write; False if there is no room for more yet, or the receiver is gone."""
+        """Write; False if the socket buffer is full, or the receiver is gone."""
         try:
             sent = self._send(data)
         except BlockingIOError:
@@ -67,7 +67,7 @@ class Side:
         return False
 
     def close(self) -> None:
-        """Close the socket, by which its sender's stream ends, too."""
+        """Close the socket, which also ends the stream read from it."""
         if self.closed:
             return
         self.closed = True
@@ -79,7 +79,7 @@ class Side:
         self._on_close()
 
     def close_by_reset(self) -> None:
-        """Whenever the socket is closed, let that be by a TCP RST."""
+        """Make a later close send a TCP RST."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
 
     def _readable(self) -> None:
@@ -96,7 +96,7 @@ class Side:
             self._end()
 
     def _read_ahead(self) -> None:
-        """Read what the link has room for: closing with data unread would reset the sender."""
+        """Read as much as the link has room for: closing with unread data would send a RST."""
         for _ in range(READ_AHEAD):
             if self._ended or not self.link.ready:
                 return
@@ -121,64 +121,66 @@ class Side:
 
 
 class ProxyConnection:
-    """Both sides and both links; `on_gone` is called once neither socket is open any more."""
+    """Both sides and both links; `on_gone` is called once both sockets are closed."""
 
     def __init__(
         self,
         client: socket.socket,
         server: socket.socket,
-        doses: Iterable[Dose],
+        toxics: Iterable[ToxicWrapper],
         count: Count,
         on_gone: Callable[[ProxyConnection], None],
     ) -> None:
         self._count = count
         self._on_gone = on_gone
-        doses = list(doses)
+        toxics = list(toxics)
         self._client = self._side(client, "upstream", "downstream")
         self._server = self._side(server, "downstream", "upstream")
         self._links = {
-            "upstream": self._link("upstream", self._client, self._server, doses),
-            "downstream": self._link("downstream", self._server, self._client, doses),
+            "upstream": self._link("upstream", self._client, self._server, toxics),
+            "downstream": self._link("downstream", self._server, self._client, toxics),
         }
-        if any(dose.toxic.resets for dose in doses):
+        if any(wrapper.toxic.resets for wrapper in toxics):
             self._client.close_by_reset()
             self._server.close_by_reset()
 
     def start(self) -> None:
-        """Let data flow."""
+        """Start reading on both sides."""
         for side in (self._client, self._server):
             side.read()
 
-    def add(self, dose: Dose) -> None:
-        """Put a toxic on the link that it is for."""
-        self._links[dose.direction].add(dose)
+    def add(self, wrapper: ToxicWrapper) -> None:
+        """Add a toxic to the link of its direction."""
+        self._links[wrapper.direction].add(wrapper)
 
-    def set(self, dose: Dose) -> None:
-        """Go on with a toxic's new attributes, without a break."""
-        self._links[dose.direction].set(dose)
+    def set(self, wrapper: ToxicWrapper) -> None:
+        """Apply new attributes without interrupting the toxic."""
+        self._links[wrapper.direction].set(wrapper)
 
-    def update(self, dose: Dose) -> None:
-        """Go on with a toxic's new attributes and toxicity."""
-        self._links[dose.direction].update(dose)
+    def update(self, wrapper: ToxicWrapper) -> None:
+        """Apply new attributes and toxicity."""
+        self._links[wrapper.direction].update(wrapper)
 
-    def remove(self, dose: Dose) -> None:
-        """Take a toxic off the link that it is on."""
-        self._links[dose.direction].remove(dose)
+    def remove(self, wrapper: ToxicWrapper) -> None:
+        """Remove a toxic from its link."""
+        self._links[wrapper.direction].remove(wrapper)
 
     def committed_until_s(self, direction: str) -> float:
-        """When the last decision that nothing changes any more is carried out, on one link."""
+        """Return the time of the last irrevocable release on the link of this direction."""
         return self._links[direction].committed_until_s()
 
     def abort(self) -> None:
-        """Close both sockets at once, and drop what is on its way."""
+        """Close both sockets at once, and drop data in flight."""
         for side in (self._client, self._server):
             side.close()
 
     def _side(self, its_socket: socket.socket, reads: str, writes: str) -> Side:
         return Side(its_socket, lambda: self._ended(reads), lambda: self._closed(writes))
 
-    def _link(self, way: str, source: Side, sink: Side, doses: Iterable[Dose]) -> ToxicLink:
-        mine = [dose for dose in doses if dose.direction == way]
+    def _link(
+        self, way: str, source: Side, sink: Side, toxics: Iterable[ToxicWrapper]
+    ) -> ToxicLink:
+        mine = [wrapper for wrapper in toxics if wrapper.direction == way]
         link = source.link = ToxicLink(sink, mine, source.hold, source.read)
         sink.outlet_resume = link.outlet.resume
         return link

@@ -1,10 +1,10 @@
-"""What the HTTP API answers when it refuses: Toxiproxy's messages and status codes."""
+"""Errors of the HTTP API: Toxiproxy's messages and status codes."""
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
-    """A refusal, with the status code of its HTTP answer."""
+    """An error with the status code of its HTTP response."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -12,52 +12,52 @@ class ApiError(Exception):
         self.status = status
 
     def as_json(self) -> dict[str, object]:
-        """The error as the HTTP API shows it."""
+        """Return the error as the HTTP API shows it."""
         return {"error": self.message, "status": self.status}
 
 
 class ListenError(ApiError):
-    """An address that cannot be understood, or cannot be listened on."""
+    """A malformed address, or one that cannot be bound."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, 500)
 
 
 def bad_body(why: str) -> ApiError:
-    """The request's JSON is not what it should be."""
+    """400: the JSON body is invalid."""
     return ApiError(f"bad request body: {why}", 400)
 
 
 def missing(field: str) -> ApiError:
-    """A field that must be there is not."""
+    """400: a required field is missing."""
     return ApiError(f"missing required field: {field}", 400)
 
 
 def no_proxy() -> ApiError:
-    """There is no proxy of that name."""
+    """404: no proxy of that name."""
     return ApiError("proxy not found", 404)
 
 
 def proxy_exists() -> ApiError:
-    """There is a proxy of that name already."""
+    """409: a proxy of that name exists."""
     return ApiError("proxy already exists", 409)
 
 
 def no_toxic() -> ApiError:
-    """There is no toxic of that name."""
+    """404: no toxic of that name."""
     return ApiError("toxic not found", 404)
 
 
 def toxic_exists() -> ApiError:
-    """There is a toxic of that name already."""
+    """409: a toxic of that name exists."""
     return ApiError("toxic already exists", 409)
 
 
 def bad_stream() -> ApiError:
-    """The stream is neither of the two."""
+    """400: the stream is neither upstream nor downstream."""
     return ApiError("stream was invalid, can be either upstream or downstream", 400)
 
 
 def bad_kind() -> ApiError:
-    """There is no such kind of toxic."""
+    """400: no such kind of toxic."""
     return ApiError("invalid toxic type", 400)

@@ -1,7 +1,7 @@
-"""Command-line flags as Go's flag package takes them.
+"""Command-line flags by the rules of Go's flag package.
 
 `-name value`, `-name=value`, and both with two dashes; a switch takes a value only behind `=`.
-The first word that is no flag ends them, and what follows is passed over.
+The first word that is no flag ends them; the rest is ignored.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ WHOLE = re.compile("[+-]?[0-9][0-9A-Za-z_]*")
 
 
 class FlagError(Exception):
-    """Words that cannot be understood."""
+    """A command line that cannot be parsed."""
 
 
 class HelpWanted(Exception):
-    """`-h` or `-help` is among the flags."""
+    """Raised for `-h` or `-help`."""
 
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag that takes a value; `read` raises ValueError for one that it cannot have."""
+    """A flag with a value; `read` raises ValueError for an invalid one."""
 
     name: str
     kind: str
@@ -47,16 +47,16 @@ class Switch(Flag):
 
 
 def switch(name: str, purpose: str) -> Switch:
-    """A switch that is off."""
+    """Return a switch that is off by default."""
     return Switch(name, "", False, purpose, _switched)
 
 
 def values(flags: Sequence[Flag], words: Sequence[str]) -> dict[str, Any]:
-    """The value of every flag by name.
+    """Return the value of every flag by name.
 
     Raises:
-        FlagError: an unknown flag, a value that it cannot have, or none where it needs one.
-        HelpWanted: they ask for help.
+        FlagError: an unknown flag, an invalid value, or a missing one.
+        HelpWanted: `-h` or `-help` is given.
     """
     known = {flag.name: flag for flag in flags}
     found = {flag.name: flag.default for flag in flags}
@@ -77,7 +77,7 @@ def values(flags: Sequence[Flag], words: Sequence[str]) -> dict[str, Any]:
 
 
 def usage(program: str, flags: Sequence[Flag]) -> str:
-    """All flags with what they are for."""
+    """Return the help text."""
     lines = [f"Usage of {program}:"]
     for flag in sorted(flags, key=lambda each: each.name):
         default = f" (default {flag.default})" if flag.default else ""
@@ -86,10 +86,10 @@ def usage(program: str, flags: Sequence[Flag]) -> str:
 
 
 def whole(text: str) -> int:
-    """A whole number of 64 bits, in any base that Go has a prefix for.
+    """Parse a whole number of 64 bits, in any base that Go has a prefix for.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     if not WHOLE.fullmatch(text):
         raise ValueError("parse error")

@@ -1,4 +1,4 @@
-"""Numbers and JSON as Go holds, reads and writes them."""
+"""Read and write numbers and JSON as Go does."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from decimal import Decimal
 
 INT64_LIMIT = 2**63
 MILLISECOND_NS, MICROSECOND_NS, SECOND_NS = 1_000_000, 1_000, 1_000_000_000
-FLOAT32_LIMIT = 2.0**128 - 2.0**103  # what is nearer to infinity
+FLOAT32_LIMIT = 2.0**128 - 2.0**103  # beyond it, infinity is nearer
 PLAIN_FROM, PLAIN_BELOW = 1e-6, 1e21  # numbers beyond are written with an exponent
 ESCAPED = re.compile("[<>&\u2028\u2029]")
 
 
 def int64(text: str) -> int:
-    """The whole number that is written there.
+    """Parse a whole number.
 
     Raises:
-        ValueError: it is no whole number.
+        ValueError: it is not one.
         OverflowError: it has more than 64 bits.
     """
     whole = int(text)
@@ -29,22 +29,22 @@ def int64(text: str) -> int:
 
 
 def wrapped(whole: int) -> int:
-    """What 64 bits hold of a number, as after an overflow."""
+    """Wrap a number to 64 bits, as after an overflow."""
     if -INT64_LIMIT <= whole < INT64_LIMIT:
         return whole
     return (whole + INT64_LIMIT) % (2 * INT64_LIMIT) - INT64_LIMIT
 
 
 def seconds(amount: int, unit_ns: int) -> float:
-    """A time of so many units; Go holds it as nanoseconds in 64 bits."""
+    """Convert a duration to seconds; Go holds it as nanoseconds in 64 bits."""
     return wrapped(amount * unit_ns) / SECOND_NS
 
 
 def float32(text: str) -> float:
-    """The nearest number of single precision, as few digits as name it.
+    """Return the nearest single-precision number, in the fewest digits that identify it.
 
     Raises:
-        OverflowError: there is none.
+        OverflowError: it is out of range.
     """
     exact = _to_odd(text)
     if abs(exact) >= FLOAT32_LIMIT:
@@ -58,7 +58,7 @@ def float32(text: str) -> float:
 
 
 def text(value: object) -> str:
-    """JSON with what Go escapes, so that it could stand in HTML."""
+    """Encode as JSON, with Go's escapes for HTML."""
     if isinstance(value, dict):
         return f"{{{','.join(f'{text(key)}:{text(each)}' for key, each in value.items())}}}"
     if isinstance(value, list):
@@ -70,7 +70,7 @@ def text(value: object) -> str:
 
 
 def _to_odd(text: str) -> float:
-    """A neighbour in double precision that rounds to the same single as the number itself."""
+    """Return a double that rounds to the same single as the exact number does."""
     near = float(text)
     if near == 0 or math.isinf(near):
         return near

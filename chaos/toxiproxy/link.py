@@ -1,9 +1,9 @@
 """One direction of a connection: a chain of stages with a toxic each, and an outlet.
 
-Everything runs in callbacks of one event loop and no step waits, so toxics can come and go
-between two chunks: nothing is ever half on its way. Without toxics a chunk goes from the read
-to the write in the same callback. Each node holds a bounded number of chunks and gives only to
-one that has room, so a reader that does not read holds its sender back.
+Everything runs in callbacks of one event loop and no callback waits, so toxics are added and
+removed between two chunks. Without toxics a chunk goes from the read to the write in the same
+callback. Each node queues a bounded number of chunks and passes one on only if the next node has
+room, so a slow reader holds its sender back (backpressure).
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
-from chaos.toxiproxy import clock
-from chaos.toxiproxy.toxic import END, Chunk, Dose, End, Item, Release, Toxic
+from chaos.toxiproxy import timers
+from chaos.toxiproxy.toxic import END, Chunk, End, Item, Release, Toxic, ToxicWrapper
 
 READ_AHEAD = 2  # as in Toxiproxy, whose reader holds one, and its hidden first toxic another
 PASS = Toxic()
 
 
 class LinkSink(Protocol):
-    """Where a link writes to."""
+    """The socket that a link writes to."""
 
     def write(self, data: bytes) -> bool:
-        """Write; False if there is no room for more until `Outlet.resume` is called."""
+        """Write; False if the buffer is full until `LinkOutlet.resume` is called."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the socket."""
 
 
 class Node(Protocol):
-    """What takes items, in order; a giver holds back while it is not `ready`."""
+    """A consumer of items in order; its producer waits until it is `ready`."""
 
     on_ready: Callable[[], None]
 
     @property
     def ready(self) -> bool:
-        """Whether it has room."""
+        """True while there is room for an item."""
 
     def take(self, item: Item) -> None:
-        """Take an item; the end of a stream may be given to one that is not ready, too."""
+        """Take an item; the end of a stream may come even when not ready."""
 
 
-class Outlet:
-    """The last node of a link: it writes to the receiving socket, and closes it at the end."""
+class LinkOutlet:
+    """Last node of a link: writes to the receiving socket, and closes it at the end."""
 
     def __init__(self, sink: LinkSink) -> None:
         self.ready = True
@@ -56,7 +56,7 @@ class Outlet:
         self.ending = False
 
     def take(self, item: Item) -> None:
-        """Write data; the end comes once all data is written."""
+        """Write data; at the end of the stream close the socket once all is written."""
         if isinstance(item, Chunk):
             self.write(item.data)
             return
@@ -70,7 +70,7 @@ class Outlet:
         self.ready = self._sink.write(data)
 
     def resume(self) -> None:
-        """The socket takes data again."""
+        """Continue: the socket takes data again."""
         self.ready = True
         if self.ending:
             self._sink.close()
@@ -79,60 +79,60 @@ class Outlet:
 
 
 class Stage:
-    """A toxic at work on one link: a line of items, and one timer for the first of them."""
+    """A toxic on one link: a queue of items, and a timer for the first of them."""
 
-    def __init__(self, dose: Dose, following: Node) -> None:
+    def __init__(self, wrapper: ToxicWrapper, following: Node) -> None:
         self.following = following
         self.on_ready: Callable[[], None] = _nothing
         self.on_left: Callable[[], None] = _nothing
-        self.dose = dose
+        self.wrapper = wrapper
         self._leaving = False
         self.ahead = 0
-        self._toxic = replace(dose.toxic)
+        self._toxic = replace(wrapper.toxic)
         self._acting = self._draw()
         self._line: deque[Item] = deque()
         self._release: Release | None = None
         self._met = False
         self._over = False
-        self._clock = clock.running()
-        self._alarm: clock.Alarm | None = None
+        self._timers = timers.queue()
+        self._timer: timers.Timer | None = None
         self._running = False
 
     @property
     def ready(self) -> bool:
-        """Whether there is room for more; after the end that is for what is read ahead of it."""
+        """True while the queue has room; after the end only for data read ahead."""
         room = 0 if self._over else self._toxic.room
         return len(self._line) < room + self.ahead
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits here."""
+        """True if the queue is empty."""
         return not self._line
 
     @property
     def closing(self) -> bool:
-        """Whether the stream has ended here, or is bound to."""
+        """True if the stream has ended here, or irrevocably will."""
         return self._over or self.committed_until_s is not None
 
     @property
     def passes(self) -> bool:
-        """Whether data goes through as if nothing were here."""
+        """True if data passes unchanged and at once."""
         return self._acting.passes and not self._over
 
     @property
     def left(self) -> bool:
-        """Whether the chain can do without it."""
+        """True if the stage can be dropped from the chain."""
         return self._leaving and self.empty and not self._over
 
     @property
     def committed_until_s(self) -> float | None:
-        """When a decision that nothing changes any more is carried out; None: there is none."""
+        """Time of an irrevocable release; None if there is none."""
         if not self._acting.commits or self._release is None or self._over:
             return None
         return self._release.at_s
 
     def take(self, item: Item) -> None:
-        """Put an item at the end of the line; drop it if the stream has ended here."""
+        """Queue an item; drop it if the stream has ended here."""
         if self._over:
             self.ahead -= 1
             return
@@ -148,7 +148,7 @@ class Stage:
             self.run()
 
     def run(self) -> None:
-        """Pass on all that is due, as long as the next node takes it."""
+        """Pass on all due items, as long as the next node has room."""
         if self._running:
             return
         self._running = True
@@ -162,11 +162,11 @@ class Stage:
             self.on_ready()
 
     def set(self, attributes: dict[str, int]) -> None:
-        """Go on with these attributes; what is in hand was decided under the earlier ones."""
+        """Apply attributes; the release already planned keeps the earlier ones."""
         self._toxic.set(attributes)
 
     def interrupt(self) -> None:
-        """Let go of the chunk in hand as it is, and draw anew whether the toxic acts here."""
+        """Release the first chunk unchanged, and draw again by toxicity."""
         if self.closing:
             return
         self._let_go()
@@ -175,7 +175,7 @@ class Stage:
         self.run()
 
     def leave(self) -> None:
-        """Pass on all that is held, in order, since the toxic is being removed."""
+        """Pass on all queued items: the toxic is being removed."""
         if self.closing:
             return
         self._leaving = True
@@ -186,18 +186,18 @@ class Stage:
         self.run()
 
     def stop(self) -> None:
-        """Forget everything: the connection is gone."""
-        self._sleep()
+        """Drop everything: the connection is closed."""
+        self._cancel_timer()
         self._line.clear()
         self._release = None
         self._over = True
 
     def _draw(self) -> Toxic:
-        return self._toxic if self.dose.strikes() else PASS
+        return self._toxic if self.wrapper.draw() else PASS
 
     def _let_go(self) -> None:
-        """Have the first item leave now, unless it is on its way already or is the end."""
-        self._sleep()
+        """Release the first item now, unless it is already due or is the end."""
+        self._cancel_timer()
         if self._met:
             return
         self._release = None
@@ -205,7 +205,7 @@ class Stage:
             self._release = Release(monotonic(), self._line[0])
 
     def _is_due(self) -> bool:
-        """Whether the first item may leave; if it may later, a timer is set."""
+        """Return True if the first item is due; else set a timer."""
         if self._met:
             return True
         release = self._release = self._release or self._plan()
@@ -213,7 +213,7 @@ class Stage:
             return False
         now_s = monotonic()
         if release.at_s > now_s:
-            self._wake(release.at_s)
+            self._set_timer(release.at_s)
             return False
         self._met = True
         self._acting.met_s = now_s
@@ -240,18 +240,18 @@ class Stage:
         if item is not None:
             self.following.take(item)
 
-    def _wake(self, at_s: float) -> None:
-        """Run at that time; an alarm that goes off before it will do, for it then sets another."""
+    def _set_timer(self, at_s: float) -> None:
+        """Run at that time; a timer that fires earlier will do, as it then sets another."""
         if at_s == math.inf:
-            self._sleep()
-        elif self._alarm is None or self._alarm.call is None or self._alarm.at_s > at_s:
-            self._sleep()
-            self._alarm = self._clock.set(at_s, self.run)
+            self._cancel_timer()
+        elif self._timer is None or self._timer.call is None or self._timer.at_s > at_s:
+            self._cancel_timer()
+            self._timer = self._timers.set(at_s, self.run)
 
-    def _sleep(self) -> None:
-        if self._alarm:
-            self._clock.cancel(self._alarm)
-            self._alarm = None
+    def _cancel_timer(self) -> None:
+        if self._timer:
+            self._timers.cancel(self._timer)
+            self._timer = None
 
 
 class ToxicLink:
@@ -263,13 +263,13 @@ class ToxicLink:
     def __init__(
         self,
         sink: LinkSink,
-        doses: Iterable[Dose],
+        toxics: Iterable[ToxicWrapper],
         hold: Callable[[], None],
         go_on: Callable[[], None],
     ) -> None:
-        self.outlet = Outlet(sink)
+        self.outlet = LinkOutlet(sink)
         self.received_bytes = 0
-        self.stages = [Stage(dose, self.outlet) for dose in doses]
+        self.stages = [Stage(wrapper, self.outlet) for wrapper in toxics]
         self._hold = hold
         self._go_on = go_on
         self._held = False
@@ -279,11 +279,11 @@ class ToxicLink:
 
     @property
     def ready(self) -> bool:
-        """Whether there is room for more."""
+        """True while there is room for data."""
         return self._head.ready
 
     def receive(self, data: bytes) -> None:
-        """Take what the sender sent, and stop reading from it while the chain is full."""
+        """Take data from the sender, and pause reading while the chain is full."""
         self.received_bytes += len(data)
         if self._passes and self.outlet.ready and not self.outlet.ending:
             self.outlet.write(data)
@@ -294,33 +294,33 @@ class ToxicLink:
             self._hold()
 
     def end(self) -> None:
-        """The sender is done, or its socket is closed."""
+        """End the stream: the sender is done, or its socket is closed."""
         self._head.take(END)
 
-    def add(self, dose: Dose) -> None:
-        """Put a toxic at the end of the chain."""
+    def add(self, wrapper: ToxicWrapper) -> None:
+        """Append a toxic to the chain."""
         if self.stages:
             if self.stages[-1].closing:
                 return
             self.stages[-1].interrupt()
-        self.stages.append(Stage(dose, self.outlet))
+        self.stages.append(Stage(wrapper, self.outlet))
         self._connect()
 
-    def set(self, dose: Dose) -> None:
-        """Go on with a toxic's new attributes, without a break."""
-        for stage in self._of(dose):
-            stage.set(dose.toxic.attributes)
+    def set(self, wrapper: ToxicWrapper) -> None:
+        """Apply new attributes without interrupting the toxic."""
+        for stage in self._of(wrapper):
+            stage.set(wrapper.toxic.attributes)
 
-    def update(self, dose: Dose) -> None:
-        """Go on with a toxic's new attributes and toxicity."""
-        for stage in self._of(dose):
-            stage.set(dose.toxic.attributes)
+    def update(self, wrapper: ToxicWrapper) -> None:
+        """Apply new attributes and toxicity."""
+        for stage in self._of(wrapper):
+            stage.set(wrapper.toxic.attributes)
             stage.interrupt()
         self._connect()
 
-    def remove(self, dose: Dose) -> None:
-        """Take a toxic out of the chain; what it holds goes on at once."""
-        for stage in self._of(dose):
+    def remove(self, wrapper: ToxicWrapper) -> None:
+        """Remove a toxic from the chain; its queue is passed on at once."""
+        for stage in self._of(wrapper):
             before = self.stages[: self.stages.index(stage)][-1:]
             stage.leave()
             for previous in before:
@@ -328,24 +328,24 @@ class ToxicLink:
         self._connect()
 
     def committed_until_s(self) -> float:
-        """When the last decision that nothing changes any more is carried out."""
+        """Return the time of the last irrevocable release; 0 if there is none."""
         return max((stage.committed_until_s or 0 for stage in self.stages), default=0)
 
     @property
     def holds_data(self) -> bool:
-        """Whether anything is on its way."""
+        """True if data is queued or unsent."""
         return not self.outlet.ready or any(not stage.empty for stage in self.stages)
 
     def stop(self) -> None:
-        """Drop what is held, and let no timer outlive the connection."""
+        """Drop queued data and cancel all timers."""
         for stage in self.stages:
             stage.stop()
 
-    def _of(self, dose: Dose) -> list[Stage]:
-        return [stage for stage in self.stages if stage.dose is dose]
+    def _of(self, wrapper: ToxicWrapper) -> list[Stage]:
+        return [stage for stage in self.stages if stage.wrapper is wrapper]
 
     def _connect(self) -> None:
-        """Join the stages, without those that have left and are empty."""
+        """Connect the stages, without removed ones that are empty."""
         self.stages = [stage for stage in self.stages if not stage.left]
         following: Node = self.outlet
         for stage in reversed(self.stages):
@@ -367,4 +367,4 @@ class ToxicLink:
 
 
 def _nothing() -> None:
-    """Nobody waits."""
+    """Do nothing: no producer waits."""

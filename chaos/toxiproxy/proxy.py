@@ -1,4 +1,4 @@
-"""A proxy: it listens on one address, and joins each client to one upstream address."""
+"""A proxy: listens on one address, and connects each client to one upstream address."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from chaos.toxiproxy import address, errors
 from chaos.toxiproxy.connection import Count, ProxyConnection
-from chaos.toxiproxy.toxic import Dose
+from chaos.toxiproxy.toxic import ToxicWrapper
 
 ACCEPT_AGAIN_S = 0.02
 DIRECTIONS = ("upstream", "downstream")
@@ -17,9 +17,9 @@ Meter = Callable[["Proxy"], Count]
 
 
 class Proxy:
-    """Listener, connections and toxics. Starting and stopping are done when they return.
+    """Listener, connections and toxics. `start` and `stop` have taken effect when they return.
 
-    Clients are joined to the upstream one after the other: one that hangs holds up the next.
+    Upstream connections are opened one after the other: one that hangs delays the next.
     """
 
     def __init__(self, name: str, listen: str, upstream: str, meter: Meter) -> None:
@@ -30,23 +30,25 @@ class Proxy:
         self._listener: socket.socket | None = None
         self._opening: asyncio.Task[None] | None = None
         self._connections: set[ProxyConnection] = set()
-        self._doses: dict[str, Dose] = {}
+        self._toxics: dict[str, ToxicWrapper] = {}
 
     @property
     def enabled(self) -> bool:
-        """Whether it listens."""
+        """True while it listens."""
         return self._listener is not None
 
     @property
-    def doses(self) -> list[Dose]:
-        """Its toxics: upstream first, and each stream's in the order they were added."""
-        return sorted(self._doses.values(), key=lambda dose: DIRECTIONS.index(dose.direction))
+    def toxics(self) -> list[ToxicWrapper]:
+        """Toxics: upstream first, each stream's in the order they were added."""
+        return sorted(
+            self._toxics.values(), key=lambda wrapper: DIRECTIONS.index(wrapper.direction)
+        )
 
     def start(self) -> None:
-        """Listen, if it does not yet.
+        """Listen, unless it does already.
 
         Raises:
-            ListenError: the address is malformed, or not to be had.
+            ListenError: the address is malformed, or cannot be bound.
         """
         if self._listener is None:
             self._listener = address.listen(self.listen)
@@ -54,7 +56,7 @@ class Proxy:
             self._await_client(self._listener)
 
     def stop(self) -> None:
-        """Stop listening, and drop every connection."""
+        """Stop listening, and close every connection."""
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
@@ -65,7 +67,7 @@ class Proxy:
             connection.abort()
 
     def differs(self, listen: str, upstream: str) -> bool:
-        """Whether these addresses are others than the proxy's.
+        """Return True if an address differs from the proxy's.
 
         Raises:
             ListenError: `listen` is malformed.
@@ -73,10 +75,10 @@ class Proxy:
         return address.resolve(listen) != self.listen or upstream != self.upstream
 
     def update(self, listen: str, upstream: str, *, enabled: bool) -> None:
-        """Move to other addresses, which drops every connection, and start or stop.
+        """Change addresses, which closes every connection, and start or stop.
 
         Raises:
-            ListenError: the address is malformed, or not to be had; then the proxy is stopped.
+            ListenError: the address is malformed, or cannot be bound; then the proxy is stopped.
         """
         if self.differs(listen, upstream):
             self.stop()
@@ -86,63 +88,63 @@ class Proxy:
         else:
             self.stop()
 
-    def add(self, dose: Dose) -> None:
-        """Put a toxic on every connection there is and will be."""
-        self._doses[dose.name] = dose
+    def add(self, wrapper: ToxicWrapper) -> None:
+        """Add a toxic to every present and future connection."""
+        self._toxics[wrapper.name] = wrapper
         for connection in list(self._connections):
-            connection.add(dose)
+            connection.add(wrapper)
 
-    def dose(self, name: str) -> Dose:
-        """The toxic of that name.
+    def toxic(self, name: str) -> ToxicWrapper:
+        """Return the toxic of that name.
 
         Raises:
             ApiError: 404, there is none.
         """
         try:
-            return self._doses[name]
+            return self._toxics[name]
         except KeyError:
             raise errors.no_toxic() from None
 
-    def set_dose(self, dose: Dose) -> None:
-        """Let every connection have a toxic's attributes, without a break in what it does."""
+    def set_toxic(self, wrapper: ToxicWrapper) -> None:
+        """Apply a toxic's attributes without interrupting it."""
         for connection in list(self._connections):
-            connection.set(dose)
+            connection.set(wrapper)
 
-    def update_dose(self, dose: Dose) -> None:
-        """Let every connection go on with a toxic's attributes and toxicity."""
+    def update_toxic(self, wrapper: ToxicWrapper) -> None:
+        """Apply a toxic's attributes and toxicity."""
         for connection in list(self._connections):
-            connection.update(dose)
+            connection.update(wrapper)
 
-    def remove(self, name: str) -> Dose:
-        """Take a toxic off every connection.
+    def remove(self, name: str) -> ToxicWrapper:
+        """Remove a toxic from every connection.
 
         Raises:
             ApiError: 404, there is none of that name.
         """
-        dose = self.dose(name)
-        del self._doses[name]
+        wrapper = self.toxic(name)
+        del self._toxics[name]
         for connection in list(self._connections):
-            connection.remove(dose)
-        return dose
+            connection.remove(wrapper)
+        return wrapper
 
     def remove_all(self) -> None:
-        """Take every toxic off."""
-        for dose in self.doses:
-            self.remove(dose.name)
+        """Remove every toxic."""
+        for wrapper in self.toxics:
+            self.remove(wrapper.name)
 
     def committed_until_s(self, direction: str) -> float:
-        """When the last decision of a toxic that nothing changes any more is carried out."""
+        """Return the time of the last irrevocable release of a toxic; 0 if there is none."""
         return max((each.committed_until_s(direction) for each in self._connections), default=0)
 
     def as_json(self) -> dict[str, Any]:
-        """The proxy as the HTTP API shows it."""
+        """Return the proxy as the HTTP API shows it."""
         return {
             "name": self.name,
             "listen": self.listen,
             "upstream": self.upstream,
             "enabled": self.enabled,
             "Logger": {},
-            "toxics": [dose.as_json() for dose in self.doses],
+            "toxics": [wrapper.as_json() for wrapper in self.toxics],
         }
 
     def _await_client(self, listener: socket.socket) -> None:
@@ -154,7 +156,7 @@ class Proxy:
         loop.remove_reader(listener)
         try:
             client, _ = listener.accept()
-        except OSError:  # out of file descriptors, say: trying at once again would take all CPU
+        except OSError:  # such as no file descriptors: retrying at once would take all CPU
             loop.call_later(ACCEPT_AGAIN_S, self._await_client, listener)
             return
         client.setblocking(False)
@@ -162,14 +164,14 @@ class Proxy:
         self._opening.add_done_callback(lambda _: self._await_client(listener))
 
     async def _open(self, client: socket.socket) -> None:
-        """Join a client to the upstream, or close it if the upstream cannot be reached."""
+        """Connect a client to the upstream, or close it if that fails."""
         try:
             server = await address.dial(self.upstream)
         except (OSError, UnicodeError, errors.ListenError, asyncio.CancelledError):
             client.close()
             return
         connection = ProxyConnection(
-            client, server, self.doses, self._meter(self), self._connections.discard
+            client, server, self.toxics, self._meter(self), self._connections.discard
         )
         self._connections.add(connection)
         connection.start()

@@ -1,4 +1,4 @@
-"""What a toxic is: a rule for when each piece of a stream may leave, and in what form."""
+"""Base of all toxics: a rule for when each piece of a stream is released, and in what form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 
 class End(Enum):
-    """The end of a stream; it travels behind the data, so it never overtakes any."""
+    """The end of a stream, queued behind its data."""
 
     CLOSED = "close the receiving socket"
 
@@ -20,7 +20,7 @@ END = End.CLOSED
 
 
 class Chunk(NamedTuple):
-    """What one read from the sender gave, or a part of that; toxics reckon from its stamp."""
+    """Data of one read from the sender, or a part of it, stamped with the time of the read."""
 
     data: bytes
     stamp_s: float
@@ -30,7 +30,7 @@ Item = Chunk | End
 
 
 class Release(NamedTuple):
-    """What becomes of the first item in line: at `at_s`, `item` leaves and `rest` stays first."""
+    """Plan for the first item of the queue: at `at_s`, `item` leaves and `rest` stays first."""
 
     at_s: float
     item: Item | None  # None: dropped
@@ -39,72 +39,72 @@ class Release(NamedTuple):
 
 @dataclass
 class Toxic:
-    """Passes everything on at once; a kind of toxic overrides what it changes.
+    """Pass everything on at once; subclasses override.
 
     Its initial fields are the attributes of the HTTP API, all whole numbers. Fields with
-    `init=False` are the state of one link, since every link works on a copy of its own.
+    `init=False` are the state of one link: every link has a copy of its own.
     Times are seconds on `time.monotonic()`.
     """
 
     room: ClassVar[int] = 1
-    """How many items may wait in line: while it is full, no more is read from the sender."""
+    """Length of the queue; while it is full, reading from the sender pauses."""
 
     closes_when_removed: ClassVar[bool] = False
-    """Removing it ends the streams that it is on, also those that its toxicity spares."""
+    """Removing it ends its streams, also those that its toxicity spares."""
 
     resets: ClassVar[bool] = False
-    """Connections that begin under it, spared or not, are closed by a TCP RST, whoever closes."""
+    """Connections opened under it, spared or not, are closed by a TCP RST from either side."""
 
     commits: ClassVar[bool] = False
-    """Once it has decided on an item, no update and no removal changes that."""
+    """A planned release is irrevocable: neither update nor removal changes it."""
 
     passes: ClassVar[bool] = True
-    """Data passes at once and as it is: the kind has no `next` of its own."""
+    """Data passes at once, unchanged: the kind does not override `next`."""
 
     met_s: float = field(default=-math.inf, init=False)
-    """When the last release was due and noticed, which may be later than it was planned."""
+    """Time at which the last release was carried out, possibly later than planned."""
 
     def __init_subclass__(cls) -> None:
         cls.passes = cls.next is Toxic.next
 
     def at_once(self, chunk: Chunk, now_s: float) -> Chunk | None:
-        """The chunk as it leaves at once, with none before it; None: `next` decides.
+        """Return the chunk if it may leave at once, with an empty queue; None: `next` decides.
 
-        This is the path of most data: a kind that lets some of it pass at once should say so here.
+        This is the fast path of most data.
         """
         del now_s
         return chunk if self.passes else None
 
     def next(self, chunk: Chunk, now_s: float) -> Release:
-        """What becomes of the first chunk in line."""
+        """Plan the release of the first chunk."""
         return Release(now_s, chunk)
 
     def end_s(self, now_s: float) -> float:
-        """When the end of the stream leaves, once it is the first in line."""
+        """Return the time to release the end of the stream, once it is first in the queue."""
         return now_s
 
     def idle(self, now_s: float) -> Release | None:
-        """What happens, and when, if nothing more comes."""
+        """Plan a release for an empty queue, in case no more data comes."""
         del now_s
         return None
 
     def restart(self) -> None:
-        """Forget the state: the toxic, or the one behind it, was changed."""
+        """Reset the state: this toxic, or the one behind it, was changed."""
         self.met_s = -math.inf
 
     @property
     def attributes(self) -> dict[str, int]:
-        """The attributes as the HTTP API shows them."""
+        """Attributes as the HTTP API shows them."""
         return {name: getattr(self, name) for name in self.attribute_names()}
 
     def set(self, attributes: dict[str, int]) -> None:
-        """Go on with these attributes."""
+        """Change attributes."""
         for name, value in attributes.items():
             setattr(self, name, value)
 
     @classmethod
     def attribute_names(cls) -> list[str]:
-        """The attributes that this kind of toxic has."""
+        """Return the names of this kind's attributes."""
         return [each.name for each in fields(cls) if each.init]
 
 
@@ -112,18 +112,18 @@ KINDS: dict[str, type[Toxic]] = {"noop": Toxic}
 
 
 def register(kind: str) -> Callable[[type[Toxic]], type[Toxic]]:
-    """Make a toxic known to the HTTP API as `kind`."""
+    """Register a toxic under `kind`."""
 
-    def remember(toxic: type[Toxic]) -> type[Toxic]:
+    def add(toxic: type[Toxic]) -> type[Toxic]:
         KINDS[kind] = toxic
         return toxic
 
-    return remember
+    return add
 
 
 @dataclass(eq=False)
-class Dose:
-    """A toxic as it was put on a proxy: on which stream, and on what share of its links."""
+class ToxicWrapper:
+    """A toxic as added to a proxy: its name, stream, and toxicity (share of links affected)."""
 
     name: str
     kind: str
@@ -135,12 +135,12 @@ class Dose:
     def __post_init__(self) -> None:
         self.direction = self.stream.lower()
 
-    def strikes(self) -> bool:
-        """Whether the toxic acts on a link, drawn anew with every call."""
+    def draw(self) -> bool:
+        """Draw by toxicity: True if the toxic acts on a link."""
         return random.random() < self.toxicity
 
     def as_json(self) -> dict[str, Any]:
-        """The toxic as the HTTP API shows it."""
+        """Return the toxic as the HTTP API shows it."""
         return {
             "attributes": self.toxic.attributes,
             "name": self.name,

@@ -13,15 +13,15 @@ from stack.shortener.http import asgi
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A whole answer."""
+class AsgiAnswer:
+    """A complete response."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """What the body says."""
+        """Parse the body."""
         return json.loads(self.body)
 
 
@@ -32,8 +32,8 @@ def ask(
     headers: Mapping[str, str] = {},
     body: bytes | Sequence[asgi.Message] = b"",
     peer: str = "203.0.113.9",
-) -> Answered:
-    """What the app answers; a body may come in messages of its own."""
+) -> AsgiAnswer:
+    """Send a request to the app; a body may be given as ASGI messages."""
     parts = urlsplit(target)
     given = {"host": "s.example", **headers}
     scope: asgi.Scope = {
@@ -52,7 +52,7 @@ def ask(
 
     async def receive() -> asgi.Message:
         if not messages:
-            await asyncio.Event().wait()  # as a connection on which nothing comes any more
+            await asyncio.Event().wait()  # as on an idle connection
         return messages.pop(0)
 
     async def send(message: asgi.Message) -> None:
@@ -66,4 +66,4 @@ def ask(
     pairs = [(name.decode(), value.decode()) for name, value in start["headers"]]
     assert len({name for name, _ in pairs}) == len(pairs), "a header is there twice"
     body = b"".join(message.get("body", b"") for message in sent[1:])
-    return Answered(start["status"], dict(pairs), body)
+    return AsgiAnswer(start["status"], dict(pairs), body)

@@ -19,7 +19,7 @@ OWNER = "linkstorm"
 
 @contextmanager
 def empty_database(stack: Stack) -> Iterator[str]:
-    """The URL of a new database, as its owner sees it."""
+    """Create an empty database; yield its URL for the owner."""
     name = f"test_{secrets.token_hex(4)}"
     with psycopg.connect(stack.endpoints.primary, autocommit=True) as connection:
         made = sql.SQL("CREATE DATABASE {} OWNER {}")
@@ -36,7 +36,7 @@ def empty_database(stack: Stack) -> Iterator[str]:
 
 @contextmanager
 def laid_out_database(stack: Stack) -> Iterator[str]:
-    """The same with the shortener's tables in it."""
+    """Create a database with the shortener's schema; yield its URL."""
     with empty_database(stack) as url:
         asyncio.run(migrate(url, 5))
         yield url

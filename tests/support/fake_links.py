@@ -1,4 +1,4 @@
-"""An API whose links live in memory, for what needs no database."""
+"""An API with links in memory, for tests that need no database."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class FakeLinks:
 
 
 class FakeCache:
-    """Remembers what it was told to forget."""
+    """Records invalidations."""
 
     def __init__(self) -> None:
         self.forgotten: list[tuple[str, int]] = []
@@ -70,7 +70,7 @@ class FakeCache:
 
 
 class FakeKeys:
-    """Knows the key `right`, which is mine."""
+    """Accepts the key `right`, of owner `me`."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -89,7 +89,7 @@ class FakeKeys:
 
 @dataclasses.dataclass
 class FakeApi:
-    """The app and what it is made of."""
+    """The app and its fakes."""
 
     app: LinkApi
     cache: FakeCache
@@ -98,7 +98,7 @@ class FakeApi:
 
 
 def fake_api(rate: RateLimit | None = None, **settings: Any) -> FakeApi:
-    """An API with these settings."""
+    """Build an API with these settings."""
     chosen = WebSettings(**{**ADDRESSES, **settings})
     cache: Any = FakeCache()
     keys: Any = FakeKeys()

@@ -1,4 +1,4 @@
-"""Parts and links of a fake stack that answer on loopback, or do not, as its state says.
+"""Parts and links of a fake stack that respond on loopback, or do not, by its state.
 
 Each is a path of one small HTTP server, so that faults and their probes meet real sockets.
 """
@@ -15,16 +15,16 @@ PATIENCE_S = 5.0
 POLL_S = 0.005
 
 
-class _Server(ThreadingHTTPServer):
+class _FakeServer(ThreadingHTTPServer):
     daemon_threads = True
     answer: Callable[[str, str], bool]
 
     def handle_error(self, *_: object) -> None:
-        """A client that has gone away is no news."""
+        """Ignore clients that have disconnected."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+class _FakeHandler(BaseHTTPRequestHandler):
+    server: _FakeServer
 
     def do_GET(self) -> None:
         kind, name = self.path.split("/")[1:3]
@@ -34,13 +34,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
+        """Log nothing."""
 
 
 @contextmanager
 def answering(answer: Callable[[str, str], bool]) -> Iterator[str]:
-    """The address under which `answer(kind, name)` says of each request whether it is answered."""
-    with _Server(("127.0.0.1", 0), _Handler) as server:
+    """Start a server that responds if `answer(kind, name)` is true; yield its address."""
+    with _FakeServer(("127.0.0.1", 0), _FakeHandler) as server:
         server.answer = answer
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
@@ -52,7 +52,7 @@ def answering(answer: Callable[[str, str], bool]) -> Iterator[str]:
 
 
 def not_while(held: Callable[[], bool]) -> bool:
-    """Wait as long as it is so, within reason; whether that came to an end."""
+    """Wait until `held()` is false; return False after a timeout."""
     deadline_s = time.monotonic() + PATIENCE_S
     while held():
         if time.monotonic() > deadline_s:

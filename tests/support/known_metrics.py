@@ -17,7 +17,7 @@ from chaos.control.control_metrics import exposition
 from chaos.control.lab_control import LabControl
 from chaos.control.run_status import RunStatus
 from chaos.toxiproxy.byte_metrics import ProxyBytes
-from chaos.toxiproxy.registry import Registry
+from chaos.toxiproxy.proxies import ProxyRegistry
 from scenarios.generator.live_metrics import LiveMetricsCollector
 from stack.shortener.clicks.outbox import OutboxRelay
 from stack.shortener.clicks.stream_reader import StreamLag
@@ -72,7 +72,7 @@ def _ours(tmp_path: Path) -> Iterator[Metric]:
     directions = ("upstream", "downstream")
     where = ("cache", "[::]:6380", "redis:6379")
     traffic = Counter((what, way, *where) for what in ("received", "sent") for way in directions)
-    yield from ProxyBytes(Registry(traffic=traffic)).collect()
+    yield from ProxyBytes(ProxyRegistry(traffic=traffic)).collect()
     yield from _desk(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The API as a few lines of Python: what it should answer, and what it should then know."""
+"""A model of the API in a few lines of Python: its responses, and its links afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Members = Mapping[str, Any]
 
 @dataclass
 class ModelLink:
-    """What is known of a link."""
+    """State of a link."""
 
     code: str
     owner: str
@@ -25,13 +25,13 @@ class ModelLink:
 
     @property
     def version(self) -> int:
-        """Its version, which each change makes one higher."""
+        """Version; each change increments it."""
         version: int = self.shown["version"]
         return version
 
     @property
     def has_ended(self) -> bool:
-        """Whether it leads nowhere now, for any reason but deletion."""
+        """True if it is disabled, expired or used up."""
         expires_at = self.shown["expires_at"]
         return (
             self.shown["disabled"]
@@ -41,12 +41,12 @@ class ModelLink:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether its clicks were as many as it may have."""
+        """True if it has reached its click limit."""
         most = self.shown["max_clicks"]
         return most is not None and self.shown["uses"] >= most
 
     def follow(self, *, is_click: bool) -> int:
-        """The status of a redirect; a click counts, against the limit if there is one."""
+        """Return the status of a redirect; count a click, also against a limit."""
         if self.deleted:
             return 404
         if self.has_ended:
@@ -57,19 +57,19 @@ class ModelLink:
         return 302
 
     def change(self, members: Members) -> None:
-        """Take over what a change asks for."""
+        """Apply a change."""
         self.shown.update(members, version=self.version + 1)
 
 
 @dataclass
 class Model:
-    """All links of an example, the ended ones too, and what was answered to which key."""
+    """All links of an example, ended ones included, and responses by idempotency key."""
 
     links: list[ModelLink] = field(default_factory=list)
     keys: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
 
     def creation(self, owner: str, key: str | None, wanted: Sequence[Members], bulk: bool) -> int:
-        """The status that a request to make these links should get."""
+        """Return the expected status of a request to create these links."""
         aliases = [each["alias"] for each in wanted if "alias" in each]
         if any(alias in RESERVED for alias in aliases) or len({*aliases}) < len(aliases):
             return 422
@@ -78,22 +78,22 @@ class Model:
         return 409 if self.taken(wanted) else 201
 
     def taken(self, wanted: Sequence[Members]) -> list[int]:
-        """Which of them ask for an alias that somebody has, or had."""
+        """Return the indexes of links whose alias is or was taken."""
         codes = {link.code for link in self.links}
         return [index for index, each in enumerate(wanted) if each.get("alias") in codes]
 
     def of(self, owner: str) -> dict[str, dict[str, Any]]:
-        """What the list should show to an owner, by code."""
+        """Return the links that an owner's list should show, by code."""
         return {
             link.code: link.shown for link in self.links if link.owner == owner and not link.deleted
         }
 
 
 def fingerprint(wanted: Sequence[Members], bulk: bool) -> str:
-    """What makes two requests the same one."""
+    """Return equal text for equal requests."""
     return json.dumps([bulk, *wanted], sort_keys=True)
 
 
 def now() -> float:
-    """Seconds since the epoch; the tests wait until they are past an expiry for sure."""
+    """Return seconds since the epoch; tests wait until an expiry is safely past."""
     return time.time()

@@ -1,8 +1,8 @@
-"""Deadlines that a stack keeps on a busy machine; a test that is about one sets its own.
+"""Timeouts for a stack on a busy machine; a test of a timeout sets its own.
 
 Where tests run side by side, a write to disk can take a third of a second. With the defaults, which
-are meant for production, the stack then does what it should: it goes on without the cache, answers
-without a click's id, refuses. Most tests ask for something else.
+are meant for production, the stack then works as designed: it goes on without the cache, responds
+without a click id, or rejects. Most tests are about something else.
 """
 
 from __future__ import annotations

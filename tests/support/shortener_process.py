@@ -1,4 +1,4 @@
-"""A web or worker process by itself, as a container runs it; nobody answers at its addresses."""
+"""A web or worker process alone, as in a container; its databases are unreachable."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @dataclass(frozen=True)
-class Process:
-    """A running process and where it serves."""
+class ShortenerProcess:
+    """A running process and its URL."""
 
     popen: subprocess.Popen[str]
     url: str
 
     def serves(self) -> bool:
-        """Whether it answers already."""
+        """Return True once it responds."""
         assert self.popen.poll() is None, "it has ended"
         try:
             return requests.get(f"{self.url}/healthz", timeout=2).ok
@@ -37,7 +37,7 @@ class Process:
 
 @contextmanager
 def nobody(*, silent: bool) -> Iterator[str]:
-    """An address that refuses, or where a connection is taken and nothing is ever said."""
+    """Yield an address that refuses connections, or (`silent`) accepts and never responds."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         if silent:
@@ -53,8 +53,8 @@ def process(
     silent: bool = False,
     host: str = "127.0.0.1",
     before: Callable[[], object] | None = None,
-) -> Iterator[Process]:
-    """A process that was just started; `before` runs in it before Python does."""
+) -> Iterator[ShortenerProcess]:
+    """Start a process; `before` runs in it before Python does."""
     with nobody(silent=silent) as address, socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind((host, 0))
@@ -66,7 +66,7 @@ def process(
             "SHORTENER_CACHE_URL": f"redis://{address}/0",
             "SHORTENER_QUEUE_URL": f"redis://{address}/0",
             "SHORTENER_LISTEN": f"{host}:{port}",
-            "SHORTENER_READY_WAIT_S": "0.1",  # nobody will answer
+            "SHORTENER_READY_WAIT_S": "0.1",  # nothing will respond
         }
         inherited = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
         with subprocess.Popen(
@@ -79,7 +79,7 @@ def process(
             preexec_fn=before,
         ) as popen:
             try:
-                yield Process(popen, f"http://127.0.0.1:{port}")
+                yield ShortenerProcess(popen, f"http://127.0.0.1:{port}")
             finally:
                 popen.kill()
 
@@ -93,7 +93,7 @@ def eventually(true: Callable[[], bool], within_s: float = 15) -> None:
 
 
 def scraped(url: str, *names: str) -> Samples:
-    """What a process shows of itself."""
+    """Scrape the metrics of a process."""
     answer = requests.get(f"{url}/metrics", params={"name[]": names}, timeout=10)
     assert answer.status_code == 200
     return {
@@ -104,5 +104,5 @@ def scraped(url: str, *names: str) -> Samples:
 
 
 def value(samples: Samples, name: str, **labels: str) -> float:
-    """One sample, which must be there."""
+    """Return a sample, which must exist."""
     return samples[name, frozenset(labels.items())]

@@ -1,5 +1,7 @@
-"""Web processes of a test's own beside those of the lab: on its databases, without its toxic links,
-with the settings that the test asks for."""
+"""Web processes of a test's own on the databases of the lab, without its links.
+
+They have the settings that the test gives.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ from tests.support.shortener_process import eventually
 
 
 @dataclass
-class Web:
-    """A web process, which can be ended and started again at the same address."""
+class OwnWeb:
+    """A web process that can be restarted at the same address."""
 
     url: str
     log: Path
@@ -41,17 +43,17 @@ class Web:
         return parts.hostname, parts.port
 
     def start(self) -> None:
-        """Start it, and return when it is ready."""
+        """Start it, and wait until it is ready."""
         self.begin()
         eventually(self.is_ready, within_s=30)
 
     def begin(self) -> None:
-        """Start it, and wait for nothing."""
+        """Start it without waiting."""
         command = [sys.executable, "-m", "stack.shortener", "web"]
         self.process = self.forks.fork(command, self.folder, self.environment, self.log)
 
     def is_ready(self) -> bool:
-        """Whether it has all its connections."""
+        """Return True once `/readyz` does."""
         assert self.process is not None
         assert self.process.poll() is None, f"it has ended: {self.log.read_text()[-2000:]}"
         try:
@@ -60,13 +62,13 @@ class Web:
             return False
 
     def terminate(self) -> None:
-        """SIGTERM, and return when it has ended, which must be well."""
+        """Send SIGTERM, and wait for exit code 0."""
         assert self.process is not None
         self.process.terminate()
         assert self.process.wait(timeout=30) == 0, self.log.read_text()[-2000:]
 
     def kill(self) -> None:
-        """End it at once."""
+        """Send SIGKILL."""
         if self.process is not None and self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGKILL)
             self.process.wait(timeout=30)
@@ -75,8 +77,8 @@ class Web:
 @contextmanager
 def webs(
     stack: Stack, logs: Path, count: int = 2, settings: Mapping[str, str] = {}
-) -> Iterator[list[Web]]:
-    """So many web processes, ready."""
+) -> Iterator[list[OwnWeb]]:
+    """Start web processes, and wait until they are ready."""
     names = [f"own-web-{number}" for number in range(count)]
     with reserved(names) as ports, ExitStack() as ended:
         started = [_web(stack, logs, name, ports[name], settings) for name in names]
@@ -87,8 +89,8 @@ def webs(
 
 
 @contextmanager
-def begun(stack: Stack, logs: Path, settings: Mapping[str, str]) -> Iterator[Web]:
-    """A web process that was started just now."""
+def begun(stack: Stack, logs: Path, settings: Mapping[str, str]) -> Iterator[OwnWeb]:
+    """Start a web process without waiting."""
     with reserved(["own-web"]) as ports:
         web = _web(stack, logs, "own-web", ports["own-web"], settings)
         web.begin()
@@ -98,7 +100,7 @@ def begun(stack: Stack, logs: Path, settings: Mapping[str, str]) -> Iterator[Web
             web.kill()
 
 
-def _web(stack: Stack, logs: Path, name: str, port: int, settings: Mapping[str, str]) -> Web:
+def _web(stack: Stack, logs: Path, name: str, port: int, settings: Mapping[str, str]) -> OwnWeb:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("SHORTENER_")}
     ours = {
         "NAME": name,
@@ -111,7 +113,7 @@ def _web(stack: Stack, logs: Path, name: str, port: int, settings: Mapping[str, 
     }
     given = {f"SHORTENER_{key}": value for key, value in {**ours, **settings}.items()}
     assert isinstance(stack, EmbeddedStack)
-    return Web(
+    return OwnWeb(
         f"http://{HOST}:{port}",
         logs / f"{name}.log",
         stack.workdir(name),
@@ -121,5 +123,5 @@ def _web(stack: Stack, logs: Path, name: str, port: int, settings: Mapping[str, 
 
 
 def as_owner(dsn: str) -> str:
-    """The application's way into a database, which the lab knows as superuser."""
+    """Return the application's DSN from the superuser's."""
     return dsn.replace("//postgres@", "//linkstorm@")

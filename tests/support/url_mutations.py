@@ -1,7 +1,7 @@
-"""Nasty addresses without end: seeds, and what can be done to them.
+"""Endless malicious URLs: seeds, and mutations of them.
 
-The search is guided by shape: an address that is accepted and looks like none before is a seed for
-further ones. It depends on nothing but the number it begins with, so that it can be repeated.
+The search is guided by shape: an accepted URL of a new shape becomes a seed. It depends on the
+random seed alone, so it can be repeated.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ _MOST_SEEDS = 4000
 
 
 class Mutations:
-    """An endless supply; the same number begins the same one."""
+    """An endless sequence of URLs, determined by `number`."""
 
     def __init__(self, number: int) -> None:
         self._random = random.Random(number)
@@ -111,21 +111,21 @@ class Mutations:
         )
 
     def next(self) -> str:
-        """One more: a seed with one to four changes."""
+        """Return a seed with one to four mutations."""
         url = self._random.choice(self._seeds)
         for _ in range(self._random.choice((1, 1, 1, 2, 2, 3, 4))):
             url = self._random.choice(self._changes)(url)
         return url[:3000]
 
     def learn(self, url: str) -> None:
-        """It was accepted: go on from there, if it looks like none before."""
+        """Add an accepted URL to the seeds, if its shape is new."""
         shape = _LETTERS.sub("a", _DIGITS.sub("9", url))
         if len(self._seeds) < _MOST_SEEDS and shape not in self._shapes:
             self._shapes.add(shape)
             self._seeds.append(url)
 
     def _place(self, url: str) -> int:
-        """Mostly in the first part, where it matters."""
+        """Pick a position, mostly in the first part, where it matters."""
         end = min(len(url), 30) if self._random.random() < 0.8 else len(url)
         return self._random.randint(0, end)
 
@@ -162,7 +162,7 @@ class Mutations:
         return url[:at].swapcase() + url[at:]
 
     def _host(self, url: str) -> str:
-        """Another host, in one of the notations that an address has."""
+        """Replace the host by an IP address in some notation."""
         before, slashes, rest = url.partition("//")
         end = min((rest.find(sign) for sign in "/?#:" if sign in rest), default=len(rest))
         return before + slashes + self._notation() + rest[end:]

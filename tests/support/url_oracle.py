@@ -1,4 +1,4 @@
-"""What clients make of an address, by parsers that the shortener does not use.
+"""Reference URL parsers, none of which the shortener uses.
 
 Two are written after the standards (the URL standard that browsers follow, and the pattern of
 RFC 3986), one is in C (httptools, of Node's origin), one is urllib3's.
@@ -24,7 +24,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _APPENDIX_B = re.compile(r"^(([^:/?#]+):)?(//([^/?#]*))?([^?#]*)(\?([^#]*))?(#(.*))?", re.DOTALL)
 _FORBIDDEN = re.compile(r'[\x00-\x20\x7f#%/:<>?@\[\\\]^|"`{}]')
 
-# From IANA's registries of special purpose addresses, and multicast: none is a place in the net.
+# From IANA's registries of special purpose addresses, and multicast: none is public.
 _INWARD_4 = [
     IPv4Network(network)
     for network in (
@@ -33,7 +33,7 @@ _INWARD_4 = [
         *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
     )
 ]
-_INWARD_NAMES = (".localhost", ".local", ".internal", ".home.arpa")  # set aside for that
+_INWARD_NAMES = (".localhost", ".local", ".internal", ".home.arpa")  # reserved for that
 _INWARD_6 = [
     IPv6Network(network)
     for network in (
@@ -51,11 +51,11 @@ _EMBEDDING = [  # networks of IPv6, and how far from the right the IPv4 address 
 
 
 class Unreadable(Exception):
-    """A parser that does not take it for an address of the web."""
+    """A parser rejected the URL."""
 
 
 def browser(url: str) -> Reading:
-    """As the URL standard says: forgiving, and eager to see a number in a host."""
+    """Parse by the URL standard: lenient, and eager to see an IPv4 number in a host."""
     url = re.sub("[\t\r\n]", "", url.strip("".join(map(chr, range(33)))))
     scheme, colon, rest = url.partition(":")
     scheme = scheme.lower()
@@ -72,7 +72,7 @@ def browser(url: str) -> Reading:
 
 
 def standard(url: str) -> Reading:
-    """As RFC 3986 takes an address apart."""
+    """Parse by RFC 3986."""
     found = _APPENDIX_B.match(url)
     assert found is not None
     scheme = (found[2] or "").lower()
@@ -85,9 +85,9 @@ def standard(url: str) -> Reading:
 
 
 def in_c(url: str) -> Reading:
-    """As httptools does, which knows what is sent, and that ends before the fragment.
+    """Parse with httptools, without the fragment, as in a request.
 
-    It knows no underscore in a host, though many hosts have one.
+    It accepts no underscore in a host, though many hosts have one.
     """
     url = url.partition("#")[0]
     known = url.replace("_", "-")
@@ -105,7 +105,7 @@ def in_c(url: str) -> Reading:
 
 
 def library(url: str) -> Reading:
-    """As urllib3 does."""
+    """Parse with urllib3."""
     try:
         parsed = urllib3.util.parse_url(url)
     except LocationParseError as error:
@@ -120,12 +120,12 @@ PARSERS: Sequence[Callable[[str], Reading]] = (browser, standard, in_c, library)
 
 
 def readings(url: str) -> set[Reading]:
-    """What the parsers read, which should be one; raises `Unreadable` if any reads nothing."""
+    """Return the readings of all parsers, ideally one; `Unreadable` if any rejects the URL."""
     return {parser(url) for parser in PARSERS}
 
 
 def addresses(host: str) -> list[Address]:
-    """Every address that a host could stand for without a name being looked up."""
+    """Return every IP address that a host may denote without a DNS lookup."""
     found: list[Address] = []
     if host.startswith("["):
         found.append(IPv6Address(socket.inet_pton(socket.AF_INET6, host[1:-1])))
@@ -135,13 +135,13 @@ def addresses(host: str) -> list[Address]:
 
 
 def is_inward_name(host: str) -> bool:
-    """Whether a name can only lead inside, whatever it resolves to; one without a dot does."""
+    """Return True for a name of internal hosts, such as one without a dot."""
     is_name = not host.startswith("[") and not addresses(host)
     return is_name and ("." not in host or f".{host}".endswith(_INWARD_NAMES))
 
 
 def is_inward(address: Address) -> bool:
-    """Whether it is an address inside some network, or contains one that is."""
+    """Return True for a special-purpose address, or one that embeds one."""
     if isinstance(address, IPv4Address):
         return any(address in network for network in _INWARD_4)
     if any(address in network for network in _INWARD_6):
@@ -171,7 +171,7 @@ def _parted(authority: str) -> tuple[str, int]:
 
 
 def _number(host: str) -> str:
-    """The host, as four numbers if a browser takes it for an IPv4 address."""
+    """Return the host, as dotted IPv4 if a browser takes it for an IPv4 address."""
     last = host.rstrip(".").rpartition(".")[2]
     if re.fullmatch("[0-9]+|0x[0-9a-f]*", last, re.ASCII) is None:
         return host
@@ -197,7 +197,7 @@ def _part(part: str) -> int:
 
 
 def _same_notation(host: str) -> str:
-    """IPv6 has many notations for one address."""
+    """Normalise an IPv6 address."""
     if not host.startswith("["):
         return host
     try:

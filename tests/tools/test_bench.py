@@ -1,4 +1,4 @@
-"""The benchmark: its client, its statistics, and what it refuses to call a result."""
+"""The benchmark: client, statistics, and invalid results."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tools.bench import bench_table
 from tools.bench.__main__ import app
 from tools.bench.answers import Expected, UnreadableAnswer, is_whole
 from tools.bench.arms import ARMS, BenchArm
-from tools.bench.bed import MeasuredServer
-from tools.bench.client import Address, LoadClient, LoopOutcome, arrivals
 from tools.bench.cores import Cores, TooFewCores, choose
 from tools.bench.figures import ArmFigures, Figure, Repeat, as_json, bias, quantile, results
+from tools.bench.load_client import Address, LoadClient, LoopOutcome, arrivals
 from tools.bench.measure import ServerUnderLoad, Shares, Slice, doubts, lateness, measure
+from tools.bench.servers import MeasuredServer
 
 FOUND = b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"
 CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nx: y\r\n\r\nhello"
@@ -35,7 +35,7 @@ ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Answering(asyncio.Protocol):
-    """Answers each request with the next of some answers; none: hangs up."""
+    """Send the next response for each request; without any, close."""
 
     def __init__(self, answers: Iterator[bytes]) -> None:
         self._answers = answers
@@ -54,7 +54,7 @@ class Answering(asyncio.Protocol):
 
 @contextmanager
 def server(*answers: bytes) -> Iterator[tuple[Address, asyncio.AbstractEventLoop]]:
-    """A server in a thread that gives these answers in turn, again and again, and its loop."""
+    """Run a server in a thread that sends these responses in turn, over and over."""
     loop = asyncio.new_event_loop()
     turn = itertools.cycle(answers)
     listening = loop.run_until_complete(
@@ -140,7 +140,7 @@ def test_a_connection_that_the_server_closes_is_told_and_the_others_go_on() -> N
 
 
 def test_a_request_without_an_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.bench.client._DRAIN_S", 0.2)
+    monkeypatch.setattr("tools.bench.load_client._DRAIN_S", 0.2)
     with server(FOUND, FOUND, FOUND, FOUND, FOUND[:-1]) as (address, _):
         outcome = closed(address)
     assert outcome.wrong == {"no answer within 0.2 s of the end": 4}
@@ -209,7 +209,7 @@ def test_latencies_come_from_the_repeats_that_were_not_late() -> None:
     found = results({"redis": [late(80), repeat(100)]})["redis"]
     assert found.figures["p99_ms"] == Figure(5, 5, 5)
     assert found.figures["rps"].mean == 90
-    assert found.untold == ["round 1: 3.0% left late"]
+    assert found.missing_latencies == ["round 1: 3.0% left late"]
     assert found.proves
 
 

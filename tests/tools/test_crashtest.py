@@ -1,4 +1,4 @@
-"""The soak can fail: what a lab could leave is planted, seen while it is there, and then not."""
+"""The crash test can fail: each kind of leftover is planted, and found while it exists."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ import requests
 import typer
 
 from chaos.runtimes.embedded.ports import HOST, reserved
-from tools.crashtest.__main__ import soak
-from tools.crashtest.labs import Home, LabUnderTest
-from tools.crashtest.outcome import OVER, Moment, RoundOutcome
+from tools.crashtest.__main__ import crashtest
+from tools.crashtest.lab_under_test import LabHome, LabUnderTest
+from tools.crashtest.leftovers import LeftoverWatch, watching
+from tools.crashtest.outcome import ALREADY_OVER, Moment, RoundOutcome
 from tools.crashtest.round import wait_for
-from tools.crashtest.watch import Watch, watching
 
 ROOT = Path(__file__).parents[2]
 IPC_CREAT, IPC_RMID = 0o1000, 0
 SEEN_S = 10.0
 
-# What an orphan runs, in a session of its own, with no environment and in no folder to betray it.
+# An orphan runs in a session of its own, without environment or folder that would give it away.
 SLEEP = "time.sleep(60)"
 WITH_ZOMBIE = f"os.fork() or os._exit(0); {SLEEP}"
 WITH_PORT = f"import socket; kept = socket.create_server(('{HOST}', {{port}})); {SLEEP}"
@@ -50,15 +50,15 @@ Plant = Callable[[Path], AbstractContextManager[object]]
 
 @contextmanager
 def orphan(script: str, _: Path | None = None) -> Iterator[int]:
-    """A process that its parent has left; its id."""
-    told = subprocess.run(
+    """Start an orphan; yield its process id."""
+    started = subprocess.run(
         [sys.executable, "-c", ORPHAN + script],
         env={},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    pid = int(told.stdout)
+    pid = int(started.stdout)
     try:
         yield pid
     finally:
@@ -100,7 +100,7 @@ def system_v_segment(_: Path) -> Iterator[int]:
 
 @contextmanager
 def posix_segment(_: Path) -> Iterator[Path]:
-    path = Path(f"/dev/shm/soak-{os.getpid()}")
+    path = Path(f"/dev/shm/crashtest-{os.getpid()}")
     path.write_bytes(b"left")
     yield path
     path.unlink()
@@ -120,34 +120,34 @@ def wait_until(reached: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def sees(watch: Watch, what: str) -> bool:
+def sees(watch: LeftoverWatch, what: str) -> bool:
     watch.note_ports()
     return any(line.startswith(what) for line in watch.left())
 
 
-def test_rounds_that_all_struck_too_late_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(seed: int, _blows: list[str]) -> RoundOutcome:
-        return RoundOutcome(seed, "Ctrl-C", Moment("finished", 1.0), detail=OVER)
+def test_rounds_whose_labs_all_ended_before_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(seed: int, _names: list[str]) -> RoundOutcome:
+        return RoundOutcome(seed, "Ctrl-C", Moment("finished", 1.0), detail=ALREADY_OVER)
 
-    monkeypatch.setattr("tools.crashtest.__main__.a_round", late)
+    monkeypatch.setattr("tools.crashtest.__main__.play_round", late)
     with pytest.raises(typer.Exit) as ended:
-        soak(2, 1, ["Ctrl-C"])
+        crashtest(2, 1, ["Ctrl-C"])
     assert ended.value.exit_code == 3
 
 
-def test_a_lab_too_slow_for_its_moment_is_said_to_be_struck_when_it_was(
+def test_a_lab_too_slow_for_its_moment_is_reported_with_the_actual_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def slow(seed: int, _blows: list[str]) -> RoundOutcome:
-        struck = Moment("up", 60.0) if seed == 2 else Moment("injected", 1.5)
-        return RoundOutcome(seed, "Ctrl-C", Moment("injected", 1.5), struck, code=130)
+    def slow(seed: int, _names: list[str]) -> RoundOutcome:
+        injected = Moment("up", 60.0) if seed == 2 else Moment("injected", 1.5)
+        return RoundOutcome(seed, "Ctrl-C", Moment("injected", 1.5), injected, code=130)
 
-    monkeypatch.setattr("tools.crashtest.__main__.a_round", slow)
-    soak(3, 1, ["Ctrl-C"])
-    said = capsys.readouterr().out
-    assert "up + 60.00 s" in said
-    assert said.count("meant for injected + 1.50 s") == 1
-    assert "1 struck earlier in the run than meant: the lab was too slow" in said
+    monkeypatch.setattr("tools.crashtest.__main__.play_round", slow)
+    crashtest(3, 1, ["Ctrl-C"])
+    output = capsys.readouterr().out
+    assert "up + 60.00 s" in output
+    assert output.count("planned for injected + 1.50 s") == 1
+    assert "1 crashed earlier in the run than planned: the lab was too slow" in output
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,11 @@ def test_a_lab_too_slow_for_its_moment_is_said_to_be_struck_when_it_was(
     [(Moment("up", 0.1), "up", 0.1), (Moment("finished", 0.1), "injected", 0.3)],
     ids=["in time", "too slow"],
 )
-def test_the_moment_of_a_blow_is_where_the_lab_is_by_its_own_record(
+def test_the_moment_of_a_crash_is_taken_from_the_record_of_the_lab(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meant: Moment, phase: str, later_s: float
 ) -> None:
-    monkeypatch.setattr("tools.crashtest.round.GETS_THERE_S", 0.3)
-    home = Home(tmp_path)
+    monkeypatch.setattr("tools.crashtest.round.REACHED_S", 0.3)
+    home = LabHome(tmp_path)
     home.run.mkdir(parents=True)
     (home.run / "events.jsonl").write_text('{"kind": "up"}\n{"kind": "injected"}\n')
     with (

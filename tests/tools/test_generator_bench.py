@@ -1,4 +1,4 @@
-"""The comparison with other tools: what is true on paper, and when ours is called too far off."""
+"""The comparison with other tools: the truth on paper, and limits of deviation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FREEZE = CASES["freeze"]
 
 
 def served(case: ServerModel, count: int = 100_000) -> list[float]:
-    """The latencies of people who come at random moments, one by one."""
+    """Simulate latencies of requests at random moments."""
     draw = random.Random(5)
     found = []
     for _ in range(count):
@@ -52,7 +52,7 @@ def test_a_freeze_of_two_seconds_in_twenty_shows_in_p99() -> None:
 
 
 def seen(case: ServerModel, ours: float = 1.0, told: Generator | None = None) -> ToolReport:
-    """As served by everybody, but ours, which is so many times as slow."""
+    """Return exact reports of all tools, but ours slower by a factor."""
     truth = reading(served(case, 20_000))
     count = len(truth.latencies_s)
     mine = ToolReading(

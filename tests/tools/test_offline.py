@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-OFFLINE = ROOT / "offline"
+OFFLINE = ROOT / "tools" / "offline"
 
 # Debian has no Grafana: the lab does without it there.
 WITHOUT_STAND_IN = {"GRAFANA_IMAGE"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from chaos.judge.results import as_json
 from chaos.judge.verdict import judge
 from chaos.record.reader import read_evidence
 from tests.support.results import judged_run
-from tools.bench.record_size import Figures, Took
+from tools.bench.record_size import CommandCost, Figures
 from tools.bench.repeated import Shape, read_source, repeat
 
 COPIES = 3
@@ -85,6 +87,22 @@ def test_the_luck_of_a_small_run_is_not_repeated(small: Path, tmp_path: Path, sh
         assert new["inputs"] == pytest.approx(old["inputs"], rel=0.05)
 
 
+@pytest.mark.parametrize("name", ["herd[1]", "it's", "segment=3", os.fsdecode(b"no\xffutf-8")])
+def test_a_directory_of_any_name_is_read_and_written_by_that_name_alone(
+    name: str, small: Path, large: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(small, tmp_path / name)
+    shutil.copytree(large, tmp_path / "herd1")
+    into = tmp_path / "copies" / name
+    repeat(read_source(tmp_path / name), into, COPIES, Shape.MORE_ROUNDS)
+
+    after, before = judged(into), judged(small)
+    assert after["verdict"] == before["verdict"]
+    assert after["clicks"]["acknowledged"] == COPIES * before["clicks"]["acknowledged"]
+    assert {path.name for path in into.iterdir()} == {path.name for path in large.iterdir()}
+    assert list(into.parent.iterdir()) == [into]
+
+
 def test_it_says_that_it_was_made(large: Path) -> None:
     plan = json.loads((large / "plan.json").read_text(encoding="utf-8"))
 
@@ -100,10 +118,10 @@ def test_it_says_that_it_was_made(large: Path) -> None:
         (10_000_000, 90, 1001, 10.1, ["1000 MB of memory", "10 MB of report"]),
     ],
 )
-def test_a_bar_that_is_missed_is_named(
+def test_an_exceeded_limit_is_named(
     requests: int, seconds: float, rss_mb: float, page_mb: float, missed: list[str]
 ) -> None:
-    judge_took, report_took = Took(seconds - 1, rss_mb), Took(1, 100)
-    figures = Figures(requests, Shape.LONGER, 100, 40, judge_took, report_took, page_mb)
+    judge_cost, report_cost = CommandCost(seconds - 1, rss_mb), CommandCost(1, 100)
+    figures = Figures(requests, Shape.LONGER, 100, 40, judge_cost, report_cost, page_mb)
 
     assert figures.missed == missed

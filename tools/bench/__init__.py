@@ -1,1 +1,1 @@
-"""What a redirect costs: our own beside the least that the same server can do, on one core."""
+"""Benchmarks: the cost of a redirect on one core beside a bare server, and the load generator."""

@@ -19,17 +19,14 @@ from chaos.model.stack import StackError
 from chaos.runtimes.environment import adopt
 from tools.bench import bench_table
 from tools.bench.arms import ARMS, BARE, BenchArm
-from tools.bench.bed import Bed, made_bed
 from tools.bench.cores import Cores, TooFewCores, choose
 from tools.bench.crosscheck import crosscheck
 from tools.bench.figures import Repeat, as_json, bias, results
 from tools.bench.generator import generator
-from tools.bench.machine import facts
 from tools.bench.measure import ServerUnderLoad, measure
 from tools.bench.record_size import record
-
-FAILED, USAGE, INVALID, INTERRUPTED = 1, 2, 3, 130
-KEPT = Path(__file__).parents[2] / "reports" / "bench"
+from tools.bench.report import FAILED, INVALID, KEPT, USAGE, facts, refuse, say
+from tools.bench.servers import ServerBed, server_bed
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.command()(crosscheck)
@@ -38,7 +35,7 @@ app.command()(record)
 
 
 class ReportFormat(StrEnum):
-    """What stdout holds."""
+    """Formats of stdout."""
 
     TABLE = "table"
     MARKDOWN = "markdown"
@@ -46,7 +43,7 @@ class ReportFormat(StrEnum):
 
 
 class HostedBy(StrEnum):
-    """The HTTP server under bare and our own arms."""
+    """HTTP server of the bare arm and of our own."""
 
     UVICORN = "uvicorn"
     GRANIAN = "granian"
@@ -58,21 +55,21 @@ def bench(
     arm: Annotated[
         list[str] | None, typer.Option(help="Only this arm, and bare; repeatable.")
     ] = None,
-    server: Annotated[HostedBy, typer.Option(help="What serves our app.")] = HostedBy.UVICORN,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each arm is measured.")] = 6,
+    server: Annotated[HostedBy, typer.Option(help="HTTP server of our app.")] = HostedBy.UVICORN,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of measurements of each arm.")] = 6,
     seconds: Annotated[
-        float, typer.Option(min=0.1, max=15, help="Of saturation, and again of half load.")
+        float, typer.Option(min=0.1, max=15, help="At saturation, and again at half load.")
     ] = 2.0,
     output: Annotated[
-        ReportFormat, typer.Option("--format", help="What to print.")
+        ReportFormat, typer.Option("--format", help="Output format.")
     ] = ReportFormat.TABLE,
-    into: Annotated[Path, typer.Option(help="Where the figures are kept.")] = KEPT,
+    into: Annotated[Path, typer.Option(help="Directory of the figures.")] = KEPT,
 ) -> None:
-    """Measure what a redirect costs, on one core, beside the least that a server can do.
+    """Measure the cost of a redirect on one core, beside a minimal server.
 
-    Exit code 0; 1 if something would not start; 2 if this machine or the order cannot do it;
-    3 if an arm is invalid, so that its figures prove nothing, or lacks a figure, or if a bare
-    server differs from another one that is measured beside it.
+    Exit code 0; 1 if something did not start; 2 for wrong options or a machine with too few cores;
+    3 if an arm is invalid or lacks a figure, or if a bare server differs from another one that is
+    measured beside it.
     """
     if context.invoked_subcommand:
         return
@@ -80,13 +77,13 @@ def bench(
     try:
         cores = choose()
     except TooFewCores as problem:
-        _fail(str(problem), USAGE)
+        refuse(str(problem), USAGE)
     machine = {**facts(cores), "server": server.value, "rounds": rounds, "seconds": seconds}
     try:
         with tempfile.TemporaryDirectory(prefix="bench-logs-") as logs:
             repeats = _measured(arms, cores, server, rounds, seconds, Path(logs))
     except StackError as problem:
-        _fail(str(problem), FAILED)
+        refuse(str(problem), FAILED)
     found = results(repeats)
     names = {one.name: one.what for one in arms}
     texts = {
@@ -107,7 +104,7 @@ def _chosen(names: Sequence[str]) -> list[BenchArm]:
     known = {arm.name: arm for arm in ARMS}
     unknown = [name for name in names if name not in known]
     if unknown:
-        _fail(f"there is no arm {', '.join(unknown)}: {', '.join(known)}", USAGE)
+        refuse(f"there is no arm {', '.join(unknown)}: {', '.join(known)}", USAGE)
     return [arm for arm in ARMS if not names or arm.name in names or arm is BARE]
 
 
@@ -119,23 +116,23 @@ def _measured(
     seconds: float,
     logs: Path,
 ) -> dict[str, list[Repeat]]:
-    """Every arm in turn, and the other way round in the next round: a drift then cancels out.
+    """Measure every arm in turn, in reverse order every other round, so that drift cancels out.
 
     Each time the server is a new process, as launches of the same program differ.
     """
     repeats: dict[str, list[Repeat]] = {arm.name: [] for arm in arms}
-    _say("starting Postgres, its replica and Redis")
-    with made_bed(cores, server, logs) as bed:
+    say("starting Postgres, its replica and Redis")
+    with server_bed(cores, server, logs) as bed:
         for number in range(rounds):
             for arm in arms if number % 2 == 0 else reversed(arms):
                 repeat = _measure_one(bed, arm, cores, seconds, number)
                 repeats[arm.name].append(repeat)
-                _say(f"round {number + 1} of {rounds}: {arm.what}: {_in_short(repeat)}")
+                say(f"round {number + 1} of {rounds}: {arm.what}: {_in_short(repeat)}")
     return repeats
 
 
-def _measure_one(bed: Bed, arm: BenchArm, cores: Cores, seconds: float, seed: int) -> Repeat:
-    """Which of the two is started first changes with each round, as it might matter."""
+def _measure_one(bed: ServerBed, arm: BenchArm, cores: Cores, seconds: float, seed: int) -> Repeat:
+    """Measure an arm beside a bare server; either is started first in every other round."""
     with bed.servers(*((arm, BARE) if seed % 2 == 0 else (BARE, arm))) as servers:
         server, bare = servers if seed % 2 == 0 else reversed(servers)
         return measure(
@@ -157,16 +154,7 @@ def _keep(into: Path, server: HostedBy, texts: dict[ReportFormat, str]) -> None:
     stem = into / f"{datetime.now():%Y%m%d-%H%M%S}-{server}"
     for kind, suffix in ((ReportFormat.JSON, ".json"), (ReportFormat.MARKDOWN, ".md")):
         stem.with_suffix(suffix).write_text(texts[kind], encoding="utf-8")
-    _say(f"kept as {stem}.json and .md")
-
-
-def _say(words: str) -> None:
-    typer.echo(words, err=True)
-
-
-def _fail(words: str, code: int) -> NoReturn:
-    typer.echo(f"bench: {words}", err=True)
-    raise typer.Exit(code)
+    say(f"kept as {stem}.json and .md")
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -175,6 +163,6 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 if __name__ == "__main__":
     adopt()
-    for number in (signal.SIGINT, signal.SIGTERM):  # so that what was started is ended
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that started processes are ended
         signal.signal(number, _interrupt)
     app()

@@ -1,4 +1,4 @@
-"""Answers of HTTP/1.1 as bytes: where one ends, and whether it is the one that was expected."""
+"""Responses of HTTP/1.1 as bytes: find the end of one, and compare it with the expected one."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ _LONGEST_HEAD = 16_384
 
 
 class UnreadableAnswer(Exception):
-    """An answer whose end cannot be known."""
+    """A response without a recognisable end."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What every answer of an arm must be: its status, and bytes that its head must hold."""
+    """Expected response of an arm: its status, and bytes that its head must contain."""
 
     status: int
     proof: bytes = b""
 
     @property
     def start(self) -> bytes:
-        """What such an answer begins with."""
+        """First bytes of such a response."""
         return b"HTTP/1.1 %d" % self.status
 
 
 def is_whole(received: bytes) -> bool:
-    """Whether an answer has come to its end; one without a Content-Length is `UnreadableAnswer`.
+    """Return True if the response is complete.
 
-    The first line is for most of them: it costs a fifth of the rest, and the client shares a core.
+    The first test covers most of them: it costs a fifth of the rest, and the client shares a core.
+
+    Raises:
+        UnreadableAnswer: it has no Content-Length, or its head is too long.
     """
     if received.endswith(_HEAD_END) and _NO_BODY in received:
         return True
@@ -47,5 +50,5 @@ def is_whole(received: bytes) -> bool:
 
 
 def first_line(received: bytes) -> str:
-    """The status line, to tell what came instead of what was expected."""
+    """Return the status line, to report an unexpected response."""
     return received.partition(b"\r\n")[0].decode("latin-1") or "nothing"

@@ -1,4 +1,4 @@
-"""What is compared: each arm's server, its settings, what it is asked and must answer."""
+"""Arms of the benchmark: server, settings, requests and expected response of each."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ _BROWSER = (
 
 @dataclass(frozen=True)
 class BenchArm:
-    """One kind of answer, and how a server is made to give it."""
+    """One kind of response, and the server and settings that produce it."""
 
     name: str
     what: str
     kind: Kind
     requests: Callable[[], Iterator[bytes]]
     expected: Expected
-    warm_up: int = 200  # requests after which it is what it is measured as
-    connections: int = 64  # at saturation; more than the pool has would only stand in line
+    warm_up: int = 200  # requests before measuring
+    connections: int = 64  # at saturation; more than the pool has would only queue
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def hot_code(number: int) -> str:
-    """The code of one of the links that everybody asks for."""
+    """Return the code of a link that is requested often."""
     return f"hot{number:07d}"
 
 
 def cold_code(number: int) -> str:
-    """The code of one of the links that are asked for once."""
+    """Return the code of a link that is requested once."""
     return f"cold{number:06d}"
 
 
 def hot_requests() -> Iterator[bytes]:
-    """Many visitors of few links, made beforehand: each a link, an address, the same browser."""
+    """Yield requests of many visitors for few links, encoded beforehand."""
     visitors = range(_VISITORS)
     return itertools.cycle([_get(hot_code(number % HOT_LINKS), number) for number in visitors])
 
 
 def cold_requests() -> Iterator[bytes]:
-    """Each link once; who asks for more of them than there are meets one that is cached."""
+    """Yield a request for each link once; after the last one, cached links again."""
     for number in itertools.cycle(range(COLD_LINKS)):
         yield _get(cold_code(number), visitor=number % _VISITORS)
 
 
 def new_links() -> Iterator[bytes]:
-    """Requests for links to be made, each to another target."""
+    """Yield requests that create links, each with another target."""
     for number in itertools.count():
         body = json.dumps({"url": f"https://example.org/articles/{number}?from=newsletter"})
         yield (

@@ -1,4 +1,4 @@
-"""The figures as a table: for a terminal, or as Markdown for the documentation."""
+"""Render the figures as a table, for a terminal or as Markdown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from chaos.model.evidence import Estimate
 from tools.bench.figures import ArmFigures, Figure, bias
+from tools.bench.report import machine_line
 
 _HEADINGS = ("arm", "requests/s", "of bare", "p50 ms", "p99 ms", "CPU µs", "RSS MB")
 _FORMATS = {
@@ -19,8 +20,7 @@ _FORMATS = {
 
 
 def rows(found: Mapping[str, ArmFigures], names: Mapping[str, str]) -> list[list[str]]:
-    """A row an arm: each mean, and the range of the repeats where it can be seen; of the ratio,
-    the 95 % interval."""
+    """Return a row for each arm: means with ranges of the repeats, the ratio with its interval."""
     return [
         [names[arm], *(_cell(result, name, form) for name, form in _FORMATS.items())]
         for arm, result in found.items()
@@ -28,7 +28,7 @@ def rows(found: Mapping[str, ArmFigures], names: Mapping[str, str]) -> list[list
 
 
 def text(found: Mapping[str, ArmFigures], names: Mapping[str, str]) -> str:
-    """For a terminal; arms that prove nothing say so, and why; and so do latencies not told."""
+    """Render for a terminal, with the reasons for invalid arms and missing latencies."""
     table = [list(_HEADINGS), *rows(found, names)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in table]
@@ -36,8 +36,9 @@ def text(found: Mapping[str, ArmFigures], names: Mapping[str, str]) -> str:
     for arm, result in invalid.items():
         lines += ["", f"INVALID: {names[arm]}", *(f"  {problem}" for problem in result.problems)]
     for arm, result in found.items():
-        if result.untold:
-            lines += ["", f"NO LATENCY: {names[arm]}", *(f"  {why}" for why in result.untold)]
+        if result.missing_latencies:
+            reasons = (f"  {why}" for why in result.missing_latencies)
+            lines += ["", f"NO LATENCY: {names[arm]}", *reasons]
     if why := bias(found):
         lines += ["", f"INVALID: {why}"]
     return "\n".join(lines) + "\n"
@@ -46,7 +47,7 @@ def text(found: Mapping[str, ArmFigures], names: Mapping[str, str]) -> str:
 def markdown(
     found: Mapping[str, ArmFigures], names: Mapping[str, str], machine: Mapping[str, object]
 ) -> str:
-    """For docs/performance.md."""
+    """Render for docs/performance.md."""
     table = [
         [row[0] + (" (invalid)" if result.problems else ""), *row[1:]]
         for row, result in zip(rows(found, names), found.values(), strict=True)
@@ -55,11 +56,7 @@ def markdown(
         "| " + " | ".join(row) + " |"
         for row in (list(_HEADINGS), ["---", *["--:"] * (len(_HEADINGS) - 1)], *table)
     ]
-    where = (
-        f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
-        f"Python {machine['python']}, commit {machine['commit']}, {machine['measured_at']}; "
-        f"{machine['rounds']} rounds."
-    )
+    where = f"{machine_line(machine)}; {machine['rounds']} rounds."
     doubt = ["", f"INVALID: {why}."] if (why := bias(found)) else []
     return "\n".join([*lines, *doubt, "", where, ""])
 
@@ -83,6 +80,6 @@ def _shown(figure: Figure | None, form: str) -> str:
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Words to the left, figures to the right."""
+    """Align words to the left, figures to the right."""
     first, *others = zip(row, widths, strict=True)
     return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]

@@ -1,4 +1,4 @@
-"""Cores: who runs on which one, and what each was busy with."""
+"""Assign cores to processes, and measure their CPU time."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ class TooFewCores(Exception):
 
 @dataclass(frozen=True)
 class Cores:
-    """The core that is measured, and those of everybody else."""
+    """The measured core, and the others."""
 
     server: int
     others: frozenset[int]
 
 
 def choose() -> Cores:
-    """The server gets the last core that we may use: the first one serves the machine, too."""
+    """Give the server the last allowed core: the first one often serves interrupts, too."""
     if not hasattr(os, "sched_setaffinity"):
-        raise TooFewCores("only Linux lets a program choose its core, and this needs that")
+        raise TooFewCores("this needs Linux: a program must choose its core")
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
         raise TooFewCores(
-            "this needs two cores, one for the server and one for who asks it: "
+            "this needs two cores, one for the server and one for the client: "
             "on one they would only measure each other"
         )
     return Cores(allowed[-1], frozenset(allowed[:-1]))
@@ -37,7 +37,7 @@ def choose() -> Cores:
 
 @contextmanager
 def on(cores: frozenset[int]) -> Iterator[None]:
-    """Run here, and so does every process that is started meanwhile."""
+    """Run on these cores, with every process that is started meanwhile."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -47,9 +47,9 @@ def on(cores: frozenset[int]) -> Iterator[None]:
 
 
 def move(processes: Iterable[psutil.Process], cores: frozenset[int]) -> None:
-    """Let processes that run already go on here, with all their threads."""
+    """Move running processes to these cores, with all their threads."""
     for process in processes:
-        with suppress(psutil.NoSuchProcess, FileNotFoundError):  # Postgres' come and go
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):  # it has ended
             for thread in process.threads():
                 with suppress(ProcessLookupError):
                     os.sched_setaffinity(thread.id, cores)
@@ -57,15 +57,15 @@ def move(processes: Iterable[psutil.Process], cores: frozenset[int]) -> None:
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds of CPU time: of one server with its children, and of the cores."""
+    """CPU time in seconds: of one server with its children, and of the cores."""
 
     server_s: float
-    server_core_s: float  # what programs and the host took of it; the network's share is nobody's
+    server_core_s: float  # by programs and the host (steal), without interrupts
     others_idle_s: float
 
 
 def spent(server: psutil.Process, cores: Cores) -> Spent:
-    """Until now, ever since the machine started."""
+    """Read the CPU times since the machine started."""
     per_core = psutil.cpu_times(percpu=True)
     one = per_core[cores.server]
     return Spent(
@@ -76,12 +76,12 @@ def spent(server: psutil.Process, cores: Cores) -> Spent:
 
 
 def family(first: psutil.Process) -> list[psutil.Process]:
-    """A process and all that came from it."""
+    """Return a process and its descendants."""
     return [first, *first.children(recursive=True)]
 
 
 def rss_mb(server: psutil.Process) -> float:
-    """Memory of a server with its children, in millions of bytes."""
+    """Return the memory of a server with its children, in millions of bytes."""
     return sum(process.memory_info().rss for process in family(server)) / 1e6
 
 

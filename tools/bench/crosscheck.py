@@ -1,8 +1,8 @@
-"""`python -m tools.bench crosscheck`: does our generator report what is true, and what vegeta reports?
+"""`python -m tools.bench crosscheck`: compare our generator's report with the truth and vegeta's.
 
-All tools ask the same server at the same time, so a stall of the machine hits each of them. The
-server's service times are known, so what they should report is known on paper; and the server notes
-how long it really took, which a machine that is not quiet makes longer.
+All tools load the same server at the same time, so a stall of the machine hits each of them. The
+server's service times are known, so the correct report is known on paper; and the server notes how
+long it really took, which is longer on a machine that is not quiet.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class ToolReport:
-    """What every tool reported of a case, and why that may prove nothing."""
+    """Reports of every tool for a case, and reasons why they may prove nothing."""
 
     case: ServerModel
     readings: Readings
@@ -62,41 +62,41 @@ def crosscheck(
     case: Annotated[list[str] | None, typer.Option(help="Only this case; repeatable.")] = None,
     rate: Annotated[float, typer.Option(min=50, max=1000, help="Requests a second, each.")] = 400.0,
 ) -> None:
-    """Compare what our generator, vegeta, oha and a closed loop report of a known server.
+    """Compare the reports of our generator, vegeta, oha and a closed loop on a known server.
 
     Takes four minutes. Exit code 0 if ours is within 5 % of what was served and of vegeta's at p50,
     p99 and p99.9, and the shares slower than some t within 10 % of the formula; 1 if not, or if
-    something would not start; 2 if this machine cannot do it; 3 if something else was measured.
+    something did not start; 2 if the machine has too few cores; 3 if it was not quiet.
     """
     names = case or list(CASES)
     if unknown := sorted(set(names) - set(CASES)):
         refuse(f"there is no case {', '.join(unknown)}: {', '.join(CASES)}", USAGE)
     for name, install in missing().items():
-        say(f"{name} is not on PATH, so it is left out; to have it: {install}")
+        say(f"{name} is not on PATH, so it is left out; to install it: {install}")
     if VEGETA in missing():
         refuse(f"without {VEGETA} there is nothing to compare with", USAGE)
     try:
         cores = choose()
         with on(cores.others):
-            seen = {name: _seen(name, rate, cores) for name in names}
+            measured = {name: _measured(name, rate, cores) for name in names}
     except TooFewCores as problem:
         refuse(str(problem), USAGE)
     except (StackError, PartDied, OSError, subprocess.SubprocessError) as problem:
         refuse(str(problem), FAILED)
-    finish("crosscheck", judged(seen, rate), cores)
+    finish("crosscheck", judged(measured, rate), cores)
 
 
-def _seen(name: str, rate: float, cores: Cores) -> ToolReport:
-    """The first of a few tries that nothing disturbed, or else the last."""
+def _measured(name: str, rate: float, cores: Cores) -> ToolReport:
+    """Return the first of a few tries without problems, or else the last."""
     case = CASES[name]
     for _ in range(TRIES):
         say(f"{name}: {case.what}; {rate:g} requests a second from each, {case.duration_s:g} s")
         problems: list[str] = []
         readings = median([_round(name, rate, cores, problems) for _ in range(case.rounds)])
-        seen = ToolReport(case, readings, [*problems, *doubts(case, readings)])
-        if not seen.problems:
+        measured = ToolReport(case, readings, [*problems, *doubts(case, readings)])
+        if not measured.problems:
             break
-    return seen
+    return measured
 
 
 def _round(name: str, rate: float, cores: Cores, problems: list[str]) -> Readings:
@@ -110,15 +110,17 @@ def _round(name: str, rate: float, cores: Cores, problems: list[str]) -> Reading
             own.mkdir()
             load = OfferedLoad(server.url, rate, case.duration_s, own)
             begins.append(started.enter_context(tool.ready(load)))
-        waits = [begin() for begin in reversed(begins)]  # who has to start yet, before ours
+        waits = [
+            begin() for begin in reversed(begins)
+        ]  # those that still have to start, before ours
         if case.freeze_s:
             problems += server.freeze(case)
-        told = {name: reading for wait in waits for name, reading in wait().items()}
-        return {SERVED: reading(server.end()), **told}
+        reported = {name: reading for wait in waits for name, reading in wait().items()}
+        return {SERVED: reading(server.end()), **reported}
 
 
 def doubts(case: ServerModel, readings: Readings) -> Iterator[str]:
-    """Why this may prove nothing: the machine disturbed the server, vegeta, or us."""
+    """Yield reasons why a report may prove nothing: the machine was not quiet."""
     for share in QUANTILES:
         served_s = readings[SERVED].quantiles_s[share]
         if not abs(served_s / case.quantile_s(share) - 1) <= NEAR:
@@ -126,28 +128,29 @@ def doubts(case: ServerModel, readings: Readings) -> Iterator[str]:
         counted_s, meant_s = (readings[who].quantiles_s[share] for who in (VEGETA, REFERENCE))
         if not abs(counted_s / meant_s - 1) <= NEAR:
             yield f"vegeta was late at p{100 * share:g}: this machine is not quiet"
-    told = readings[OURS].generator
-    assert told is not None
-    if told.late > LATE_SHARE_MAX * told.sent:
-        yield f"{told.late} of our {told.sent} requests were late: this machine is not quiet"
-    if told.unsent or told.sent != len(readings[OURS].latencies_s):
-        yield f"ours recorded {len(readings[OURS].latencies_s)} of {told.offered} requests"
+    reported = readings[OURS].generator
+    assert reported is not None
+    if reported.late > LATE_SHARE_MAX * reported.sent:
+        late = f"{reported.late} of our {reported.sent}"
+        yield f"{late} requests were late: this machine is not quiet"
+    if reported.unsent or reported.sent != len(readings[OURS].latencies_s):
+        yield f"ours recorded {len(readings[OURS].latencies_s)} of {reported.offered} requests"
 
 
-# --- what it comes to ---------------------------------------------------------------------------
+# --- report -------------------------------------------------------------------------------------
 
 
-def judged(seen: Mapping[str, ToolReport], rate: float) -> Report:
-    """A table a case, and where ours is too far from the paper or from vegeta."""
+def judged(measured: Mapping[str, ToolReport], rate: float) -> Report:
+    """Report a table for each case, and where ours is too far from the truth or from vegeta."""
     return Report(
-        tables=[table for name, one in seen.items() for table in _tables(name, one, rate)],
-        failed=[f"{name}: {what}" for name, one in seen.items() for what in _apart(one)],
-        invalid=[f"{name}: {why}" for name, one in seen.items() for why in one.problems],
+        tables=[table for name, one in measured.items() for table in _tables(name, one, rate)],
+        failed=[f"{name}: {what}" for name, one in measured.items() for what in _apart(one)],
+        invalid=[f"{name}: {why}" for name, one in measured.items() for why in one.problems],
     )
 
 
-def _tables(name: str, seen: ToolReport, rate: float) -> Iterator[Table]:
-    case, readings = seen.case, seen.readings
+def _tables(name: str, measured: ToolReport, rate: float) -> Iterator[Table]:
+    case, readings = measured.case, measured.readings
     title = f"{name}: {case.what}; {rate:g} requests a second for {case.duration_s:g} s"
     headings = ["latency in ms", *(f"p{100 * share:g}" for share in QUANTILES)]
     paper = {share: case.quantile_s(share) for share in QUANTILES}
@@ -159,14 +162,14 @@ def _tables(name: str, seen: ToolReport, rate: float) -> Iterator[Table]:
         )
     yield Table(title, headings, rows)
     if case.freeze_s:
-        yield _freeze_table(name, seen)
+        yield _freeze_table(name, measured)
 
 
-def _freeze_table(name: str, seen: ToolReport) -> Table:
-    case = seen.case
+def _freeze_table(name: str, measured: ToolReport) -> Table:
+    case = measured.case
     paper = {t_s: case.slower_share(t_s) for t_s in SLOWER_THAN_S}
     rows = [[PAPER, *(f"{paper[t_s]:.2%}" for t_s in SLOWER_THAN_S)]]
-    for who, one in seen.readings.items():
+    for who, one in measured.readings.items():
         if len(one.latencies_s):
             shares = [(one.slower_share(t_s), paper[t_s]) for t_s in SLOWER_THAN_S]
             rows.append([who, *(f"{is_:.2%} ({is_ / be - 1:+.1%})" for is_, be in shares)])
@@ -174,10 +177,10 @@ def _freeze_table(name: str, seen: ToolReport) -> Table:
     return Table(f"{name}: the share that the freezes hit", headings, rows)
 
 
-def _apart(seen: ToolReport) -> Iterator[str]:
-    case, ours = seen.case, seen.readings[OURS]
+def _apart(measured: ToolReport) -> Iterator[str]:
+    case, ours = measured.case, measured.readings[OURS]
     for who, share in product((SERVED, REFERENCE), QUANTILES):
-        off = ours.quantiles_s[share] / seen.readings[who].quantiles_s[share] - 1
+        off = ours.quantiles_s[share] / measured.readings[who].quantiles_s[share] - 1
         if not abs(off) <= NEAR:
             yield f"p{100 * share:g} is {off:+.1%} from: {who}"
     for t_s in SLOWER_THAN_S if case.freeze_s else ():
@@ -189,14 +192,14 @@ def _apart(seen: ToolReport) -> Iterator[str]:
 # --- the server --------------------------------------------------------------------------------
 
 
-class _Server:
+class _KnownServer:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         self._process = process
         self.url = f"http://127.0.0.1:{int(process.stdout.readline())}"
 
     def freeze(self, case: ServerModel) -> Iterator[str]:
-        """Stop it as often as the case says; what did not go as it says."""
+        """Freeze it as the case defines; yield freezes that lasted too long or too short."""
         next_s = time.monotonic() + _FIRST_FREEZE_S
         for _ in range(round(case.duration_s / case.every_s)):
             time.sleep(max(0.0, next_s - time.monotonic()))
@@ -210,22 +213,22 @@ class _Server:
             next_s += case.every_s
 
     def end(self) -> list[float]:
-        """End it; for how long each request really kept it busy, in seconds."""
+        """End it; return the actual time of each request, in seconds."""
         self._process.terminate()
         served_s: list[float] = json.loads(self._process.communicate(timeout=_END_S)[0])
         return served_s
 
 
 @contextmanager
-def _server(name: str, cores: Cores) -> Iterator[_Server]:
-    """The known server on its core."""
+def _server(name: str, cores: Cores) -> Iterator[_KnownServer]:
+    """Start the known server on its core."""
     with on(frozenset({cores.server})):
         process = subprocess.Popen(
             [sys.executable, "-m", "tools.bench.fixture", name],
             cwd=_ROOT, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
     try:
-        yield _Server(process)
+        yield _KnownServer(process)
     finally:
         process.kill()
         process.wait()

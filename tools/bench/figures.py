@@ -1,4 +1,4 @@
-"""From repeated measurements to the figures of an arm, each with the range of its repeats."""
+"""Turn repeated measurements into the figures of an arm, each with the range of its repeats."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FIGURES = ("rps", "ratio_to_bare", "p50_ms", "p99_ms", "cpu_us", "rss_mb")
 
 @dataclass(frozen=True)
 class Repeat:
-    """One measurement of an arm; with problems it proves nothing."""
+    """One measurement of an arm; problems make it invalid."""
 
     rps: float
     ratio_to_bare: float
-    p50_ms: float | None  # of a repeat that is late
+    p50_ms: float | None  # None if late
     p99_ms: float | None
     cpu_us: float
     rss_mb: float
@@ -31,12 +31,12 @@ class Repeat:
     lag_p99_ms: float
     server_share: float
     problems: tuple[str, ...] = ()
-    late: str = ""  # how late our own requests were, if that is why latencies are not told
+    late: str = ""  # how late our own requests left, if that is why there are no latencies
 
 
 @dataclass(frozen=True)
 class Figure:
-    """The mean of the repeats, and the least and the most of them."""
+    """Mean, minimum and maximum of the repeats."""
 
     mean: float
     least: float
@@ -45,14 +45,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """What came of an arm."""
+    """Figures and repeats of an arm."""
 
     figures: Mapping[str, Figure]
     repeats: Sequence[Repeat]
 
     @property
     def of_bare(self) -> Estimate:
-        """The share of a bare server's throughput, with a 95 % interval over the launches.
+        """Share of a bare server's throughput, with a 95 % interval over the launches.
 
         Launches of the same program differ, so the rounds are what repeats, not the slices.
         """
@@ -60,7 +60,7 @@ class ArmFigures:
 
     @property
     def problems(self) -> list[str]:
-        """Every reason why the figures are not to be quoted."""
+        """Reasons that make the figures invalid."""
         return [
             f"round {number}: {problem}"
             for number, repeat in enumerate(self.repeats, 1)
@@ -68,32 +68,32 @@ class ArmFigures:
         ]
 
     @property
-    def untold(self) -> list[str]:
-        """Why there are rounds without latencies."""
+    def missing_latencies(self) -> list[str]:
+        """Reasons for rounds without latencies."""
         return [
             f"round {n}: {repeat.late}" for n, repeat in enumerate(self.repeats, 1) if repeat.late
         ]
 
     @property
     def proves(self) -> bool:
-        """Whether every figure is there, and none is in doubt."""
+        """True if every figure exists and is valid."""
         return not self.problems and set(FIGURES) <= set(self.figures)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The least value that at least this share of them does not exceed; NaN of nothing."""
+    """Return the smallest value that at least this share does not exceed; NaN of no values."""
     if not values:
         return math.nan
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def results(repeats: Mapping[str, Sequence[Repeat]]) -> dict[str, ArmFigures]:
-    """Of all arms."""
+    """Return the figures of all arms."""
     return {name: ArmFigures(_figures(some), some) for name, some in repeats.items()}
 
 
 def bias(found: Mapping[str, ArmFigures]) -> str:
-    """Why no ratio can be believed: a bare server beside another differs from it; empty if not."""
+    """Return the reason to reject all ratios: two bare servers differ; else empty."""
     if NULL not in found or found[NULL].of_bare.samples < 2:
         return ""
     null = found[NULL].of_bare
@@ -106,7 +106,7 @@ def bias(found: Mapping[str, ArmFigures]) -> str:
 
 
 def _figures(repeats: Sequence[Repeat]) -> dict[str, Figure]:
-    """What was told by at least one repeat."""
+    """Return the figures that at least one repeat has."""
     columns = {
         name: [value for repeat in repeats if (value := getattr(repeat, name)) is not None]
         for name in FIGURES
@@ -119,7 +119,7 @@ def _figures(repeats: Sequence[Repeat]) -> dict[str, Figure]:
 
 
 def as_json(found: Mapping[str, ArmFigures]) -> dict[str, Any]:
-    """`arms.<name>`: the means by name, `ranges`, what was wrong or not told, and each repeat."""
+    """Return `arms.<name>`: means by name, `ranges`, problems, and each repeat."""
     return {
         name: {
             **dict.fromkeys(FIGURES),
@@ -128,7 +128,7 @@ def as_json(found: Mapping[str, ArmFigures]) -> dict[str, Any]:
             "ranges": {figure: [each.least, each.most] for figure, each in result.figures.items()},
             "valid": not result.problems,
             "problems": result.problems,
-            "untold": result.untold,
+            "missing_latencies": result.missing_latencies,
             "repeats": [
                 {**asdict(repeat), "problems": [*repeat.problems]} for repeat in result.repeats
             ],
@@ -138,5 +138,5 @@ def as_json(found: Mapping[str, ArmFigures]) -> dict[str, Any]:
 
 
 def _ends(ratio: Estimate) -> list[float] | None:
-    """Of its interval; one round has none."""
+    """Return the ends of the interval; one round has none."""
     return [ratio.low, ratio.high] if ratio.samples > 1 else None

@@ -1,9 +1,9 @@
-"""A server whose service times are known: `python -m tools.bench.fixture CASE` prints its port.
+"""A server with known service times: `python -m tools.bench.fixture CASE` prints its port.
 
-It answers any number of requests at once, each after its own service time and not before, so what
-a tool should report follows from the case alone. A freeze is made from outside, by SIGSTOP. As no
-machine keeps still, it also notes how long each request of `/known` really took, from when the
-kernel had it until the answer was handed over, and prints that at the end (SIGTERM) as JSON.
+It serves any number of requests at once, each after its own service time and not before, so the
+correct report of a tool follows from the case alone. A freeze is made from outside, by SIGSTOP. As
+no machine is quiet, it also notes how long each request of `/known` really took, from its arrival
+in the kernel until the response was written, and prints that at the end (SIGTERM) as JSON.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from typing import NoReturn
 from tools.bench.truth import CASES
 
 _RECEIVE_BYTES, _MOST_EVENTS, _BACKLOG = 16_384, 1024, 4096
-_GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples fill (0, 1) evenly, in no order that a tool meets
-_STAMP, _STAMPED = 35, struct.Struct("@ll")  # SO_TIMESTAMPNS: when the kernel had it
+_GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples fill (0, 1) evenly, in an irregular order
+_STAMP, _STAMPED = 35, struct.Struct("@ll")  # SO_TIMESTAMPNS: arrival in the kernel
 _STAMP_SPACE = socket.CMSG_SPACE(_STAMPED.size)
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _LINK = json.dumps({"code": "known"}).encode()
@@ -35,7 +35,7 @@ _CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n%s" % (len(_LINK)
 
 
 class Fixture:
-    """Listens on a free port of the loopback."""
+    """Server on a free port of the loopback interface."""
 
     def __init__(self, service_s: Callable[[float], float]) -> None:
         self._service_s = service_s
@@ -50,12 +50,12 @@ class Fixture:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Listening port."""
         port: int = self._listener.getsockname()[1]
         return port
 
     def serve(self) -> NoReturn:
-        """Until somebody ends it."""
+        """Serve until a signal ends it."""
         while True:
             wait_s = self._due[0][0] - monotonic() if self._due else 1.0
             if wait_s > 0:  # unlike epoll's, select's wait is not rounded up to a millisecond
@@ -66,41 +66,41 @@ class Fixture:
                 else:
                     self._read(self._sockets[number])
             while self._due and self._due[0][0] <= monotonic():
-                _, _, came_s, asker, known = heapq.heappop(self._due)
+                _, _, arrived_s, client, known = heapq.heappop(self._due)
                 with suppress(OSError):
-                    asker.send(_OK)
+                    client.send(_OK)
                 if known:
-                    self.served_s.append(monotonic() - came_s)
+                    self.served_s.append(monotonic() - arrived_s)
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):
             while True:
-                asker, _ = self._listener.accept()
-                asker.setblocking(False)
-                asker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                asker.setsockopt(socket.SOL_SOCKET, _STAMP, 1)
-                self._sockets[asker.fileno()] = asker
-                self._epoll.register(asker, select.EPOLLIN)
+                client, _ = self._listener.accept()
+                client.setblocking(False)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                client.setsockopt(socket.SOL_SOCKET, _STAMP, 1)
+                self._sockets[client.fileno()] = client
+                self._epoll.register(client, select.EPOLLIN)
 
-    def _read(self, asker: socket.socket) -> None:
-        """One request a read: whoever asks waits for its answer first, and asks in one packet."""
+    def _read(self, client: socket.socket) -> None:
+        """Read one request: clients send each in one packet, and wait for the response."""
         try:
-            received, stamps, _, _ = asker.recvmsg(_RECEIVE_BYTES, _STAMP_SPACE)
+            received, stamps, _, _ = client.recvmsg(_RECEIVE_BYTES, _STAMP_SPACE)
         except OSError:
             received, stamps = b"", []
         if not received:
-            self._epoll.unregister(asker)
-            del self._sockets[asker.fileno()]
-            asker.close()
+            self._epoll.unregister(client)
+            del self._sockets[client.fileno()]
+            client.close()
         elif received.startswith(b"POST"):
-            asker.send(_CREATED)
+            client.send(_CREATED)
         else:
             self._asked += 1
             known = received.startswith(b"GET /known")
-            lain_s = time() - _moment(stamps[0][2]) if stamps else 0.0
+            queued_s = time() - _moment(stamps[0][2]) if stamps else 0.0
             now_s = monotonic()
             due_s = now_s + self._service_s(self._asked * _GOLDEN % 1.0)
-            heapq.heappush(self._due, (due_s, self._asked, now_s - lain_s, asker, known))
+            heapq.heappush(self._due, (due_s, self._asked, now_s - queued_s, client, known))
 
 
 def _moment(stamp: bytes) -> float:

@@ -1,8 +1,8 @@
-"""`python -m tools.bench generator`: how much one core of ours sends on time, beside Locust's own users.
+"""`python -m tools.bench generator`: rate that our generator holds on one core, beside Locust's.
 
-Our open loop and Locust's closed loop of FastHttpUsers, one after the other on the same core, ask
-the same nginx, which has the other cores to itself and answers five times what either can send: it
-is the generators that are measured.
+Our open loop and Locust's closed loop of FastHttpUsers run one after the other on the same core,
+against the same nginx on the other cores, which serves five times the rate that either can send:
+the generators are the bottleneck.
 """
 
 from __future__ import annotations
@@ -66,34 +66,34 @@ class Sending:
     rps: float
     cpu_share: float  # of the core, by its process
     foreign_share: float  # of the core, by other programs and the host
-    generator: Generator | None = None  # what ours says of itself
-    share: float = 1.0  # of the closed loop's rate in the same round: what was asked for
+    generator: Generator | None = None  # counters of our generator
+    share: float = 1.0  # requested, of the closed loop's rate in the same round
 
     @property
     def cpu_us(self) -> float:
-        """Of its process, for each request."""
+        """CPU time of its process for each request."""
         return 1e6 * self.cpu_share / self.rps
 
     @property
     def held(self) -> bool:
-        """Whether every request was sent, all but 1 % of them within 10 ms of their time."""
-        told = self.generator
-        return told is not None and (
-            told.unsent == 0
-            and told.late <= LATE_SHARE_MAX * told.sent
-            and told.lag_p99_ms <= LAG_MS
+        """True if all requests were sent, and 99 % of them within 10 ms of their time."""
+        counts = self.generator
+        return counts is not None and (
+            counts.unsent == 0
+            and counts.late <= LATE_SHARE_MAX * counts.sent
+            and counts.lag_p99_ms <= LAG_MS
         )
 
 
 def generator(
-    rounds: Annotated[int, typer.Option(min=1, help="How often all of it is measured.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of measurements.")] = 3,
     seconds: Annotated[float, typer.Option(min=1, help="At each rate.")] = 4.0,
 ) -> None:
-    """Measure what our generator holds on one core, beside Locust's FastHttpUser on that core.
+    """Measure the rate that our generator holds on one core, beside Locust's FastHttpUser.
 
     Takes two minutes. Exit code 0 if it holds 0.6 of the closed loop's rate with a dispatch lag of
-    at most 10 ms (p99) in more than half of the quiet rounds; 1 if not, or if something would not
-    start; 2 if this machine cannot do it; 3 if no round was quiet.
+    at most 10 ms (p99) in more than half of the quiet rounds; 1 if not, or if something did not
+    start; 2 if the machine has too few cores; 3 if no round was quiet.
     """
     try:
         cores = choose()
@@ -109,10 +109,10 @@ def generator(
 
 
 def judged(measured: Sequence[Sequence[Sending]]) -> Report:
-    """A row for the closed loop, and one for each rate that ours was asked for.
+    """Report a row for the closed loop, and one for each rate of ours.
 
-    Only of the rounds in which the generators had their core; without any, all are shown and
-    nothing is claimed.
+    Only quiet rounds count, in which the generators had their core; without any, all are shown and
+    the report is invalid.
     """
     quiet = [one for one in measured if max(s.foreign_share for s in one) <= FOREIGN_SHARE]
     rounds = quiet or measured
@@ -121,12 +121,12 @@ def judged(measured: Sequence[Sequence[Sending]]) -> Report:
     held: dict[float, int] = {}
     for share in SHARES:
         own = [one for sendings in rounds for one in sendings[1:] if one.share == share]
-        told = [one.generator for one in own if one.generator]
+        counts = [one.generator for one in own if one.generator]
         if not own:
             continue
         held[share] = sum(one.held for one in own)
-        lag_p50 = _range([one.lag_p50_ms for one in told], ".2f")
-        lag_p99 = _range([one.lag_p99_ms for one in told], ".2f")
+        lag_p50 = _range([one.lag_p50_ms for one in counts], ".2f")
+        lag_p99 = _range([one.lag_p99_ms for one in counts], ".2f")
         times = f"{held[share]} of {len(rounds)}"
         rows.append([f"linkstorm at {share:g} of that", *_figures(own), lag_p50, lag_p99, times])
     headings = ["", "requests/s", "CPU µs/request", "lag p50 ms", "lag p99 ms", "held"]
@@ -160,7 +160,7 @@ def _range(values: Sequence[float], form: str) -> str:
 
 
 def _round(url: str, folder: Path, cores: Cores, seconds: float) -> list[Sending]:
-    """The closed loop, then ours at rising shares of its rate, until two are not held."""
+    """Measure the closed loop, then ours at rising shares of its rate, until two are not held."""
     folder.mkdir()
     with on(frozenset({cores.server})):
         closed = _undisturbed(lambda: _closed(url, folder, cores, seconds))
@@ -179,7 +179,7 @@ def _round(url: str, folder: Path, cores: Cores, seconds: float) -> list[Sending
 
 
 def _undisturbed(measured: Callable[[], Sending]) -> Sending:
-    """The first of a few tries in which others left the core alone, or else the last."""
+    """Return the first of a few tries without disturbance by other programs, or else the last."""
     for _ in range(TRIES):
         sending = measured()
         say(f"{sending.rps:,.0f}/s, others took {sending.foreign_share:.0%} of the core")
@@ -199,16 +199,16 @@ def _open(
     segment = next(segments)
     with _busy(cores) as core:
         ours.start(segment, traffic, seconds, seed=segment)
-        told = ended(ours, seconds)
-    foreign = max(0.0, core() - told.cpu_share)
-    return Sending(told.sent / seconds, told.cpu_share, foreign, told, share)
+        counts = ended(ours, seconds)
+    foreign = max(0.0, core() - counts.cpu_share)
+    return Sending(counts.sent / seconds, counts.cpu_share, foreign, counts, share)
 
 
 def _closed(url: str, folder: Path, cores: Cores, seconds: float) -> Sending:
-    """As Locust itself counts, from the first to the last answer."""
-    log, told = folder / "closed.log", folder / "closed.json"
+    """Measure the closed loop by Locust's own counters, from the first to the last response."""
+    log, summary = folder / "closed.log", folder / "closed.json"
     users = ["-u", str(USERS), "-r", str(USERS), "-t", f"{seconds:g}s"]
-    command = closed_loop(url, *users, "--json-file", str(told.with_suffix("")))
+    command = closed_loop(url, *users, "--json-file", str(summary.with_suffix("")))
     with log.open("wb") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said, cwd=folder)
     try:
@@ -222,14 +222,14 @@ def _closed(url: str, folder: Path, cores: Cores, seconds: float) -> Sending:
     finally:
         process.kill()
         process.wait()
-    (counted,) = json.loads(told.read_text())
+    (counted,) = json.loads(summary.read_text())
     rps = counted["num_requests"] / (counted["last_request_timestamp"] - counted["start_time"])
     return Sending(rps, cpu_share, max(0.0, core() - cpu_share))
 
 
 @contextmanager
 def _busy(cores: Cores) -> Iterator[Callable[[], float]]:
-    """What share of the measured core everybody took together, host included, until the end."""
+    """Measure the share of the core that all programs and the host used inside the context."""
     began_s, before_s = time.monotonic(), _core_s(cores)
     share = math.nan
     yield lambda: share
@@ -256,7 +256,7 @@ def _until(happened: Callable[[], bool], otherwise: str) -> None:
 
 @contextmanager
 def _nginx(cores: Cores) -> Iterator[str]:
-    """A server that is faster than who asks it, on the cores that are not measured."""
+    """Start a server faster than the generators, on the cores that are not measured."""
     with tempfile.TemporaryDirectory(prefix="nginx-") as folder, reserved(["nginx"]) as ports:
         conf = Path(folder) / "nginx.conf"
         conf.write_text(_NGINX.format(host=HOST, port=ports["nginx"]))

@@ -1,4 +1,4 @@
-"""What the benchmark serves itself: the bare answer, and the shortener under another server.
+"""Servers of the benchmark itself: the bare answer, and the shortener under another HTTP server.
 
 `python -m tools.bench.hosted bare|web uvicorn|granian HOST:PORT`
 """
@@ -9,7 +9,9 @@ import sys
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 
-from stack.shortener.http import asgi
+import uvicorn
+
+from stack.shortener.http import asgi, server
 
 _START = {
     "type": "http.response.start",
@@ -20,18 +22,18 @@ _BODY = {"type": "http.response.body", "body": b""}
 
 
 async def bare_app(_scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> None:
-    """The least that a redirect can be: the same two headers for everybody, made beforehand."""
+    """Send the smallest possible redirect: two fixed headers, encoded beforehand."""
     await send(_START)
     await send(_BODY)
 
 
 def bare() -> asgi.App:
-    """The bare answer, for a server that wants a factory."""
+    """Return the bare app: Granian takes a factory."""
     return bare_app
 
 
 def web() -> asgi.App:
-    """The shortener, which such a server opens and closes by ASGI's lifespan."""
+    """Return the shortener as an app that ASGI's lifespan opens and closes."""
     from stack.shortener.settings import WebSettings, read
     from stack.shortener.web import opened
 
@@ -57,12 +59,12 @@ def web() -> asgi.App:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until SIGTERM; 2 if the arguments are not understood."""
+    """Serve until SIGTERM; return 2 if the arguments are wrong."""
     match arguments:
         case ["bare", "uvicorn", address]:
-            _with_uvicorn(*_parted(address))
+            _with_uvicorn(_parted(address))
         case ["bare" | "web" as app, "granian", address]:
-            _with_granian(app, *_parted(address))
+            _with_granian(app, _parted(address))
         case _:
             sys.stderr.write(f"{__doc__}\n")
             return 2
@@ -74,42 +76,24 @@ def _parted(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _with_uvicorn(host: str, port: int) -> None:
-    """As the product itself is served, but by uvicorn as it comes."""
-    import uvicorn
-
-    uvicorn.run(
-        bare_app,
-        host=host,
-        port=port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        backlog=2048,
-    )
+def _with_uvicorn(address: tuple[str, int]) -> None:
+    """Serve the bare app with the product's options, but by uvicorn's own protocol class."""
+    uvicorn.Server(server.config(bare_app, address, loop="uvloop", http="httptools")).run()
 
 
-def _with_granian(app: str, host: str, port: int) -> None:
+def _with_granian(app: str, address: tuple[str, int]) -> None:
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces, Loops
 
     Granian(
         f"tools.bench.hosted:{app}",
-        host,
-        port,
+        *address,
         interface=Interfaces.ASGINL if app == "bare" else Interfaces.ASGI,
         factory=True,
         loop=Loops.uvloop,
         http=HTTPModes.http1,
         websockets=False,
-        backlog=2048,
+        backlog=server.BACKLOG,
         log_enabled=False,
     ).serve()
 

@@ -1,4 +1,4 @@
-"""One measurement of one arm: as much as it can do, then how long it takes at half of that."""
+"""One measurement of one arm: throughput at saturation, then latency at half of that rate."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from tools.bench.arms import BenchArm
-from tools.bench.bed import MeasuredServer
-from tools.bench.client import LoadClient, LoopOutcome
 from tools.bench.cores import Cores, Spent, rss_mb, spent
 from tools.bench.figures import Repeat, quantile
+from tools.bench.load_client import LoadClient, LoopOutcome
+from tools.bench.servers import MeasuredServer
 
 _OPEN_CONNECTIONS = 256
 _WARM_UP_S = 30.0  # at most
@@ -30,7 +30,7 @@ _SLICES_MIN = 8
 
 @dataclass(frozen=True)
 class Shares:
-    """How a core's time was used while the server was measured."""
+    """Shares of CPU time during a measurement."""
 
     server: float  # by the server, of its core
     foreign: float  # by others, of the server's core
@@ -38,7 +38,7 @@ class Shares:
 
     @classmethod
     def between(cls, before: Spent, after: Spent, seconds: float, cores: Cores) -> Shares:
-        """The shares of the seconds that lie between."""
+        """Return the shares between two readings."""
         server_s = after.server_s - before.server_s
         core_s = after.server_core_s - before.server_core_s
         idle_s = after.others_idle_s - before.others_idle_s
@@ -51,21 +51,21 @@ class Shares:
 
 @dataclass(frozen=True)
 class Slice:
-    """A part of the time at saturation, and how the cores spent it."""
+    """A slice of the time at saturation, and the use of the cores in it."""
 
     outcome: LoopOutcome
-    seconds: float  # of asking
+    seconds: float  # of load
     shares: Shares
     server_s: float  # of CPU
 
     @property
     def rps(self) -> float:
-        """Requests a second that were answered as expected."""
+        """Expected responses a second."""
         return self.outcome.in_time / self.seconds
 
 
 class ServerUnderLoad:
-    """A server of an arm, and the requests of the arm, which go on where they ended."""
+    """A server of an arm, and the arm's sequence of requests."""
 
     def __init__(self, arm: BenchArm, server: MeasuredServer, cores: Cores) -> None:
         self.arm = arm
@@ -74,12 +74,12 @@ class ServerUnderLoad:
         self._requests = arm.requests()
 
     def client(self, most: int | None = None) -> LoadClient:
-        """One that asks so many of the requests that come next."""
+        """Return a client for the next `most` requests."""
         requests = itertools.islice(self._requests, most)
         return LoadClient(self.server.address, requests, self.arm.expected)
 
     def warm_up(self, seconds: float) -> None:
-        """Until the server is what it is measured as."""
+        """Send requests until all links are cached that should be."""
         first = self.client(self.arm.warm_up)
         with first.connected(self.arm.connections):
             first.closed(_WARM_UP_S)
@@ -87,10 +87,10 @@ class ServerUnderLoad:
             warming = self.client()
             with warming.connected(self.arm.connections):
                 if not warming.closed(_WARM_SHARE * seconds).wrong:
-                    break  # whatever has to be cached is
+                    break
 
     def saturate(self, client: LoadClient, seconds: float) -> Slice:
-        """As much as the server can do."""
+        """Load the server to saturation."""
         began_s = time.perf_counter()
         before = spent(self.server.process, self._cores)
         outcome = client.closed(seconds)
@@ -99,7 +99,7 @@ class ServerUnderLoad:
         return Slice(outcome, seconds, shares, after.server_s - before.server_s)
 
     def at_half_load(self, rate_per_s: float, seconds: float, seed: int) -> LoopOutcome:
-        """The open loop, again if our own requests left late: the last try counts."""
+        """Run the open loop; repeat it if our own requests left late. The last try counts."""
         for number in range(_TRIES):
             halving = self.client()
             with halving.connected(_OPEN_CONNECTIONS):
@@ -109,18 +109,18 @@ class ServerUnderLoad:
         return half
 
 
-def measure(asked: ServerUnderLoad, bare: ServerUnderLoad, seconds: float, seed: int) -> Repeat:
-    """Warm up, then measure both; whatever makes the figures doubtful is told with them.
+def measure(server: ServerUnderLoad, bare: ServerUnderLoad, seconds: float, seed: int) -> Repeat:
+    """Warm up, then measure both; the result lists reasons to doubt the figures.
 
     The ratio is the median of pairs of slices, one of this server and one of the bare one, that
     follow each other at once: a shared machine changes from one second to the next.
     """
-    asked.warm_up(seconds)
+    server.warm_up(seconds)
     bare.warm_up(seconds)
-    ours, theirs = _slices(asked, bare, seconds, seed)
+    ours, theirs = _slices(server, bare, seconds, seed)
     rps = fmean(each.rps for each in ours)
     half_rps = min(rps / 2, _MOST_RPS)
-    half = asked.at_half_load(max(half_rps, 1.0), seconds, seed)
+    half = server.at_half_load(max(half_rps, 1.0), seconds, seed)
     late = lateness(half)
     return Repeat(
         rps=rps,
@@ -128,15 +128,15 @@ def measure(asked: ServerUnderLoad, bare: ServerUnderLoad, seconds: float, seed:
         p50_ms=None if late else 1000 * quantile(half.latencies_s, 0.5),
         p99_ms=None if late else 1000 * quantile(half.latencies_s, 0.99),
         cpu_us=1e6 * fmean(each.server_s / max(each.outcome.answered, 1) for each in ours),
-        rss_mb=rss_mb(asked.server.process),
+        rss_mb=rss_mb(server.server.process),
         half_rps=half_rps,
         lag_p99_ms=1000 * quantile(half.lags_s, 0.99),
         server_share=fmean(each.shares.server for each in ours),
         problems=(
             *_wrong("at saturation", ours),
             *_wrong("at saturation, bare beside it,", theirs),
-            *_told("at half load", half.wrong),
-            *doubts(_mean(ours), asked.arm),
+            *_listed("at half load", half.wrong),
+            *doubts(_mean(ours), server.arm),
             *(f"bare beside it: {doubt}" for doubt in doubts(_mean(theirs), bare.arm)),
         ),
         late=late,
@@ -144,17 +144,17 @@ def measure(asked: ServerUnderLoad, bare: ServerUnderLoad, seconds: float, seed:
 
 
 def _slices(
-    asked: ServerUnderLoad, bare: ServerUnderLoad, seconds: float, seed: int
+    server: ServerUnderLoad, bare: ServerUnderLoad, seconds: float, seed: int
 ) -> tuple[list[Slice], list[Slice]]:
-    """Pairs of both; each is the first one of half of them, at random."""
+    """Measure pairs of slices; each server is first in half of them, at random."""
     count = max(_SLICES_MIN, round(seconds / _SLICE_S / 2) * 2)
     ours_first = [number % 2 == 0 for number in range(count)]
     random.Random(seed).shuffle(ours_first)
     ours: list[Slice] = []
     theirs: list[Slice] = []
-    client, beside = asked.client(), bare.client()
-    with client.connected(asked.arm.connections), beside.connected(bare.arm.connections):
-        turns = [(bare, beside, theirs), (asked, client, ours)]
+    client, beside = server.client(), bare.client()
+    with client.connected(server.arm.connections), beside.connected(bare.arm.connections):
+        turns = [(bare, beside, theirs), (server, client, ours)]
         for first in ours_first:
             for each, its_client, slices in reversed(turns) if first else turns:
                 slices.append(each.saturate(its_client, seconds / count))
@@ -174,9 +174,9 @@ def _mean(slices: Sequence[Slice]) -> Shares:
 
 
 def doubts(shares: Shares, arm: BenchArm) -> list[str]:
-    """Reasons why something else than the server may have been measured.
+    """Return reasons to believe that the client or other programs limited the figures.
 
-    Nginx answers about as fast as the client asks, so its figure is a lower bound anyway.
+    Nginx is about as fast as the client, so its figure is a lower bound anyway.
     """
     found = []
     if shares.others > _FULL and shares.server < _BUSY and arm.kind != "nginx":
@@ -190,7 +190,7 @@ def doubts(shares: Shares, arm: BenchArm) -> list[str]:
 
 
 def lateness(half: LoopOutcome) -> str:
-    """Why its latencies are not the server's: the requests did not leave when they were due."""
+    """Return the reason to reject the latencies, if requests left late; else empty."""
     late = sum(lag_s > _LATE_S for lag_s in half.lags_s)
     if late <= _LATE_SHARE * len(half.lags_s):
         return ""
@@ -199,8 +199,8 @@ def lateness(half: LoopOutcome) -> str:
 
 
 def _wrong(when: str, slices: Sequence[Slice]) -> list[str]:
-    return _told(when, sum((each.outcome.wrong for each in slices), Counter()))
+    return _listed(when, sum((each.outcome.wrong for each in slices), Counter()))
 
 
-def _told(when: str, wrong: Counter[str]) -> list[str]:
+def _listed(when: str, wrong: Counter[str]) -> list[str]:
     return [f"{when} {count} times: {what}" for what, count in wrong.most_common(3)]

@@ -1,8 +1,8 @@
-"""Times each toxic on our server and on the original in turn, and tells whether they agree.
+"""Time each toxic on our server and on the original in turn; exit code 0 if they agree.
 
 `python -m tools.bench.proxy_comparison --beside /path/to/toxiproxy-server` prints a table:
 means over all rounds, and the ratio ours to theirs, a mean over rounds with its 95 % interval.
-Both servers stand all the time and rounds alternate between them. Times agree within 2 ms or
+Both servers run all the time and rounds alternate between them. Times agree within 2 ms or
 2 %, pauses between slices within 0.1 ms or 2 %, rates within 3 %. Exit codes: 0 all agree, 1 some
 do not, 2 usage.
 """
@@ -56,7 +56,7 @@ class ProxyUnderTest:
 
     @contextmanager
     def under(self, toxic: str, attributes: dict[str, int]) -> Iterator[Callable[[], Pair]]:
-        """A proxy with that toxic downstream; each call gives a new client and its peer."""
+        """Create a proxy with that toxic downstream; each call opens a client and its peer."""
         upstream = f"{HOST}:{self._listener.getsockname()[1]}"
         made = {"name": "timed", "listen": f"{HOST}:0", "upstream": upstream}
         host, port = json.loads(self.ask("POST", "/proxies", made))["listen"].split(":")
@@ -80,7 +80,7 @@ class ProxyUnderTest:
             self.ask("DELETE", "/proxies/timed")
 
     def cpu_s(self) -> float:
-        """The CPU time that the process has used."""
+        """Return the CPU time of the process so far."""
         used = psutil.Process(self._process.pid).cpu_times()
         return float(used.user + used.system)
 
@@ -103,7 +103,7 @@ class ProxyUnderTest:
 
 
 def crossing_ms(connect: Callable[[], Pair], times: int) -> float:
-    """How long a message takes to arrive, one after the other on one connection."""
+    """Measure the time for a message to arrive, one after the other on one connection."""
     client, peer = connect()
     samples_s = []
     for _ in range(times):
@@ -115,7 +115,7 @@ def crossing_ms(connect: Callable[[], Pair], times: int) -> float:
 
 
 def bulk_s(connect: Callable[[], Pair], size_bytes: int) -> float:
-    """How long it takes until the last of so much data has arrived."""
+    """Measure the time for so much data to arrive."""
     client, peer = connect()
     peer.setblocking(False)
     begin_s, left = time.perf_counter(), memoryview(bytes(size_bytes))
@@ -137,12 +137,12 @@ def rate_kb_s(connect: Callable[[], Pair], size_bytes: int) -> float:
 
 
 def pause_ms(connect: Callable[[], Pair], slices: int) -> float:
-    """How long the pause between two slices of one chunk is."""
+    """Measure the pause between two slices of one chunk."""
     return bulk_s(connect, slices * SLICE_BYTES) * 1000 / (slices - 1)
 
 
 def closing_ms(connect: Callable[[], Pair], times: int) -> float:
-    """How long a close takes to arrive."""
+    """Measure the time for a close to arrive."""
     samples_s = []
     for _ in range(times):
         client, peer = connect()
@@ -154,7 +154,7 @@ def closing_ms(connect: Callable[[], Pair], times: int) -> float:
 
 
 def silence_ms(connect: Callable[[], Pair], times: int) -> float:
-    """How long a connection on which nothing is sent stays open."""
+    """Measure how long an idle connection stays open."""
     samples_s = []
     for _ in range(times):
         begin_s = time.perf_counter()
@@ -166,7 +166,7 @@ def silence_ms(connect: Callable[[], Pair], times: int) -> float:
 
 @dataclass(frozen=True)
 class ToxicCase:
-    """A toxic, and what to measure under it."""
+    """A toxic, and the measurement under it."""
 
     toxic: str
     attributes: dict[str, int]
@@ -177,12 +177,12 @@ class ToxicCase:
 
     @property
     def name(self) -> str:
-        """As the table shows it."""
+        """Toxic and attributes, as in the table."""
         return " ".join([self.toxic, *(f"{key}={value}" for key, value in self.attributes.items())])
 
     @property
     def unit(self) -> str:
-        """Of what is measured."""
+        """Unit of the measurement."""
         return "KB/s" if self.measure is rate_kb_s else "ms"
 
     @property
@@ -193,7 +193,7 @@ class ToxicCase:
 
     @property
     def agrees(self) -> bool:
-        """Whether the means differ by no more than is allowed."""
+        """True if the means differ by no more than allowed."""
         theirs, apart = mean(self.theirs), abs(mean(self.ours) - mean(self.theirs))
         if self.unit == "KB/s":
             return apart <= theirs * RATE_SHARE
@@ -202,7 +202,7 @@ class ToxicCase:
 
 
 def cases() -> list[ToxicCase]:
-    """What is measured."""
+    """Return all cases."""
     return [
         *(
             ToxicCase("latency", {"latency": ms, "jitter": 0}, crossing_ms, times)
@@ -223,7 +223,7 @@ def cases() -> list[ToxicCase]:
 
 
 def measured(ours: ProxyUnderTest, theirs: ProxyUnderTest, rounds: int) -> list[ToxicCase]:
-    """Every case on both servers, in rounds that alternate."""
+    """Measure every case on both servers, in alternating rounds."""
     measures = cases()
     for number in range(rounds):
         sys.stderr.write(f"round {number + 1} of {rounds}\n")
@@ -235,7 +235,7 @@ def measured(ours: ProxyUnderTest, theirs: ProxyUnderTest, rounds: int) -> list[
 
 
 def table(measures: list[ToxicCase]) -> str:
-    """The table, as Markdown."""
+    """Render the table as Markdown."""
     lines = ["| toxic | ours | Toxiproxy | ratio, 95 % | |", "|---|---|---|---|---|"]
     for case in measures:
         ratio, half = case.ratio
@@ -246,7 +246,7 @@ def table(measures: list[ToxicCase]) -> str:
 
 
 def main() -> None:
-    """Measure, print the table, and tell by the exit code whether all agree."""
+    """Measure, print the table, and exit with 0 if all agree."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.proxy_comparison")
     parser.add_argument("--beside", required=True, help="the original's program")
     parser.add_argument("--rounds", type=int, default=ROUNDS, choices=sorted(T_95))
@@ -265,17 +265,17 @@ def main() -> None:
 
 
 def ours_on(port: str) -> list[str]:
-    """How our server is called."""
+    """Return the command of our server."""
     return [sys.executable, "-m", "chaos.toxiproxy", "-port", port]
 
 
 def mean_with_interval(samples: Sequence[float]) -> tuple[float, float]:
-    """The mean, and half the width of its 95 % interval."""
+    """Return the mean, and half the width of its 95 % interval."""
     return mean(samples), T_95[len(samples)] * stdev(samples) / len(samples) ** 0.5
 
 
 def free_port() -> str:
-    """A port that nothing listens on."""
+    """Return a free port."""
     with socket.create_server((HOST, 0)) as probe:
         return str(probe.getsockname()[1])
 

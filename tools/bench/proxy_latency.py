@@ -1,12 +1,12 @@
-"""Counts round trips, ours and the original's: `python -m tools.bench.proxy_latency`.
+"""Count round trips through ours and the original: `python -m tools.bench.proxy_latency`.
 
-With `--beside /path/to/toxiproxy-server` both stand all the time, and short rounds alternate
+With `--beside /path/to/toxiproxy-server` both run all the time, and short rounds alternate
 between them for each mix of toxics and number of connections: medians over rounds, and the ratio
 ours to theirs, a mean over rounds with its 95 % interval. Without it: ours alone. The toxics are
 those that let data pass, on both streams. Client and echo server share this process; a server has
 one of its own, so a round trip through it also pays for the changes of process. Exit codes: 0 no
-mix is surely slower than the original, 1 some are, 2 usage. On a machine that does other things,
-too, the CPU time of a round trip says more: a server with more threads then gets a larger share.
+mix is surely slower than the original, 1 some are, 2 usage. On a shared machine
+the CPU time of a round trip is more reliable: a server with more threads gets a larger share.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ OURS, THEIRS, DIRECT = "ours", "Toxiproxy", "direct"
 MEASURES = ("round trips/s", "p50 added, ms", "CPU, µs")
 
 
-class Echo(asyncio.Protocol):
-    """Sends back what it gets."""
+class EchoProtocol(asyncio.Protocol):
+    """Send back all data."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Send it back."""
+        """Send the data back."""
         self.transport.write(data)
 
 
-class RoundTripClient(Echo):
-    """Sends a payload, waits for all of it to come back, and begins again until its time is up."""
+class RoundTripClient(EchoProtocol):
+    """Send a payload, wait for it to come back, and begin again until the time is up."""
 
     def __init__(self, until_s: float) -> None:
         self.done = asyncio.get_running_loop().create_future()
@@ -92,7 +92,7 @@ class Round:
 
 
 async def measure(port: int, connections: int) -> Round:
-    """As many round trips as there is time for."""
+    """Measure round trips for `ROUND_S`."""
     loop = asyncio.get_running_loop()
     begin_s = time.perf_counter()
     clients = [
@@ -116,7 +116,7 @@ class Mix:
 
 
 def mixes() -> list[Mix]:
-    """No toxic, and every kind that lets data pass."""
+    """Return no toxic, and every kind that lets data pass."""
 
     def one(kind: str, toxicity: int = 1, **attributes: int) -> Mix:
         name = " ".join([kind, *(f"{key}={value}" for key, value in attributes.items())])
@@ -141,7 +141,7 @@ def mixes() -> list[Mix]:
 
 @dataclass
 class Comparison:
-    """A mix on so many connections, through each server in turn."""
+    """Rounds of a mix on a number of connections, for each server."""
 
     mix: Mix
     connections: int
@@ -149,15 +149,15 @@ class Comparison:
     cpu_s: dict[str, float]
 
     def per_s(self, server: str) -> float:
-        """Round trips a second, a median over rounds."""
+        """Return round trips a second, a median over rounds."""
         return median(each.per_s for each in self.rounds[server])
 
     def p50_ms(self, server: str) -> float:
-        """How long a round trip takes, a median over rounds."""
+        """Return the time of a round trip, a median over rounds."""
         return median(each.p50_ms for each in self.rounds[server])
 
     def cpu_us(self, server: str) -> float:
-        """What a round trip costs the server."""
+        """Return the server's CPU time for a round trip."""
         return self.cpu_s[server] / sum(each.trips for each in self.rounds[server]) * 1e6
 
     @property
@@ -168,7 +168,7 @@ class Comparison:
 
     @property
     def slower(self) -> bool:
-        """Whether ours is surely slower."""
+        """True if ours is slower beyond its 95 % interval."""
         if THEIRS not in self.rounds:
             return False
         middle, half = self.ratio
@@ -176,7 +176,7 @@ class Comparison:
 
 
 def proxied(server: ProxyUnderTest, mix: Mix, upstream: int) -> int:
-    """The port of a new proxy with these toxics."""
+    """Create a proxy with these toxics; return its port."""
     made = {"name": mix.name, "listen": f"{HOST}:0", "upstream": f"{HOST}:{upstream}"}
     listen = json.loads(server.ask("POST", "/proxies", made))["listen"]
     for stream in ("upstream", "downstream"):
@@ -189,8 +189,8 @@ def proxied(server: ProxyUnderTest, mix: Mix, upstream: int) -> int:
 async def compared(
     servers: Mapping[str, ProxyUnderTest], rounds: int, connections: Sequence[int]
 ) -> AsyncIterator[Comparison]:
-    """Every mix on every number of connections, in rounds that alternate between the servers."""
-    echo = await asyncio.get_running_loop().create_server(Echo, HOST, 0)
+    """Measure every mix on every number of connections, in rounds that alternate."""
+    echo = await asyncio.get_running_loop().create_server(EchoProtocol, HOST, 0)
     upstream = echo.sockets[0].getsockname()[1]
     try:
         for mix in mixes():
@@ -209,14 +209,14 @@ async def compared(
 
 
 def head(servers: Sequence[str]) -> str:
-    """The head of the table."""
+    """Render the head of the table."""
     names = ["toxics", "connections", *(f"{what}: {who}" for what in MEASURES for who in servers)]
     names += ["ratio, 95 %", ""] if THEIRS in servers else []
     return f"| {' | '.join(names)} |\n|{'---|' * len(names)}\n"
 
 
 def line(compared: Comparison) -> str:
-    """A line of the table."""
+    """Render a line of the table."""
     shown = [compared.mix.name, str(compared.connections)]
     servers = [name for name in (OURS, THEIRS) if name in compared.rounds]
     shown += [f"{compared.per_s(name):,.0f}" for name in servers]
@@ -229,7 +229,7 @@ def line(compared: Comparison) -> str:
 
 
 async def main() -> None:
-    """Measure, print the table, and tell by the exit code whether ours is slower anywhere."""
+    """Measure, print the table, and exit with 1 if ours is slower anywhere."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.proxy_latency")
     parser.add_argument("--beside", help="the original's program")
     parser.add_argument("--rounds", type=int, default=ROUNDS, choices=sorted(T_95))

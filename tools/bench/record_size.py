@@ -1,4 +1,4 @@
-"""What judging and reporting a large run takes: seconds and memory of both as a user calls them."""
+"""Measure time and memory of judging and reporting a large run, as a user calls them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import Annotated
 
 import typer
 
-from tools.bench.repeated import Shape, Source, read_source
+from tools.bench.repeated import RecordedRun, Shape, read_source
 
 MILLION = 1_000_000
-SECONDS_MAX = 15.0  # of a million requests; larger runs have no bar but memory
+SECONDS_MAX = 15.0  # of a million requests; larger runs have a limit on memory alone
 RSS_MAX_MB = 1000.0
 PAGE_MAX_MB = 10.0
 MISSED, INVALID = 1, 3
@@ -27,19 +27,19 @@ ROOT = Path(__file__).parents[2]
 
 
 class RecordFormat(StrEnum):
-    """What stdout holds."""
+    """Formats of stdout."""
 
     TABLE = "table"
     JSON = "json"
 
 
 class NotMeasured(Exception):
-    """There is no figure; the message says why."""
+    """A step failed, so there are no figures."""
 
 
 @dataclass(frozen=True)
-class Took:
-    """What a command took, from the start of its process to its end."""
+class CommandCost:
+    """Time and memory of a command, from the start of its process to its end."""
 
     seconds: float
     peak_rss_mb: float
@@ -47,27 +47,27 @@ class Took:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a run of so many requests took."""
+    """Costs of a run with so many requests."""
 
     requests: int
     shape: Shape
     copies: int
     record_mb: float
-    judge: Took
-    report: Took
+    judge: CommandCost
+    report: CommandCost
     page_mb: float
 
     @property
-    def both(self) -> Took:
-        """One after the other: their seconds, and the larger one's memory."""
-        return Took(
+    def both(self) -> CommandCost:
+        """Sum of their times, and the larger memory."""
+        return CommandCost(
             self.judge.seconds + self.report.seconds,
             max(self.judge.peak_rss_mb, self.report.peak_rss_mb),
         )
 
     @property
     def missed(self) -> list[str]:
-        """The bars that it does not keep."""
+        """Limits that are exceeded."""
         bars = {
             f"{SECONDS_MAX:g} s": self.requests > 1.1 * MILLION or self.both.seconds <= SECONDS_MAX,
             f"{RSS_MAX_MB:g} MB of memory": self.both.peak_rss_mb <= RSS_MAX_MB,
@@ -77,8 +77,8 @@ class Figures:
 
 
 def record(
-    requests: Annotated[int, typer.Option(min=1, help="At least so many.")] = MILLION,
-    shape: Annotated[Shape, typer.Option(help="What there is more of.")] = Shape.LONGER,
+    requests: Annotated[int, typer.Option(min=1, help="Minimum number.")] = MILLION,
+    shape: Annotated[Shape, typer.Option(help="Dimension to extend.")] = Shape.LONGER,
     run: Annotated[
         Path | None, typer.Option(help="The run to repeat; a new one if not given (a minute).")
     ] = None,
@@ -89,8 +89,8 @@ def record(
 ) -> None:
     """Make a recorded run as large as asked for; measure how it is judged and reported.
 
-    Exit code 0; 1 if a bar is missed; 3 if there is no run that passes, or it is judged otherwise
-    than the run that it was made from.
+    Exit code 0; 1 if a limit is exceeded; 3 if no run passes, or the large run is judged
+    differently from its source.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="linkstorm-record-") as folder:
@@ -106,17 +106,17 @@ def record(
 
 def _new_run(into: Path) -> Path:
     typer.echo("running the thundering herd once, to have its record", err=True)
-    _carried_out("chaos", "run", "thundering-herd", "--runtime", "embedded", "--into", str(into))
+    _run_command("chaos", "run", "thundering-herd", "--runtime", "embedded", "--into", str(into))
     return into
 
 
-def _measured(source: Source, into: Path, requests: int, shape: Shape) -> Figures:
-    _carried_out("chaos", "judge", str(source.path))
+def _measured(source: RecordedRun, into: Path, requests: int, shape: Shape) -> Figures:
+    _run_command("chaos", "judge", str(source.path))
     copies = math.ceil(requests / source.requests)
     typer.echo(f"writing {copies} times {source.requests:,} requests", err=True)
-    _carried_out("tools.bench.repeated", str(source.path), str(into), str(copies), shape)
+    _run_command("tools.bench.repeated", str(source.path), str(into), str(copies), shape)
     record_mb = sum(file.stat().st_size for file in into.glob("*.parquet")) / 1e6
-    judge, report = (_carried_out("chaos", verb, str(into)) for verb in ("judge", "report"))
+    judge, report = (_run_command("chaos", verb, str(into)) for verb in ("judge", "report"))
     return Figures(
         read_source(into).requests,
         shape,
@@ -128,8 +128,8 @@ def _measured(source: Source, into: Path, requests: int, shape: Shape) -> Figure
     )
 
 
-def _carried_out(module: str, *words: str) -> Took:
-    """Run a command of ours to its end.
+def _run_command(module: str, *words: str) -> CommandCost:
+    """Run one of our commands to its end.
 
     Raises:
         NotMeasured: its exit code was not 0.
@@ -142,7 +142,7 @@ def _carried_out(module: str, *words: str) -> Took:
     if process.returncode:
         raise NotMeasured(f"{' '.join(command[1:])} ended with {process.returncode}")
     unit = 1e6 if sys.platform == "darwin" else 1e3
-    return Took(time.monotonic() - began_s, usage.ru_maxrss / unit)
+    return CommandCost(time.monotonic() - began_s, usage.ru_maxrss / unit)
 
 
 def _json(figures: Figures) -> str:
@@ -158,10 +158,12 @@ def _table(figures: Figures) -> str:
             f" run, {figures.record_mb:,.0f} MB",
             f"{'':8}{'seconds':>10}{'peak RSS MB':>14}",
             *(
-                f"{name:8}{took.seconds:10.1f}{took.peak_rss_mb:14.0f}"
-                for name, took in rows.items()
+                f"{name:8}{cost.seconds:10.1f}{cost.peak_rss_mb:14.0f}"
+                for name, cost in rows.items()
             ),
             f"report.html {figures.page_mb:.1f} MB",
-            f"missed: {', '.join(figures.missed)}" if figures.missed else "every bar kept",
+            f"limits exceeded: {', '.join(figures.missed)}"
+            if figures.missed
+            else "within all limits",
         ]
     )

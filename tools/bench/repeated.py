@@ -1,13 +1,12 @@
-"""A recorded run made as large as one likes: all it holds, repeated with ids and times of its own.
+"""Enlarge a recorded run: repeat all its data, each copy with new ids and times.
 
-`longer` repeats what happened within each segment, so there are as many segments, each so many
-times as long; `more-rounds` repeats the whole run, so there are so many times as many rounds.
-Either way rates, look-ups per expiry, counters, clicks and the read-back agree with each other as
-they did, so the copy must be judged as its source was.
+`longer` repeats the content of each segment, so segments get N times as long; `more-rounds` repeats
+the whole run, so there are N times as many rounds. Either way rates, look-ups per expiry, counters,
+clicks and the read-back stay consistent, so the copy must be judged as its source was.
 
-Only the luck of the draw would be repeated, too: a segment with 3 % too few requests is likely in a
-small run and impossible in a large one. Where the copy would be that odd, as many cache hits as it
-takes are left out or repeated once more, evenly over all copies.
+Random deviations would be repeated, too: a segment with 3 % too few requests is likely in a small
+run and impossible in a large one. Where that happens, cache hits are left out or repeated once
+more, evenly over all copies, until the number is likely.
 """
 
 from __future__ import annotations
@@ -21,8 +20,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import typer
+
+from chaos.record.columns import bounded
+from chaos.record.files import Files
 
 Event = dict[str, Any]
 
@@ -34,7 +35,7 @@ GROWING = r"(redis_commands|origin_calls|\.redirects|\.origin_queries)$"
 
 
 class Shape(StrEnum):
-    """What there is more of."""
+    """Dimension to extend."""
 
     LONGER = "longer"
     MORE_ROUNDS = "more-rounds"
@@ -42,9 +43,9 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True)
 class Placement:
-    """One copy of one segment: what came from `since_s` to `to_s` happens `shift_s` later.
+    """One copy of one segment: rows from `since_s` to `to_s`, moved later by `shift_s`.
 
-    Of samples only those that no other copy has: from `sampled_s` up to `sampled_to_s`.
+    Samples go to one copy each: those from `sampled_s` up to `sampled_to_s`.
     """
 
     segment: int
@@ -58,8 +59,8 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A recorded run: its events as blocks that each end with their segment, and what is around."""
+class RecordedRun:
+    """A recorded run: its plan and events; each block ends with the event of its segment."""
 
     path: Path
     plan: Mapping[str, Any]
@@ -69,28 +70,28 @@ class Source:
 
     @property
     def segments(self) -> list[Event]:
-        """The end of each segment, which tells its times."""
+        """Event at the end of each segment, with its times."""
         return [block[-1] for block in self.blocks]
 
     @property
     def requests(self) -> int:
-        """How many requests were sent."""
+        """Number of requests sent."""
         return sum(int(segment["generator"]["sent"]) for segment in self.segments)
 
 
-def read_source(path: Path) -> Source:
-    """A run directory whose run came to its end."""
+def read_source(path: Path) -> RecordedRun:
+    """Read the directory of a completed run."""
     plan = json.loads((path / "plan.json").read_text(encoding="utf-8"))
     lines = (path / "events.jsonl").read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]
     starts = [i for i, event in enumerate(events) if event["kind"] == "segment-started"]
     ends = [i for i, event in enumerate(events) if event["kind"] == "segment"]
     blocks = [events[first : last + 1] for first, last in zip(starts, ends, strict=True)]
-    return Source(path, plan, events[: starts[0]], blocks, events[ends[-1] + 1 :])
+    return RecordedRun(path, plan, events[: starts[0]], blocks, events[ends[-1] + 1 :])
 
 
-def repeat(source: Source, into: Path, copies: int, shape: Shape) -> None:
-    """Write a new run directory with so many copies of what a run holds."""
+def repeat(source: RecordedRun, into: Path, copies: int, shape: Shape) -> None:
+    """Write a new run directory with `copies` of a run's data."""
     into.mkdir(parents=True)
     shutil.copytree(source.path / "logs", into / "logs")
     (into / "plan.json").write_text(json.dumps(_plan(source, copies, shape), indent=2) + "\n")
@@ -104,7 +105,7 @@ def repeat(source: Source, into: Path, copies: int, shape: Shape) -> None:
 # --- plan and events ---------------------------------------------------------------------------
 
 
-def _plan(source: Source, copies: int, shape: Shape) -> dict[str, Any]:
+def _plan(source: RecordedRun, copies: int, shape: Shape) -> dict[str, Any]:
     mode = dict(source.plan["mode"])
     for name in ("segment_s", "control_s") if shape is Shape.LONGER else ("rounds",):
         mode[name] *= copies
@@ -116,7 +117,7 @@ def _plan(source: Source, copies: int, shape: Shape) -> dict[str, Any]:
     }
 
 
-def _longer(source: Source, copies: int) -> Iterator[Event]:
+def _longer(source: RecordedRun, copies: int) -> Iterator[Event]:
     yield from source.before
     shift_s = 0.0
     for block in source.blocks:
@@ -129,7 +130,7 @@ def _longer(source: Source, copies: int) -> Iterator[Event]:
         yield _later(event, shift_s)
 
 
-def _more_rounds(source: Source, copies: int) -> Iterator[Event]:
+def _more_rounds(source: RecordedRun, copies: int) -> Iterator[Event]:
     yield from source.before
     for copy in range(copies):
         for event in (event for block in source.blocks for event in block):
@@ -144,7 +145,7 @@ def _more_rounds(source: Source, copies: int) -> Iterator[Event]:
 
 
 def _later(event: Event, shift_s: float, end_s: float = 0.0, more_s: float = 0.0) -> Event:
-    """The event later by `shift_s`, and what came at the end of a segment by `more_s` more."""
+    """Move an event later by `shift_s`, and times from the segment's end on by `more_s` more."""
     times = {name: event[name] for name in TIMES if event.get(name) is not None}
     return event | {
         name: time_s + shift_s + (more_s if time_s >= end_s else 0.0)
@@ -153,7 +154,7 @@ def _later(event: Event, shift_s: float, end_s: float = 0.0, more_s: float = 0.0
 
 
 def _many_times(event: Event, copies: int) -> Event:
-    """What a segment counted, counted in each of its copies; its processes started only once."""
+    """Multiply the counts of a segment, but for process starts: they happened once."""
     if event["kind"] != "segment":
         return event
     generator = dict(event["generator"])
@@ -167,7 +168,7 @@ def _many_times(event: Event, copies: int) -> Event:
 
 
 def _with_as_many(event: Event, sent: Mapping[int, int]) -> Event:
-    """The end of a segment with as many requests as are on record for it."""
+    """Set the counts of a segment to the number of recorded requests."""
     if event["kind"] != "segment":
         return event
     generator, counted = dict(event["generator"]), dict(event["counted"])
@@ -181,14 +182,17 @@ def _length_s(segment: Event) -> float:
     return float(segment["ended_s"] - segment["started_s"])
 
 
-def _span_s(source: Source) -> float:
-    """From the start of the first segment to a moment after the end of the last."""
+def _span_s(source: RecordedRun) -> float:
+    """Return the time from the start of the first segment to the first event after the last."""
     return float(source.after[0]["t_s"] - source.blocks[0][0]["t_s"])
 
 
-def _placements(source: Source, copies: int, shape: Shape) -> Iterator[Placement]:
-    """What came since the end of the segment before belongs to a segment, but not to each copy
-    of a longer one: the cache was warmed once."""
+def _placements(source: RecordedRun, copies: int, shape: Shape) -> Iterator[Placement]:
+    """Yield the placement of every copy.
+
+    Rows between two segments belong to the second, but only to the first copy of a longer one: the
+    cache was warmed once.
+    """
     earlier_s, since_s = 0.0, 0.0
     for segment in source.segments:
         number, length_s, to_s = segment["segment"], _length_s(segment), segment["to_s"]
@@ -224,7 +228,7 @@ KEPT = """
         SELECT file_row_number AS row, segment, copy, number, rank = 0 AS hot,
             served_from = 'hit' AND outcome = 'ok' AS plain,
             row_number() OVER (PARTITION BY number, hot, plain ORDER BY hash(row, copy)) AS place
-        FROM read_parquet({requests}, file_row_number = true) JOIN placements USING (segment)),
+        FROM {requests} JOIN placements USING (segment)),
     drawn AS (
         SELECT row, segment, copy, unnest(range(CASE
             WHEN plain AND place <= -coalesce(more, 0) THEN 0
@@ -240,7 +244,7 @@ REQUESTS = """
             intended_s + shift_s AS intended_s, sent_s + shift_s AS sent_s,
             done_s + shift_s AS done_s,
             CASE WHEN click_id = '' THEN '' ELSE click_id || mark END AS click_id)
-    FROM read_parquet({requests}, file_row_number = true) AS requests
+    FROM {requests} AS requests
     JOIN kept ON kept.row = file_row_number
     ORDER BY number, copy, requests.done_s
 """
@@ -251,7 +255,7 @@ ORIGIN_QUERIES = """
     FROM {origin_queries} AS queries JOIN placements ON read_s >= since_s AND read_s < to_s
     ORDER BY read_s + shift_s
 """
-RISES = {  # how far each copy but the first raises a counter for all that comes after it
+RISES = {  # by which each copy but the first raises a counter for all later rows
     Shape.LONGER: """
         SELECT name, segment, max(value) - min(value) AS rise
         FROM {samples} JOIN placements ON copy = 1 AND t_s >= since_s AND t_s < to_s GROUP BY ALL
@@ -277,7 +281,7 @@ SAMPLES = """
 CLICKS = """
     SELECT clicks.click_id || mark AS click_id, clicks.key
     FROM {clicks} AS clicks
-    JOIN read_parquet({requests}, file_row_number = true) AS requests USING (click_id)
+    JOIN {requests} AS requests USING (click_id)
     JOIN kept ON kept.row = requests.file_row_number
     UNION ALL
     SELECT clicks.click_id || mark, clicks.key
@@ -288,12 +292,13 @@ TOTALS = "SELECT key, count(*) AS total FROM {clicks} GROUP BY key ORDER BY tota
 
 
 def _write_tables(
-    source: Source, into: Path, placements: Sequence[Placement], shape: Shape
+    source: RecordedRun, into: Path, placements: Sequence[Placement], shape: Shape
 ) -> Mapping[int, int]:
-    """Write every table; how many requests each segment has."""
-    files = {file.stem: f"'{file}'" for file in source.path.glob("*.parquet")}
-    files["rises"] = RISES[shape].format(**files)
-    with duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": str(into / "tmp")}) as db:
+    """Write every table; return the number of requests by segment."""
+    with bounded(into) as db, Files() as files:
+        db.execute(f"SET memory_limit = '{MEMORY}'")
+        tables = {path.stem: _rows(files, path) for path in source.path.glob("*.parquet")}
+        tables["rises"] = RISES[shape].format(**tables)
         db.execute(PLACEMENTS)
         db.executemany(
             "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -301,29 +306,39 @@ def _write_tables(
         )
         counts = {
             (number, hot): count
-            for number, hot, count in db.execute(COUNTS.format(**files)).fetchall()
+            for number, hot, count in db.execute(COUNTS.format(**tables)).fetchall()
         }
         db.execute("CREATE TABLE adjustments (number INT, hot BOOLEAN, more BIGINT)")
         for (number, hot), more in _adjustments(source, placements, counts).items():
             db.execute("INSERT INTO adjustments VALUES (?, ?, ?)", [number, hot, more])
-        db.execute(KEPT.format(**files), {"again_s": AGAIN_S})
+        db.execute(KEPT.format(**tables), {"again_s": AGAIN_S})
         for name, sql, values in (
             ("requests", REQUESTS, {}),
             ("origin_queries", ORIGIN_QUERIES, {}),
             ("samples", SAMPLES, {"growing": GROWING}),
             ("clicks", CLICKS, {"first": placements[0].segment}),
+            ("totals", TOTALS, {}),
         ):
-            db.execute(f"COPY ({sql.format(**files)}) TO '{into / name}.parquet'", values)
-        clicks = f"'{into / 'clicks.parquet'}'"
-        db.execute(f"COPY ({TOTALS.format(clicks=clicks)}) TO '{into / 'totals.parquet'}'")
+            path = into / f"{name}.parquet"
+            target = f"'{files.named(path, 'wb')}' (FORMAT parquet, USE_TMP_FILE false)"
+            db.execute(f"COPY ({sql.format(**tables)}) TO {target}", values)
+            if name == "clicks":  # the totals are those of the new clicks
+                tables[name] = _rows(files, path)
         return dict(db.execute("SELECT number, count(*) FROM kept GROUP BY number").fetchall())
 
 
+def _rows(files: Files, path: Path) -> str:
+    numbered = ", file_row_number = true" if path.stem == "requests" else ""
+    return f"read_parquet('{files.named(path)}'{numbered})"
+
+
 def _adjustments(
-    source: Source, placements: Sequence[Placement], counts: Mapping[tuple[int, bool], int]
+    source: RecordedRun, placements: Sequence[Placement], counts: Mapping[tuple[int, bool], int]
 ) -> Mapping[tuple[int, bool], int]:
-    """How many more requests each segment needs, for the hot link and for others, to be as likely
-    as its source was; nothing if all are likely enough as they are."""
+    """Return the number of requests to add, for the hot link and for others of each segment.
+
+    Empty if all numbers are likely enough as they are.
+    """
     traffic = source.plan["traffic"]
     lengths_s = {segment["segment"]: _length_s(segment) for segment in source.segments}
     wanted: dict[tuple[int, bool], float] = {}
@@ -347,7 +362,7 @@ def _is_likely(
     wanted: Mapping[tuple[int, bool], float],
     keys: Sequence[tuple[int, bool]],
 ) -> bool:
-    """Whether these strata together have about as many requests as wanted, and so have the hot."""
+    """Return True if the totals of these strata, and of the hot ones, are close to the wanted."""
     offered, expected = sum(have[key] for key in keys), sum(wanted[key] for key in keys)
     hot = sum(have[key] for key in keys if key[1])
     share = sum(wanted[key] for key in keys if key[1]) / expected
@@ -361,7 +376,7 @@ def _is_near(count: float, expected: float, variance: float) -> bool:
 
 
 def main(source: Path, into: Path, copies: int, shape: Shape) -> None:
-    """Write a run directory that holds a recorded run so many times."""
+    """Write a run directory with so many copies of a recorded run."""
     repeat(read_source(source), into, copies, shape)
 
 

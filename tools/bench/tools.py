@@ -1,10 +1,10 @@
-"""The load generators that are compared, each sent at the same server at the same rate.
+"""Load generators to compare, each run against the same server at the same rate.
 
 Ours counts latency from the intended time. vegeta starts another worker whenever all are busy, so
 it is an open loop, too; it counts from the moment a worker takes the request, which is the intended
-one as long as vegeta keeps up: both are read here. oha has a fixed number of connections, here more
-than it needs, and counts from the intended time with `--latency-correction`. Locust's own users are
-a closed loop: what it reports is what the others are compared to.
+one as long as vegeta keeps up: both are reported here. oha has a fixed number of connections, here
+more than it needs, and counts from the intended time with `--latency-correction`. Locust's own
+users are a closed loop, for comparison.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _OHA_CONNECTIONS, _OHA_OPENS_S = 1000, 1.0
 
 @dataclass(frozen=True)
 class OfferedLoad:
-    """What every tool is asked to send, and where its files go."""
+    """Load that every tool sends, and the folder of its files."""
 
     url: str
     rate_per_s: float
@@ -51,39 +51,39 @@ class OfferedLoad:
 
 @dataclass(frozen=True)
 class ToolReading:
-    """What a tool reports: latencies in seconds, by quantile, and each one if it tells."""
+    """Report of a tool: latencies in seconds by quantile, and each one if available."""
 
     quantiles_s: Mapping[float, float]
     latencies_s: Floats
-    generator: Generator | None = None  # what ours says of itself
+    generator: Generator | None = None  # counters of our generator
 
     def slower_share(self, t_s: float) -> float:
-        """The share of requests that took longer; NaN of a tool that does not tell."""
+        """Return the share of slower requests; NaN of a tool without single latencies."""
         return float((self.latencies_s > t_s).mean()) if len(self.latencies_s) else float("nan")
 
 
 Process = subprocess.Popen[bytes]
-Readings = Mapping[str, ToolReading]  # by a name that says how it was taken
+Readings = Mapping[str, ToolReading]  # by tool and method
 Wait = Callable[[], Readings]  # for the end
 Begin = Callable[[], Wait]
 
 
 @dataclass(frozen=True)
 class Tool:
-    """How to send a load: the context yields when all is ready to begin; leaving it ends it."""
+    """A load generator: the context yields once it is ready to begin, and ends it on exit."""
 
     name: str
     ready: Callable[[OfferedLoad], AbstractContextManager[Begin]]
-    install: str = ""  # how to get the program of that name; ours need none
+    install: str = ""  # command that installs the program; empty for ours
 
 
 def installed() -> list[Tool]:
-    """Those that are there."""
+    """Return the installed tools."""
     return [tool for tool in TOOLS if not tool.install or shutil.which(tool.name)]
 
 
 def missing() -> dict[str, str]:
-    """How to install those that are not."""
+    """Return install commands of the missing tools."""
     return {tool.name: tool.install for tool in TOOLS if tool not in installed()}
 
 
@@ -107,7 +107,7 @@ def _linkstorm(load: OfferedLoad) -> Iterator[Begin]:
 
 
 def ended(ours: LocustLoad, duration_s: float) -> Generator:
-    """Our generator's account of a segment that has just begun; `StackError` if it does not end."""
+    """Wait for the end of a segment and return its counters; `StackError` if it does not end."""
     deadline_s = time.monotonic() + duration_s + _END_S
     while (generator := ours.finished()) is None:
         if time.monotonic() > deadline_s:
@@ -127,19 +127,19 @@ def _vegeta(load: OfferedLoad) -> Iterator[Begin]:
 
         def begin() -> Wait:
             process = running.enter_context(_running(command, load))
-            time.sleep(_SETTLE_S)  # its start would make the others late
-            return lambda: _vegetas_two(process, load, results)
+            time.sleep(_SETTLE_S)  # its start delays the others
+            return lambda: _vegeta_readings(process, load, results)
 
         yield begin
 
 
-def _vegetas_two(process: Process, load: OfferedLoad, results: Path) -> Readings:
-    """Its latencies as it counts them, and from when its constant rate meant to send."""
+def _vegeta_readings(process: Process, load: OfferedLoad, results: Path) -> Readings:
+    """Return latencies as vegeta counts them, and from its intended times."""
     _join(process, load)
-    told = load.folder / "results.csv"
-    encode = ["vegeta", "encode", "-to", "csv", "-output", str(told), str(results)]
+    reported = load.folder / "results.csv"
+    encode = ["vegeta", "encode", "-to", "csv", "-output", str(reported), str(results)]
     subprocess.run(encode, check=True, timeout=_END_S)
-    rows = _rows(told, ("at_ns", "status", "took_ns"))
+    rows = _rows(reported, ("at_ns", "status", "took_ns"))
     hits = sorted((int(row["at_ns"]), int(row["took_ns"])) for row in rows)
     dues = (hits[0][0] + number * 1e9 / load.rate_per_s for number in count())
     whole = [took + max(0, at - due) for (at, took), due in zip(hits, dues, strict=False)]
@@ -151,17 +151,17 @@ def _vegetas_two(process: Process, load: OfferedLoad, results: Path) -> Readings
 
 @contextmanager
 def _oha(load: OfferedLoad) -> Iterator[Begin]:
-    """It begins a little before the others, too: it opens all its connections at once."""
-    told = load.folder / "told.json"
+    """Run oha, a little before the others: it opens all its connections at once."""
+    reported = load.folder / "reported.json"
     how = ["-q", f"{load.rate_per_s:g}", "-z", f"{load.duration_s:g}s", "-c", str(_OHA_CONNECTIONS)]
-    output = ["--no-tui", "--output-format", "json", "-o", str(told)]
+    output = ["--no-tui", "--output-format", "json", "-o", str(reported)]
     command = ["oha", *how, "-w", "--latency-correction", *output, f"{load.url}/known"]
     with _running(command, load) as process:
         time.sleep(_OHA_OPENS_S)
 
         def wait() -> Readings:
             _join(process, load)
-            figures = json.loads(told.read_text())["latencyPercentiles"]
+            figures = json.loads(reported.read_text())["latencyPercentiles"]
             found = {share: float(figures[f"p{100 * share:g}"]) for share in QUANTILES}
             return {"oha, latency correction": ToolReading(found, np.empty(0))}
 
@@ -170,7 +170,7 @@ def _oha(load: OfferedLoad) -> Iterator[Begin]:
 
 @contextmanager
 def _closed_loop(load: OfferedLoad) -> Iterator[Begin]:
-    """It begins as soon as it is up, a little before the others."""
+    """Run Locust's closed loop, a little before the others: it begins as soon as it is up."""
     kept, users = load.folder / "latencies", str(CLOSED_USERS)
     pace = f"{load.rate_per_s / CLOSED_USERS:g}"
     order = ["-u", users, "-r", users, "-t", f"{load.duration_s:g}s", "--pace", pace]
@@ -190,27 +190,27 @@ def _closed_loop(load: OfferedLoad) -> Iterator[Begin]:
 
 
 def closed_loop(url: str, *options: str) -> list[str]:
-    """The command line of Locust's own closed loop, for the requests that ours sends."""
+    """Return the command of Locust's own closed loop, with the requests that ours sends."""
     command = [sys.executable, "-m", "locust", "-f", str(_CLOSED_LOOP), "--headless"]
     return [*command, "--only-summary", "--host", url, *options]
 
 
 def median(rounds: Sequence[Readings]) -> Readings:
-    """Of each quantile over some rounds, which a stall in one of them cannot move."""
+    """Return the median of each quantile over rounds: a stall in one of them cannot move it."""
     return {name: _middle([one[name] for one in rounds]) for name in rounds[0]}
 
 
 def _middle(own: Sequence[ToolReading]) -> ToolReading:
     quantiles_s = {share: _median([one.quantiles_s[share] for one in own]) for share in QUANTILES}
-    told = [one.generator for one in own if one.generator]
+    reported = [one.generator for one in own if one.generator]
     return ToolReading(
         quantiles_s,
         np.concatenate([one.latencies_s for one in own]),
-        Generator.together(told) if told else None,
+        Generator.together(reported) if reported else None,
     )
 
 
-TOOLS = (  # those that take long to get ready first
+TOOLS = (  # those with the longest start first
     Tool("closed loop", _closed_loop),
     Tool(OURS, _linkstorm),
     Tool("oha", _oha, "cargo install oha --locked"),
@@ -219,7 +219,7 @@ TOOLS = (  # those that take long to get ready first
 
 
 def reading(latencies_s: Sequence[float], generator: Generator | None = None) -> ToolReading:
-    """Of all latencies in seconds; `StackError` if there are none."""
+    """Summarise latencies in seconds; `StackError` if there are none."""
     if not latencies_s:
         raise StackError("a load generator reported no latency")
     values = np.array(latencies_s)

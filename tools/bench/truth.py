@@ -1,9 +1,9 @@
-"""What a tool should report of a server with known service times, worked out on paper.
+"""Correct latencies of a server with known service times, worked out on paper.
 
 A case gives the service time of the u-th part of all requests, u from 0 to 1, so it is also the
 quantile function of the latency as long as nothing freezes. A freeze of S seconds in every D delays
-who comes during it until its end: their latencies are spread evenly from s to S + s, where s is
-the service time, and the share of all requests slower than t is (S + s - t) / D.
+requests that come during it until its end: their latencies are spread evenly from s to S + s, where
+s is the service time, and the share of all requests slower than t is (S + s - t) / D.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class ServerModel:
     every_s: float = 1.0
 
     def quantile_s(self, share: float) -> float:
-        """The latency that this share of the requests does not exceed."""
+        """Return the latency that this share of the requests does not exceed."""
         calm = 1 - self.freeze_s / self.every_s
         if share <= calm:
             return self.service_s(share / calm)
         return self.service_s(1.0) + self.freeze_s - (1 - share) * self.every_s
 
     def slower_share(self, t_s: float) -> float:
-        """The share of requests that take longer than t, which is within the freeze."""
+        """Return the share of requests that take longer than t, which is within the freeze."""
         return (self.freeze_s + self.service_s(1.0) - t_s) / self.every_s
 
 

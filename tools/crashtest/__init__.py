@@ -1,1 +1,1 @@
-"""The soak: labs ended in every way at random moments, and whatever they leave looked for."""
+"""Crash tests: end labs in every way at random moments, and look for leftovers."""

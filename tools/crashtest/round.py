@@ -1,4 +1,4 @@
-"""One round: a lab is started, struck at its moment, and everything it could leave is looked at."""
+"""One round: start a lab, crash it at a moment, and look for leftovers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from random import Random
 
-from tools.crashtest.blows import BLOWS, Blow
-from tools.crashtest.labs import Home, LabUnderTest, a_home, a_lab
-from tools.crashtest.outcome import OVER, Moment, RoundOutcome
-from tools.crashtest.sensible import not_healed, not_sensible, unreadable
-from tools.crashtest.watch import Watch, watching
+from tools.crashtest.crashes import CRASHES, Crash
+from tools.crashtest.expectations import wrong_end, wrong_heal, wrong_record
+from tools.crashtest.lab_under_test import LabHome, LabUnderTest, lab_home, lab_under_test
+from tools.crashtest.leftovers import LeftoverWatch, watching
+from tools.crashtest.outcome import ALREADY_OVER, Moment, RoundOutcome
 
-# How far the run is, by what is on record, and how long the phase that begins then takes at most:
-# importing, starting the stack, the control, a fault in force, reading back, judging and reporting.
+# Phases of a run by the event that begins each, and their longest duration in seconds: importing,
+# starting the stack, the control, a fault in force, reading back, judging and reporting.
 PHASES = {
     "started": 1.2,
     "began": 2.5,
@@ -23,58 +23,58 @@ PHASES = {
     "reading-back": 1.0,
     "finished": 2.5,
 }
-GETS_THERE_S = 60.0
+REACHED_S = 60.0
 ENDS_S = 120.0  # a whole run, on a busy machine
 GONE_S = 10.0
 POLL_S = 0.005
 
 
-def a_round(seed: int, blows: list[str]) -> RoundOutcome:
-    """Play the round that follows from this seed."""
+def play_round(seed: int, names: list[str]) -> RoundOutcome:
+    """Play the round that this seed determines."""
     random = Random(seed)
-    blow = BLOWS[blows[seed % len(blows)]]
+    crash = CRASHES[names[seed % len(names)]]
     phase = random.choice(list(PHASES))
-    outcome = RoundOutcome(seed, blow.name, Moment(phase, random.uniform(0, PHASES[phase])))
+    outcome = RoundOutcome(seed, crash.name, Moment(phase, random.uniform(0, PHASES[phase])))
     began_s = time.monotonic()
-    with a_home() as home, watching(home.cwd / "*", home.tmp / "*") as watch:
-        outcome.wrong += _played(outcome, blow, random, home, watch)
+    with lab_home() as home, watching(home.cwd / "*", home.tmp / "*") as watch:
+        outcome.wrong += _played(outcome, crash, random, home, watch)
     outcome.took_s = time.monotonic() - began_s
     return outcome
 
 
 def _played(
-    outcome: RoundOutcome, blow: Blow, random: Random, home: Home, watch: Watch
+    outcome: RoundOutcome, crash: Crash, random: Random, home: LabHome, watch: LeftoverWatch
 ) -> Iterator[str]:
-    with blow.prepare(home, random) as strike, a_lab(home, watch) as lab:
-        moment, reached_s = wait_for(outcome.meant, lab), time.monotonic()
+    with crash.prepare(home, random) as inject, lab_under_test(home, watch) as lab:
+        moment, reached_s = wait_for(outcome.planned_at, lab), time.monotonic()
         reached = not lab.ended
         watch.note_ports()
-        outcome.detail = strike(lab) if reached else OVER
-        struck_s = time.monotonic()
-        if reached:  # a part that was not there yet has been waited for
-            outcome.struck = moment.later(struck_s - reached_s)
+        outcome.detail = inject(lab) if reached else ALREADY_OVER
+        injected_s = time.monotonic()
+        if reached:  # includes the wait for a part to start
+            outcome.injected_at = moment.later(injected_s - reached_s)
         try:
             stdout, stderr = lab.process.communicate(timeout=ENDS_S)
         except subprocess.TimeoutExpired:
             yield f"it did not end within {ENDS_S:g} s"
             lab.process.kill()
             stdout, stderr = lab.process.communicate()
-        outcome.code, outcome.ended_s = lab.process.returncode, time.monotonic() - struck_s
-        yield from not_sensible(outcome, blow, reached, stdout + stderr, home)
-        if blow.to_be_healed:
-            yield from not_healed(home)
+        outcome.code, outcome.ended_s = lab.process.returncode, time.monotonic() - injected_s
+        yield from wrong_end(outcome, crash, reached, stdout + stderr, home)
+        if crash.needs_heal:
+            yield from wrong_heal(home)
         ended_s = time.monotonic()
         yield from watch.left_after(GONE_S)
         outcome.gone_s = time.monotonic() - ended_s
-    yield from unreadable(home)
+    yield from wrong_record(home)
 
 
 def wait_for(moment: Moment, lab: LabUnderTest) -> Moment:
-    """Wait for it; what moment it really is, if the lab was too slow to come so far, or is over."""
-    deadline_s = time.monotonic() + GETS_THERE_S
+    """Wait for a moment; return the actual one, as the lab may be too slow or have ended."""
+    deadline_s = time.monotonic() + REACHED_S
     phases = list(PHASES)
     for phase in phases[: phases.index(moment.phase) + 1]:
-        if not _gets_to(phase, lab, deadline_s):
+        if not _reaches(phase, lab, deadline_s):
             break
         at, since_s = phase, time.monotonic()
     else:
@@ -83,7 +83,7 @@ def wait_for(moment: Moment, lab: LabUnderTest) -> Moment:
     return Moment(at, time.monotonic() - since_s)
 
 
-def _gets_to(phase: str, lab: LabUnderTest, deadline_s: float) -> bool:
+def _reaches(phase: str, lab: LabUnderTest, deadline_s: float) -> bool:
     while not (reached := _is_at(phase, lab.home)) and not lab.ended:
         if time.monotonic() > deadline_s:
             break
@@ -91,11 +91,11 @@ def _gets_to(phase: str, lab: LabUnderTest, deadline_s: float) -> bool:
     return reached
 
 
-def _is_at(phase: str, home: Home) -> bool:
+def _is_at(phase: str, home: LabHome) -> bool:
     match phase:
         case "started":
             return True
         case "began":
             return home.run.exists()
         case _:
-            return home.happened(phase)
+            return home.has_event(phase)

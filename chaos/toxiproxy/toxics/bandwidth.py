@@ -12,17 +12,17 @@ NOTHING_S = 1e-5
 @register("bandwidth")
 @dataclass
 class Bandwidth(Toxic):
-    """Lets `rate` kilobytes (1,000 bytes) a second through, in pieces of at most 100 ms each.
+    """Pass `rate` kilobytes (1,000 bytes) a second, in pieces of at most 100 ms each.
 
-    Rate 0 stops the stream. An idle line earns no credit, but what a late timer cost is made up
-    for: else many small chunks would flow slower than the rate.
+    Rate 0 stops the stream. An idle stream earns no credit; the delay of a late timer is made up
+    for, else many small chunks would flow slower than the rate.
     """
 
     rate: int = 0
     planned_s: float = field(default=-math.inf, init=False)
 
     def at_once(self, chunk: Chunk, now_s: float) -> Chunk | None:
-        """Let a chunk pass that takes next to no time; the next one is the later for it."""
+        """Pass a chunk that takes next to no time; the next one leaves later by that."""
         size = len(chunk.data)
         if self.rate <= 0 or size > self._piece_bytes():
             return None
@@ -33,7 +33,7 @@ class Bandwidth(Toxic):
         return chunk
 
     def next(self, chunk: Chunk, now_s: float) -> Release:
-        """Let a piece go when the line has been busy with it for as long as its size takes."""
+        """Release a piece after the time that its size takes at the rate."""
         if self.rate <= 0:
             return Release(math.inf, chunk)
         piece = chunk.data[: self._piece_bytes()]

@@ -11,25 +11,25 @@ from chaos.toxiproxy.toxic import Chunk, Release, Toxic, register
 @register("latency")
 @dataclass
 class Latency(Toxic):
-    """Delays each chunk by `latency` ± `jitter` milliseconds; the end of a stream is not delayed.
+    """Delay each chunk by `latency` ± `jitter` milliseconds; the end of a stream is not delayed.
 
-    The time counts from when the chunk was read, and a chunk never overtakes the one before it.
-    Throughput stays whole while 1,024 chunks hold what is on its way: 32 MiB of bulk data.
+    The delay counts from when the chunk was read; order is kept. Throughput is unchanged while
+    1,024 chunks hold the data in flight: 32 MiB of bulk data.
     """
 
     latency: int = 0
     jitter: int = 0
 
-    room: ClassVar[int] = 1025  # 1,024 wait behind the one in hand
+    room: ClassVar[int] = 1025  # 1,024 wait behind the first
 
     def at_once(self, chunk: Chunk, now_s: float) -> Chunk | None:
-        """Let data pass that need not wait."""
+        """Pass data if there is no delay."""
         if self.latency or self.jitter > 0:
             return None
         return Chunk(chunk.data, chunk.stamp_s - (now_s - chunk.stamp_s))
 
     def next(self, chunk: Chunk, now_s: float) -> Release:
-        """Hold data until its time on the way is over."""
+        """Release a chunk after its delay."""
         delay_ms = self.latency
         if self.jitter > 0:
             delay_ms += random.randrange(-self.jitter, self.jitter)

@@ -9,17 +9,17 @@ from chaos.toxiproxy.toxic import END, Chunk, Release, Toxic, register
 @register("limit_data")
 @dataclass
 class LimitData(Toxic):
-    """Lets `bytes` bytes of each connection pass and then ends the stream.
+    """Pass `bytes` bytes of each connection, then end the stream.
 
-    What passed stays counted when the limit changes; one that is exceeded already ends the
-    stream at the next data.
+    The count survives a change of the limit; a limit already exceeded ends the stream at the next
+    data.
     """
 
     bytes: int = 0
     passed_bytes: int = field(default=0, init=False)
 
     def at_once(self, chunk: Chunk, now_s: float) -> Chunk | None:
-        """Let data below the limit pass."""
+        """Pass data below the limit."""
         del now_s
         size = len(chunk.data)
         if size >= self._left_bytes():

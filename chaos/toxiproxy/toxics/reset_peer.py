@@ -10,10 +10,10 @@ from chaos.toxiproxy.toxic import END, Chunk, Release, Toxic, register
 @register("reset_peer")
 @dataclass
 class ResetPeer(Toxic):
-    """Ends the stream `timeout` ms after the next data or end of it, which is dropped.
+    """End the stream `timeout` ms after its next data or end, which is dropped.
 
-    An idle connection stays up until something is sent on it. On connections that begin under
-    the toxic each close is a RST; one that is older is closed in order.
+    An idle connection stays open until data is sent. Connections opened under the toxic are closed
+    by RST; older ones are closed in order.
     """
 
     timeout: int = 0
@@ -22,10 +22,10 @@ class ResetPeer(Toxic):
     commits: ClassVar[bool] = True
 
     def next(self, chunk: Chunk, now_s: float) -> Release:
-        """End the stream instead."""
+        """Drop the data, and end the stream after the timeout."""
         del chunk
         return Release(self.end_s(now_s), END)
 
     def end_s(self, now_s: float) -> float:
-        """After the time."""
+        """Return the time after the timeout."""
         return now_s + seconds(self.timeout, MILLISECOND_NS)

@@ -10,10 +10,10 @@ from chaos.toxiproxy.toxic import Chunk, Release, Toxic, register
 @register("slicer")
 @dataclass
 class Slicer(Toxic):
-    """Cuts each chunk into slices of about `average_size` bytes, `delay` microseconds apart.
+    """Cut each chunk into slices of about `average_size` bytes, `delay` microseconds apart.
 
-    A chunk is halved, give or take `size_variation` bytes, until each part is at most both
-    together. Where these would allow no slice at all, each has one byte.
+    A chunk is halved, give or take `size_variation` bytes, until each part is at most
+    `average_size` + `size_variation` bytes, and at least one byte.
     """
 
     average_size: int = 0
@@ -22,14 +22,14 @@ class Slicer(Toxic):
     sizes: list[int] = field(default_factory=list, init=False)
 
     def at_once(self, chunk: Chunk, now_s: float) -> Chunk | None:
-        """Let a chunk that is a slice already pass, if there is no pause."""
+        """Pass a chunk that is small enough, unless a pause is on."""
         if self.sizes or len(chunk.data) > self._most_bytes() or now_s < self._free_s():
             return None
         self.met_s = now_s
         return chunk
 
     def next(self, chunk: Chunk, now_s: float) -> Release:
-        """Let the first slice go once the pause after the last one is over."""
+        """Release the first slice after the pause that follows the last one."""
         if not self.sizes:
             self.sizes = self._cut(len(chunk.data), self._most_bytes())[::-1]
         size = self.sizes.pop()
@@ -40,20 +40,20 @@ class Slicer(Toxic):
         return Release(at_s, Chunk(first, chunk.stamp_s), Chunk(rest, chunk.stamp_s))
 
     def restart(self) -> None:
-        """Let what is left of a chunk go whole."""
+        """Stop slicing the current chunk."""
         super().restart()
         self.sizes = []
 
     def _free_s(self) -> float:
-        """When the pause after the last slice is over."""
+        """Return the end of the pause after the last slice."""
         return self.met_s + seconds(self.delay, MICROSECOND_NS) if self.delay else self.met_s
 
     def _most_bytes(self) -> int:
-        """The size up to which data is not cut."""
+        """Return the largest size that is not cut."""
         return max(1, self.size_variation - wrapped(-self.average_size))
 
     def _cut(self, size: int, most: int) -> list[int]:
-        """Sizes of slices, in order."""
+        """Return the sizes of slices, in order."""
         if size <= most:
             return [size]
         first = size // 2

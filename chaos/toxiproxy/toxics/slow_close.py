@@ -1,4 +1,4 @@
-"""slow_close: a connection takes its time to close."""
+"""slow_close: a connection closes late."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from chaos.toxiproxy.toxic import Toxic, register
 @register("slow_close")
 @dataclass
 class SlowClose(Toxic):
-    """Holds the end of a stream back for `delay` milliseconds; data passes at once."""
+    """Delay the end of a stream by `delay` milliseconds; data passes at once."""
 
     delay: int = 0
 
     def end_s(self, now_s: float) -> float:
-        """After the delay."""
+        """Return the time after the delay."""
         return now_s + seconds(self.delay, MILLISECOND_NS)

@@ -1,4 +1,4 @@
-"""timeout: data stops, and the connection closes after a while, or only when this is removed."""
+"""timeout: data stops, and the connection closes after a time, or when the toxic is removed."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,10 +10,10 @@ from chaos.toxiproxy.toxic import END, Chunk, Release, Toxic, register
 @register("timeout")
 @dataclass
 class Timeout(Toxic):
-    """Drops all data; ends the stream when nothing came for `timeout` ms (0: never).
+    """Drop all data; end the stream after `timeout` ms without data (0: never).
 
-    Every chunk starts the time anew, the end of a stream passes, and removing the toxic closes
-    the connections of its proxy.
+    Every chunk restarts the timeout, the end of a stream passes, and removing the toxic closes the
+    connections of its proxy.
     """
 
     timeout: int = 0
@@ -26,6 +26,6 @@ class Timeout(Toxic):
         return Release(now_s, None)
 
     def idle(self, now_s: float) -> Release | None:
-        """End the stream once the time is over."""
+        """End the stream after the timeout."""
         timeout_s = seconds(self.timeout, MILLISECOND_NS)
         return Release(now_s + timeout_s, END) if timeout_s > 0 else None

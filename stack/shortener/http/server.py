@@ -8,14 +8,36 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
 from stack.shortener.http import asgi
 from stack.shortener.http.fast_path import FastPath, protocol
 
+BACKLOG = 2048
 _KEEP_ALIVE_S = 75  # above the balancer's: this end must not close an idle connection first
 _READY_POLL_S = 0.02
+
+
+def config(app: asgi.App, address: tuple[str, int], **more: Any) -> uvicorn.Config:
+    """Options of uvicorn for an ASGI app that writes its own log and headers, and `more`."""
+    host, port = address
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        backlog=BACKLOG,
+        **more,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -59,22 +81,11 @@ async def serve(
     At shutdown no connection is accepted; open ones get one more response within `drain_s`, and
     requests in flight after that end within `shutdown_timeout_s`.
     """
-    host, port = address
-    config = uvicorn.Config(
+    options = config(
         app,
-        host=host,
-        port=port,
+        address,
         loop="none",
         http=protocol(fast_path, drain_s),
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, math.ceil(drain_s + shutdown_timeout_s)),
-        backlog=2048,
     )
-    await _Server(config, ready, ready_wait_s).serve()
+    await _Server(options, ready, ready_wait_s).serve()

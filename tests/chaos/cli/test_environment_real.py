@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.crashtest.labs import a_home
-from tools.crashtest.watch import watching
+from tools.crashtest.lab_under_test import lab_home
+from tools.crashtest.leftovers import watching
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
@@ -76,11 +76,11 @@ DOTFILES = {
 
 
 def test_a_run_is_the_same_whatever_else_its_user_has_set() -> None:
-    with a_home() as home, watching(home.tmp / "*") as watch:
+    with lab_home() as home, watching(home.tmp / "*") as watch:
         for name, content in DOTFILES.items():
             (home.cwd / name).write_text(content)
         with subprocess.Popen(
-            [*(sys.executable, "-m", "tools.crashtest.lab", "run", "short-herd", "--arm", "singleflight"),
+            [*(sys.executable, "-m", "tools.crashtest.program", "run", "short-herd", "--arm", "singleflight"),
              *("--runtime", "embedded", "--into", home.run, "--format", "json"),
              *("--set", "PRIMARY_TIMEOUT_S=2.5")],
             cwd=home.cwd,

@@ -20,8 +20,8 @@ import pytest
 from chaos.runtimes.compose.docker_engine import NoLab, engine
 from chaos.runtimes.embedded import lab_folders, leftovers
 from chaos.runtimes.embedded.ports import HOST
-from tests.support.labs import temporary_home
-from tools.crashtest.watch import Watch, watching
+from tests.support.lab_processes import temporary_home
+from tools.crashtest.leftovers import LeftoverWatch, watching
 
 ROOT = Path(__file__).parents[3]
 GONE_S = 5.0
@@ -70,13 +70,13 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def watch(home: Path) -> Iterator[Watch]:
+def watch(home: Path) -> Iterator[LeftoverWatch]:
     with watching(home / "linkstorm-*") as watch:
         yield watch
 
 
 @contextmanager
-def small_lab(watch: Watch, log: Path) -> Iterator[SmallLab]:
+def small_lab(watch: LeftoverWatch, log: Path) -> Iterator[SmallLab]:
     with subprocess.Popen(
         [sys.executable, "-c", LAB, str(log), PART],
         cwd=ROOT,
@@ -113,7 +113,9 @@ def linkstorm(command: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_what_a_killed_lab_and_guardian_left_is_told_and_mended(home: Path, watch: Watch) -> None:
+def test_what_a_killed_lab_and_guardian_left_is_told_and_mended(
+    home: Path, watch: LeftoverWatch
+) -> None:
     with small_lab(watch, home / "log") as lab:
         lab.kill()
         code, told, _ = linkstorm("status")
@@ -173,7 +175,7 @@ def test_certificates_for_an_engine_that_are_not_there_are_told(
         pass
 
 
-def test_a_lab_at_work_is_told_and_left_alone(home: Path, watch: Watch) -> None:
+def test_a_lab_at_work_is_told_and_left_alone(home: Path, watch: LeftoverWatch) -> None:
     with small_lab(watch, home / "log") as lab:
         at_work = f"{lab.folder}: a lab at work, process {lab.process.pid}: 1 processes"
         assert leftovers.told(looked_at(lab)).startswith(at_work)
@@ -183,7 +185,7 @@ def test_a_lab_at_work_is_told_and_left_alone(home: Path, watch: Watch) -> None:
 
 @pytest.mark.parametrize("dead", ["guardian", "lab"])
 def test_a_lab_is_left_only_when_both_it_and_its_guardian_are_dead(
-    home: Path, watch: Watch, dead: str
+    home: Path, watch: LeftoverWatch, dead: str
 ) -> None:
     with small_lab(watch, home / "log") as lab:
         os.kill(lab.guardian, signal.SIGSTOP)  # it would tidy up
@@ -199,7 +201,7 @@ def test_a_lab_is_left_only_when_both_it_and_its_guardian_are_dead(
             os.kill(lab.guardian, signal.SIGCONT)
 
 
-def test_somebody_s_shell_in_the_folder_survives(home: Path, watch: Watch) -> None:
+def test_somebody_s_shell_in_the_folder_survives(home: Path, watch: LeftoverWatch) -> None:
     with small_lab(watch, home / "log") as lab:
         shell = f"import pty; pty.spawn(['sh', '-c', 'cd {lab.folder} && echo && exec sleep 60'])"
         with subprocess.Popen(

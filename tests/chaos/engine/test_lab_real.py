@@ -14,8 +14,8 @@ import jsonschema
 import pytest
 
 from chaos.cli.entry import TROUBLE
-from tests.support.labs import short_run, temporary_home
-from tools.crashtest.labs import LabUnderTest
+from tests.support.lab_processes import short_run, temporary_home
+from tools.crashtest.lab_under_test import LabUnderTest
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
@@ -28,7 +28,7 @@ TRIES = 3
 def wait_for_fault(lab: LabUnderTest) -> None:
     """Until the control is over, and the link is slow."""
     deadline_s = time.monotonic() + UNDER_WAY_S
-    while not lab.home.happened("injected"):
+    while not lab.home.has_event("injected"):
         assert not lab.ended
         assert time.monotonic() < deadline_s
         time.sleep(0.05)

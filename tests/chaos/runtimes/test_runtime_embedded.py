@@ -26,7 +26,7 @@ from chaos.runtimes.embedded.ports import HOST
 from chaos.runtimes.embedded.runtime import EmbeddedRuntime, EmbeddedStack
 from chaos.runtimes.topology import Ports
 from chaos.runtimes.trouble import check_disk
-from tests.support.labs import lab_process, python_for, temporary_home
+from tests.support.lab_processes import lab_process, python_for, temporary_home
 from tests.support.patience import PATIENT
 from tests.support.shortener_process import scraped, value
 
@@ -208,7 +208,7 @@ def test_an_ordinary_user_runs_the_same_lab_and_leaves_nothing(home: Path) -> No
         assert {process.username() for process in members(home)} == {"nobody"}
         lab.process.kill()
         lab.process.wait(5)
-        assert not lab.ended_within(5)
+        assert not lab.left_after(5)
 
 
 @as_root
@@ -220,7 +220,7 @@ def test_root_without_ptrace_rights_finds_the_processes_of_postgres(home: Path) 
         assert [lab.line(), lab.line()[:7]] == ["imported", "http://"]
         lab.process.kill()
         lab.process.wait(5)
-        assert not lab.ended_within(5)
+        assert not lab.left_after(5)
 
 
 @as_root

@@ -19,8 +19,8 @@ from chaos.runtimes.embedded.guardian_client import guarded
 from chaos.runtimes.embedded.lab_processes import members
 from chaos.runtimes.embedded.runtime import EmbeddedRuntime
 from chaos.runtimes.environment import clean_environment
-from tests.support.labs import lab_process, temporary_home
-from tools.crashtest.watch import watching
+from tests.support.lab_processes import lab_process, temporary_home
+from tools.crashtest.leftovers import watching
 
 pytestmark = pytest.mark.real
 
@@ -74,7 +74,7 @@ def test_a_lab_that_is_ended_while_it_starts_leaves_nothing(
         time.sleep(after_s)
         lab.process.send_signal(number)
         lab.process.wait(GONE_S)
-        assert not lab.ended_within(GONE_S)
+        assert not lab.left_after(GONE_S)
 
 
 def test_a_second_ctrl_c_leaves_nothing_either() -> None:
@@ -84,7 +84,7 @@ def test_a_second_ctrl_c_leaves_nothing_either() -> None:
             lab.process.send_signal(signal.SIGINT)
             time.sleep(0.03)
         lab.process.wait(GONE_S)
-        assert not lab.ended_within(GONE_S)
+        assert not lab.left_after(GONE_S)
 
 
 def test_without_its_guardian_the_lab_says_so_and_tidies_up_itself(

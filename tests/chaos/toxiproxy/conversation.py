@@ -1,4 +1,4 @@
-"""What Toxiproxy 2.12 answers to a long conversation, word for word, in `answers.json`.
+"""Responses of Toxiproxy 2.12 to a long conversation, word for word, in `answers.json`.
 
 `python -m tests.chaos.toxiproxy.conversation` records it again from the original (LINKSTORM_TOXIPROXY).
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.chaos.toxiproxy.servers import ORIGINAL, WAIT_S, Server, running
+from tests.chaos.toxiproxy.servers import ORIGINAL, WAIT_S, ToxiproxyServer, running
 
 ANSWERS = Path(__file__).with_name("answers.json")
 FREE_PORT = re.compile(r"(127\.0\.0\.1|\[::1?\]):[1-9]\d{3,4}\b")
@@ -207,8 +207,8 @@ CHAPTERS: dict[str, list[Exchange]] = {
 }  # fmt: skip
 
 
-def answers(server: Server, chapter: str) -> Iterator[str]:
-    """What the server says to each request of a chapter, in one line each."""
+def answers(server: ToxiproxyServer, chapter: str) -> Iterator[str]:
+    """Return the response to each request of a chapter, a line each."""
     where = urlsplit(server.url).netloc
     for method, path, body in CHAPTERS[chapter]:
         connection = http.client.HTTPConnection(where, timeout=WAIT_S)
@@ -228,7 +228,7 @@ def _id_of(answer: http.client.HTTPResponse) -> str:
 
 
 def recorded(chapter: str) -> list[str]:
-    """What the original said."""
+    """Return the recorded responses of the original."""
     found: list[str] = json.loads(ANSWERS.read_text())[chapter]
     return found
 
@@ -239,7 +239,7 @@ def main() -> None:
     with running(ORIGINAL) as server:
         for chapter in CHAPTERS:
             told[chapter] = list(answers(server, chapter))
-            server.forget_all()
+            server.delete_all()
     ANSWERS.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""A Toxiproxy server as a process, and wires through it: what the contract tests stand on."""
+"""Toxiproxy servers as processes and links through them, for the contract tests."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ ORIGINAL = "toxiproxy-server"
 
 
 def original_server() -> str | None:
-    """The program of the original Toxiproxy, if this machine has one."""
+    """Return the path of the original Toxiproxy, if there is one."""
     return os.environ.get("LINKSTORM_TOXIPROXY") or shutil.which("toxiproxy-server")
 
 
 def program(kind: str) -> list[str]:
-    """How that kind of server is called."""
+    """Return the command of a kind of server."""
     if kind == EMBEDDED:
         return [sys.executable, "-m", "chaos.toxiproxy"]
     return [original_server() or ""]
@@ -39,7 +39,7 @@ def command(kind: str, port: int) -> list[str]:
 
 
 @dataclass
-class Server:
+class ToxiproxyServer:
     """A running server, and its HTTP API."""
 
     kind: str
@@ -67,14 +67,14 @@ class Server:
     def remove(self, proxy: str, toxic: str) -> None:
         self.call("DELETE", f"/proxies/{proxy}/toxics/{toxic}").raise_for_status()
 
-    def forget_all(self) -> None:
+    def delete_all(self) -> None:
         for name in self.get("/proxies"):
             self.call("DELETE", f"/proxies/{quote(name, safe='')}").raise_for_status()
 
 
 @contextmanager
-def running(kind: str, port: int = 0, *options: str) -> Iterator[Server]:
-    """A server of that kind; on a free port and with metrics if nothing else is told."""
+def running(kind: str, port: int = 0, *options: str) -> Iterator[ToxiproxyServer]:
+    """Start a server of that kind, by default on a free port and with metrics."""
     port, options = port or free_port(), options or ("-proxy-metrics",)
     with (
         subprocess.Popen([*command(kind, port), *options], stdout=subprocess.DEVNULL) as process,
@@ -82,7 +82,7 @@ def running(kind: str, port: int = 0, *options: str) -> Iterator[Server]:
     ):
         try:
             session.trust_env = False
-            server = Server(kind, f"http://127.0.0.1:{port}", process, session)
+            server = ToxiproxyServer(kind, f"http://127.0.0.1:{port}", process, session)
             _wait_until_up(server)
             yield server
         finally:
@@ -90,7 +90,7 @@ def running(kind: str, port: int = 0, *options: str) -> Iterator[Server]:
             process.wait(WAIT_S)
 
 
-def _wait_until_up(server: Server) -> None:
+def _wait_until_up(server: ToxiproxyServer) -> None:
     deadline = time.monotonic() + WAIT_S
     while True:
         try:
@@ -108,10 +108,10 @@ def free_port() -> int:
 
 
 @dataclass
-class Wire:
-    """A proxy and the listener behind it: each connection is a client and its peer."""
+class ProxiedLink:
+    """A proxy and the listener behind it; each connection is a client and its peer."""
 
-    server: Server
+    server: ToxiproxyServer
     name: str
     listener: socket.socket
     address: tuple[str, int]
@@ -128,19 +128,19 @@ class Wire:
 
 
 @contextmanager
-def wire(server: Server, name: str = "wire") -> Iterator[Wire]:
-    """A new proxy to a new listener."""
+def proxied_link(server: ToxiproxyServer, name: str = "wire") -> Iterator[ProxiedLink]:
+    """Create a proxy to a new listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as opened:
         listener.settimeout(WAIT_S)
         upstream = f"127.0.0.1:{listener.getsockname()[1]}"
         body = {"name": name, "listen": "127.0.0.1:0", "upstream": upstream}
         proxy = server.call("POST", "/proxies", body).json()
         host, port = proxy["listen"].rsplit(":", 1)
-        yield Wire(server, name, listener, (host, int(port)), opened)
+        yield ProxiedLink(server, name, listener, (host, int(port)), opened)
 
 
 def read(source: socket.socket, size: int) -> bytes:
-    """Exactly so many bytes, or fewer if the stream ends."""
+    """Read exactly so many bytes, or fewer if the stream ends."""
     got = bytearray()
     while len(got) < size and (chunk := source.recv(min(1 << 20, size - len(got)))):
         got += chunk
@@ -148,7 +148,7 @@ def read(source: socket.socket, size: int) -> bytes:
 
 
 def is_quiet(source: socket.socket) -> bool:
-    """Whether nothing comes, not even the end, for a while."""
+    """Return True if neither data nor the end arrives for `QUIET_S`."""
     source.settimeout(QUIET_S)
     try:
         source.recv(1)
@@ -160,13 +160,13 @@ def is_quiet(source: socket.socket) -> bool:
 
 
 def crosses(source: socket.socket, sink: socket.socket, message: bytes = b"ping") -> bool:
-    """Whether a message arrives."""
+    """Return True if a message arrives."""
     source.sendall(message)
     return read(sink, len(message)) == message
 
 
 def seconds_to_cross(source: socket.socket, sink: socket.socket, message: bytes = b"ping") -> float:
-    """How long a message takes."""
+    """Measure the time of a message."""
     begin_s = time.monotonic()
     assert crosses(source, sink, message)
     return time.monotonic() - begin_s

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 import requests
 
-from tests.chaos.toxiproxy.servers import ORIGINAL, WAIT_S, Server, Wire, crosses, free_port, read
+from tests.chaos.toxiproxy.servers import (
+    ORIGINAL,
+    WAIT_S,
+    ProxiedLink,
+    ToxiproxyServer,
+    crosses,
+    free_port,
+    read,
+)
 
 PROXY = {"name": "a", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:9"}
 LATENCY = {"type": "latency", "attributes": {"latency": 5}}
@@ -21,13 +29,13 @@ def same(answer: requests.Response, status: int, error: str) -> None:
     assert body["error"].startswith(error)
 
 
-def create(server: Server, **changes: Any) -> Any:
+def create(server: ToxiproxyServer, **changes: Any) -> Any:
     answer = server.call("POST", "/proxies", PROXY | changes)
     assert answer.status_code == 201
     return answer.json()
 
 
-def test_a_new_proxy_listens_and_is_listed(server: Server) -> None:
+def test_a_new_proxy_listens_and_is_listed(server: ToxiproxyServer) -> None:
     made = create(server)
     assert made["listen"].startswith("127.0.0.1:")
     assert made["listen"] != "127.0.0.1:0"
@@ -37,20 +45,22 @@ def test_a_new_proxy_listens_and_is_listed(server: Server) -> None:
     assert server.get("/proxies/a") == made
 
 
-def test_a_deleted_proxy_is_gone(server: Server) -> None:
+def test_a_deleted_proxy_is_gone(server: ToxiproxyServer) -> None:
     create(server)
     answer = server.call("DELETE", "/proxies/a")
     assert (answer.status_code, answer.content) == (204, b"")
     same(server.call("GET", "/proxies/a"), 404, "proxy not found")
 
 
-def test_a_proxy_can_be_created_disabled_and_keeps_its_address_as_written(server: Server) -> None:
+def test_a_proxy_can_be_created_disabled_and_keeps_its_address_as_written(
+    server: ToxiproxyServer,
+) -> None:
     made = create(server, enabled=False, listen="localhost:12345")
     assert (made["enabled"], made["listen"]) == (False, "localhost:12345")
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_a_proxy_can_be_updated(server: Server, method: str) -> None:
+def test_a_proxy_can_be_updated(server: ToxiproxyServer, method: str) -> None:
     made = create(server)
     server.call("POST", "/proxies/a/toxics", LATENCY)
     answer = server.call(method, "/proxies/a", {"upstream": "127.0.0.1:10", "name": "ignored"})
@@ -61,14 +71,14 @@ def test_a_proxy_can_be_updated(server: Server, method: str) -> None:
     assert [toxic["name"] for toxic in after["toxics"]] == ["latency_downstream"]
 
 
-def test_a_proxy_can_be_disabled_and_enabled(server: Server) -> None:
+def test_a_proxy_can_be_disabled_and_enabled(server: ToxiproxyServer) -> None:
     listen = create(server)["listen"]
     for enabled in (False, False, True, True):
         after = server.call("PATCH", "/proxies/a", {"enabled": enabled}).json()
         assert (after["enabled"], after["listen"]) == (enabled, listen)
 
 
-def test_reset_enables_proxies_and_removes_toxics(server: Server) -> None:
+def test_reset_enables_proxies_and_removes_toxics(server: ToxiproxyServer) -> None:
     create(server)
     server.call("POST", "/proxies/a/toxics", LATENCY)
     server.call("PATCH", "/proxies/a", {"enabled": False})
@@ -78,7 +88,7 @@ def test_reset_enables_proxies_and_removes_toxics(server: Server) -> None:
     assert (after["enabled"], after["toxics"]) == (True, [])
 
 
-def test_populate_leaves_a_proxy_with_the_same_addresses_alone(server: Server) -> None:
+def test_populate_leaves_a_proxy_with_the_same_addresses_alone(server: ToxiproxyServer) -> None:
     made = create(server)
     server.call("POST", "/proxies/a/toxics", LATENCY)
     wanted = [PROXY | {"listen": made["listen"]}, PROXY | {"name": "b", "enabled": False}]
@@ -89,7 +99,9 @@ def test_populate_leaves_a_proxy_with_the_same_addresses_alone(server: Server) -
     assert (second["name"], second["enabled"]) == ("b", False)
 
 
-def test_populate_replaces_a_proxy_with_another_upstream_without_its_toxics(server: Server) -> None:
+def test_populate_replaces_a_proxy_with_another_upstream_without_its_toxics(
+    server: ToxiproxyServer,
+) -> None:
     made = create(server)
     server.call("POST", "/proxies/a/toxics", LATENCY)
     wanted = [PROXY | {"listen": made["listen"], "upstream": "127.0.0.1:10"}]
@@ -97,7 +109,7 @@ def test_populate_replaces_a_proxy_with_another_upstream_without_its_toxics(serv
     assert (after["upstream"], after["toxics"]) == ("127.0.0.1:10", [])
 
 
-def test_populate_tells_what_it_did_before_it_failed(server: Server) -> None:
+def test_populate_tells_what_it_did_before_it_failed(server: ToxiproxyServer) -> None:
     taken = create(server)["listen"]
     wanted = [PROXY | {"name": "b"}, PROXY | {"name": "c", "listen": taken}]
     answer = server.call("POST", "/populate", wanted)
@@ -106,14 +118,16 @@ def test_populate_tells_what_it_did_before_it_failed(server: Server) -> None:
     assert set(server.get("/proxies")) == {"a", "b"}
 
 
-def test_populate_checks_every_proxy_before_it_makes_one(server: Server) -> None:
+def test_populate_checks_every_proxy_before_it_makes_one(server: ToxiproxyServer) -> None:
     answer = server.call("POST", "/populate", [PROXY, {"name": "b"}])
     same(answer, 400, "missing required field: upstream at proxy 2")
     assert answer.json()["proxies"] is None
     assert server.get("/proxies") == {}
 
 
-def test_a_new_toxic_has_a_default_name_stream_toxicity_and_attributes(server: Server) -> None:
+def test_a_new_toxic_has_a_default_name_stream_toxicity_and_attributes(
+    server: ToxiproxyServer,
+) -> None:
     create(server)
     answer = server.call("POST", "/proxies/a/toxics", {"type": "latency"})
     assert answer.status_code == 200
@@ -141,7 +155,7 @@ def test_a_new_toxic_has_a_default_name_stream_toxicity_and_attributes(server: S
     ],
 )
 def test_every_kind_of_toxic_takes_its_attributes(
-    server: Server, kind: str, attributes: dict[str, int]
+    server: ToxiproxyServer, kind: str, attributes: dict[str, int]
 ) -> None:
     create(server)
     toxic = {"type": kind, "stream": "upstream", "attributes": attributes, "toxicity": 0.5}
@@ -149,7 +163,7 @@ def test_every_kind_of_toxic_takes_its_attributes(
     assert made == toxic | {"name": f"{kind}_upstream"}
 
 
-def test_toxics_are_listed_upstream_first_in_the_order_they_came(server: Server) -> None:
+def test_toxics_are_listed_upstream_first_in_the_order_they_came(server: ToxiproxyServer) -> None:
     create(server)
     for name, stream in [("1", "downstream"), ("2", "upstream"), ("3", "downstream")]:
         server.call("POST", "/proxies/a/toxics", LATENCY | {"name": name, "stream": stream})
@@ -157,7 +171,9 @@ def test_toxics_are_listed_upstream_first_in_the_order_they_came(server: Server)
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_an_update_changes_only_attributes_and_toxicity(server: Server, method: str) -> None:
+def test_an_update_changes_only_attributes_and_toxicity(
+    server: ToxiproxyServer, method: str
+) -> None:
     create(server)
     before = server.call("POST", "/proxies/a/toxics", LATENCY).json()
     change = {"attributes": {"jitter": 3}, "toxicity": 0.5, "stream": "upstream", "name": "b"}
@@ -166,7 +182,7 @@ def test_an_update_changes_only_attributes_and_toxicity(server: Server, method: 
     assert (answer.status_code, answer.json()) == (200, expected)
 
 
-def test_a_removed_toxic_is_gone(server: Server) -> None:
+def test_a_removed_toxic_is_gone(server: ToxiproxyServer) -> None:
     create(server)
     server.call("POST", "/proxies/a/toxics", LATENCY)
     answer = server.call("DELETE", "/proxies/a/toxics/latency_downstream")
@@ -174,7 +190,7 @@ def test_a_removed_toxic_is_gone(server: Server) -> None:
     assert server.get("/proxies/a/toxics") == []
 
 
-def test_a_taken_address_is_refused(server: Server) -> None:
+def test_a_taken_address_is_refused(server: ToxiproxyServer) -> None:
     taken = create(server)["listen"]
     answer = server.call("POST", "/proxies", PROXY | {"name": "b", "listen": taken})
     same(answer, 500, f"listen tcp {taken}: bind: address already in use")
@@ -182,7 +198,7 @@ def test_a_taken_address_is_refused(server: Server) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "[::ffff:0.0.0.0]"])
-def test_a_wildcard_listens_on_ipv4_and_ipv6(server: Server, host: str) -> None:
+def test_a_wildcard_listens_on_ipv4_and_ipv6(server: ToxiproxyServer, host: str) -> None:
     listen = create(server, listen=f"{host}:0")["listen"]
     assert re.fullmatch(r"\[::\]:\d+", listen)
     port = int(listen.rpartition(":")[2])
@@ -190,7 +206,7 @@ def test_a_wildcard_listens_on_ipv4_and_ipv6(server: Server, host: str) -> None:
         socket.create_connection((address, port), WAIT_S).close()
 
 
-def test_an_ipv6_address_listens_on_ipv6_alone(server: Server) -> None:
+def test_an_ipv6_address_listens_on_ipv6_alone(server: ToxiproxyServer) -> None:
     port = int(create(server, listen="[::1]:0")["listen"].rpartition(":")[2])
     socket.create_connection(("::1", port), WAIT_S).close()
     with pytest.raises(ConnectionRefusedError):
@@ -199,7 +215,7 @@ def test_an_ipv6_address_listens_on_ipv6_alone(server: Server) -> None:
 
 @pytest.mark.parametrize(("host", "kept"), [("0.0.0.0", 0), ("[::]", 1), ("127.0.0.1", 1)])
 def test_populating_again_keeps_toxics_where_the_address_is_as_it_is_shown(
-    server: Server, host: str, kept: int
+    server: ToxiproxyServer, host: str, kept: int
 ) -> None:
     wanted = [PROXY | {"listen": f"{host}:{free_port()}"}]
     for _ in range(2):
@@ -214,7 +230,7 @@ def test_populating_again_keeps_toxics_where_the_address_is_as_it_is_shown(
 @pytest.mark.parametrize("opened", ["[", '{"a":'])
 @pytest.mark.parametrize(("depth", "status"), [(100, 201), (1000, 201), (9999, 201), (10_000, 400)])
 def test_a_body_may_be_nested_10_000_deep(
-    server: Server, opened: str, depth: int, status: int
+    server: ToxiproxyServer, opened: str, depth: int, status: int
 ) -> None:
     nested = opened * depth + "1" + {"[": "]", '{"a":': "}"}[opened] * depth
     body = f'{{"name":"a","upstream":"x","enabled":false,"deep":{nested}}}'
@@ -226,7 +242,9 @@ def test_a_body_may_be_nested_10_000_deep(
 
 
 @pytest.mark.parametrize("number", ["1" * 5000, "1" + "0" * 400, "-" + "9" * 5000])
-def test_a_number_of_any_length_is_told_from_one_that_fits(server: Server, number: str) -> None:
+def test_a_number_of_any_length_is_told_from_one_that_fits(
+    server: ToxiproxyServer, number: str
+) -> None:
     create(server)
     for body in (f'{{"toxicity":{number}', f'{{"attributes":{{"latency":{number}}}'):
         answer = server.session.post(
@@ -239,7 +257,7 @@ def test_a_number_of_any_length_is_told_from_one_that_fits(server: Server, numbe
     assert server.get("/proxies")["a"]["toxics"] == []
 
 
-def test_a_toxicity_that_fits_goes_there_and_back(server: Server) -> None:
+def test_a_toxicity_that_fits_goes_there_and_back(server: ToxiproxyServer) -> None:
     create(server)
     for number in (0.00005, 1e-07, 3.4028235e38, 0.1, 1, 0):
         toxic = LATENCY | {"toxicity": number}
@@ -247,12 +265,12 @@ def test_a_toxicity_that_fits_goes_there_and_back(server: Server) -> None:
         server.remove("a", "latency_downstream")
 
 
-def test_browsers_are_refused(server: Server) -> None:
+def test_browsers_are_refused(server: ToxiproxyServer) -> None:
     answer = server.call("GET", "/proxies", headers={"User-Agent": "Mozilla/5.0 (X11)"})
     assert (answer.status_code, answer.text) == (403, "User agent not allowed\n")
 
 
-def test_the_version_is_told(server: Server) -> None:
+def test_the_version_is_told(server: ToxiproxyServer) -> None:
     answer = server.call("GET", "/version")
     assert answer.headers["content-type"] == "application/json;charset=utf-8"
     if server.kind == ORIGINAL:
@@ -260,7 +278,9 @@ def test_the_version_is_told(server: Server) -> None:
     assert answer.text == '{"version": "2.12.0"}\n'
 
 
-def test_the_bytes_that_went_through_are_counted(server: Server, link: Wire) -> None:
+def test_the_bytes_that_went_through_are_counted(
+    server: ToxiproxyServer, link: ProxiedLink
+) -> None:
     client, peer = link.connect()
     assert crosses(client, peer, b"question")
     assert crosses(peer, client, b"the answer")
@@ -281,26 +301,28 @@ def test_the_bytes_that_went_through_are_counted(server: Server, link: Wire) -> 
     raise AssertionError(f"{wanted} not in {lines}")
 
 
-def test_a_connection_that_is_open_is_not_counted_yet(server: Server, link: Wire) -> None:
+def test_a_connection_that_is_open_is_not_counted_yet(
+    server: ToxiproxyServer, link: ProxiedLink
+) -> None:
     client, peer = link.connect()
     assert crosses(client, peer)
     assert server.get("/proxies/wire")["listen"] not in server.call("GET", "/metrics").text
 
 
-def test_metrics_are_answered_to_any_method(server: Server) -> None:
+def test_metrics_are_answered_to_any_method(server: ToxiproxyServer) -> None:
     for method in ("GET", "HEAD", "PUT"):
         answer = server.call(method, "/metrics")
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4; charset=utf-8")
 
 
-def test_every_answered_request_has_an_id_of_its_own(server: Server) -> None:
+def test_every_answered_request_has_an_id_of_its_own(server: ToxiproxyServer) -> None:
     ids = {server.call("GET", "/version").headers["X-Toxiproxy-Request-Id"] for _ in range(5)}
     assert len(ids) == 5
     assert all(re.fullmatch("[0-9a-v]{20}", each) for each in ids)
 
 
-def test_a_request_that_is_no_http_is_refused(server: Server) -> None:
+def test_a_request_that_is_no_http_is_refused(server: ToxiproxyServer) -> None:
     """Toxiproxy's words for it are those of Go's HTTP server; ours are uvicorn's."""
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), WAIT_S) as connection:
@@ -308,7 +330,7 @@ def test_a_request_that_is_no_http_is_refused(server: Server) -> None:
         assert read(connection, 100_000).startswith(b"HTTP/1.1 400 ")
 
 
-def test_where_a_proxy_without_a_host_listens(server: Server) -> None:
+def test_where_a_proxy_without_a_host_listens(server: ToxiproxyServer) -> None:
     """Toxiproxy: on every interface. Ours: on the loopback one; a lab is not for the network."""
     everywhere, loopback = r"\[::\]:\d+", r"127\.0\.0\.1:\d+"
     expected = everywhere if server.kind == ORIGINAL else loopback
@@ -316,7 +338,7 @@ def test_where_a_proxy_without_a_host_listens(server: Server) -> None:
     assert re.fullmatch(expected, create(server, name="b", listen=f":{free_port()}")["listen"])
 
 
-def test_a_name_that_nobody_knows_is_refused(server: Server) -> None:
+def test_a_name_that_nobody_knows_is_refused(server: ToxiproxyServer) -> None:
     """Toxiproxy's words name the resolver of the machine, too."""
     answer = server.call("POST", "/proxies", PROXY | {"listen": "no-such-host.invalid:0"})
     assert answer.status_code == 500

@@ -10,11 +10,11 @@ import pytest
 from chaos.model.stack import LinkState
 from chaos.runtimes import toxics
 from chaos.runtimes.toxics import ActiveToxic, Toxics, ToxicsError
-from tests.chaos.toxiproxy.servers import EMBEDDED, Server, free_port, running
+from tests.chaos.toxiproxy.servers import EMBEDDED, ToxiproxyServer, free_port, running
 
 
 @pytest.fixture
-def lab(server: Server) -> Toxics:
+def lab(server: ToxiproxyServer) -> Toxics:
     """A client with two links, `cache` and `queue`."""
     made = Toxics(server.url)
     made.populate(dict.fromkeys(("cache", "queue"), ("127.0.0.1:0", "127.0.0.1:9")))
@@ -28,7 +28,7 @@ def mute() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_populate_makes_links_and_leaves_them_when_repeated(server: Server) -> None:
+def test_populate_makes_links_and_leaves_them_when_repeated(server: ToxiproxyServer) -> None:
     listen = f"127.0.0.1:{free_port()}"
     lab = Toxics(server.url)
     lab.populate({"cache": (listen, "127.0.0.1:9")})
@@ -40,7 +40,7 @@ def test_populate_makes_links_and_leaves_them_when_repeated(server: Server) -> N
 
 
 def test_a_toxic_is_there_when_add_returns_and_gone_when_it_is_undone(
-    server: Server, lab: Toxics
+    server: ToxiproxyServer, lab: Toxics
 ) -> None:
     undo = lab.add("cache", "latency", "downstream", {"latency": 120.0, "jitter": 5})
     assert lab.active() == [
@@ -55,7 +55,7 @@ def test_a_toxic_is_there_when_add_returns_and_gone_when_it_is_undone(
     undo()
 
 
-def test_undoing_what_is_gone_already_is_fine(server: Server, lab: Toxics) -> None:
+def test_undoing_what_is_gone_already_is_fine(server: ToxiproxyServer, lab: Toxics) -> None:
     undone_by_reset = lab.add("cache", "latency", "upstream", {"latency": 1})
     lab.reset()
     undone_by_reset()
@@ -64,7 +64,7 @@ def test_undoing_what_is_gone_already_is_fine(server: Server, lab: Toxics) -> No
     undone_by_deletion()
 
 
-def test_reset_opens_links_and_removes_toxics(server: Server, lab: Toxics) -> None:
+def test_reset_opens_links_and_removes_toxics(server: ToxiproxyServer, lab: Toxics) -> None:
     lab.add("queue", "timeout", "upstream", {"timeout": 0})
     server.call("PATCH", "/proxies/queue", {"enabled": False}).raise_for_status()
     lab.reset()
@@ -73,7 +73,7 @@ def test_reset_opens_links_and_removes_toxics(server: Server, lab: Toxics) -> No
 
 
 def test_a_cut_link_is_closed_when_cut_returns_and_open_when_it_is_undone(
-    server: Server, lab: Toxics
+    server: ToxiproxyServer, lab: Toxics
 ) -> None:
     undo = lab.cut("cache")
     assert not server.get("/proxies/cache")["enabled"]
@@ -85,7 +85,7 @@ def test_a_cut_link_is_closed_when_cut_returns_and_open_when_it_is_undone(
         lab.cut("cash")
 
 
-def test_every_link_is_told_with_its_toxics_in_words(server: Server, lab: Toxics) -> None:
+def test_every_link_is_told_with_its_toxics_in_words(server: ToxiproxyServer, lab: Toxics) -> None:
     lab.add("cache", "latency", "downstream", {"latency": 120})
     lab.add("cache", "timeout", "upstream", {"timeout": 0})
     lab.cut("queue")
@@ -95,7 +95,7 @@ def test_every_link_is_told_with_its_toxics_in_words(server: Server, lab: Toxics
     }
 
 
-def test_refusals_are_told(server: Server, lab: Toxics) -> None:
+def test_refusals_are_told(server: ToxiproxyServer, lab: Toxics) -> None:
     with pytest.raises(ToxicsError, match="has no link 'cash'"):
         lab.add("cash", "latency", "upstream", {})
     with pytest.raises(ToxicsError, match="invalid toxic type"):
@@ -139,7 +139,7 @@ def test_a_server_that_does_not_answer_is_given_up(
             ask()
 
 
-def test_clients_of_two_servers_do_not_mix_in_threads(server: Server) -> None:
+def test_clients_of_two_servers_do_not_mix_in_threads(server: ToxiproxyServer) -> None:
     with running(EMBEDDED) as second:
         ready = threading.Barrier(2)
 

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.toxiproxy.servers import EMBEDDED, WAIT_S, Server, free_port, program, running
+from tests.chaos.toxiproxy.servers import (
+    EMBEDDED,
+    WAIT_S,
+    ToxiproxyServer,
+    free_port,
+    program,
+    running,
+)
 
 COMMAND = program(EMBEDDED)
 
@@ -23,7 +30,7 @@ def complaint(*arguments: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_soon_with_connections_open(
-    any_server: Server, number: signal.Signals
+    any_server: ToxiproxyServer, number: signal.Signals
 ) -> None:
     with running(any_server.kind) as server, socket.create_server(("127.0.0.1", 0)) as upstream:
         body = {
@@ -44,7 +51,9 @@ def test_a_signal_stops_it_soon_with_connections_open(
                 assert client.recv(1) == b""
 
 
-def test_it_begins_with_the_proxies_of_its_config(any_server: Server, tmp_path: Path) -> None:
+def test_it_begins_with_the_proxies_of_its_config(
+    any_server: ToxiproxyServer, tmp_path: Path
+) -> None:
     config, port = tmp_path / "proxies.json", free_port()
     proxies = [
         {"name": "a", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:9"},
@@ -56,12 +65,12 @@ def test_it_begins_with_the_proxies_of_its_config(any_server: Server, tmp_path: 
     assert {name: proxy["enabled"] for name, proxy in told.items()} == {"a": True, "b": False}
 
 
-def test_there_are_no_metrics_unless_it_is_told_to_have_some(any_server: Server) -> None:
+def test_there_are_no_metrics_unless_it_is_told_to_have_some(any_server: ToxiproxyServer) -> None:
     with running(any_server.kind, free_port(), "-proxy-metrics=false") as server:
         assert server.call("GET", "/metrics").status_code == 404
 
 
-def test_it_tells_its_version_and_ends(any_server: Server) -> None:
+def test_it_tells_its_version_and_ends(any_server: ToxiproxyServer) -> None:
     for option in ("-version", "--version"):
         done = subprocess.run(
             [*program(any_server.kind), option], capture_output=True, text=True, timeout=WAIT_S
@@ -125,7 +134,7 @@ def test_a_port_that_is_none_ends_with_2(arguments: list[str]) -> None:
 
 
 def first_words(kind: str, *arguments: str) -> tuple[int, str, str]:
-    """How a server that is started so ends, what it prints, and its complaint."""
+    """Return exit code, output and error of a server with these arguments."""
     command = [*program(kind), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S)
     printed = done.stdout.partition(" version")[0]
@@ -190,18 +199,18 @@ def refused(words: str) -> tuple[int, str, str]:
     ],
 )
 def test_flags_are_those_of_go(
-    any_server: Server, arguments: list[str], expected: tuple[int, str, str]
+    any_server: ToxiproxyServer, arguments: list[str], expected: tuple[int, str, str]
 ) -> None:
     assert first_words(any_server.kind, *arguments) == expected
 
 
-def test_a_switch_without_a_value_leaves_the_next_word_alone(any_server: Server) -> None:
+def test_a_switch_without_a_value_leaves_the_next_word_alone(any_server: ToxiproxyServer) -> None:
     port = free_port()
     with running(any_server.kind, port, "-proxy-metrics", "false", "-odd") as server:
         assert server.call("GET", "/metrics").status_code == 200
 
 
-def test_an_empty_config_is_none(any_server: Server) -> None:
+def test_an_empty_config_is_none(any_server: ToxiproxyServer) -> None:
     with running(any_server.kind, free_port(), "-config=") as server:
         assert server.get("/proxies") == {}
 
@@ -210,20 +219,22 @@ SURVIVED = ["USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "XFSZ", "IO", "PWR
 
 
 @pytest.mark.parametrize("number", [*(getattr(signal, f"SIG{name}") for name in SURVIVED), 35, 64])
-def test_a_signal_that_asks_for_no_end_changes_nothing(any_server: Server, number: int) -> None:
+def test_a_signal_that_asks_for_no_end_changes_nothing(
+    any_server: ToxiproxyServer, number: int
+) -> None:
     any_server.process.send_signal(number)
     for _ in range(3):
         assert any_server.get("/proxies") == {}
     assert any_server.process.poll() is None
 
 
-def test_sighup_ends_it(any_server: Server) -> None:
+def test_sighup_ends_it(any_server: ToxiproxyServer) -> None:
     with running(any_server.kind) as server:
         server.process.send_signal(signal.SIGHUP)
         assert server.process.wait(WAIT_S) == -signal.SIGHUP
 
 
-def test_an_unknown_option_ends_with_2(any_server: Server) -> None:
+def test_an_unknown_option_ends_with_2(any_server: ToxiproxyServer) -> None:
     done = subprocess.run(
         [*program(any_server.kind), "-odd"], capture_output=True, text=True, timeout=WAIT_S
     )

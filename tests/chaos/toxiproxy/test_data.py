@@ -1,4 +1,4 @@
-"""What toxics do to data, seen through sockets."""
+"""Effects of toxics on data, seen through sockets."""
 
 import contextlib
 import hashlib
@@ -13,13 +13,13 @@ import pytest
 
 from tests.chaos.toxiproxy.servers import (
     WAIT_S,
-    Server,
-    Wire,
+    ProxiedLink,
+    ToxiproxyServer,
     crosses,
     is_quiet,
+    proxied_link,
     read,
     seconds_to_cross,
-    wire,
 )
 from tests.support.thorough import SCALE
 
@@ -28,12 +28,12 @@ BULK_BYTES = 8_000_000
 
 
 def ended(source: socket.socket) -> bool:
-    """Whether the stream has ended in order."""
+    """Return True if the stream has ended in order."""
     return source.recv(1) == b""
 
 
 def was_reset(source: socket.socket) -> bool:
-    """Whether the connection was torn down by a RST."""
+    """Return True if the connection was closed by a RST."""
     try:
         source.recv(1)
     except ConnectionResetError:
@@ -41,14 +41,14 @@ def was_reset(source: socket.socket) -> bool:
     return False
 
 
-def change(link: Wire, toxic: str, **attributes: int) -> None:
-    """Give a toxic other attributes."""
+def change(link: ProxiedLink, toxic: str, **attributes: int) -> None:
+    """Change the attributes of a toxic."""
     path = f"/proxies/wire/toxics/{toxic}"
     link.server.call("PATCH", path, {"attributes": attributes}).raise_for_status()
 
 
 def carried_whole(source: socket.socket, sink: socket.socket, data: bytes) -> bool:
-    """Whether a lot of data arrives as it was sent."""
+    """Return True if bulk data arrives unchanged."""
     sender = threading.Thread(target=source.sendall, args=(data,))
     sender.start()
     try:
@@ -57,27 +57,27 @@ def carried_whole(source: socket.socket, sink: socket.socket, data: bytes) -> bo
         sender.join()
 
 
-def test_data_passes_both_ways(link: Wire) -> None:
+def test_data_passes_both_ways(link: ProxiedLink) -> None:
     client, peer = link.connect()
     assert crosses(client, peer)
     assert crosses(peer, client)
 
 
-def test_a_lot_of_data_passes_unchanged_both_ways(link: Wire) -> None:
+def test_a_lot_of_data_passes_unchanged_both_ways(link: ProxiedLink) -> None:
     client, peer = link.connect()
     data = random.Random(1).randbytes(BULK_BYTES)
     assert carried_whole(client, peer, data)
     assert carried_whole(peer, client, data)
 
 
-def test_many_connections_do_not_mix(link: Wire) -> None:
+def test_many_connections_do_not_mix(link: ProxiedLink) -> None:
     pairs = [link.connect() for _ in range(150)]
     for number, (client, _) in enumerate(pairs):
         client.sendall(f"{number:04}".encode())
     assert [int(read(peer, 4)) for _, peer in pairs] == list(range(len(pairs)))
 
 
-def test_what_the_upstream_says_first_arrives(link: Wire) -> None:
+def test_what_the_upstream_says_first_arrives(link: ProxiedLink) -> None:
     with socket.create_connection(link.address, WAIT_S) as client:
         peer, _ = link.listener.accept()
         with peer:
@@ -85,21 +85,21 @@ def test_what_the_upstream_says_first_arrives(link: Wire) -> None:
             assert read(client, 7) == b"welcome"
 
 
-def test_a_close_is_passed_on_after_the_data(link: Wire) -> None:
+def test_a_close_is_passed_on_after_the_data(link: ProxiedLink) -> None:
     client, peer = link.connect()
     peer.sendall(b"last words")
     peer.close()
     assert read(client, 100) == b"last words"
 
 
-def test_a_client_is_closed_when_the_upstream_cannot_be_reached(server: Server) -> None:
-    with wire(server) as link:
+def test_a_client_is_closed_when_the_upstream_cannot_be_reached(server: ToxiproxyServer) -> None:
+    with proxied_link(server) as link:
         link.listener.close()
         with socket.create_connection(link.address, WAIT_S) as client:
             assert ended(client)
 
 
-def test_a_disabled_proxy_drops_its_connections_and_listens_no_more(link: Wire) -> None:
+def test_a_disabled_proxy_drops_its_connections_and_listens_no_more(link: ProxiedLink) -> None:
     client, peer = link.connect()
     assert crosses(client, peer)
     link.server.call("PATCH", "/proxies/wire", {"enabled": False})
@@ -111,14 +111,14 @@ def test_a_disabled_proxy_drops_its_connections_and_listens_no_more(link: Wire) 
     assert crosses(*link.connect())
 
 
-def test_a_deleted_proxy_drops_its_connections(link: Wire) -> None:
+def test_a_deleted_proxy_drops_its_connections(link: ProxiedLink) -> None:
     client, peer = link.connect()
     link.server.call("DELETE", "/proxies/wire")
     assert ended(client)
     assert ended(peer)
 
 
-def test_latency_delays_a_live_connection_until_it_is_removed(link: Wire) -> None:
+def test_latency_delays_a_live_connection_until_it_is_removed(link: ProxiedLink) -> None:
     client, peer = link.connect()
     assert crosses(peer, client)
     link.server.add("wire", "latency", latency=80)
@@ -127,14 +127,16 @@ def test_latency_delays_a_live_connection_until_it_is_removed(link: Wire) -> Non
     assert min(seconds_to_cross(peer, client) for _ in range(5)) < 0.08
 
 
-def test_latency_delays_a_new_connection(link: Wire) -> None:
+def test_latency_delays_a_new_connection(link: ProxiedLink) -> None:
     link.server.add("wire", "latency", latency=80)
     client, peer = link.connect()
     assert 0.08 <= seconds_to_cross(peer, client) < LOOSE_S
 
 
-def test_latency_is_for_one_stream_and_one_proxy_only(server: Server, link: Wire) -> None:
-    with wire(server, "other") as other:
+def test_latency_is_for_one_stream_and_one_proxy_only(
+    server: ToxiproxyServer, link: ProxiedLink
+) -> None:
+    with proxied_link(server, "other") as other:
         server.add("wire", "latency", "upstream", latency=300)
         client, peer = link.connect()
         assert min(seconds_to_cross(peer, client) for _ in range(5)) < 0.3
@@ -142,7 +144,7 @@ def test_latency_is_for_one_stream_and_one_proxy_only(server: Server, link: Wire
         assert min(seconds_to_cross(client, peer) for _ in range(5)) < 0.3
 
 
-def test_latencies_add_up(link: Wire) -> None:
+def test_latencies_add_up(link: ProxiedLink) -> None:
     client, peer = link.connect()
     for name in "ab":
         toxic = {"type": "latency", "name": name, "attributes": {"latency": 60}}
@@ -150,7 +152,7 @@ def test_latencies_add_up(link: Wire) -> None:
     assert 0.12 <= seconds_to_cross(peer, client) < LOOSE_S
 
 
-def test_latency_does_not_limit_throughput(link: Wire) -> None:
+def test_latency_does_not_limit_throughput(link: ProxiedLink) -> None:
     link.server.add("wire", "latency", "upstream", latency=200)
     client, peer = link.connect()
     begin_s = time.monotonic()
@@ -158,7 +160,7 @@ def test_latency_does_not_limit_throughput(link: Wire) -> None:
     assert 0.2 <= time.monotonic() - begin_s < LOOSE_S
 
 
-def test_an_update_reaches_live_connections(link: Wire) -> None:
+def test_an_update_reaches_live_connections(link: ProxiedLink) -> None:
     link.server.add("wire", "latency", latency=30_000)
     client, peer = link.connect()
     change = {"attributes": {"latency": 20}}
@@ -166,7 +168,7 @@ def test_an_update_reaches_live_connections(link: Wire) -> None:
     assert 0.02 <= seconds_to_cross(peer, client) < LOOSE_S
 
 
-def test_removing_latency_lets_go_at_once_what_was_on_its_way(link: Wire) -> None:
+def test_removing_latency_lets_go_at_once_what_was_on_its_way(link: ProxiedLink) -> None:
     link.server.add("wire", "latency", latency=30_000)
     client, peer = link.connect()
     for number in range(20):
@@ -178,14 +180,14 @@ def test_removing_latency_lets_go_at_once_what_was_on_its_way(link: Wire) -> Non
     assert crosses(peer, client)
 
 
-def test_a_toxic_spares_the_links_that_its_toxicity_says(link: Wire) -> None:
+def test_a_toxic_spares_the_links_that_its_toxicity_says(link: ProxiedLink) -> None:
     toxic = {"type": "timeout", "toxicity": 0}
     link.server.call("POST", "/proxies/wire/toxics", toxic).raise_for_status()
     pairs = [link.connect() for _ in range(20)]
     assert all(crosses(peer, client) for client, peer in pairs)
 
 
-def test_toxicity_is_drawn_for_each_connection(link: Wire) -> None:
+def test_toxicity_is_drawn_for_each_connection(link: ProxiedLink) -> None:
     toxic = {"type": "timeout", "toxicity": 0.5}
     link.server.call("POST", "/proxies/wire/toxics", toxic).raise_for_status()
     pairs = [link.connect() for _ in range(60)]
@@ -200,7 +202,7 @@ def test_toxicity_is_drawn_for_each_connection(link: Wire) -> None:
     assert 0 < arrived < len(pairs)
 
 
-def test_bandwidth_holds_a_rate_in_kilobytes_a_second(link: Wire) -> None:
+def test_bandwidth_holds_a_rate_in_kilobytes_a_second(link: ProxiedLink) -> None:
     link.server.add("wire", "bandwidth", rate=500)
     client, peer = link.connect()
     begin_s = time.monotonic()
@@ -208,7 +210,7 @@ def test_bandwidth_holds_a_rate_in_kilobytes_a_second(link: Wire) -> None:
     assert 0.35 <= time.monotonic() - begin_s < LOOSE_S
 
 
-def test_bandwidth_holds_its_rate_for_many_small_messages_too(link: Wire) -> None:
+def test_bandwidth_holds_its_rate_for_many_small_messages_too(link: ProxiedLink) -> None:
     link.server.add("wire", "bandwidth", rate=500)
     client, peer = link.connect()
 
@@ -224,14 +226,16 @@ def test_bandwidth_holds_its_rate_for_many_small_messages_too(link: Wire) -> Non
     sender.join()
 
 
-def test_bandwidth_zero_stops_the_stream(link: Wire) -> None:
+def test_bandwidth_zero_stops_the_stream(link: ProxiedLink) -> None:
     link.server.add("wire", "bandwidth", rate=0)
     client, peer = link.connect()
     peer.sendall(b"held")
     assert is_quiet(client)
 
 
-def test_timeout_zero_stops_data_and_holds_the_connection_until_it_is_removed(link: Wire) -> None:
+def test_timeout_zero_stops_data_and_holds_the_connection_until_it_is_removed(
+    link: ProxiedLink,
+) -> None:
     client, peer = link.connect()
     link.server.add("wire", "timeout", timeout=0)
     peer.sendall(b"lost")
@@ -242,7 +246,7 @@ def test_timeout_zero_stops_data_and_holds_the_connection_until_it_is_removed(li
     assert ended(peer)
 
 
-def test_timeout_closes_a_silent_connection_after_its_time(link: Wire) -> None:
+def test_timeout_closes_a_silent_connection_after_its_time(link: ProxiedLink) -> None:
     client, peer = link.connect()
     begin_s = time.monotonic()
     link.server.add("wire", "timeout", timeout=100)
@@ -251,7 +255,7 @@ def test_timeout_closes_a_silent_connection_after_its_time(link: Wire) -> None:
     assert ended(peer)
 
 
-def test_timeout_starts_anew_with_every_chunk(link: Wire) -> None:
+def test_timeout_starts_anew_with_every_chunk(link: ProxiedLink) -> None:
     client, peer = link.connect()
     link.server.add("wire", "timeout", timeout=1000)
     for _ in range(12):
@@ -260,14 +264,14 @@ def test_timeout_starts_anew_with_every_chunk(link: Wire) -> None:
     assert is_quiet(client)
 
 
-def test_timeout_lets_a_close_pass(link: Wire) -> None:
+def test_timeout_lets_a_close_pass(link: ProxiedLink) -> None:
     client, peer = link.connect()
     link.server.add("wire", "timeout", timeout=0)
     peer.close()
     assert ended(client)
 
 
-def test_reset_peer_resets_a_new_connection_at_the_first_data(link: Wire) -> None:
+def test_reset_peer_resets_a_new_connection_at_the_first_data(link: ProxiedLink) -> None:
     link.server.add("wire", "reset_peer", timeout=0)
     client, peer = link.connect()
     assert is_quiet(client)
@@ -275,7 +279,7 @@ def test_reset_peer_resets_a_new_connection_at_the_first_data(link: Wire) -> Non
     assert was_reset(client)
 
 
-def test_reset_peer_waits_its_time(link: Wire) -> None:
+def test_reset_peer_waits_its_time(link: ProxiedLink) -> None:
     link.server.add("wire", "reset_peer", timeout=100)
     client, peer = link.connect()
     begin_s = time.monotonic()
@@ -284,7 +288,9 @@ def test_reset_peer_waits_its_time(link: Wire) -> None:
     assert 0.1 <= time.monotonic() - begin_s < LOOSE_S
 
 
-def test_reset_peer_resets_both_sides_of_a_connection_that_began_under_it(link: Wire) -> None:
+def test_reset_peer_resets_both_sides_of_a_connection_that_began_under_it(
+    link: ProxiedLink,
+) -> None:
     link.server.add("wire", "reset_peer", timeout=0)
     client, peer = link.connect()
     peer.sendall(b"lost")
@@ -292,7 +298,7 @@ def test_reset_peer_resets_both_sides_of_a_connection_that_began_under_it(link: 
     assert was_reset(peer)
 
 
-def test_reset_peer_closes_an_older_connection_in_order(link: Wire) -> None:
+def test_reset_peer_closes_an_older_connection_in_order(link: ProxiedLink) -> None:
     client, peer = link.connect()
     assert crosses(client, peer)
     link.server.add("wire", "reset_peer", timeout=0)
@@ -303,7 +309,7 @@ def test_reset_peer_closes_an_older_connection_in_order(link: Wire) -> None:
 
 @pytest.mark.parametrize("removed", [False, True])
 def test_a_connection_that_began_under_reset_peer_is_always_closed_by_a_reset(
-    link: Wire, removed: bool
+    link: ProxiedLink, removed: bool
 ) -> None:
     toxic = {"type": "reset_peer", "toxicity": 0}
     link.server.call("POST", "/proxies/wire/toxics", toxic).raise_for_status()
@@ -315,7 +321,7 @@ def test_a_connection_that_began_under_reset_peer_is_always_closed_by_a_reset(
     assert was_reset(client)
 
 
-def test_a_reset_that_is_decided_comes_before_the_toxic_is_gone(link: Wire) -> None:
+def test_a_reset_that_is_decided_comes_before_the_toxic_is_gone(link: ProxiedLink) -> None:
     link.server.add("wire", "reset_peer", timeout=300)
     client, peer = link.connect()
     begin_s = time.monotonic()
@@ -327,7 +333,7 @@ def test_a_reset_that_is_decided_comes_before_the_toxic_is_gone(link: Wire) -> N
 
 
 @pytest.mark.skipif(not SCALE, reason="takes half a minute; THOROUGH=1 asks for it")
-def test_a_call_that_would_take_longer_than_25_s_is_given_up(link: Wire) -> None:
+def test_a_call_that_would_take_longer_than_25_s_is_given_up(link: ProxiedLink) -> None:
     link.server.add("wire", "reset_peer", timeout=30_000)
     client, peer = link.connect()
     peer.sendall(b"lost")
@@ -338,7 +344,7 @@ def test_a_call_that_would_take_longer_than_25_s_is_given_up(link: Wire) -> None
     assert "<h1>Timeout</h1>" in answer.text
 
 
-def test_a_half_close_closes_both_ways_after_the_data(link: Wire) -> None:
+def test_a_half_close_closes_both_ways_after_the_data(link: ProxiedLink) -> None:
     link.server.add("wire", "latency", "upstream", latency=100)
     client, peer = link.connect()
     client.sendall(b"question")
@@ -347,7 +353,7 @@ def test_a_half_close_closes_both_ways_after_the_data(link: Wire) -> None:
     assert ended(client)
 
 
-def test_what_is_on_its_way_back_arrives_after_a_half_close(link: Wire) -> None:
+def test_what_is_on_its_way_back_arrives_after_a_half_close(link: ProxiedLink) -> None:
     link.server.add("wire", "latency", latency=300)
     client, peer = link.connect()
     peer.sendall(b"answer")
@@ -357,7 +363,7 @@ def test_what_is_on_its_way_back_arrives_after_a_half_close(link: Wire) -> None:
     assert read(client, 100) == b"answer"
 
 
-def test_what_is_on_its_way_is_lost_when_a_proxy_is_disabled(link: Wire) -> None:
+def test_what_is_on_its_way_is_lost_when_a_proxy_is_disabled(link: ProxiedLink) -> None:
     link.server.add("wire", "latency", latency=30_000)
     client, peer = link.connect()
     peer.sendall(b"lost")
@@ -367,7 +373,7 @@ def test_what_is_on_its_way_is_lost_when_a_proxy_is_disabled(link: Wire) -> None
     assert ended(peer)
 
 
-def test_slow_close_holds_the_end_back_and_no_data(link: Wire) -> None:
+def test_slow_close_holds_the_end_back_and_no_data(link: ProxiedLink) -> None:
     link.server.add("wire", "slow_close", delay=200)
     client, peer = link.connect()
     begin_s = time.monotonic()
@@ -378,7 +384,9 @@ def test_slow_close_holds_the_end_back_and_no_data(link: Wire) -> None:
     assert 0.2 <= time.monotonic() - begin_s < LOOSE_S
 
 
-def test_slow_close_begins_anew_when_it_is_changed_and_ends_when_it_is_removed(link: Wire) -> None:
+def test_slow_close_begins_anew_when_it_is_changed_and_ends_when_it_is_removed(
+    link: ProxiedLink,
+) -> None:
     link.server.add("wire", "slow_close", delay=30_000)
     first, its_peer = link.connect()
     its_peer.close()
@@ -393,7 +401,7 @@ def test_slow_close_begins_anew_when_it_is_changed_and_ends_when_it_is_removed(l
     assert ended(second)
 
 
-def test_limit_data_closes_the_connection_after_its_bytes(link: Wire) -> None:
+def test_limit_data_closes_the_connection_after_its_bytes(link: ProxiedLink) -> None:
     link.server.add("wire", "limit_data", bytes=10)
     client, peer = link.connect()
     assert crosses(peer, client, b"123456")
@@ -402,7 +410,9 @@ def test_limit_data_closes_the_connection_after_its_bytes(link: Wire) -> None:
     assert read(client, 100) == b"7890"
 
 
-def test_limit_data_closes_at_the_last_byte_and_an_exceeded_one_at_the_next(link: Wire) -> None:
+def test_limit_data_closes_at_the_last_byte_and_an_exceeded_one_at_the_next(
+    link: ProxiedLink,
+) -> None:
     link.server.add("wire", "limit_data", bytes=6)
     client, peer = link.connect()
     peer.sendall(b"123456")
@@ -416,7 +426,7 @@ def test_limit_data_closes_at_the_last_byte_and_an_exceeded_one_at_the_next(link
     assert ended(client)
 
 
-def test_limit_data_goes_on_counting_when_it_is_changed(link: Wire) -> None:
+def test_limit_data_goes_on_counting_when_it_is_changed(link: ProxiedLink) -> None:
     link.server.add("wire", "limit_data", bytes=10)
     client, peer = link.connect()
     assert crosses(peer, client, b"123456")
@@ -428,7 +438,7 @@ def test_limit_data_goes_on_counting_when_it_is_changed(link: Wire) -> None:
 @pytest.mark.parametrize("stream", ["downstream", "upstream"])
 @pytest.mark.parametrize(("size", "by_reset"), [(40_000, False), (90_000, False), (131_072, True)])
 def test_limit_data_ends_the_sender_in_order_if_it_sent_no_more_than_is_read_ahead(
-    link: Wire, stream: str, size: int, by_reset: bool
+    link: ProxiedLink, stream: str, size: int, by_reset: bool
 ) -> None:
     link.server.add("wire", "limit_data", stream, bytes=100)
     source, sink = link.connect() if stream == "upstream" else link.connect()[::-1]
@@ -441,7 +451,7 @@ def test_limit_data_ends_the_sender_in_order_if_it_sent_no_more_than_is_read_ahe
 
 @pytest.mark.parametrize(("size", "by_reset"), [(90_000, False), (131_072, True)])
 def test_a_disabled_proxy_ends_a_sender_in_order_if_it_sent_no_more_than_is_read_ahead(
-    link: Wire, size: int, by_reset: bool
+    link: ProxiedLink, size: int, by_reset: bool
 ) -> None:
     link.server.add("wire", "bandwidth", rate=0)
     client, peer = link.connect()
@@ -454,7 +464,7 @@ def test_a_disabled_proxy_ends_a_sender_in_order_if_it_sent_no_more_than_is_read
 
 
 def keep_alive_s(port: int, other: int) -> float:
-    """When the kernel will probe a connection from one port to the other; 0: never."""
+    """Return the time until the kernel's keepalive probe of a connection; 0: never."""
     pair = f":{port:04X}", f":{other:04X}"
     listed = "".join(Path(f"/proc/net/{kind}").read_text() for kind in ("tcp", "tcp6"))
     for line in listed.splitlines():
@@ -465,7 +475,7 @@ def keep_alive_s(port: int, other: int) -> float:
     raise AssertionError(f"there is no connection from {port} to {other}")
 
 
-def test_connections_are_kept_alive_by_a_probe_each_15_s(link: Wire) -> None:
+def test_connections_are_kept_alive_by_a_probe_each_15_s(link: ProxiedLink) -> None:
     client, peer = link.connect()
     assert crosses(client, peer)
     time.sleep(0.3)  # until then, the timer is that of an acknowledgement
@@ -480,7 +490,7 @@ def test_connections_are_kept_alive_by_a_probe_each_15_s(link: Wire) -> None:
             assert 10 < keep_alive_s(*pair) <= 15
 
 
-def test_slicer_cuts_data_and_pauses_after_each_slice(link: Wire) -> None:
+def test_slicer_cuts_data_and_pauses_after_each_slice(link: ProxiedLink) -> None:
     link.server.add("wire", "slicer", average_size=10, size_variation=2, delay=60_000)
     client, peer = link.connect()
     begin_s = time.monotonic()
@@ -493,7 +503,7 @@ def test_slicer_cuts_data_and_pauses_after_each_slice(link: Wire) -> None:
     assert 0.06 * (len(slices) - 1) <= time.monotonic() - begin_s < LOOSE_S
 
 
-def test_slicer_lets_the_rest_go_at_once_when_it_is_removed(link: Wire) -> None:
+def test_slicer_lets_the_rest_go_at_once_when_it_is_removed(link: ProxiedLink) -> None:
     link.server.add("wire", "slicer", average_size=10, size_variation=0, delay=30_000_000)
     client, peer = link.connect()
     peer.sendall(bytes(range(100)))
@@ -504,7 +514,7 @@ def test_slicer_lets_the_rest_go_at_once_when_it_is_removed(link: Wire) -> None:
     assert first + read(client, 100 - len(first)) == bytes(range(100))
 
 
-def test_an_update_lets_the_chunk_in_hand_go_and_no_other(link: Wire) -> None:
+def test_an_update_lets_the_chunk_in_hand_go_and_no_other(link: ProxiedLink) -> None:
     link.server.add("wire", "latency", latency=30_000)
     client, peer = link.connect()
     for word in (b"one", b"two"):
@@ -518,7 +528,7 @@ def test_an_update_lets_the_chunk_in_hand_go_and_no_other(link: Wire) -> None:
     assert read(client, 3) == b"two"
 
 
-def test_a_toxic_added_behind_another_lets_its_chunk_in_hand_go(link: Wire) -> None:
+def test_a_toxic_added_behind_another_lets_its_chunk_in_hand_go(link: ProxiedLink) -> None:
     link.server.add("wire", "latency", latency=30_000)
     client, peer = link.connect()
     peer.sendall(b"one")
@@ -532,7 +542,7 @@ def test_a_toxic_added_behind_another_lets_its_chunk_in_hand_go(link: Wire) -> N
     [("bandwidth", {"rate": 0}, {"rate": 1}), ("latency", {"latency": 30_000}, {"latency": 9})],
 )
 def test_an_update_lets_what_a_toxic_holds_go_whole(
-    link: Wire, kind: str, attributes: dict[str, int], after: dict[str, int]
+    link: ProxiedLink, kind: str, attributes: dict[str, int], after: dict[str, int]
 ) -> None:
     link.server.put("wire", kind, attributes)
     client, peer = link.connect()
@@ -544,7 +554,7 @@ def test_an_update_lets_what_a_toxic_holds_go_whole(
     assert time.monotonic() - begin_s < 3
 
 
-def test_an_update_of_toxicity_spares_live_connections(link: Wire) -> None:
+def test_an_update_of_toxicity_spares_live_connections(link: ProxiedLink) -> None:
     link.server.add("wire", "timeout", timeout=0)
     client, peer = link.connect()
     peer.sendall(b"lost")
@@ -554,7 +564,7 @@ def test_an_update_of_toxicity_spares_live_connections(link: Wire) -> None:
     assert crosses(peer, client)
 
 
-def test_a_refused_update_is_half_in_force(link: Wire) -> None:
+def test_a_refused_update_is_half_in_force(link: ProxiedLink) -> None:
     link.server.add("wire", "latency", latency=0)
     client, peer = link.connect()
     body = {"attributes": {"latency": 200, "jitter": "x"}}
@@ -565,7 +575,9 @@ def test_a_refused_update_is_half_in_force(link: Wire) -> None:
     assert 0.2 <= seconds_to_cross(peer, client) < LOOSE_S
 
 
-def test_removing_timeout_closes_the_connections_that_its_toxicity_spared(link: Wire) -> None:
+def test_removing_timeout_closes_the_connections_that_its_toxicity_spared(
+    link: ProxiedLink,
+) -> None:
     toxic = {"type": "timeout", "toxicity": 0}
     link.server.call("POST", "/proxies/wire/toxics", toxic).raise_for_status()
     client, peer = link.connect()
@@ -574,8 +586,8 @@ def test_removing_timeout_closes_the_connections_that_its_toxicity_spared(link: 
     assert ended(client)
 
 
-def seconds_for_both(link: Wire, *kinds: str) -> float:
-    """How long 5 kB take through a latency of 1 s and a bandwidth of 10 kB/s, in that order."""
+def seconds_for_both(link: ProxiedLink, *kinds: str) -> float:
+    """Measure the time of 5 kB through a latency of 1 s, then a bandwidth of 10 kB/s."""
     attributes = {"latency": {"latency": 1000}, "bandwidth": {"rate": 10}}
     for kind in kinds:
         link.server.put("wire", kind, attributes[kind])
@@ -587,12 +599,14 @@ def seconds_for_both(link: Wire, *kinds: str) -> float:
             link.server.remove("wire", f"{kind}_downstream")
 
 
-def test_toxics_act_in_the_order_they_came_and_latency_counts_from_the_read(link: Wire) -> None:
+def test_toxics_act_in_the_order_they_came_and_latency_counts_from_the_read(
+    link: ProxiedLink,
+) -> None:
     assert seconds_for_both(link, "latency", "bandwidth") >= 1.49
     assert 0.99 <= seconds_for_both(link, "bandwidth", "latency") < 1.49
 
 
-def test_a_second_latency_counts_from_where_the_first_one_let_go(link: Wire) -> None:
+def test_a_second_latency_counts_from_where_the_first_one_let_go(link: ProxiedLink) -> None:
     for name in "ab":
         toxic = {"type": "latency", "name": name, "attributes": {"latency": 1500}}
         link.server.call("POST", "/proxies/wire/toxics", toxic).raise_for_status()
@@ -609,14 +623,18 @@ NO_TIME_MS = 2**63 - 1  # in 64 bits of nanoseconds, as Go has it, that is -1 ms
 A_WHILE_MS = 2**64 // 1_000_000 + 300  # and that 300 ms
 
 
-def test_a_latency_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(link: Wire) -> None:
+def test_a_latency_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(
+    link: ProxiedLink,
+) -> None:
     for latency, least_s in ((NO_TIME_MS, 0.0), (A_WHILE_MS, 0.29), (-(2**63), 0.0)):
         link.server.add("wire", "latency", latency=latency)
         assert least_s <= seconds_to_cross(*link.connect()[::-1]) < LOOSE_S
         link.server.remove("wire", "latency_downstream")
 
 
-def test_a_slow_close_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(link: Wire) -> None:
+def test_a_slow_close_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(
+    link: ProxiedLink,
+) -> None:
     for delay, least_s in ((NO_TIME_MS, 0.0), (A_WHILE_MS, 0.29)):
         link.server.add("wire", "slow_close", delay=delay)
         client, peer = link.connect()
@@ -627,7 +645,9 @@ def test_a_slow_close_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(lin
         link.server.remove("wire", "slow_close_downstream")
 
 
-def test_a_timeout_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(link: Wire) -> None:
+def test_a_timeout_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(
+    link: ProxiedLink,
+) -> None:
     link.server.add("wire", "timeout", timeout=NO_TIME_MS)
     client, peer = link.connect()
     peer.sendall(b"lost")
@@ -638,7 +658,9 @@ def test_a_timeout_of_more_nanoseconds_than_64_bits_is_what_is_left_of_it(link: 
     assert 0.2 <= time.monotonic() - begin_s < LOOSE_S
 
 
-def test_a_reset_after_more_nanoseconds_than_64_bits_comes_when_they_are_over(link: Wire) -> None:
+def test_a_reset_after_more_nanoseconds_than_64_bits_comes_when_they_are_over(
+    link: ProxiedLink,
+) -> None:
     for timeout, least_s in ((NO_TIME_MS, 0.0), (A_WHILE_MS, 0.29)):
         link.server.add("wire", "reset_peer", timeout=timeout)
         client, peer = link.connect()
@@ -649,7 +671,7 @@ def test_a_reset_after_more_nanoseconds_than_64_bits_comes_when_they_are_over(li
         link.server.remove("wire", "reset_peer_downstream")
 
 
-def test_a_slicer_with_numbers_of_64_bits_passes_data_in_their_time(link: Wire) -> None:
+def test_a_slicer_with_numbers_of_64_bits_passes_data_in_their_time(link: ProxiedLink) -> None:
     link.server.add("wire", "slicer", average_size=-(2**63), delay=A_WHILE_MS * 1000)
     client, peer = link.connect()
     assert crosses(peer, client, bytes(100))
@@ -659,7 +681,7 @@ def test_a_slicer_with_numbers_of_64_bits_passes_data_in_their_time(link: Wire) 
     assert 0.29 <= time.monotonic() - begin_s < LOOSE_S
 
 
-def test_a_limit_below_all_of_64_bits_once_data_has_passed_is_none(link: Wire) -> None:
+def test_a_limit_below_all_of_64_bits_once_data_has_passed_is_none(link: ProxiedLink) -> None:
     link.server.add("wire", "limit_data", bytes=10)
     client, peer = link.connect()
     assert crosses(peer, client, b"12345")
@@ -670,7 +692,9 @@ def test_a_limit_below_all_of_64_bits_once_data_has_passed_is_none(link: Wire) -
 
 
 @pytest.mark.parametrize("toxic", [None, "latency"])
-def test_a_reader_that_does_not_read_holds_the_sender_back(link: Wire, toxic: str | None) -> None:
+def test_a_reader_that_does_not_read_holds_the_sender_back(
+    link: ProxiedLink, toxic: str | None
+) -> None:
     if toxic:
         link.server.add("wire", toxic, "upstream", latency=1)
     client, peer = link.connect()

@@ -1,4 +1,4 @@
-"""Where our server differs from Toxiproxy on purpose: what each of them does.
+"""Deliberate differences from Toxiproxy, tested on both servers.
 
 docs/decisions/0008-toxiproxy.md tells why. Two more differences stand in test_api.py: where a proxy
 without a host listens, and the words about what the HTTP server or the resolver refuses.
@@ -18,14 +18,14 @@ import requests
 from tests.chaos.toxiproxy.servers import (
     ORIGINAL,
     WAIT_S,
-    Server,
-    Wire,
+    ProxiedLink,
+    ToxiproxyServer,
     command,
     free_port,
     is_quiet,
+    proxied_link,
     read,
     running,
-    wire,
 )
 
 
@@ -45,14 +45,14 @@ def stopped_or_running(kind: str, *arguments: str) -> int | None:
 
 
 @pytest.fixture
-def doomed(any_server: Server) -> Iterator[Wire]:
+def doomed(any_server: ToxiproxyServer) -> Iterator[ProxiedLink]:
     """A proxy of a server of its own, which is killed: the original would hang."""
-    with running(any_server.kind) as server, wire(server) as link:
+    with running(any_server.kind) as server, proxied_link(server) as link:
         yield link
         server.process.kill()
 
 
-def test_a_call_about_a_connection_whose_reader_does_not_read(doomed: Wire) -> None:
+def test_a_call_about_a_connection_whose_reader_does_not_read(doomed: ProxiedLink) -> None:
     """Toxiproxy: hangs until it is read. Ours: is answered, so that healing works at any time."""
     doomed.server.add("wire", "noop")
     _, peer = doomed.connect()
@@ -68,7 +68,9 @@ def test_a_call_about_a_connection_whose_reader_does_not_read(doomed: Wire) -> N
         assert doomed.server.session.delete(url, timeout=WAIT_S).status_code == 204
 
 
-def test_what_a_removed_toxic_held_when_the_next_one_takes_none_for_5_s(doomed: Wire) -> None:
+def test_what_a_removed_toxic_held_when_the_next_one_takes_none_for_5_s(
+    doomed: ProxiedLink,
+) -> None:
     """Toxiproxy: a chunk is lost. Ours: it waits; a hole in a stream is no failure of a link."""
     doomed.server.add("wire", "latency", latency=30_000)
     doomed.server.add("wire", "bandwidth", rate=0)
@@ -96,10 +98,10 @@ def test_what_a_removed_toxic_held_when_the_next_one_takes_none_for_5_s(doomed: 
     ],
 )
 def test_attributes_that_make_no_sense(
-    any_server: Server, toxic: str, attributes: dict[str, int]
+    any_server: ToxiproxyServer, toxic: str, attributes: dict[str, int]
 ) -> None:
     """Toxiproxy: crashes at the next data. Ours: a negative rate is 0, a slice has a byte."""
-    with running(any_server.kind) as server, wire(server) as link:
+    with running(any_server.kind) as server, proxied_link(server) as link:
         server.put("wire", toxic, attributes)
         client, peer = link.connect()
         for _ in range(40 if server.kind == ORIGINAL else 3):
@@ -116,7 +118,9 @@ def test_attributes_that_make_no_sense(
 
 
 @pytest.mark.parametrize("content", [None, "{}", '[{"name": "a"}]'])
-def test_a_config_that_is_none(any_server: Server, tmp_path: Path, content: str | None) -> None:
+def test_a_config_that_is_none(
+    any_server: ToxiproxyServer, tmp_path: Path, content: str | None
+) -> None:
     """Toxiproxy: runs on without proxies. Ours: ends, for a lab must not start half."""
     config = tmp_path / "proxies.json"
     if content is not None:
@@ -125,7 +129,9 @@ def test_a_config_that_is_none(any_server: Server, tmp_path: Path, content: str 
     assert code == (None if any_server.kind == ORIGINAL else 2)
 
 
-def test_a_config_with_an_address_that_is_taken(any_server: Server, tmp_path: Path) -> None:
+def test_a_config_with_an_address_that_is_taken(
+    any_server: ToxiproxyServer, tmp_path: Path
+) -> None:
     """Toxiproxy: runs on with the proxies before it. Ours: ends, for a lab must not start half."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -135,14 +141,14 @@ def test_a_config_with_an_address_that_is_taken(any_server: Server, tmp_path: Pa
     assert code == (None if any_server.kind == ORIGINAL else 1)
 
 
-def test_a_port_of_the_api_that_is_taken(any_server: Server) -> None:
+def test_a_port_of_the_api_that_is_taken(any_server: ToxiproxyServer) -> None:
     """Toxiproxy: runs on without an API. Ours: ends, since nobody could reach it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code = stopped_or_running(any_server.kind, f"-port={taken.getsockname()[1]}")
     assert code == (None if any_server.kind == ORIGINAL else 1)
 
 
-def test_what_the_runtime_metrics_are_of(any_server: Server) -> None:
+def test_what_the_runtime_metrics_are_of(any_server: ToxiproxyServer) -> None:
     """Both: of the process, by the same names. Toxiproxy: of Go, too; ours has none."""
     port = free_port()
     with subprocess.Popen(

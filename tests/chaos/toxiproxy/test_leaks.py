@@ -23,9 +23,16 @@ import uvloop
 
 from chaos.toxiproxy.connection import ProxyConnection, Side
 from chaos.toxiproxy.link import Stage, ToxicLink
-from chaos.toxiproxy.registry import ProxySpec, Registry
-from chaos.toxiproxy.toxic import KINDS, Dose
-from tests.chaos.toxiproxy.servers import EMBEDDED, WAIT_S, Server, Wire, running, wire
+from chaos.toxiproxy.proxies import ProxyRegistry, ProxySpec
+from chaos.toxiproxy.toxic import KINDS, ToxicWrapper
+from tests.chaos.toxiproxy.servers import (
+    EMBEDDED,
+    WAIT_S,
+    ProxiedLink,
+    ToxiproxyServer,
+    proxied_link,
+    running,
+)
 from tests.support.thorough import SCALE, counted
 
 CONNECTIONS = 1000 if SCALE else 120
@@ -45,14 +52,14 @@ TOXICS = [
 
 @pytest.fixture(autouse=True)
 def many_files() -> Iterator[None]:
-    """Leave to have a storm's sockets open."""
+    """Raise the limit of open files for a storm."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def change_toxics(link: Wire, draw: random.Random) -> None:
+def change_toxics(link: ProxiedLink, draw: random.Random) -> None:
     """Add, change or remove a toxic, or stop and start the proxy."""
     kind, attributes = draw.choice(TOXICS)
     stream = draw.choice(["upstream", "downstream"])
@@ -88,7 +95,7 @@ def use(pair: tuple[socket.socket, socket.socket], draw: random.Random) -> None:
                 one.close()
 
 
-def storm(link: Wire, draw: random.Random) -> None:
+def storm(link: ProxiedLink, draw: random.Random) -> None:
     """Many connections at once, each used and ended somehow, while toxics come and go."""
     with contextlib.ExitStack() as opened:
         pairs = []
@@ -116,7 +123,7 @@ def settled_fds(process: psutil.Process, wanted: int) -> int:
 @pytest.mark.timeout(STORM_S + 200)
 def test_a_storm_of_connections_and_toxics_leaves_no_file_and_no_memory() -> None:
     draw, resident_mb = random.Random(6), list[float]()
-    with running(EMBEDDED) as server, wire(server) as link:
+    with running(EMBEDDED) as server, proxied_link(server) as link:
         process = psutil.Process(server.process.pid)
         server.get("/version")
         idle_fds = process.num_fds()
@@ -139,7 +146,7 @@ def test_a_storm_of_connections_and_toxics_leaves_no_file_and_no_memory() -> Non
 
 
 def living() -> Counter[str]:
-    """How many of each there are of what a connection is made of, and of tasks."""
+    """Count the objects of connections, and tasks."""
     gc.collect()
     kinds = (ProxyConnection, Side, ToxicLink, Stage, asyncio.TimerHandle)
     found = Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, kinds))
@@ -152,12 +159,12 @@ def test_no_task_no_timer_and_no_stage_outlives_its_connection() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.setblocking(False)
             upstream = f"127.0.0.1:{listener.getsockname()[1]}"
-            registry = Registry()
+            registry = ProxyRegistry()
             proxy = registry.create(ProxySpec("a", "127.0.0.1:0", upstream))
             host, port = proxy.listen.split(":")
             before = living()
             for kind in KINDS:
-                proxy.add(Dose(kind, kind, "downstream", KINDS[kind](*TIMES.get(kind, ()))))
+                proxy.add(ToxicWrapper(kind, kind, "downstream", KINDS[kind](*TIMES.get(kind, ()))))
                 pairs = []
                 for _ in range(8):
                     client = socket.create_connection((host, int(port)))
@@ -194,9 +201,9 @@ TIMES = {
 }
 
 
-def test_many_readers_that_do_not_read_cost_bounded_memory(server: Server) -> None:
+def test_many_readers_that_do_not_read_cost_bounded_memory(server: ToxiproxyServer) -> None:
     process, sent = psutil.Process(server.process.pid), 0
-    with wire(server) as link:
+    with proxied_link(server) as link:
         link.connect()
         before = process.memory_info().rss
         for _ in range(40):

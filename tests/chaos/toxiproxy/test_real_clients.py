@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.chaos.toxiproxy.servers import Server
+from tests.chaos.toxiproxy.servers import ToxiproxyServer
 
 CLIENTS = Path(__file__).with_name("clients")
 INSTALL_S = 240
@@ -28,7 +28,7 @@ STEPS = [
 REFUSAL = '{"error":"proxy not found","status":404}'
 
 
-class Echo(socketserver.BaseRequestHandler):
+class EchoHandler(socketserver.BaseRequestHandler):
     """Sends back what it gets."""
 
     def handle(self) -> None:
@@ -39,7 +39,7 @@ class Echo(socketserver.BaseRequestHandler):
 @pytest.fixture
 def upstream() -> Iterator[str]:
     """The address of an echo server."""
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), EchoHandler) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"127.0.0.1:{server.server_address[1]}"
@@ -53,7 +53,7 @@ def told(*command: str | Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def address(server: Server) -> str:
+def address(server: ToxiproxyServer) -> str:
     return urlsplit(server.url).netloc
 
 
@@ -85,7 +85,7 @@ def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-def test_the_python_client_works(server: Server, upstream: str) -> None:
+def test_the_python_client_works(server: ToxiproxyServer, upstream: str) -> None:
     assert told(sys.executable, CLIENTS / "client.py", address(server), upstream) == [
         "version True",
         "create True",
@@ -99,7 +99,7 @@ def test_the_python_client_works(server: Server, upstream: str) -> None:
     ]
 
 
-def test_the_node_client_works(server: Server, upstream: str, node_client: Path) -> None:
+def test_the_node_client_works(server: ToxiproxyServer, upstream: str, node_client: Path) -> None:
     assert told("node", node_client, server.url, upstream) == [
         *STEPS,
         "populate one made,one",
@@ -108,7 +108,7 @@ def test_the_node_client_works(server: Server, upstream: str, node_client: Path)
     ]
 
 
-def test_the_go_client_works(server: Server, upstream: str, go_client: Path) -> None:
+def test_the_go_client_works(server: ToxiproxyServer, upstream: str, go_client: Path) -> None:
     lines = told(go_client, address(server), upstream)
     assert lines[:-1] == [*STEPS, "populate one 2", "remove 0"]
     assert lines[-1].startswith("refused ")

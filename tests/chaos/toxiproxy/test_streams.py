@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos.toxiproxy.link import READ_AHEAD, Stage, ToxicLink
-from chaos.toxiproxy.toxic import KINDS, Chunk, Dose, Release, Toxic
+from chaos.toxiproxy.toxic import KINDS, Chunk, Release, Toxic, ToxicWrapper
 from chaos.toxiproxy.toxics.slicer import Slicer
 from chaos.toxiproxy.toxics.timeout import Timeout
 
@@ -17,8 +17,8 @@ SETTLED_S = 5.0
 
 
 @dataclass
-class Sink:
-    """A socket to write to; it keeps what it got."""
+class FakeSocket:
+    """A socket that keeps the data written to it."""
 
     got: bytearray = field(default_factory=bytearray)
     roomy: bool = True
@@ -34,12 +34,12 @@ class Sink:
 
 
 class Chain:
-    """A link between a sender that knows whether it is being read, and such a socket."""
+    """A link between a pausable sender and such a socket."""
 
     def __init__(self) -> None:
         self.reading = True
         self.waiting = list[bytes]()
-        self.sink = Sink()
+        self.sink = FakeSocket()
         self.link = ToxicLink(self.sink, [], self.hold, self.go_on)
 
     def hold(self) -> None:
@@ -61,7 +61,7 @@ class Chain:
             self.link.receive(self.waiting.pop(0))
 
     def jam(self, jammed: bool) -> None:
-        """Have the socket take no more after the next write, or take it again."""
+        """Block the socket after the next write, or unblock it."""
         self.sink.roomy = not jammed
         if not jammed and not self.link.outlet.ready:
             self.link.outlet.resume()
@@ -78,12 +78,12 @@ class Chain:
                 await asyncio.sleep(0.001)
 
 
-def dose(name: str, kind: str, **attributes: int) -> Dose:
-    return Dose(name, kind, "upstream", KINDS[kind](**attributes))
+def wrapper(name: str, kind: str, **attributes: int) -> ToxicWrapper:
+    return ToxicWrapper(name, kind, "upstream", KINDS[kind](**attributes))
 
 
 Ordered = tuple[str, dict[str, int]]
-doses: st.SearchStrategy[Ordered] = st.one_of(
+toxics: st.SearchStrategy[Ordered] = st.one_of(
     st.builds(lambda ms, jitter: ("latency", {"latency": ms, "jitter": jitter}),
               st.integers(0, 8), st.integers(0, 8)),
     st.builds(lambda rate: ("bandwidth", {"rate": rate}), st.integers(20, 5000)),
@@ -96,8 +96,8 @@ doses: st.SearchStrategy[Ordered] = st.one_of(
 names = st.sampled_from("abc")
 steps = st.one_of(
     st.tuples(st.just("send"), st.binary(min_size=1, max_size=400)),
-    st.tuples(st.just("add"), st.tuples(names, doses)),
-    st.tuples(st.just("update"), st.tuples(names, doses)),
+    st.tuples(st.just("add"), st.tuples(names, toxics)),
+    st.tuples(st.just("update"), st.tuples(names, toxics)),
     st.tuples(st.just("remove"), names),
     st.tuples(st.just("jam"), st.booleans()),
     st.tuples(st.just("wait"), st.sampled_from([0, 0.001, 0.003])),
@@ -105,15 +105,15 @@ steps = st.one_of(
 
 
 async def played(script: Sequence[tuple[str, object]]) -> tuple[bytes, Chain]:
-    """What was sent, and the chain after everything arrived."""
-    chain, sent, there = Chain(), bytearray(), dict[str, Dose]()
+    """Play steps; return the data sent, and the chain after all arrived."""
+    chain, sent, there = Chain(), bytearray(), dict[str, ToxicWrapper]()
     for step, what in script:
         match step, what:
             case "send", bytes(data):
                 sent += data
                 chain.send(data)
             case "add", (str(name), (str(kind), dict(attributes))) if name not in there:
-                there[name] = dose(name, kind, **attributes)
+                there[name] = wrapper(name, kind, **attributes)
                 chain.link.add(there[name])
             case "update", (str(name), (str(kind), dict(attributes))) if (
                 name in there and there[name].kind == kind
@@ -153,7 +153,7 @@ class Hoarder(Toxic):
 
 def test_the_sender_is_not_read_while_the_chain_is_full_and_is_when_it_is_not() -> None:
     async def fill() -> None:
-        chain, hoard = Chain(), Dose("full", "hoarder", "upstream", Hoarder())
+        chain, hoard = Chain(), ToxicWrapper("full", "hoarder", "upstream", Hoarder())
         chain.link.add(hoard)
         for number in range(10):
             chain.send(bytes([number]))
@@ -185,7 +185,7 @@ def test_toxics_that_come_and_go_on_a_jammed_link_hold_no_more_than_one_does() -
         for _ in range(5000):
             chain.send(b"x")
         for _ in range(20):
-            late = dose("late", "latency", latency=30_000)
+            late = wrapper("late", "latency", latency=30_000)
             chain.link.add(late)
             chain.read()
             chain.link.update(late)
@@ -202,9 +202,9 @@ def test_toxics_that_come_and_go_on_a_jammed_link_hold_no_more_than_one_does() -
 
 def test_a_great_many_chunks_can_leave_at_once() -> None:
     async def burst() -> None:
-        chain, late = Chain(), dose("a", "latency", latency=30_000)
+        chain, late = Chain(), wrapper("a", "latency", latency=30_000)
         chain.link.add(late)
-        chain.link.add(dose("b", "noop"))
+        chain.link.add(wrapper("b", "noop"))
         for _ in range(3000):
             chain.send(b"x")
         late.toxic.set({"latency": 0})
@@ -218,7 +218,9 @@ def test_a_great_many_chunks_can_leave_at_once() -> None:
 def test_a_stage_that_was_stopped_sets_no_timer() -> None:
     async def stop() -> None:
         chain = Chain()
-        stage = Stage(Dose("a", "timeout", "upstream", Timeout(timeout=5)), chain.link.outlet)
+        stage = Stage(
+            ToxicWrapper("a", "timeout", "upstream", Timeout(timeout=5)), chain.link.outlet
+        )
         stage.run()
         stage.stop()
         stage.run()

@@ -10,7 +10,7 @@ from stack.shortener.api.access import HEADERS_MAX_BYTES
 from stack.shortener.api.rate_limit import RateLimit
 from stack.shortener.http.asgi import ADDRESS_MAX_BYTES
 from stack.shortener.infra.client_address import TrustedProxies, networks
-from tests.support.asgi_client import Answered, ask
+from tests.support.asgi_client import AsgiAnswer, ask
 from tests.support.fake_links import FakeApi, fake_api
 
 JSON = {"Content-Type": "application/json"}
@@ -29,7 +29,7 @@ def guarded() -> FakeApi:
     return fake_api(require_api_key=True)
 
 
-def problem(answer: Answered) -> str:
+def problem(answer: AsgiAnswer) -> str:
     assert answer.headers["content-type"] == "application/problem+json"
     told = answer.json()
     assert told["status"] == answer.status

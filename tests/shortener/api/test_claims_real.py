@@ -13,10 +13,10 @@ import psycopg
 import pytest
 
 from chaos.model.stack import Stack
-from tests.support.crowd import Answer, Crowd, crowd, get, post
+from tests.support.api_clients import ApiAnswer, ApiClients, api_clients, get, post
 from tests.support.patience import PATIENT
 from tests.support.shortener_process import eventually
-from tests.support.shortener_webs import Web, webs
+from tests.support.shortener_webs import OwnWeb, webs
 from tests.support.thorough import LONG_S, counted, times
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(LONG_S)]
@@ -28,7 +28,7 @@ LINKS = "/api/links"
 
 
 @pytest.fixture(scope="module")
-def servers(stack: Stack, logs: Path) -> Iterator[list[Web]]:
+def servers(stack: Stack, logs: Path) -> Iterator[list[OwnWeb]]:
     with webs(stack, logs, 2, PATIENT) as servers:
         yield servers
 
@@ -40,26 +40,26 @@ def prefix() -> str:
 
 
 def tried(
-    servers: list[Web], one: Callable[[Crowd, int], Awaitable[None]], tries: int = TRIES
+    servers: list[OwnWeb], one: Callable[[ApiClients, int], Awaitable[None]], tries: int = TRIES
 ) -> None:
     """Try repeatedly, with half of the clients at each server."""
 
     async def all_tries() -> None:
-        async with crowd([web.address for web in servers], CLIENTS) as clients:
+        async with api_clients([web.address for web in servers], CLIENTS) as clients:
             for number in range(tries):
                 await one(clients, number)
 
     asyncio.run(all_tries())
 
 
-def statuses(answers: list[Answer]) -> Counter[int]:
+def statuses(answers: list[ApiAnswer]) -> Counter[int]:
     return Counter(answer.status for answer in answers)
 
 
 def test_of_64_who_claim_one_alias_exactly_one_gets_it_and_its_target_is_what_all_see(
-    servers: list[Web], prefix: str
+    servers: list[OwnWeb], prefix: str
 ) -> None:
-    async def one(clients: Crowd, number: int) -> None:
+    async def one(clients: ApiClients, number: int) -> None:
         alias = f"{prefix}-{number}"
         wishes = [
             post(LINKS, {"url": f"https://example.org/{client}", "alias": alias})
@@ -80,9 +80,9 @@ def test_of_64_who_claim_one_alias_exactly_one_gets_it_and_its_target_is_what_al
 
 
 def test_of_64_with_one_idempotency_key_all_get_the_one_link_that_was_made(
-    stack: Stack, servers: list[Web], prefix: str
+    stack: Stack, servers: list[OwnWeb], prefix: str
 ) -> None:
-    async def one(clients: Crowd, number: int) -> None:
+    async def one(clients: ApiClients, number: int) -> None:
         members = {"url": f"https://{prefix}.example/{number}"}
         wish = post(LINKS, members, Idempotency_Key=f"{prefix}-{number}")
         answers = await clients.ask([wish] * CLIENTS)
@@ -97,9 +97,9 @@ def test_of_64_with_one_idempotency_key_all_get_the_one_link_that_was_made(
 
 
 def test_of_64_with_one_idempotency_key_for_two_requests_one_request_wins(
-    stack: Stack, servers: list[Web], prefix: str
+    stack: Stack, servers: list[OwnWeb], prefix: str
 ) -> None:
-    async def one(clients: Crowd, number: int) -> None:
+    async def one(clients: ApiClients, number: int) -> None:
         key = f"{prefix}-{number}"
         wishes = [
             post(
@@ -124,12 +124,12 @@ def test_of_64_with_one_idempotency_key_for_two_requests_one_request_wins(
 
 
 def test_of_64_at_a_link_with_a_limit_exactly_as_many_get_through_and_each_is_a_click(
-    stack: Stack, servers: list[Web], prefix: str
+    stack: Stack, servers: list[OwnWeb], prefix: str
 ) -> None:
     chance = random.Random(prefix)
     ids: Counter[str] = Counter()
 
-    async def one(clients: Crowd, number: int) -> None:
+    async def one(clients: ApiClients, number: int) -> None:
         alias, limit = f"{prefix}-{number}", chance.randint(1, CLIENTS - 1)
         link = {"url": "https://example.org/", "alias": alias, "max_clicks": limit}
         created = await clients.clients[0].ask(post(LINKS, link))

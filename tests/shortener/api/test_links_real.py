@@ -27,7 +27,7 @@ from chaos.model.stack import Stack
 from stack.shortener.api import api_key_commands
 from stack.shortener.settings import KeySettings, read
 from tests.support.patience import PATIENT
-from tests.support.shortener_process import ROOT, Process, eventually, process
+from tests.support.shortener_process import ROOT, ShortenerProcess, eventually, process
 
 pytestmark = pytest.mark.real
 
@@ -380,7 +380,7 @@ def addresses(stack: Stack) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def guarded(stack: Stack) -> Iterator[Process]:
+def guarded(stack: Stack) -> Iterator[ShortenerProcess]:
     """A web process that requires API keys and caches them for a tenth of a second."""
     environment = {
         "SHORTENER_REQUIRE_API_KEY": "true",
@@ -393,7 +393,7 @@ def guarded(stack: Stack) -> Iterator[Process]:
         yield web
 
 
-def ready(web: Process) -> bool:
+def ready(web: ShortenerProcess) -> bool:
     return web.serves() and requests.get(f"{web.url}/readyz", timeout=10).ok
 
 
@@ -422,7 +422,7 @@ def keys(stack: Stack) -> Keys:
 
 
 def test_with_keys_everybody_has_links_of_their_own(
-    stack: Stack, guarded: Process, keys: Keys
+    stack: Stack, guarded: ShortenerProcess, keys: Keys
 ) -> None:
     api = f"{guarded.url}/api/links"
     assert requests.get(api, timeout=10).status_code == 401
@@ -443,7 +443,9 @@ def test_with_keys_everybody_has_links_of_their_own(
     assert follow(stack, code).status_code == 302
 
 
-def test_the_same_idempotency_key_of_two_owners_is_two_keys(guarded: Process, keys: Keys) -> None:
+def test_the_same_idempotency_key_of_two_owners_is_two_keys(
+    guarded: ShortenerProcess, keys: Keys
+) -> None:
     codes = set()
     for name in ("Cleo", "Dan"):
         headers = {"Authorization": f"Bearer {keys('add', name).said.strip()}"}
@@ -459,7 +461,7 @@ def test_the_same_idempotency_key_of_two_owners_is_two_keys(guarded: Process, ke
 
 
 def test_a_revoked_key_ends_and_none_is_stored_as_it_is(
-    stack: Stack, guarded: Process, keys: Keys
+    stack: Stack, guarded: ShortenerProcess, keys: Keys
 ) -> None:
     added = keys("add", "Eve")
     key, key_id = added.said.strip(), added.told.split()[1]
@@ -501,7 +503,7 @@ def test_a_command_for_keys_tells_when_there_is_no_database() -> None:
 
 
 def test_the_examples_work_with_a_key_too(
-    guarded: Process,
+    guarded: ShortenerProcess,
     keys: Keys,
     tmp_path: Path,
 ) -> None:

@@ -24,7 +24,7 @@ from chaos.model.stack import Stack
 from tests.support.link_model import RESERVED, Model, ModelLink, fingerprint
 from tests.support.patience import PATIENT
 from tests.support.shortener_process import eventually
-from tests.support.shortener_webs import Web, webs
+from tests.support.shortener_webs import OwnWeb, webs
 from tests.support.thorough import LONG_S, SCALE, counted, times
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(LONG_S)]
@@ -73,13 +73,13 @@ class Service:
 
 
 @pytest.fixture(scope="module")
-def servers(stack: Stack, logs: Path) -> Iterator[list[Web]]:
+def servers(stack: Stack, logs: Path) -> Iterator[list[OwnWeb]]:
     with webs(stack, logs, 2, {**PATIENT, "REQUIRE_API_KEY": "true"}) as servers:
         yield servers
 
 
 @pytest.fixture
-def service(stack: Stack, servers: list[Web]) -> Iterator[Service]:
+def service(stack: Stack, servers: list[OwnWeb]) -> Iterator[Service]:
     connections = [http.client.HTTPConnection(*web.address, timeout=30) for web in servers]
     with psycopg.connect(stack.endpoints.primary, autocommit=True) as database:
         yield Service(connections, database)

@@ -24,7 +24,7 @@ from schemathesis.specs.openapi import checks
 
 from chaos.model.stack import Stack
 from tests.support.patience import PATIENT
-from tests.support.shortener_webs import Web, webs
+from tests.support.shortener_webs import OwnWeb, webs
 from tests.support.thorough import LONG_S, SCALE, counted, times
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(LONG_S)]
@@ -50,7 +50,7 @@ CHECKS = [
 
 
 @pytest.fixture(scope="module")
-def web(stack: Stack, logs: Path) -> Iterator[Web]:
+def web(stack: Stack, logs: Path) -> Iterator[OwnWeb]:
     with webs(stack, logs, 1, {**PATIENT, "REQUIRE_API_KEY": "true"}) as (web,):
         yield web
 
@@ -69,11 +69,11 @@ def session(stack: Stack) -> Iterator[requests.Session]:
 
 
 @pytest.fixture(scope="module")
-def described(web: Web, session: requests.Session) -> Any:
+def described(web: OwnWeb, session: requests.Session) -> Any:
     return session.get(f"{web.url}/openapi.json", timeout=10).json()
 
 
-def new_code(web: Web, session: requests.Session) -> str:
+def new_code(web: OwnWeb, session: requests.Session) -> str:
     wanted = {"url": "https://example.org/"}
     code: str = session.post(f"{web.url}{LINKS}", json=wanted, timeout=10).json()["code"]
     return code
@@ -81,7 +81,7 @@ def new_code(web: Web, session: requests.Session) -> str:
 
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_every_answer_is_as_described_and_none_is_the_servers_fault(
-    web: Web, session: requests.Session, described: Any, mode: GenerationMode
+    web: OwnWeb, session: requests.Session, described: Any, mode: GenerationMode
 ) -> None:
     config = SchemathesisConfig.from_dict({"checks": REFUSALS})
     schema = schemathesis.openapi.from_dict(described, config=config)
@@ -92,7 +92,7 @@ def test_every_answer_is_as_described_and_none_is_the_servers_fault(
         counted("schemathesis cases", tried(web, session, operation, mode))
 
 
-def tried(web: Web, session: requests.Session, operation: Any, mode: GenerationMode) -> int:
+def tried(web: OwnWeb, session: requests.Session, operation: Any, mode: GenerationMode) -> int:
     """Try cases of one operation; half of the good ones are about a link that is there."""
     sent: set[int] = set()
 
@@ -121,7 +121,7 @@ def tried(web: Web, session: requests.Session, operation: Any, mode: GenerationM
 
 
 def test_a_method_that_is_not_described_gets_a_405_that_names_those_that_are(
-    web: Web, session: requests.Session, described: Any
+    web: OwnWeb, session: requests.Session, described: Any
 ) -> None:
     for path, item in described["paths"].items():
         told = {method.upper() for method in item if method != "parameters"}
@@ -187,7 +187,9 @@ BODIES = {
 }
 
 
-def test_no_header_makes_an_answer_the_servers_fault(web: Web, session: requests.Session) -> None:
+def test_no_header_makes_an_answer_the_servers_fault(
+    web: OwnWeb, session: requests.Session
+) -> None:
     code = new_code(web, session)
     key = str(session.headers["Authorization"])
 
@@ -221,7 +223,7 @@ def test_no_header_makes_an_answer_the_servers_fault(web: Web, session: requests
 
 
 def test_every_described_operation_answers_head_where_it_answers_get(
-    web: Web, session: requests.Session, described: Any
+    web: OwnWeb, session: requests.Session, described: Any
 ) -> None:
     code = new_code(web, session)
     for path in (path for path, item in described["paths"].items() if "get" in item):

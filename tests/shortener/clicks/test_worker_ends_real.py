@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from chaos.model.stack import Stack
-from tests.support.shortener_process import Process, eventually, process, scraped, value
+from tests.support.shortener_process import ShortenerProcess, eventually, process, scraped, value
 
 pytestmark = pytest.mark.real
 
@@ -70,7 +70,7 @@ def environment(stack: Stack, name: str) -> dict[str, str]:
     }
 
 
-def counted(worker: Process) -> float:
+def counted(worker: ShortenerProcess) -> float:
     if not worker.serves():
         return 0
     return value(scraped(worker.url), "shortener_clicks_counted_total")

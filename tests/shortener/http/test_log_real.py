@@ -17,7 +17,7 @@ from chaos.model.stack import Stack
 from stack.shortener.http import asgi, request_ids
 from stack.shortener.http.request_ids import identified, of
 from stack.shortener.infra import log
-from tests.support.shortener_process import Process, eventually, process
+from tests.support.shortener_process import ShortenerProcess, eventually, process
 
 MINTED = re.compile(r"[0-9a-f]{12}-[0-9a-f]{8,}")
 
@@ -128,7 +128,7 @@ ANSWERS = [
 ]
 
 
-def ids_told(web: Process) -> None:
+def ids_told(web: ShortenerProcess) -> None:
     for method, path, status in ANSWERS:
         for given in ("", "deploy-17", "two words"):
             headers = {"X-Request-Id": given} if given else {}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.shortener_process import Process, eventually, process, scraped
+from tests.support.shortener_process import ShortenerProcess, eventually, process, scraped
 
 BOTH = pytest.mark.parametrize("kind", ["web", "worker"])
 WATCH_OPENS = """
@@ -28,7 +28,7 @@ sys.addaudithook(watch)
 """
 
 
-def hears_sigterm(process: Process) -> bool:
+def hears_sigterm(process: ShortenerProcess) -> bool:
     status = Path(f"/proc/{process.popen.pid}/status").read_text()
     caught = int(re.findall(r"SigCgt:\s*(\w+)", status)[0], 16)
     return bool(caught >> (signal.SIGTERM - 1) & 1)
@@ -39,7 +39,7 @@ def as_process_1() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def stopped_s(process: Process) -> float:
+def stopped_s(process: ShortenerProcess) -> float:
     """Seconds from SIGTERM to the end, which must be a good one."""
     told_s = time.monotonic()
     process.popen.send_signal(signal.SIGTERM)
@@ -122,7 +122,7 @@ def test_what_it_serves_on_must_be_free() -> None:
             assert "address already in use" in web.popen.communicate()[0]  # the log
 
 
-def fill_of(process: Process) -> str:
+def fill_of(process: ShortenerProcess) -> str:
     eventually(process.serves)
     ((_, labels),) = scraped(process.url, "shortener_build_info")
     return dict(labels)["fill"]

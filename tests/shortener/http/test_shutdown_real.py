@@ -29,10 +29,10 @@ import requests
 from chaos.model.stack import Stack
 from chaos.runtimes.embedded import binaries
 from chaos.runtimes.embedded.ports import HOST, reserved
-from tests.support.crowd import Client, crowd, get, patch, post
+from tests.support.api_clients import ApiClient, api_clients, get, patch, post
 from tests.support.patience import PATIENT
 from tests.support.shortener_process import ROOT, eventually, nobody
-from tests.support.shortener_webs import Web, begun, webs
+from tests.support.shortener_webs import OwnWeb, begun, webs
 from tests.support.thorough import LONG_S, counted, times
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(LONG_S)]
@@ -49,7 +49,7 @@ PRODUCTION = {
 }
 
 
-def production_conf(listen: str, servers: list[Web]) -> str:
+def production_conf(listen: str, servers: list[OwnWeb]) -> str:
     """The lab's configuration, with what production has other than it."""
     conf = (ROOT / "stack" / "nginx" / "nginx.conf").read_text()
     for of_the_lab, of_production in PRODUCTION.items():
@@ -61,7 +61,7 @@ def production_conf(listen: str, servers: list[Web]) -> str:
 
 
 @contextmanager
-def nginx(folder: Path, servers: list[Web]) -> Iterator[tuple[str, int]]:
+def nginx(folder: Path, servers: list[OwnWeb]) -> Iterator[tuple[str, int]]:
     """In front of these servers; where it listens."""
     with reserved(["nginx"]) as ports, (folder / "nginx.log").open("wb") as log:
         address = (HOST, ports["nginx"])
@@ -121,28 +121,28 @@ class Load(threading.Thread):
 
     async def _all(self) -> None:
         kinds = [self._visit] * VISITORS + [self._make] * MAKERS + [self._edit] * EDITORS
-        async with crowd([self._address], len(kinds)) as clients:
+        async with api_clients([self._address], len(kinds)) as clients:
             pairs = zip(kinds, clients.clients, strict=True)
             await asyncio.gather(*[self._again(kind, client) for kind, client in pairs])
 
-    async def _again(self, kind: Callable[[Client], Awaitable[None]], client: Client) -> None:
+    async def _again(self, kind: Callable[[ApiClient], Awaitable[None]], client: ApiClient) -> None:
         while not self._over.is_set():
             await kind(client)
             await asyncio.sleep(PAUSE_S)
 
-    async def _visit(self, client: Client) -> None:
+    async def _visit(self, client: ApiClient) -> None:
         answer = await client.ask(get(f"/{self._code}"))
         self._note("visit", answer.status, 302, answer.body)
         if answer.status == 302:
             self.seen.clicks[answer.headers["x-click-id"]] += 1
 
-    async def _make(self, client: Client) -> None:
+    async def _make(self, client: ApiClient) -> None:
         answer = await client.ask(post(LINKS, {"url": f"https://{self._code}.example/"}))
         self._note("make", answer.status, 201, answer.body)
         if answer.status == 201:
             self.seen.made.append(answer.json()["code"])
 
-    async def _edit(self, client: Client) -> None:
+    async def _edit(self, client: ApiClient) -> None:
         answer = await client.ask(patch(f"{LINKS}/{self._code}", {"disabled": False}))
         self._note("edit", answer.status, 200, answer.body)
 
@@ -153,13 +153,13 @@ class Load(threading.Thread):
 
 
 @pytest.fixture(scope="module")
-def servers(stack: Stack, logs: Path) -> Iterator[list[Web]]:
+def servers(stack: Stack, logs: Path) -> Iterator[list[OwnWeb]]:
     with webs(stack, logs, 2, PATIENT) as servers:
         yield servers
 
 
 def test_restarts_one_by_one_fail_no_request_and_lose_or_double_no_click(
-    stack: Stack, servers: list[Web], tmp_path: Path
+    stack: Stack, servers: list[OwnWeb], tmp_path: Path
 ) -> None:
     code = secrets.token_hex(8)
     wanted = {"url": "https://example.org/", "alias": code}
@@ -183,7 +183,7 @@ def test_restarts_one_by_one_fail_no_request_and_lose_or_double_no_click(
     assert made(stack, code) == Counter(seen.made)
 
 
-def test_nobody_is_let_in_before_there_is_something_to_be_had(servers: list[Web]) -> None:
+def test_nobody_is_let_in_before_there_is_something_to_be_had(servers: list[OwnWeb]) -> None:
     """A balancer that does not look at /readyz only sees whether it can connect."""
     (web, _) = servers
     for _ in range(RESTARTS):
@@ -218,7 +218,7 @@ def test_sigterm_is_heard_while_databases_are_waited_for(stack: Stack, logs: Pat
             assert time.monotonic() - began_s < 5
 
 
-def lets_in(web: Web) -> bool:
+def lets_in(web: OwnWeb) -> bool:
     try:
         socket.create_connection(web.address, timeout=5).close()
     except ConnectionRefusedError:
@@ -226,7 +226,7 @@ def lets_in(web: Web) -> bool:
     return True
 
 
-def redirects(web: Web) -> float:
+def redirects(web: OwnWeb) -> float:
     """Redirects answered by this process since its start."""
     shown = requests.get(f"{web.url}/metrics", timeout=5)
     name = 'shortener_redirects_total{outcome="found"} '

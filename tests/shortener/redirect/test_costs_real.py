@@ -17,7 +17,7 @@ from chaos.model.stack import Stack
 from tests.support.patience import PATIENT
 from tests.support.shortener_process import eventually, process
 from tools.bench.answers import Expected
-from tools.bench.client import LoadClient
+from tools.bench.load_client import LoadClient
 
 pytestmark = pytest.mark.real
 

@@ -12,7 +12,7 @@ import requests
 
 from chaos.model.stack import Stack
 from tests.support.patience import PATIENT
-from tests.support.shortener_webs import Web, webs
+from tests.support.shortener_webs import OwnWeb, webs
 
 pytestmark = pytest.mark.real
 
@@ -20,14 +20,14 @@ NEAR_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def servers(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Web]]:
+def servers(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[OwnWeb]]:
     settings = {**PATIENT, "NEAR_CACHE_TTL_S": str(NEAR_S)}
     with webs(stack, tmp_path_factory.mktemp("near"), 2, settings) as started:
         yield started
 
 
 @pytest.fixture
-def code(servers: list[Web]) -> str:
+def code(servers: list[OwnWeb]) -> str:
     link = {"url": "https://example.org/1", "alias": secrets.token_hex(8)}
     assert requests.post(f"{servers[0].url}/api/links", json=link, timeout=10).status_code == 201
     for web in servers:
@@ -35,16 +35,16 @@ def code(servers: list[Web]) -> str:
     return link["alias"]
 
 
-def get(web: Web, code: str, **headers: str) -> requests.Response:
+def get(web: OwnWeb, code: str, **headers: str) -> requests.Response:
     return requests.get(f"{web.url}/{code}", allow_redirects=False, timeout=10, headers=headers)
 
 
-def served(web: Web, code: str) -> str:
+def served(web: OwnWeb, code: str) -> str:
     return get(web, code).headers["X-Cache"]
 
 
 def test_a_hot_link_is_served_from_memory_for_a_while_and_each_is_a_click_of_its_own(
-    servers: list[Web], code: str
+    servers: list[OwnWeb], code: str
 ) -> None:
     assert served(servers[0], code) == "hit"
     answers = [get(servers[0], code) for _ in range(5)]
@@ -55,7 +55,7 @@ def test_a_hot_link_is_served_from_memory_for_a_while_and_each_is_a_click_of_its
 
 
 def test_a_change_is_seen_at_once_by_its_process_and_soon_by_the_others(
-    servers: list[Web], code: str
+    servers: list[OwnWeb], code: str
 ) -> None:
     for web in servers:
         get(web, code)
@@ -69,7 +69,7 @@ def test_a_change_is_seen_at_once_by_its_process_and_soon_by_the_others(
 
 
 def test_without_redis_what_is_near_is_still_served(
-    servers: list[Web], stack: Stack, code: str
+    servers: list[OwnWeb], stack: Stack, code: str
 ) -> None:
     get(servers[0], code)
     with redis.Redis.from_url(stack.endpoints.redis) as cache:
@@ -79,7 +79,9 @@ def test_without_redis_what_is_near_is_still_served(
     assert time.monotonic() - began_s < 2
 
 
-def test_a_link_that_is_made_after_it_was_looked_for_is_there_at_once(servers: list[Web]) -> None:
+def test_a_link_that_is_made_after_it_was_looked_for_is_there_at_once(
+    servers: list[OwnWeb],
+) -> None:
     alias = secrets.token_hex(8)
     assert {get(web, alias).status_code for web in servers for _ in range(3)} == {404}
     link = {"url": "https://example.org/", "alias": alias}
@@ -88,7 +90,7 @@ def test_a_link_that_is_made_after_it_was_looked_for_is_there_at_once(servers: l
 
 
 def test_a_browser_gets_a_page_where_a_program_gets_a_problem_document(
-    servers: list[Web], code: str
+    servers: list[OwnWeb], code: str
 ) -> None:
     unknown = secrets.token_hex(8)
     api = f"{servers[0].url}/api/links/{code}"

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from chaos.model.stack import Stack
-from tests.support.crowd import Answer, Client, Crowd, crowd, get
+from tests.support.api_clients import ApiAnswer, ApiClient, ApiClients, api_clients, get
 from tests.support.shortener_process import eventually, scraped, value
 from tests.support.thorough import LONG_S, counted, times
 
@@ -46,7 +46,7 @@ def follow(stack: Stack, code: str, method: str = "GET", **headers: str) -> requ
     return requests.request(method, url, headers=headers, allow_redirects=False, timeout=30)
 
 
-def visit(stack: Stack, visits: Callable[[Crowd], Awaitable[None]], visitors: int) -> float:
+def visit(stack: Stack, visits: Callable[[ApiClients], Awaitable[None]], visitors: int) -> float:
     """Seconds that so many visitors took, each on a connection of its own to nginx."""
     parts = urlsplit(stack.endpoints.url)
     assert parts.hostname is not None
@@ -54,7 +54,7 @@ def visit(stack: Stack, visits: Callable[[Crowd], Awaitable[None]], visitors: in
     address = (parts.hostname, parts.port)
 
     async def all_visits() -> float:
-        async with crowd([address], visitors) as clients:
+        async with api_clients([address], visitors) as clients:
             began_s = time.perf_counter()
             await visits(clients)
             return time.perf_counter() - began_s
@@ -62,15 +62,15 @@ def visit(stack: Stack, visits: Callable[[Crowd], Awaitable[None]], visitors: in
     return asyncio.run(all_visits())
 
 
-def each_asks(request: bytes, in_all: int, answers: list[Answer]) -> Callable[[Crowd], Any]:
+def each_asks(request: bytes, in_all: int, answers: list[ApiAnswer]) -> Callable[[ApiClients], Any]:
     """Every visitor asks again as soon as it is answered, until it was asked often enough."""
     numbers = itertools.count()
 
-    async def one(client: Client) -> None:
+    async def one(client: ApiClient) -> None:
         while next(numbers) < in_all:
             answers.append(await client.ask(request))
 
-    async def everyone(clients: Crowd) -> None:
+    async def everyone(clients: ApiClients) -> None:
         await asyncio.gather(*map(one, clients.clients))
 
     return everyone
@@ -112,10 +112,10 @@ def shared(one: str, other: str) -> str:
 
 def test_requirement_2_load_when_a_link_goes_viral(stack: Stack, api: str) -> None:
     code = create(api, url="https://example.org/viral").json()["code"]
-    few: list[Answer] = []
+    few: list[ApiAnswer] = []
     few_s = visit(stack, each_asks(get(f"/{code}"), VISITS // 4, few), 4)
     asked = of_both(stack, "shortener_origin_queries_total", db="replica")
-    many: list[Answer] = []
+    many: list[ApiAnswer] = []
     many_s = visit(stack, each_asks(get(f"/{code}"), VISITS, many), 4 * VISITORS)
     assert Counter(answer.status for answer in few + many) == {302: len(few) + len(many)}
     assert {answer.headers["location"] for answer in many} == {"https://example.org/viral"}
@@ -132,12 +132,12 @@ def test_requirement_3_concurrency_without_loss_of_speed_or_consistency(
     stack: Stack, api: str
 ) -> None:
     code = create(api, url="https://example.org/1").json()["code"]
-    calm: list[Answer] = []
+    calm: list[ApiAnswer] = []
     calm_s = visit(stack, each_asks(get(f"/{code}"), VISITS // 3, calm), VISITORS)
     told = [(0.0, 1)]  # since when every reader has to see at least this version
-    seen: list[tuple[float, Answer]] = []
+    seen: list[tuple[float, ApiAnswer]] = []
 
-    async def read(client: Client, over: asyncio.Event) -> None:
+    async def read(client: ApiClient, over: asyncio.Event) -> None:
         while not over.is_set():
             asked_s = time.perf_counter()
             answer = await client.ask(get(f"/{code}"))
@@ -156,7 +156,7 @@ def test_requirement_3_concurrency_without_loss_of_speed_or_consistency(
                 await asyncio.sleep(0.01)
         over.set()
 
-    async def both(clients: Crowd) -> None:
+    async def both(clients: ApiClients) -> None:
         over = asyncio.Event()
         readers = [read(client, over) for client in clients.clients]
         await asyncio.gather(write(over), *readers)

@@ -1,6 +1,6 @@
 """A hot key expires while the database is slow, just long enough to be interrupted.
 
-The thundering herd with one round of short segments. It proves nothing about the fixes: it has
+The thundering herd with one round of short segments. It proves nothing about the fixes: it only has
 every phase of a run, in seconds.
 """
 

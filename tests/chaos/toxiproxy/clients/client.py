@@ -1,4 +1,4 @@
-"""What a user of toxiproxy-python does: client.py API_HOST:PORT UPSTREAM; each step is a line."""
+"""Steps of a user of toxiproxy-python: client.py API_HOST:PORT UPSTREAM; each step is a line."""
 
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""Many clients on connections of their own, who all ask in the same moment."""
+"""Many clients on connections of their own, for concurrent requests."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ import httptools
 
 
 @dataclass
-class Answer:
-    """What came back."""
+class ApiAnswer:
+    """A response."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
 
     def json(self) -> Any:
-        """The body, as JSON."""
+        """Parse the body."""
         return json.loads(self.body)
 
 
-class Client(asyncio.Protocol):
-    """One connection, which is kept: a request at a time."""
+class ApiClient(asyncio.Protocol):
+    """A kept-alive connection, one request at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._waiting: asyncio.Future[Answer] | None = None
-        self._answer = Answer()
+        self._waiting: asyncio.Future[ApiAnswer] | None = None
+        self._answer = ApiAnswer()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def ask(self, request: bytes) -> asyncio.Future[Answer]:
-        """Send a request now; its answer comes later."""
+    def ask(self, request: bytes) -> asyncio.Future[ApiAnswer]:
+        """Send a request; the future gets the response."""
         assert self._transport is not None
         assert self._waiting is None
         self._waiting = asyncio.get_running_loop().create_future()
@@ -47,7 +47,7 @@ class Client(asyncio.Protocol):
         return self._waiting
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         assert self._transport is not None
         self._transport.close()
 
@@ -59,7 +59,7 @@ class Client(asyncio.Protocol):
             self._waiting.set_exception(ConnectionError(f"closed without an answer: {exc}"))
 
     def on_message_begin(self) -> None:
-        self._answer = Answer()
+        self._answer = ApiAnswer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._answer.headers[name.decode().lower()] = value.decode("latin-1")
@@ -76,46 +76,48 @@ class Client(asyncio.Protocol):
             waiting.set_result(self._answer)
 
 
-class Crowd:
-    """Clients, spread evenly over some servers."""
+class ApiClients:
+    """Clients, spread evenly over servers."""
 
-    def __init__(self, clients: Sequence[Client]) -> None:
+    def __init__(self, clients: Sequence[ApiClient]) -> None:
         self.clients = clients
 
-    async def ask(self, requests: Sequence[bytes]) -> list[Answer]:
-        """One request of each client, all at once; their answers in the same order."""
+    async def ask(self, requests: Sequence[bytes]) -> list[ApiAnswer]:
+        """Send one request from each client at once; return the responses in order."""
         pairs = zip(self.clients, requests, strict=True)
         return await asyncio.gather(*[client.ask(request) for client, request in pairs])
 
 
 @asynccontextmanager
-async def crowd(addresses: Sequence[tuple[str, int]], count: int) -> AsyncIterator[Crowd]:
-    """So many clients, connected."""
+async def api_clients(
+    addresses: Sequence[tuple[str, int]], count: int
+) -> AsyncIterator[ApiClients]:
+    """Connect clients."""
     loop = asyncio.get_running_loop()
     clients = []
     for number in range(count):
         host, port = addresses[number % len(addresses)]
-        _, client = await loop.create_connection(Client, host, port)
+        _, client = await loop.create_connection(ApiClient, host, port)
         clients.append(client)
     try:
-        yield Crowd(clients)
+        yield ApiClients(clients)
     finally:
         for client in clients:
             client.close()
 
 
 def get(path: str) -> bytes:
-    """A GET as bytes."""
+    """Encode a GET."""
     return f"GET {path} HTTP/1.1\r\nHost: sho.rt\r\n\r\n".encode()
 
 
 def post(path: str, members: Mapping[str, Any], **headers: str) -> bytes:
-    """A POST of JSON as bytes."""
+    """Encode a POST of JSON."""
     return _with_body("POST", path, members, headers)
 
 
 def patch(path: str, members: Mapping[str, Any], **headers: str) -> bytes:
-    """A PATCH of JSON as bytes."""
+    """Encode a PATCH of JSON."""
     return _with_body("PATCH", path, members, headers)
 
 

@@ -1,4 +1,4 @@
-"""A lab under way in a process group of its own, as a terminal starts it, in a home of its own."""
+"""A lab in a process group of its own, as from a terminal, and in directories of its own."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from pathlib import Path
 
 import psutil
 
-from tools.crashtest.watch import Watch
+from tools.crashtest.leftovers import LeftoverWatch
 
 ROOT = Path(__file__).parents[2]
 POLL_S = 0.01
-THERE_S = 60.0
+STARTED_S = 60.0
 SWEPT_S = 10.0
 GUARDIAN = "guardian"
 
 
 @dataclass(frozen=True)
-class Home:
-    """Where everything of one lab lies."""
+class LabHome:
+    """Directories of one lab."""
 
     path: Path
 
     @property
     def tmp(self) -> Path:
-        """Its TMPDIR."""
+        """TMPDIR."""
         return self.path / "tmp"
 
     @property
     def cwd(self) -> Path:
-        """Where it is started."""
+        """Working directory."""
         return self.path / "cwd"
 
     @property
     def record(self) -> Path:
-        """The disk of its run directory."""
+        """Disk of the run directory."""
         return self.path / "record"
 
     @property
     def run(self) -> Path:
-        """Its run directory."""
+        """Run directory."""
         return self.record / "run"
 
-    def happened(self, kind: str) -> bool:
-        """Whether this event is on record."""
+    def has_event(self, kind: str) -> bool:
+        """Return True if an event of this kind is recorded."""
         try:
             return f'"kind": "{kind}"' in (self.run / "events.jsonl").read_text()
         except OSError:
@@ -59,11 +59,11 @@ class Home:
 
 
 @contextmanager
-def a_home() -> Iterator[Home]:
-    """A new one, which every user may pass through, as Postgres' must."""
-    path = Path(tempfile.mkdtemp(prefix="soak-", dir="/tmp")).resolve()
+def lab_home() -> Iterator[LabHome]:
+    """Make a temporary home that every user can enter, as Postgres' must."""
+    path = Path(tempfile.mkdtemp(prefix="crashtest-", dir="/tmp")).resolve()
     path.chmod(0o711)
-    home = Home(path)
+    home = LabHome(path)
     try:
         for folder in (home.tmp, home.cwd, home.record):
             folder.mkdir(mode=0o711)
@@ -74,24 +74,24 @@ def a_home() -> Iterator[Home]:
 
 @dataclass
 class LabUnderTest:
-    """`linkstorm run short-herd` under way."""
+    """A running `linkstorm run short-herd`."""
 
-    home: Home
-    watch: Watch
+    home: LabHome
+    watch: LeftoverWatch
     process: subprocess.Popen[str]
 
     @property
     def ended(self) -> bool:
-        """Whether the lab's own process is over."""
+        """True once the lab's own process has ended."""
         return self.process.poll() is not None
 
     def part_now(self, name: str) -> psutil.Process | None:
-        """The first process of a part, if there is one."""
+        """Return the first process of a part, if there is one."""
         return next((each for each in self.watch.processes() if _is(each, name)), None)
 
     def part(self, name: str) -> psutil.Process | None:
-        """The same, as soon as there is one; None if the run ends before."""
-        deadline_s = time.monotonic() + THERE_S
+        """Wait for the first process of a part; None if the run ends before."""
+        deadline_s = time.monotonic() + STARTED_S
         while (found := self.part_now(name)) is None and not self.ended:
             if time.monotonic() > deadline_s:
                 break
@@ -109,8 +109,8 @@ def _is(process: psutil.Process, name: str) -> bool:
 
 
 @contextmanager
-def a_lab(home: Home, watch: Watch, *more: str) -> Iterator[LabUnderTest]:
-    """A lab that has just been started, with more arguments if you like."""
+def lab_under_test(home: LabHome, watch: LeftoverWatch, *more: str) -> Iterator[LabUnderTest]:
+    """Start a lab, with `more` arguments."""
     command = ["run", "short-herd", "--arm", "singleflight", "--runtime", "embedded"]
     with _popen(home, [*command, "--into", str(home.run), *more]) as process:
         watch.wait_for(process.pid)
@@ -119,25 +119,25 @@ def a_lab(home: Home, watch: Watch, *more: str) -> Iterator[LabUnderTest]:
         finally:
             process.kill()
             process.wait()
-            watch.left_after(SWEPT_S)  # of a round that was interrupted
+            watch.left_after(SWEPT_S)  # after an interrupted round
 
 
-def linkstorm(home: Home, *arguments: str) -> tuple[int, str]:
-    """What another command ends with, and all that it says."""
+def linkstorm(home: LabHome, *arguments: str) -> tuple[int, str]:
+    """Run another command; return its exit code and output."""
     with _popen(home, list(arguments)) as process:
-        stdout, stderr = process.communicate(timeout=THERE_S)
+        stdout, stderr = process.communicate(timeout=STARTED_S)
     return process.returncode, stdout + stderr
 
 
-def _popen(home: Home, arguments: list[str]) -> subprocess.Popen[str]:
+def _popen(home: LabHome, arguments: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tools.crashtest.lab", *arguments],
+        [sys.executable, "-m", "tools.crashtest.program", *arguments],
         cwd=home.cwd,
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(home.tmp),
-            "DOCKER_HOST": f"unix://{home.path}/none",  # a lab in containers is not ours to heal
+            "DOCKER_HOST": f"unix://{home.path}/none",  # heal then sees no lab in containers
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,8 +1,8 @@
-"""The client of the benchmark: plain sockets and epoll, one process, one core.
+"""Load client of the benchmark: plain sockets and epoll, one process, one core.
 
-An event loop of Python's wakes by whole milliseconds and costs about as much a request as the
-server does. This one asks the kernel directly: it wakes within tens of microseconds, and leaves
-half of its core to the databases.
+Python's event loops wake by whole milliseconds and cost about as much a request as the server
+does. This client uses epoll directly: it wakes within tens of microseconds, and leaves half of its
+core to the databases.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Requests = Iterator[bytes]
 
 _RECEIVE_BYTES = 65_536
 _MOST_EVENTS = 1024
-_DRAIN_S = 5.0  # for the answers that are still to come in the end
+_DRAIN_S = 5.0  # for outstanding responses in the end
 _NAP_S = 0.000_05  # below this a sleep would wake too late
 _CONNECT_S = 5.0
 
 
 @dataclass
 class LoopOutcome:
-    """What became of the requests of one loop."""
+    """Results of the requests of one loop."""
 
     answered: int = 0  # as expected
     in_time: int = 0  # of these, before the time was up
@@ -42,26 +42,26 @@ class LoopOutcome:
 
 
 @dataclass(slots=True)
-class _Connection:
+class _ClientConnection:
     socket: socket.socket
     due_s: float = 0.0
-    received: bytes = b""  # of an answer that came in pieces
+    received: bytes = b""  # of an incomplete response
 
 
 class LoadClient:
-    """Connections to one server, and the requests that go over them."""
+    """Connections to one server, and the requests to send on them."""
 
     def __init__(self, address: Address, requests: Requests, expected: Expected) -> None:
         self._address = address
         self._requests = requests
         self._start, self._proof = expected.start, expected.proof
         self._epoll = select.epoll()
-        self._connections: dict[int, _Connection] = {}
+        self._connections: dict[int, _ClientConnection] = {}
         self._unanswered = 0
 
     @contextmanager
     def connected(self, count: int) -> Iterator[None]:
-        """So many connections, all of them idle."""
+        """Open idle connections."""
         with ExitStack() as opened:
             opened.callback(self._epoll.close)
             for _ in range(count):
@@ -69,15 +69,15 @@ class LoadClient:
                 opened.callback(connected.close)
                 connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connected.setblocking(False)
-                self._connections[connected.fileno()] = _Connection(connected)
+                self._connections[connected.fileno()] = _ClientConnection(connected)
                 self._epoll.register(connected, select.EPOLLIN)
             with _without_collector():
                 yield
 
     def closed(self, seconds: float) -> LoopOutcome:
-        """Each connection asks again as soon as it is answered: as much as the server can do.
+        """Run a closed loop, which saturates the server: each response is followed by a request.
 
-        Ends when the time is up, or when there is nothing left to ask.
+        Ends when the time is up, or after the last request.
         """
         outcome = LoopOutcome()
         end_s = time.perf_counter() + seconds
@@ -96,9 +96,9 @@ class LoadClient:
         return outcome
 
     def open(self, rate_per_s: float, seconds: float, seed: int) -> LoopOutcome:
-        """Requests at random times that no answer can delay, each timed from when it was due.
+        """Run an open loop: requests at random times, each timed from when it was due.
 
-        One that finds no connection idle waits for one, and that counts.
+        A request without an idle connection waits for one; its latency includes the wait.
         """
         outcome = LoopOutcome()
         idle = [*self._connections.values()]
@@ -120,7 +120,7 @@ class LoadClient:
             outcome.wrong["never sent"] += len(dues_s)
         return outcome
 
-    def _send(self, connection: _Connection, outcome: LoopOutcome) -> None:
+    def _send(self, connection: _ClientConnection, outcome: LoopOutcome) -> None:
         request = next(self._requests, b"")
         if not request:
             return  # all have been sent
@@ -133,8 +133,8 @@ class LoadClient:
             if sent < len(request):
                 self._lose(connection, outcome, "not sent: the server does not read")
 
-    def _receive(self, outcome: LoopOutcome, wait_s: float) -> list[_Connection]:
-        """The connections that got the whole of their answer, after such a wait at most."""
+    def _receive(self, outcome: LoopOutcome, wait_s: float) -> list[_ClientConnection]:
+        """Wait for responses, at most so long; return the connections with complete ones."""
         if wait_s > _NAP_S:  # unlike epoll's, its wait is not rounded up to a millisecond
             select.select([self._epoll.fileno()], [], [], wait_s)
         answered = []
@@ -165,7 +165,7 @@ class LoadClient:
             return f"{said} without {self._proof.decode()!r}"
         return said
 
-    def _lose(self, connection: _Connection, outcome: LoopOutcome, why: str) -> None:
+    def _lose(self, connection: _ClientConnection, outcome: LoopOutcome, why: str) -> None:
         outcome.wrong[why] += 1
         self._unanswered -= 1
         number = connection.socket.fileno()
@@ -179,7 +179,7 @@ class LoadClient:
 
 
 def arrivals(rate_per_s: float, seconds: float, seed: int) -> Iterator[float]:
-    """Seconds from the start at which requests are due: independent users, so a Poisson process."""
+    """Yield the due times of a Poisson process, in seconds from the start: independent users."""
     draw = random.Random(seed)
     due_s = draw.expovariate(rate_per_s)
     while due_s < seconds:
@@ -189,7 +189,7 @@ def arrivals(rate_per_s: float, seconds: float, seed: int) -> Iterator[float]:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Its pauses would be taken for the server's."""
+    """Turn off garbage collection: its pauses would count as the server's."""
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Finds the first JSON value of a body, and says of a broken one what Go says of it."""
+"""Find the first JSON value of a body; report a broken one in the words of Go's decoder."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ ESCAPED = b'bfnrt\\/"u'
 HEX = b"0123456789abcdefABCDEF"
 LITERALS = {b"t": b"true", b"f": b"false", b"n": b"null"}
 DEPTH_LIMIT = 10_000
-DEPTH_READ = 3  # of what is deeper no request has any use
+DEPTH_READ = 3  # no request has fields deeper than that
 NAMED = dict(zip(b"\a\b\t\n\v\f\r'\\", "abtnvfr'\\", strict=True))
 
 State = Callable[[bytes], "State | None"]
 
 
 class JsonSyntaxError(Exception):
-    """It is no JSON; the text is that of Go's decoder."""
+    """Invalid JSON; the text is that of Go's decoder."""
 
 
 def first_value(body: bytes) -> bytes:
-    """The first JSON value of a body, without what is nested too deeply to be read.
+    """Return the first JSON value of a body, without values nested deeper than `DEPTH_READ`.
 
-    Whatever follows the value is ignored.
+    Text after the value is ignored.
 
     Raises:
-        Broken: there is none.
+        JsonSyntaxError: there is none.
     """
     try:
         return _Scanner(body).value()
@@ -38,10 +38,10 @@ def first_value(body: bytes) -> bytes:
 
 
 class _Scanner:
-    """A place in a body, and what is open there; a step over the body's end is an IndexError.
+    """A position in a body, and the brackets open there; IndexError past the body's end.
 
-    Each state is a method: it is given the character at the place, steps over what that begins,
-    and returns the next state; None after a value that is in nothing.
+    Each state is a method: it takes the character at the position, consumes the token that begins
+    there, and returns the next state; None after a top-level value.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -52,7 +52,7 @@ class _Scanner:
         self._unread_from = 0
 
     def value(self) -> bytes:
-        """Step over a value, and return it."""
+        """Consume a value, and return it."""
         state: State | None = self._value
         while state:
             self._skip(SPACE)
@@ -198,7 +198,7 @@ class _Scanner:
 
 
 def _quoted(byte: int) -> str:
-    """A byte as Go shows it: the Unicode character of that number, or its escape."""
+    """Return a byte as Go shows it: the Unicode character of that number, or its escape."""
     if byte in NAMED:
         return rf"'\{NAMED[byte]}'"
     if chr(byte).isprintable():

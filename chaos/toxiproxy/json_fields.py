@@ -1,8 +1,8 @@
-"""Reads request bodies by the rules of Go's JSON decoder, since Toxiproxy's clients meet those.
+"""Read request bodies by the rules of Go's JSON decoder, as Toxiproxy does.
 
-Field names match in any case, unknown fields and null are passed over, and whatever follows the
-first JSON value is ignored. A whole number must be written as one: 5, not 5.0. A body with a
-value of the wrong kind is read to its end, and the first one is named as Go names it.
+Field names match in any case; unknown fields, null and all text after the first JSON value are
+ignored. A whole number must be written as one: 5, not 5.0. A body with a value of the wrong kind is
+read to its end, and the first such value is reported in Go's words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from chaos.toxiproxy import go_json
 from chaos.toxiproxy.errors import ApiError, bad_body
-from chaos.toxiproxy.scan import JsonSyntaxError, first_value
+from chaos.toxiproxy.json_scanner import JsonSyntaxError, first_value
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 PLAIN_KINDS: dict[type, str] = {str: "string", bool: "bool"}
@@ -31,10 +31,10 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True)
 class Struct:
-    """A JSON object: the name that Go's messages give it, and the kinds of its fields.
+    """A JSON object: its type in Go's messages, and the kinds of its fields.
 
-    A field is `string`, `bool`, `int`, `int64`, `float32`, or a struct. `embedded` are those that
-    Go finds in an inner struct of that name.
+    A field is `string`, `bool`, `int`, `int64`, `float32`, or a struct. `embedded` names the inner
+    struct that Go reports fields under.
     """
 
     go_type: str
@@ -43,7 +43,7 @@ class Struct:
 
     @property
     def go_name(self) -> str:
-        """Its name without its package; none if it has none."""
+        """Type name without its package; empty for an anonymous struct."""
         return "" if " " in self.go_type else self.go_type.rpartition(".")[2]
 
 
@@ -56,14 +56,14 @@ class StructList:
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it was written."""
+    """A number as written."""
 
     text: str
 
 
 @dataclass
 class _Reader:
-    """What is wrong with a body so far, and where reading is in it."""
+    """Errors found so far, and the position in the body."""
 
     wrong: list[str] = field(default_factory=list)
     path: list[str] = field(default_factory=list)
@@ -128,11 +128,11 @@ class _Reader:
 
 
 class Pairs(list[tuple[str, Any]]):
-    """A JSON object: its fields in the order they came, repeated ones too."""
+    """Fields of a JSON object in order, repeated ones included."""
 
 
 def read(body: bytes, struct: Struct) -> tuple[Fields, ApiError | None]:
-    """What could be read of a JSON object, and what was wrong with it."""
+    """Return the fields that could be read of a JSON object, and the error, if any."""
     reader = _Reader()
     try:
         fields = reader.struct(_parse(body), struct)
@@ -142,10 +142,10 @@ def read(body: bytes, struct: Struct) -> tuple[Fields, ApiError | None]:
 
 
 def fields_of(body: bytes, struct: Struct) -> Fields:
-    """The fields of a JSON object.
+    """Return the fields of a JSON object.
 
     Raises:
-        ApiError: 400, it is none, or a field is of the wrong kind.
+        ApiError: 400, it is not, or a field is of the wrong kind.
     """
     fields, problem = read(body, struct)
     if problem:
@@ -154,10 +154,10 @@ def fields_of(body: bytes, struct: Struct) -> Fields:
 
 
 def listed_fields_of(body: bytes, listed: StructList) -> Sequence[Fields]:
-    """The fields of each object in a JSON array.
+    """Return the fields of each object in a JSON array.
 
     Raises:
-        ApiError: 400, it is none, or a field is of the wrong kind.
+        ApiError: 400, it is not, or a field is of the wrong kind.
     """
     reader = _Reader()
     try:
@@ -170,7 +170,7 @@ def listed_fields_of(body: bytes, listed: StructList) -> Sequence[Fields]:
 
 
 def _parse(body: bytes) -> Any:
-    """The first JSON value, its objects as `Pairs` and its numbers as they are written."""
+    """Parse the first JSON value; objects become `Pairs`, numbers `Number`."""
     text = first_value(body).decode(errors="go")
     return json.loads(text, object_pairs_hook=Pairs, parse_int=Number, parse_float=Number)
 

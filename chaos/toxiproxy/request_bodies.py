@@ -1,14 +1,21 @@
-"""What a request asks for: proxies and toxics, read from JSON bodies."""
+"""Read proxies and toxics from JSON request bodies."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from chaos.toxiproxy import errors, toxics
-from chaos.toxiproxy.body import Fields, Struct, StructList, fields_of, listed_fields_of, read
+from chaos.toxiproxy.json_fields import (
+    Fields,
+    Struct,
+    StructList,
+    fields_of,
+    listed_fields_of,
+    read,
+)
+from chaos.toxiproxy.proxies import ProxySpec
 from chaos.toxiproxy.proxy import DIRECTIONS, Proxy
-from chaos.toxiproxy.registry import ProxySpec
-from chaos.toxiproxy.toxic import KINDS, Dose
+from chaos.toxiproxy.toxic import KINDS, ToxicWrapper
 
 assert toxics.__path__, "importing the package is what registers the kinds"
 
@@ -50,39 +57,39 @@ GO_TYPES = {
 
 
 def new_proxy(body: bytes) -> ProxySpec:
-    """The proxy to create.
+    """Return the proxy to create.
 
     Raises:
-        ApiError: 400, no JSON object, a field of the wrong kind, no name or no upstream.
+        ApiError: 400, not a JSON object, a field of the wrong kind, no name or no upstream.
     """
     return _named(_wanted(fields_of(body, PROXY)), "")
 
 
 def new_proxies(body: bytes) -> list[ProxySpec]:
-    """The proxies to populate with.
+    """Return the proxies to populate with.
 
     Raises:
-        ApiError: 400, as for one proxy, or no JSON array.
+        ApiError: 400, as for one proxy, or not a JSON array.
     """
     all_wanted = [_wanted(fields) for fields in listed_fields_of(body, PROXIES)]
     return [_named(each, f" at proxy {place}") for place, each in enumerate(all_wanted, 1)]
 
 
 def changed_proxy(proxy: Proxy, body: bytes) -> ProxySpec:
-    """The proxy with what the request changes; its name stays.
+    """Return the proxy with the changes of a request; its name stays.
 
     Raises:
-        ApiError: 400, no JSON object or a field of the wrong kind.
+        ApiError: 400, not a JSON object or a field of the wrong kind.
     """
     now = ProxySpec(proxy.name, proxy.listen, proxy.upstream, proxy.enabled)
     return replace(now, **{**fields_of(body, PROXY), "name": proxy.name})
 
 
-def new_dose(proxy: Proxy, body: bytes) -> Dose:
-    """The toxic to add.
+def new_toxic(proxy: Proxy, body: bytes) -> ToxicWrapper:
+    """Return the toxic to add.
 
     Raises:
-        ApiError: 400, no JSON object, a field of the wrong kind, an unknown stream or type;
+        ApiError: 400, not a JSON object, a field of the wrong kind, an unknown stream or type;
             409, the proxy has one of that name.
     """
     fields = fields_of(body, TOXIC)
@@ -92,30 +99,30 @@ def new_dose(proxy: Proxy, body: bytes) -> Dose:
     if kind not in KINDS:
         raise errors.bad_kind()
     name = fields.get("name") or f"{kind}_{stream}"
-    if any(dose.name == name for dose in proxy.doses):
+    if any(wrapper.name == name for wrapper in proxy.toxics):
         raise errors.toxic_exists()
     given = fields_of(body, Struct("", {"attributes": _attributes_of(kind)}))
     toxic = KINDS[kind](**given.get("attributes", {}))
-    return Dose(name, kind, stream, toxic, fields.get("toxicity", 1.0))
+    return ToxicWrapper(name, kind, stream, toxic, fields.get("toxicity", 1.0))
 
 
-def change_dose(dose: Dose, body: bytes) -> None:
-    """Give a toxic other attributes or another toxicity; nothing else of it can change.
+def change_toxic(wrapper: ToxicWrapper, body: bytes) -> None:
+    """Change the attributes or the toxicity of a toxic.
 
     Raises:
-        ApiError: 400, no JSON object or a field of the wrong kind. As in Toxiproxy the attributes
-            that could be read are changed even then; the toxicity is not.
+        ApiError: 400, not a JSON object or a field of the wrong kind. As in Toxiproxy the
+            attributes that could be read are changed even so; the toxicity is not.
     """
-    attributes = {"attributes": _attributes_of(dose.kind), "toxicity": "float32"}
+    attributes = {"attributes": _attributes_of(wrapper.kind), "toxicity": "float32"}
     given, problem = read(body, Struct(UPDATE, attributes))
-    dose.toxic.set(given.get("attributes", {}))
+    wrapper.toxic.set(given.get("attributes", {}))
     if problem:
         raise problem
-    dose.toxicity = given.get("toxicity", dose.toxicity)
+    wrapper.toxicity = given.get("toxicity", wrapper.toxicity)
 
 
 def _attributes_of(kind: str) -> Struct:
-    """The attributes of that kind of toxic."""
+    """Return the attributes of a kind of toxic."""
     name, whole = GO_TYPES[kind]
     return Struct(f"toxics.{name}", dict.fromkeys(KINDS[kind].attribute_names(), whole))
 

@@ -1,4 +1,4 @@
-"""The servers: databases that stay up, and one measured server after the other on its core."""
+"""Servers of the benchmark: databases that stay up, and measured servers on a core of their own."""
 
 from __future__ import annotations
 
@@ -48,30 +48,30 @@ http {{
 
 @dataclass(frozen=True)
 class MeasuredServer:
-    """A measured server, and where it listens."""
+    """A measured server and its address."""
 
     process: psutil.Process
     address: tuple[str, int]
 
 
 @dataclass
-class Bed:
-    """Primary, replica and Redis, on other cores than the one that is measured."""
+class ServerBed:
+    """Primary, replica and Redis, on other cores than the measured one."""
 
-    workshop: BuildContext
+    context: BuildContext
     cores: Cores
     hosted_by: str  # uvicorn or granian
     parts: dict[str, PartProcess]
     starts: int = 0
 
     def bring_up(self) -> None:
-        """Start the databases, and put links into them."""
-        install, ports = self.workshop.install, self.workshop.ports
+        """Start the databases, and insert links."""
+        install, ports = self.context.install, self.context.ports
         for name in ("primary", "replica", "redis"):
-            self.parts[name] = self.workshop.part(name, {})
+            self.parts[name] = self.context.part(name, {})
         concurrently(partial(databases, install, self.parts, ports), self.parts["redis"].start)
         with self._running(self._shortener(_WEBS[0], {})):
-            pass  # the first one lays the schema
+            pass  # the first one creates the schema
         with psycopg.connect(self._dsn, autocommit=True) as connection:
             for code, count in ((hot_code, HOT_LINKS), (cold_code, COLD_LINKS)):
                 _insert(connection, [code(number) for number in range(count)])
@@ -80,18 +80,18 @@ class Bed:
 
     @contextmanager
     def servers(self, *arms: BenchArm) -> Iterator[list[MeasuredServer]]:
-        """The servers of two arms, just started, on the core that is measured; Redis is empty."""
-        with redis.Redis(HOST, self.workshop.ports["redis"]) as client:
+        """Start the servers of two arms on the measured core, with an empty Redis."""
+        with redis.Redis(HOST, self.context.ports["redis"]) as client:
             client.flushall()
         with ExitStack() as running:
-            parts = [self._of(arm, name) for arm, name in zip(arms, _WEBS, strict=True)]
+            parts = [self._server(arm, name) for arm, name in zip(arms, _WEBS, strict=True)]
             yield [
                 MeasuredServer(running.enter_context(self._running(part)), self._address(part.name))
                 for part in parts
             ]
 
-    def _of(self, arm: BenchArm, name: str) -> PartProcess:
-        """What serves an arm, in the place of that part."""
+    def _server(self, arm: BenchArm, name: str) -> PartProcess:
+        """Return the process that serves an arm, at the ports of that part."""
         match arm.kind:
             case "nginx":
                 return self._nginx()
@@ -101,7 +101,7 @@ class Bed:
                 return self._shortener(name, arm.settings)
 
     def _address(self, part: str) -> tuple[str, int]:
-        return HOST, self.workshop.ports[part]
+        return HOST, self.context.ports[part]
 
     @contextmanager
     def _running(self, part: PartProcess) -> Iterator[psutil.Process]:
@@ -115,7 +115,7 @@ class Bed:
 
     @property
     def _dsn(self) -> str:
-        return postgres.dsn((HOST, self.workshop.ports["primary"]))
+        return postgres.dsn((HOST, self.context.ports["primary"]))
 
     def _nginx(self) -> PartProcess:
         part = self._part("nginx", {})
@@ -140,23 +140,23 @@ class Bed:
 
     def _hosted(self, app: str, server: str, address: tuple[str, int]) -> list[str]:
         where = f"{address[0]}:{address[1]}"
-        return [self.workshop.python, "-m", "tools.bench.hosted", app, server, where]
+        return [self.context.python, "-m", "tools.bench.hosted", app, server, where]
 
     def _part(self, name: str, settings: Mapping[str, str]) -> PartProcess:
-        """A part of that kind, in a folder that no earlier one has used."""
+        """Return a part of that kind, in a new folder."""
         self.starts += 1
-        folder = self.workshop.folder / f"start-{self.starts}"
+        folder = self.context.folder / f"start-{self.starts}"
         folder.mkdir(mode=0o711)
-        return replace(self.workshop, folder=folder).part(name, settings)
+        return replace(self.context, folder=folder).part(name, settings)
 
 
 @contextmanager
-def made_bed(cores: Cores, hosted_by: str, logs: Path) -> Iterator[Bed]:
-    """Databases that are up, with links in them; nothing of them is left afterwards."""
+def server_bed(cores: Cores, hosted_by: str, logs: Path) -> Iterator[ServerBed]:
+    """Start databases with links in them; remove everything afterwards."""
     logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as entered:
         ports = entered.enter_context(reserved(port_names()))
-        straight = {link_port(link): ports[part] for link, part in LINKS.items()}
+        direct = {link_port(link): ports[part] for link, part in LINKS.items()}
         guardian = entered.enter_context(
             guarded(sys.executable, clean_environment(), logs / "guardian.log")
         )
@@ -164,10 +164,10 @@ def made_bed(cores: Cores, hosted_by: str, logs: Path) -> Iterator[Bed]:
             account = postgres_account()
             open_to(account, guardian.folder)
             install = usable_install(postgres_install(), account, guardian.folder)
-            workshop = BuildContext(
-                sys.executable, guardian.folder, logs, {**ports, **straight}, account, install
+            context = BuildContext(
+                sys.executable, guardian.folder, logs, {**ports, **direct}, account, install
             )
-            bed = Bed(workshop, cores, hosted_by, {})
+            bed = ServerBed(context, cores, hosted_by, {})
             bed.bring_up()
         move(members(guardian.folder), cores.others)
         entered.enter_context(on(cores.others))

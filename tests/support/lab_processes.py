@@ -1,4 +1,4 @@
-"""A lab in a process of its own, to be interrupted or killed, and what it leaves behind."""
+"""Labs in processes of their own, to be interrupted or killed, and their leftovers."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import Any
 import psutil
 
 from chaos.runtimes.embedded.os_user import OsUser
-from tools.crashtest.labs import LabUnderTest, a_home, a_lab
-from tools.crashtest.watch import Watch, watching
+from tools.crashtest.lab_under_test import LabUnderTest, lab_home, lab_under_test
+from tools.crashtest.leftovers import LeftoverWatch, watching
 
 ROOT = Path(__file__).parents[2]
 LAB = """
 import sys
 from pathlib import Path
-from chaos.model import StackError
-from chaos.runtimes.embedded.runtime import Embedded
+from chaos.model.stack import StackError
+from chaos.runtimes.embedded.runtime import EmbeddedRuntime
 print("imported", flush=True)
 try:
-    with Embedded().up({}, Path(sys.argv[1])) as stack:
+    with EmbeddedRuntime().up({}, Path(sys.argv[1])) as stack:
         print(stack.endpoints.url, flush=True)
         sys.stdin.read()
 except StackError as error:
@@ -37,24 +37,24 @@ except StackError as error:
 
 @dataclass(frozen=True)
 class LabProcess:
-    """A running lab: it ends when its standard input does."""
+    """A running lab; it ends with its standard input."""
 
     process: subprocess.Popen[str]
-    watch: Watch
+    watch: LeftoverWatch
 
     def line(self) -> str:
-        """Its next line: `imported`, then the address of the stack once it is ready."""
+        """Read the next line: `imported`, then the address of the stack once it is ready."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def ended_within(self, seconds: float) -> list[str]:
-        """What is still there of the lab after this time; nothing as soon as there is nothing."""
+    def left_after(self, seconds: float) -> list[str]:
+        """Return leftovers after this time, or an empty list as soon as there are none."""
         return self.watch.left_after(seconds)
 
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A folder for TMPDIR that every user can enter, unlike pytest's."""
+    """Make a folder for TMPDIR that every user can enter, unlike pytest's."""
     home = Path(tempfile.mkdtemp(prefix="labs-", dir="/tmp")).resolve()
     home.chmod(0o711)
     try:
@@ -71,7 +71,7 @@ def lab_process(
     wrapper: Sequence[str] = (),
     **popen: Any,
 ) -> Iterator[LabProcess]:
-    """A lab whose folder lies in `home`."""
+    """Start a lab whose folder lies in `home`."""
     with (
         watching(home / "linkstorm-*") as watch,
         subprocess.Popen(
@@ -94,17 +94,17 @@ def lab_process(
 
 @contextmanager
 def short_run() -> Iterator[LabUnderTest]:
-    """`linkstorm run` of a few seconds, which prints JSON."""
+    """Start a `linkstorm run` of a few seconds that prints JSON."""
     with (
-        a_home() as home,
+        lab_home() as home,
         watching(home.cwd / "*", home.tmp / "*") as watch,
-        a_lab(home, watch, "--format", "json") as lab,
+        lab_under_test(home, watch, "--format", "json") as lab,
     ):
         yield lab
 
 
 def python_for(user: OsUser, home: Path) -> tuple[str, dict[str, str]] | None:
-    """A Python with our packages that this user can run, and its environment; `None` if none can.
+    """Return a Python with our packages that this user can run, and its environment, or None.
 
     Ours may lie in a closed home folder; a copy of its standard library then goes to `home`.
     """

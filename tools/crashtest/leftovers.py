@@ -1,8 +1,7 @@
-"""What a lab leaves on the machine, seen without any of the lab's own book-keeping.
+"""Find leftovers of a lab on the machine, without any of the lab's own book-keeping.
 
-While a watch is on, this process adopts every process that loses its parent
-(PR_SET_CHILD_SUBREAPER, prctl(2)), so whatever a lab starts stays below it, in whichever session
-or folder and under whichever user.
+While watching, this process adopts every orphan (PR_SET_CHILD_SUBREAPER, prctl(2)), so every
+process of a lab stays below it, in any session or folder and under any user.
 """
 
 from __future__ import annotations
@@ -23,50 +22,50 @@ TOXIPROXY_TIMEOUT_S = 0.5
 SYSV, POSIX = Path("/proc/sysvipc/shm"), Path("/dev/shm")
 
 
-class Watch:
-    """An eye on what was not there before: processes, zombies, ports, toxics, segments, files."""
+class LeftoverWatch:
+    """Detect new processes, zombies, ports, toxics, shared-memory segments and files."""
 
-    def __init__(self, none: Sequence[Path]) -> None:
-        """`none` are patterns of files that there are to be none of in the end."""
-        self._none = none
+    def __init__(self, forbidden: Sequence[Path]) -> None:
+        """`forbidden` are patterns that no file may match in the end."""
+        self._forbidden = forbidden
         self._others = set(psutil.Process().children())
         self._segments = set(_segments())
         self._ports: set[int] = set()
         self._waited_for: set[int] = set()
 
     def wait_for(self, pid: int) -> None:
-        """Leave it to whoever started this process to bury it."""
+        """Do not reap this process: its starter does."""
         self._waited_for.add(pid)
 
     def note_ports(self) -> None:
-        """Remember what the processes listen on now: that must be free in the end."""
+        """Note the ports that the processes listen on: they must be free in the end."""
         self._ports |= set(_listening({process.pid for process in self.processes()}))
 
     def processes(self) -> list[psutil.Process]:
-        """Every process below us that is new, zombies too; what was orphaned and ended is buried.
+        """Return every new process below this one, zombies included; reap adopted ones that ended.
 
-        Burying is the duty of whoever adopts; a lab's own children are the lab's to bury.
+        A lab must reap its own children.
         """
         found = []
         for child in set(psutil.Process().children()) - self._others:
-            if child.pid in self._waited_for or not _bury(child):
+            if child.pid in self._waited_for or not _reap(child):
                 found += [child, *_below(child)]
         return sorted(found, key=lambda process: process.pid)
 
     def left(self) -> list[str]:
-        """All that is left now, a line each."""
+        """Describe everything left now, a line each."""
         processes = self.processes()
         pids = {process.pid for process in processes}
         return [
-            *map(_told, processes),
+            *map(_described, processes),
             *(f"port {port}" for port in _listening(pids, self._ports)),
             *(toxic for port in self._ports for toxic in _toxics(port)),
             *(f"segment {name}" for name in _segments() if name not in self._segments),
-            *(f"file {path}" for each in self._none for path in each.parent.glob(each.name)),
+            *(f"file {path}" for each in self._forbidden for path in each.parent.glob(each.name)),
         ]
 
     def left_after(self, seconds: float) -> list[str]:
-        """What is left after so long; nothing, as soon as there is nothing."""
+        """Return leftovers after this time, or an empty list as soon as there are none."""
         deadline_s = time.monotonic() + seconds
         while (left := self.left()) and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
@@ -74,18 +73,18 @@ class Watch:
 
 
 @contextmanager
-def watching(*none: Path) -> Iterator[Watch]:
-    """Watch what is started inside this context; there is to be no file like these in the end."""
+def watching(*forbidden: Path) -> Iterator[LeftoverWatch]:
+    """Watch all that is started inside this context; no file may match `forbidden` in the end."""
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
-        yield Watch(none)
+        yield LeftoverWatch(forbidden)
     finally:
         libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 
-def _bury(process: psutil.Process) -> bool:
-    """Whether it had ended."""
+def _reap(process: psutil.Process) -> bool:
+    """Reap a child; return True if it had ended."""
     try:
         if process.status() != psutil.STATUS_ZOMBIE:
             return False
@@ -102,7 +101,7 @@ def _below(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _told(process: psutil.Process) -> str:
+def _described(process: psutil.Process) -> str:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return f"zombie {process.pid} ({process.name()}) of {process.ppid()}"
@@ -112,7 +111,7 @@ def _told(process: psutil.Process) -> str:
 
 
 def _listening(pids: set[int], ports: set[int] | None = None) -> Iterator[int]:
-    """Ports that these processes listen on, and those of `ports` that nobody known does."""
+    """Yield ports that these processes listen on, and those of `ports` whose owner is unknown."""
     for at in psutil.net_connections("tcp"):
         if at.status == psutil.CONN_LISTEN and at.laddr:
             port = at.laddr.port
@@ -121,7 +120,7 @@ def _listening(pids: set[int], ports: set[int] | None = None) -> Iterator[int]:
 
 
 def _toxics(port: int) -> Iterator[str]:
-    """The toxics of the Toxiproxy at this port, if one answers there."""
+    """Yield the toxics of the Toxiproxy at this port, if one responds there."""
     try:
         with requests.Session() as http:
             http.trust_env = False
@@ -135,7 +134,7 @@ def _toxics(port: int) -> Iterator[str]:
 
 
 def _segments() -> Iterator[str]:
-    """Shared memory that no living process uses: System V by its table, POSIX by its files."""
+    """Yield shared memory that no process uses: System V by its table, POSIX by its files."""
     for row in SYSV.read_text().splitlines()[1:]:
         _, identifier, _, _, _, _, attached, *_ = row.split()
         if attached == "0":

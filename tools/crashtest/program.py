@@ -1,4 +1,4 @@
-"""The lab under test: `linkstorm` itself, with one experiment more that is over in seconds."""
+"""The program under test: `linkstorm` with one more experiment, which takes seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EXPERIMENTS = Path(__file__).parent / "experiments"
 
 
 def main() -> None:
-    """What `linkstorm` does."""
+    """Run `linkstorm` with the short experiment added."""
     entry.end_at_once()
     from chaos import experiments
 

@@ -1,4 +1,4 @@
-"""All proxies of a server by name, and what is done to several of them at once."""
+"""All proxies of a server by name, and operations on several at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Series = tuple[str, str, str, str, str]  # received or sent, direction, proxy, l
 
 @dataclass(frozen=True)
 class ProxySpec:
-    """A proxy as a client asks for it."""
+    """A proxy as requested by a client."""
 
     name: str
     listen: str
@@ -24,14 +24,14 @@ class ProxySpec:
 
 
 @dataclass
-class Registry:
-    """The proxies, and the bytes of the connections through them that have ended."""
+class ProxyRegistry:
+    """Proxies by name, and the bytes of their closed connections."""
 
     proxies: dict[str, Proxy] = field(default_factory=dict)
     traffic: Counter[Series] = field(default_factory=Counter)
 
     def get(self, name: str) -> Proxy:
-        """The proxy of that name.
+        """Return the proxy of that name.
 
         Raises:
             ApiError: 404, there is none.
@@ -42,18 +42,18 @@ class Registry:
             raise errors.no_proxy() from None
 
     def create(self, wanted: ProxySpec) -> Proxy:
-        """A new proxy.
+        """Create a proxy.
 
         Raises:
             ApiError: 409, there is one of that name.
-            ListenError: it cannot listen; then there is no new proxy.
+            ListenError: it cannot listen; then it is not created.
         """
         if wanted.name in self.proxies:
             raise errors.proxy_exists()
         return self._start(wanted)
 
     def populate(self, all_wanted: Sequence[ProxySpec]) -> Iterator[Proxy]:
-        """Make sure of each proxy in turn; one that has these addresses is left as it is.
+        """Create or replace each proxy in turn; one with the same addresses stays as it is.
 
         Raises:
             ListenError: one cannot listen; those before it stay.
@@ -68,7 +68,7 @@ class Registry:
             yield self._start(wanted)
 
     def delete(self, name: str) -> None:
-        """Stop a proxy and forget it.
+        """Stop and remove a proxy.
 
         Raises:
             ApiError: 404, there is none of that name.
@@ -77,7 +77,7 @@ class Registry:
         del self.proxies[name]
 
     def reset(self) -> None:
-        """Start every proxy that is stopped, and remove every toxic.
+        """Start every stopped proxy, and remove every toxic.
 
         Raises:
             ListenError: a proxy cannot listen; those after it are not reset.
