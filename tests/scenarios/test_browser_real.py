@@ -24,7 +24,7 @@ from chaos.record.run_directories import RUNS
 from chaos.runtimes.compose.containers import Containers
 from chaos.runtimes.compose.docker_engine import engine
 from chaos.runtimes.compose.runtime import is_up
-from tests.support.lab_processes import temporary_home
+from tests.support.running_labs import temporary_home
 from tests.support.scenarios_lab import free_port
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)

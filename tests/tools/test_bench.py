@@ -27,7 +27,7 @@ from tools.bench.cores import Cores, TooFewCores, choose
 from tools.bench.figures import ArmFigures, Figure, Repeat, as_json, bias, quantile, results
 from tools.bench.load_client import Address, LoadClient, LoopOutcome, arrivals
 from tools.bench.measure import ServerUnderLoad, Shares, Slice, doubts, lateness, measure
-from tools.bench.servers import MeasuredServer
+from tools.bench.server_bed import MeasuredServer
 
 FOUND = b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"
 CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nx: y\r\n\r\nhello"

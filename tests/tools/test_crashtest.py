@@ -20,7 +20,7 @@ import typer
 from chaos.runtimes.embedded.ports import HOST, reserved
 from tools.crashtest.__main__ import crashtest
 from tools.crashtest.lab_under_test import LabHome, LabUnderTest
-from tools.crashtest.leftovers import LeftoverWatch, watching
+from tools.crashtest.leftover_watch import LeftoverWatch, watching
 from tools.crashtest.outcome import ALREADY_OVER, Moment, RoundOutcome
 from tools.crashtest.round import wait_for
 

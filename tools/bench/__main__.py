@@ -26,7 +26,7 @@ from tools.bench.generator import generator
 from tools.bench.measure import ServerUnderLoad, measure
 from tools.bench.record_size import record
 from tools.bench.report import FAILED, INVALID, KEPT, USAGE, facts, refuse, say
-from tools.bench.servers import ServerBed, server_bed
+from tools.bench.server_bed import ServerBed, server_bed
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.command()(crosscheck)

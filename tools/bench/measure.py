@@ -14,7 +14,7 @@ from tools.bench.arms import BenchArm
 from tools.bench.cores import Cores, Spent, rss_mb, spent
 from tools.bench.figures import Repeat, quantile
 from tools.bench.load_client import LoadClient, LoopOutcome
-from tools.bench.servers import MeasuredServer
+from tools.bench.server_bed import MeasuredServer
 
 _OPEN_CONNECTIONS = 256
 _WARM_UP_S = 30.0  # at most

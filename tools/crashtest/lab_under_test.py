@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from tools.crashtest.leftovers import LeftoverWatch
+from tools.crashtest.leftover_watch import LeftoverWatch
 
 ROOT = Path(__file__).parents[2]
 POLL_S = 0.01

@@ -10,7 +10,7 @@ from random import Random
 from tools.crashtest.crashes import CRASHES, Crash
 from tools.crashtest.expectations import wrong_end, wrong_heal, wrong_record
 from tools.crashtest.lab_under_test import LabHome, LabUnderTest, lab_home, lab_under_test
-from tools.crashtest.leftovers import LeftoverWatch, watching
+from tools.crashtest.leftover_watch import LeftoverWatch, watching
 from tools.crashtest.outcome import ALREADY_OVER, Moment, RoundOutcome
 
 # Phases of a run by the event that begins each, and their longest duration in seconds: importing,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tools.crashtest.lab_under_test import lab_home
-from tools.crashtest.leftovers import watching
+from tools.crashtest.leftover_watch import watching
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 

@@ -20,8 +20,8 @@ import pytest
 from chaos.runtimes.compose.docker_engine import NoLab, engine
 from chaos.runtimes.embedded import lab_folders, leftovers
 from chaos.runtimes.embedded.ports import HOST
-from tests.support.lab_processes import temporary_home
-from tools.crashtest.leftovers import LeftoverWatch, watching
+from tests.support.running_labs import temporary_home
+from tools.crashtest.leftover_watch import LeftoverWatch, watching
 
 ROOT = Path(__file__).parents[3]
 GONE_S = 5.0

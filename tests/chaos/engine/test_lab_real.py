@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from chaos.cli.entry import TROUBLE
-from tests.support.lab_processes import short_run, temporary_home
+from tests.support.running_labs import short_run, temporary_home
 from tools.crashtest.lab_under_test import LabUnderTest
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]

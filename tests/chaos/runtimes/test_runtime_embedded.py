@@ -26,8 +26,8 @@ from chaos.runtimes.embedded.ports import HOST
 from chaos.runtimes.embedded.runtime import EmbeddedRuntime, EmbeddedStack
 from chaos.runtimes.topology import Ports
 from chaos.runtimes.trouble import check_disk
-from tests.support.lab_processes import lab_process, python_for, temporary_home
 from tests.support.patience import PATIENT
+from tests.support.running_labs import lab_process, python_for, temporary_home
 from tests.support.shortener_process import scraped, value
 
 pytestmark = pytest.mark.real

@@ -19,8 +19,8 @@ from chaos.runtimes.embedded.guardian_client import guarded
 from chaos.runtimes.embedded.lab_processes import members
 from chaos.runtimes.embedded.runtime import EmbeddedRuntime
 from chaos.runtimes.environment import clean_environment
-from tests.support.lab_processes import lab_process, temporary_home
-from tools.crashtest.leftovers import watching
+from tests.support.running_labs import lab_process, temporary_home
+from tools.crashtest.leftover_watch import watching
 
 pytestmark = pytest.mark.real
 

@@ -17,7 +17,7 @@ import psutil
 
 from chaos.runtimes.embedded.os_user import OsUser
 from tools.crashtest.lab_under_test import LabUnderTest, lab_home, lab_under_test
-from tools.crashtest.leftovers import LeftoverWatch, watching
+from tools.crashtest.leftover_watch import LeftoverWatch, watching
 
 ROOT = Path(__file__).parents[2]
 LAB = """
