@@ -9,7 +9,7 @@ from tests.support.results import result_with
 def test_repetitions_that_were_all_alike_are_not_called_certain() -> None:
     said = " ".join(caveats(result_with(), {}))
 
-    assert "after 6 alike, up to 39% of others may not (95 % confidence)" in said
+    assert "after 6 equal results up to 39% of others may differ (95 % confidence)" in said
 
 
 def test_without_repetitions_nothing_is_said_of_their_likeness() -> None:
