@@ -1,4 +1,4 @@
-"""A run tells the desk and Grafana how it goes, and depends on neither."""
+"""A run sends its status and its fault windows, and depends on neither receiver."""
 
 from __future__ import annotations
 

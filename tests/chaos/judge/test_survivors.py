@@ -98,6 +98,7 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "toy" / "__init__.py").touch()
     (tmp_path / "toy" / "judge.py").write_text(CODE, encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / ACCEPTED).parent.mkdir(parents=True)
     (tmp_path / ACCEPTED).touch()
     return tmp_path
 
