@@ -17,7 +17,7 @@ import duckdb
 import numpy as np
 
 from chaos.model.evidence import HOT_RANK
-from chaos.record.columns import bounded
+from chaos.record.columns import bounded_duckdb
 from chaos.record.files import Files
 from chaos.record.reader import DamagedRecord, Event, read_events
 from reports.arm_time import ArmSpan, fault_spans, on_arm_time, pitch_s, round_span
@@ -100,7 +100,7 @@ def _history(
 ) -> RunHistory:
     segments = [e for e in events if e["kind"] == "segment" and e["arm"] in arms]
     bins = _bins(segments)
-    with bounded(run_dir) as db, Files() as files:
+    with bounded_duckdb(run_dir) as db, Files() as files:
         sources = {name: _source(db, files, run_dir / f"{name}.parquet") for name in EMPTY}
         _create_segments(db, segments)
         _create_views(db, sources, events)

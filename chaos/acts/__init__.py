@@ -1,1 +1,1 @@
-"""Faults that inject, undo and prove themselves, one kind each."""
+"""Faults and their probes."""

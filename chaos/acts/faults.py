@@ -1,4 +1,4 @@
-"""Faults: each one injects itself, returns its own undo, and probes whether it took effect."""
+"""Faults: each injects itself, returns its own undo, and probes its effect."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from chaos.model.evidence import Reading
 from chaos.model.experiment import Fault
 from chaos.model.stack import Link, PartName, Stack, Undo
 
-FaultKind = Literal["slow", "cut", "kill", "pause"]
+LinkFaultKind = Literal["slow", "cut"]
+PartFaultKind = Literal["kill", "pause"]
+FaultKind = Literal[LinkFaultKind, PartFaultKind]
 SLOW_PROBE_TIMEOUT_S = 10.0
 LATENCY_MAX_MS = 60_000
 
 
 @dataclass(frozen=True)
 class Slow:
-    """Every answer on a link comes `latency_ms` later: a slow database, a far cache."""
+    """Delay every answer on a link by `latency_ms`: a slow database, a far cache."""
 
     link: Link
     latency_ms: float
@@ -36,8 +38,8 @@ class Slow:
     def probe(self, stack: Stack) -> Reading:
         """Median of three round trips through the link itself."""
         url = stack.endpoints.links[self.link]
-        timeout_s = SLOW_PROBE_TIMEOUT_S + 5 * self.latency_ms / 1000  # as many turns to connect
-        return Reading(probes.question(url), round(probes.round_trip_ms(url, timeout_s), 2), "ms")
+        timeout_s = SLOW_PROBE_TIMEOUT_S + 5 * self.latency_ms / 1000  # round trips to connect
+        return Reading(probes.query_of(url), round(probes.round_trip_ms(url, timeout_s), 2), "ms")
 
     def took_effect(self, before: Reading, during: Reading) -> bool:
         """The round trip grew by at least nine tenths of what was injected."""
@@ -48,11 +50,11 @@ class Slow:
         return after.value - before.value <= 0.1 * self.latency_ms
 
 
-class _Silence:
-    """A fault under which nothing answers that did before: all or nothing, of three tries."""
+class _Unresponsive:
+    """Base of faults under which nothing answers: of three tries all before, none during."""
 
     def took_effect(self, before: Reading, during: Reading) -> bool:
-        """Every try was answered before, and none while it lasted."""
+        """Every try was answered before, none during the fault."""
         return before.value == probes.TRIES and during.value == 0
 
     def healed(self, before: Reading, after: Reading) -> bool:
@@ -61,8 +63,8 @@ class _Silence:
 
 
 @dataclass(frozen=True)
-class Cut(_Silence):
-    """A link breaks: open connections end, new ones are refused."""
+class Cut(_Unresponsive):
+    """Break a link: close its connections, refuse new ones."""
 
     link: Link
 
@@ -79,12 +81,12 @@ class Cut(_Silence):
 
     def probe(self, stack: Stack) -> Reading:
         """Tries answered through the link itself."""
-        return _answered(stack.endpoints.links[self.link])
+        return _tries_answered(stack.endpoints.links[self.link])
 
 
 @dataclass(frozen=True)
-class Kill(_Silence):
-    """A part is gone from one moment to the next, and starts again when this is undone."""
+class Kill(_Unresponsive):
+    """Kill a part; undoing starts it again."""
 
     part: PartName
 
@@ -96,7 +98,7 @@ class Kill(_Silence):
         return f"{self.part} killed"
 
     def inject(self, stack: Stack) -> Undo:
-        """SIGKILL all of it."""
+        """SIGKILL all its processes."""
         stack.kill(self.part)
 
         def undo() -> None:
@@ -107,12 +109,12 @@ class Kill(_Silence):
 
     def probe(self, stack: Stack) -> Reading:
         """Tries answered by the part itself."""
-        return _answered(probes.address(stack.endpoints, self.part))
+        return _tries_answered(probes.address(stack.endpoints, self.part))
 
 
 @dataclass(frozen=True)
-class Pause(_Silence):
-    """A part hangs: it keeps its connections, and answers on none of them."""
+class Pause(_Unresponsive):
+    """Hang a part: it keeps its connections, and answers on none of them."""
 
     part: PartName
 
@@ -124,7 +126,7 @@ class Pause(_Silence):
         return f"{self.part} paused"
 
     def inject(self, stack: Stack) -> Undo:
-        """SIGSTOP all of it."""
+        """SIGSTOP all its processes."""
         stack.pause(self.part)
 
         def undo() -> None:
@@ -135,16 +137,16 @@ class Pause(_Silence):
 
     def probe(self, stack: Stack) -> Reading:
         """Tries answered by the part itself."""
-        return _answered(probes.address(stack.endpoints, self.part))
+        return _tries_answered(probes.address(stack.endpoints, self.part))
 
 
 def fault(kind: str, target: str, latency_ms: float | None = None) -> Fault:
-    """A fault by the words that a person chooses it with.
+    """Make a fault of its kind, its link or part, and its latency.
 
     Raises:
-        ValueError: there is no such fault, link or part, or no such latency; it says what there is.
+        ValueError: one of them does not exist; the message lists those that do.
     """
-    _known("fault", kind, get_args(FaultKind))
+    _one_of("fault", kind, get_args(FaultKind))
     if kind != "slow" and latency_ms is not None:
         raise ValueError(f"latency_ms is for slow, not for {kind}")
     match kind:
@@ -158,19 +160,19 @@ def fault(kind: str, target: str, latency_ms: float | None = None) -> Fault:
             return Pause(_part(target))
 
 
-def _answered(url: str) -> Reading:
-    return Reading(probes.question(url), probes.answered(url), f"of {probes.TRIES} answered")
+def _tries_answered(url: str) -> Reading:
+    return Reading(probes.query_of(url), probes.tries_answered(url), f"of {probes.TRIES} answered")
 
 
 def _link(name: str) -> Link:
-    return cast(Link, _known("link", name, get_args(Link)))
+    return cast(Link, _one_of("link", name, get_args(Link)))
 
 
 def _part(name: str) -> PartName:
-    return cast(PartName, _known("part", name, get_args(PartName)))
+    return cast(PartName, _one_of("part", name, get_args(PartName)))
 
 
-def _known(what: str, name: str, known: tuple[str, ...]) -> str:
+def _one_of(what: str, name: str, known: tuple[str, ...]) -> str:
     if name not in known:
         raise ValueError(f"there is no {what} {name!r}: choose one of {', '.join(known)}")
     return name

@@ -1,4 +1,4 @@
-"""Questions to a part or through a link: a database, Redis or a server of pages, by its address."""
+"""Probe a part, or a link, by one query to its URL: PostgreSQL, Redis or HTTP."""
 
 from __future__ import annotations
 
@@ -19,56 +19,56 @@ from chaos.model.stack import Endpoints, PartName
 
 TRIES = 3
 ANSWER_TIMEOUT_S = 1.0
-CONNECT_TIMEOUT_S = 2  # the least that libpq knows
+CONNECT_TIMEOUT_S = 2  # the minimum of libpq
 
-QUESTIONS = {"redis": "PING", "postgresql": "SELECT 1", "http": "GET"}
+QUERIES = {"redis": "PING", "postgresql": "SELECT 1", "http": "GET"}
 
 
 def address(endpoints: Endpoints, part: PartName) -> str:
-    """Where a part itself answers, asked round the links and without help of another part."""
+    """URL of the part itself, bypassing links and other parts."""
     match part:
         case "primary" | "replica" | "redis":
             return str(getattr(endpoints, part))
         case "toxiproxy":
             return f"{endpoints.toxiproxy}/version"
         case "nginx":
-            return f"{endpoints.url}/metrics"  # which it does not pass on
+            return f"{endpoints.url}/metrics"  # nginx answers this itself
         case "worker":
             return f"{endpoints.worker}/healthz"
         case _:
             return f"{endpoints.web[part]}/healthz"
 
 
-def question(url: str) -> str:
-    """What is asked of the server at this address."""
-    return QUESTIONS[urlsplit(url).scheme]
+def query_of(url: str) -> str:
+    """The query that probes the server at this URL."""
+    return QUERIES[urlsplit(url).scheme]
 
 
 def round_trip_ms(url: str, timeout_s: float) -> float:
     """Median of three round trips on one connection."""
-    with _line(url, timeout_s) as ask:
-        return statistics.median(_taken_ms(ask) for _ in range(TRIES))
+    with _connected(url, timeout_s) as query:
+        return statistics.median(_elapsed_ms(query) for _ in range(TRIES))
 
 
-def answered(url: str) -> int:
-    """How many of three tries, made at once on connections of their own, got an answer in time."""
+def tries_answered(url: str) -> int:
+    """Count the answers in time to three concurrent tries, each on its own connection."""
     with ThreadPoolExecutor(TRIES) as tries:
         return sum(tries.map(_answers, [url] * TRIES))
 
 
 def _answers(url: str) -> bool:
     try:
-        with _line(url, ANSWER_TIMEOUT_S) as ask:
-            ask()
+        with _connected(url, ANSWER_TIMEOUT_S) as query:
+            query()
     except (psycopg.Error, redis.RedisError, requests.RequestException):
         return False
     return True
 
 
 @contextmanager
-def _line(url: str, timeout_s: float) -> Iterator[Callable[[], object]]:
-    """A connection that is asked nothing yet, and what asks it."""
-    match question(url):
+def _connected(url: str, timeout_s: float) -> Iterator[Callable[[], object]]:
+    """Connect; yield the function that sends the query and waits for the answer."""
+    match query_of(url):
         case "PING":
             with redis.Redis.from_url(
                 url,
@@ -87,7 +87,7 @@ def _line(url: str, timeout_s: float) -> Iterator[Callable[[], object]]:
                 yield lambda: session.get(url, timeout=timeout_s, allow_redirects=False)
 
 
-def _taken_ms(ask: Callable[[], object]) -> float:
-    asked_s = time.monotonic()
-    ask()
-    return (time.monotonic() - asked_s) * 1000
+def _elapsed_ms(query: Callable[[], object]) -> float:
+    sent_s = time.monotonic()
+    query()
+    return (time.monotonic() - sent_s) * 1000

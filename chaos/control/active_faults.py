@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import count
-from typing import Literal
+from typing import get_args
 
-from chaos.acts.faults import fault
+from chaos.acts.faults import LinkFaultKind, fault
 from chaos.control.refusal import RequestRefused
 from chaos.model.stack import Stack, State, Undo
 
-Kind = Literal["slow", "cut", "kill", "pause"]
-ON_LINKS = ("slow", "cut")
+ON_LINKS = get_args(LinkFaultKind)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Windows of time marked in Grafana, over grafana-api, which nothing else imports.
+"""Region annotations in Grafana, through grafana-api, which no other module imports.
 
-That library asks the proxies of the environment for the way to loopback, knows no anonymous
-access, and forgets an annotation's tags when it changes its end (docs/decisions/0010-grafana-api.md).
+That library uses the environment's proxies even for loopback, has no anonymous access, and drops
+an annotation's tags when it changes its end (docs/decisions/0010-grafana-api.md).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ TIMEOUT_S = 2.0
 
 
 class AnnotationError(Exception):
-    """Grafana cannot be reached, or does not let us write."""
+    """Grafana cannot be reached, or refuses to write."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A marked window of time, which lasts as long as it has been seen to."""
+    """A region annotation; `extend` moves its end."""
 
     id: int
     began_s: float
@@ -33,7 +33,7 @@ class Window:
 
 
 class Annotations:
-    """Writes to one Grafana, as the account in its URL, or as nobody; times are Unix seconds."""
+    """Writes to one Grafana, as the account in its URL or anonymously; times are Unix seconds."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -55,24 +55,24 @@ class Annotations:
         self._annotations = face.annotations
 
     def begin(self, text: str, tags: Sequence[str], at_s: float) -> Window:
-        """Mark a window from this moment on.
+        """Create a window that begins at this time.
 
         Raises:
-            AnnotationError: Grafana did not take it.
+            AnnotationError: Grafana refused it.
         """
-        answer = self._say("add_annotation", text=text, tags=list(tags), time_from=_ms(at_s))
+        answer = self._call("add_annotation", text=text, tags=list(tags), time_from=_ms(at_s))
         try:
             return Window(int(answer["id"]), at_s, text, tags)
         except (LookupError, TypeError, ValueError) as error:
             raise AnnotationError(f"{self._where} gave no id: {answer!r}") from error
 
     def extend(self, window: Window, until_s: float) -> None:
-        """Let a window reach to this moment.
+        """Move the end of a window to this time.
 
         Raises:
-            AnnotationError: Grafana did not take it.
+            AnnotationError: Grafana refused it.
         """
-        self._say(
+        self._call(
             "update_annotation",
             annotations_id=window.id,
             text=window.text,
@@ -81,9 +81,9 @@ class Annotations:
             time_to=_ms(until_s),
         )
 
-    def _say(self, call: str, **what: object) -> Any:
+    def _call(self, method: str, **arguments: object) -> Any:
         try:
-            return getattr(self._annotations, call)(**what)
+            return getattr(self._annotations, method)(**arguments)
         except (GrafanaException, requests.RequestException, ValueError) as error:
             raise AnnotationError(f"{self._where}: {error}") from error
 

@@ -1,7 +1,6 @@
-"""What a run tells while it goes: a bulletin to the desk each second, fault windows to Grafana.
+"""Announcements of a run in progress: its status to the control API, fault windows to Grafana.
 
-Both speak on threads of their own, so a run never waits for who listens; whatever goes wrong is a
-line in the run's `lab.log`.
+Each has its own thread, so a run never waits for them; errors are lines in the run's `lab.log`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from chaos.record.writer import RecordWriter
 
 PERIOD_S = 1.0
 TIMEOUT_S = 2.0
-LAST_WORDS_S = 5.0
+FLUSH_TIMEOUT_S = 5.0
 
 Event = Mapping[str, Any]
 OVER: Event = {"kind": "over"}
@@ -31,35 +30,35 @@ OVER: Event = {"kind": "over"}
 
 @contextmanager
 def announcer(stack: Stack, load: Load, writer: RecordWriter) -> Iterator[None]:
-    """Tell of a run until the context ends, if its stack has a desk or a Grafana to tell."""
+    """Announce a run until the context ends, if its stack has a control API or a Grafana."""
     at = stack.endpoints
-    with ExitStack() as speakers:
-        if at.desk is not None:
-            desk = StatusUpdates(at.desk, at.desk_token or "", load.metrics_url, writer)
-            speakers.enter_context(_speaking(desk.tell, desk.hear, writer))
+    with ExitStack() as threads:
+        if at.control is not None:
+            updates = StatusUpdates(at.control, at.control_token or "", load.metrics_url, writer)
+            threads.enter_context(_in_background(updates.run, updates.on_event, writer))
         if at.grafana is not None:
             windows = FaultAnnotations(at.grafana, writer)
-            speakers.enter_context(_speaking(windows.mark, windows.hear, writer))
+            threads.enter_context(_in_background(windows.run, windows.on_event, writer))
         yield
 
 
 @contextmanager
-def _speaking(
-    speak: Callable[[], None], hear: Callable[[Event], None], writer: RecordWriter
+def _in_background(
+    run: Callable[[], None], on_event: Callable[[Event], None], writer: RecordWriter
 ) -> Iterator[None]:
-    """Let `speak` go on beside the run until `hear` was told that it is over."""
-    thread = threading.Thread(target=speak, name="announcer", daemon=True)
+    """Call `run` on a thread and `on_event` for each event, the last of which is `OVER`."""
+    thread = threading.Thread(target=run, name="announcer", daemon=True)
     thread.start()
     try:
-        with writer.told_to(hear):
+        with writer.subscribed(on_event):
             yield
     finally:
-        hear(OVER)
-        thread.join(LAST_WORDS_S)
+        on_event(OVER)
+        thread.join(FLUSH_TIMEOUT_S)
 
 
-class _Complaints:
-    """Notes what went wrong, once for as long as it goes on."""
+class _ErrorLog:
+    """Logs an error once, until it changes or is over."""
 
     def __init__(self, writer: RecordWriter) -> None:
         self._note = writer.note
@@ -72,15 +71,15 @@ class _Complaints:
 
 
 class StatusUpdates:
-    """Tells the desk what a run is at, with its faults and its load generator's figures."""
+    """Sends a run's step, faults and load metrics to the control API once a second."""
 
     def __init__(
-        self, desk: str, token: str, metrics_url: str | None, writer: RecordWriter
+        self, control: str, token: str, metrics_url: str | None, writer: RecordWriter
     ) -> None:
-        self._url = f"{desk}/bulletin"
+        self._url = f"{control}/bulletin"
         self._metrics_url = metrics_url
         self._run = {"run": writer.path.name, "experiment": writer.plan["experiment"]}
-        self._complain = _Complaints(writer)
+        self._log_error = _ErrorLog(writer)
         self._over = threading.Event()
         self._what = "starting"
         self._faults: Mapping[str, str] = {}
@@ -88,8 +87,8 @@ class StatusUpdates:
         self._http.trust_env = False
         self._token = {"X-Linkstorm-Token": token}
 
-    def hear(self, event: Event) -> None:
-        """Note what changed; called on the thread of the run."""
+    def on_event(self, event: Event) -> None:
+        """Update the status; called on the thread of the run."""
         match event["kind"]:
             case "segment-started":
                 self._what = event["what"]
@@ -104,16 +103,16 @@ class StatusUpdates:
             case "over":
                 self._over.set()
 
-    def tell(self) -> None:
-        """Once a second, until it is over."""
+    def run(self) -> None:
+        """Send the status once a second until the run is over."""
         with self._http:
             while not self._over.is_set():
                 try:
                     self._put()
                 except requests.RequestException as error:
-                    self._complain(f"the desk was not told: {error}")
+                    self._log_error(f"status update failed: {error}")
                 else:
-                    self._complain("")
+                    self._log_error("")
                 self._over.wait(PERIOD_S)
 
     def _put(self) -> None:
@@ -123,7 +122,7 @@ class StatusUpdates:
         answer.raise_for_status()
 
     def _metrics(self) -> str:
-        """The generator's figures; none while it is too busy to give them."""
+        """The generator's metrics; empty while it is too busy to answer."""
         if self._metrics_url is None:
             return ""
         try:
@@ -134,29 +133,29 @@ class StatusUpdates:
 
 
 class FaultAnnotations:
-    """Marks the run and each fault in Grafana; a window grows while it lasts, so it is seen."""
+    """Marks the run and each fault in Grafana; open windows grow while they last."""
 
     def __init__(self, grafana: str, writer: RecordWriter) -> None:
         self._grafana = grafana
         self._experiment = str(writer.plan["experiment"])
-        self._run = f"{self._experiment}: {writer.path.name}"
-        self._began_s = time.time()  # of the run: the thread that tells of it may begin later
-        self._complain = _Complaints(writer)
-        self._heard: SimpleQueue[tuple[float, Event]] = SimpleQueue()
+        self._title = f"{self._experiment}: {writer.path.name}"
+        self._began_s = time.time()  # of the run: its thread may start later
+        self._log_error = _ErrorLog(writer)
+        self._events: SimpleQueue[tuple[float, Event]] = SimpleQueue()
         self._open: dict[str, Window] = {}
 
-    def hear(self, event: Event) -> None:
-        """Take note of the beginning and the end of a fault; called on the thread of the run."""
+    def on_event(self, event: Event) -> None:
+        """Queue the start and the end of a fault; called on the thread of the run."""
         if event["kind"] in ("injected", "healed", "over"):
-            self._heard.put((time.time(), event))
+            self._events.put((time.time(), event))
 
-    def mark(self) -> None:
-        """Mark what is heard until it is over; without a Grafana that lets us, mark nothing."""
+    def run(self) -> None:
+        """Mark queued events until the run is over; nothing if Grafana refuses the first."""
         try:
             annotations = Annotations(self._grafana)
-            self._begin(annotations, "run", self._run, self._began_s)
+            self._begin(annotations, "run", self._title, self._began_s)
         except AnnotationError as error:
-            self._complain(f"no annotations: {error}")
+            self._log_error(f"no annotations: {error}")
             return
         kind = ""
         while kind != "over":
@@ -165,19 +164,19 @@ class FaultAnnotations:
             try:
                 self._mark(annotations, event, at_s)
             except AnnotationError as error:
-                self._complain(f"an annotation is missing: {error}")
+                self._log_error(f"an annotation is missing: {error}")
 
     def _next(self) -> tuple[float, Event]:
         try:
-            return self._heard.get(timeout=PERIOD_S)
+            return self._events.get(timeout=PERIOD_S)
         except Empty:
             return time.time(), {"kind": "nothing new"}
 
     def _mark(self, annotations: Annotations, event: Event, at_s: float) -> None:
         if event["kind"] == "injected":
-            self._begin(annotations, "fault", _named(event), at_s)
+            self._begin(annotations, "fault", _title(event), at_s)
         elif event["kind"] == "healed":
-            if (window := self._open.pop(_named(event), None)) is not None:
+            if (window := self._open.pop(_title(event), None)) is not None:
                 annotations.extend(window, at_s)
         else:
             for window in self._open.values():
@@ -188,5 +187,5 @@ class FaultAnnotations:
         self._open[text] = annotations.begin(text, tags, at_s)
 
 
-def _named(event: Event) -> str:
+def _title(event: Event) -> str:
     return f"{event['fault']} · {event['arm']}"

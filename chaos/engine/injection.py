@@ -1,4 +1,4 @@
-"""One fault put into a running stack, with the proof that it took effect and that it is gone."""
+"""Injection of one fault into a running stack, with proof of its effect and of its healing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chaos.record.writer import RecordWriter
 
 
 class Injection:
-    """A fault that is in force from the moment this is made until `heal`."""
+    """A fault that is in force from construction until `heal`."""
 
     def __init__(
         self, fault: Fault, arm: str, stack: Stack, writer: RecordWriter, clock: Clock
@@ -33,12 +33,12 @@ class Injection:
         writer.event("injected", fault=fault.name, arm=arm)
 
     def probe(self) -> None:
-        """Measure its effect, once, while it is in force."""
+        """Measure its effect; only the first call does."""
         if self._during is None:
             self._during = self._probe()
 
     def heal(self) -> None:
-        """Undo it, measure again, and put all three readings on record."""
+        """Undo it, measure again, and record all three readings."""
         self._undo()
         healed_s = self._clock.now_s()
         self._writer.event("healed", fault=self._fault.name, arm=self._arm)
@@ -57,7 +57,7 @@ class Injection:
         )
 
     def _probe(self) -> Reading | None:
-        """A reading, or None where the probe itself failed: then the fault is not proven."""
+        """Take a reading; None if the probe failed, which leaves the fault unproven."""
         try:
             return self._fault.probe(self._stack)
         except Exception:

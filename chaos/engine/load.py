@@ -1,4 +1,4 @@
-"""The load generator as a subprocess: Locust, told what to do by JSON lines, segment by segment."""
+"""Load generator: Locust as a subprocess, controlled by JSON lines, segment by segment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from chaos.model.stack import PartDied, Stack, StackError
 from chaos.runtimes.embedded.ports import reserved
 from chaos.runtimes.environment import at_home
 
-LOCUSTFILE = Path(__file__).parent.parent / "scenarios" / "locustfile.py"
+LOCUSTFILE = Path(__file__).parents[2] / "scenarios" / "locustfile.py"
 START_TIMEOUT_S = 30.0
 PREPARE_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 3.0
@@ -34,20 +34,20 @@ Answer = Mapping[str, Any]
 
 @contextmanager
 def locust(stack: Stack, directory: Path) -> Iterator[LocustLoad]:
-    """Locust against a stack, told what to do by us, with its live `/metrics` on a free port."""
-    with crowd(stack.endpoints.url, directory, stack.workdir("load")) as load:
+    """Run Locust against a stack, remote-controlled, with live `/metrics` on a free port."""
+    with locust_against(stack.endpoints.url, directory, stack.workdir("load")) as load:
         yield load
 
 
 @contextmanager
-def crowd(url: str, directory: Path, workdir: Path) -> Iterator[LocustLoad]:
-    """The same against any server; its record and `logs/load.log` go into the directory."""
+def locust_against(url: str, directory: Path, workdir: Path) -> Iterator[LocustLoad]:
+    """Run Locust against any server; write its record and `logs/load.log` into the directory."""
     log = directory / "logs" / "load.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with reserved(["load"]) as ports:
-        told = {"LINKSTORM_CONTROL": "1", "LINKSTORM_METRICS_PORT": str(ports["load"])}
+        environment = {"LINKSTORM_CONTROL": "1", "LINKSTORM_METRICS_PORT": str(ports["load"])}
         arguments = ["--headless", "-u", "1", "--only-summary"]
-        process = _started(url, directory, workdir, arguments, told)
+        process = _started(url, directory, workdir, arguments, environment)
         try:
             yield LocustLoad(process, log, f"http://127.0.0.1:{ports['load']}/metrics")
         finally:
@@ -58,9 +58,9 @@ def crowd(url: str, directory: Path, workdir: Path) -> Iterator[LocustLoad]:
 def locust_web_ui(
     stack: Stack, directory: Path, port: int, environment: Mapping[str, str]
 ) -> Iterator[str]:
-    """Locust with its web page for a person to drive it; the address once the page is there.
+    """Run Locust with its web UI; yield the address once the UI answers.
 
-    The environment tells it where the desk is, for the Chaos page.
+    The environment has the address of the control API, for the Chaos page.
 
     Raises:
         PartDied: Locust ended instead of serving its page.
@@ -117,7 +117,7 @@ def _last_lines(log: Path) -> Sequence[str]:
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """Hang up, which ends it; kill it if it does not end by itself."""
+    """Close its stdin, which ends it; kill it if it does not exit in time."""
     assert process.stdin is not None
     try:
         process.stdin.close()
@@ -128,29 +128,29 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 
 class LocustLoad:
-    """`chaos.model.Load` over a Locust process."""
+    """`chaos.model.lab.Load` over a Locust process."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path, metrics_url: str) -> None:
         self.metrics_url = metrics_url
         self._process = process
         self._log = log
         self._answers: queue.Queue[Answer | None] = queue.Queue()
-        threading.Thread(target=self._listen, name="locust-answers", daemon=True).start()
+        threading.Thread(target=self._read_answers, name="locust-answers", daemon=True).start()
 
     def prepare(self, traffic: Traffic) -> Sequence[str]:
-        """Have the links created and followed; their codes by rank."""
-        self._say({"do": "prepare", "traffic": asdict(traffic)})
+        """Create and follow the links; return their codes by rank."""
+        self._send({"do": "prepare", "traffic": asdict(traffic)})
         answer = self._expect("prepared", START_TIMEOUT_S + PREPARE_TIMEOUT_S)
         return [str(code) for code in answer["codes"]]
 
     def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
-        """Start a segment; its first moment on the monotonic clock."""
+        """Start a segment; return its start on the monotonic clock."""
         order = {"do": "start", "segment": segment, "traffic": asdict(traffic)}
-        self._say({**order, "duration_s": duration_s, "seed": seed})
+        self._send({**order, "duration_s": duration_s, "seed": seed})
         return float(self._expect("started", PREPARE_TIMEOUT_S)["t_s"])
 
     def finished(self) -> Generator | None:
-        """The generator's account of the segment once every answer is in."""
+        """The generator's figures of the segment once every answer is in, `None` before."""
         try:
             answer = self._answers.get_nowait()
         except queue.Empty:
@@ -159,7 +159,7 @@ class LocustLoad:
         assert answer is not None
         return Generator(**{name: answer[name] for name in Generator.__dataclass_fields__})
 
-    def _say(self, order: Mapping[str, object]) -> None:
+    def _send(self, order: Mapping[str, object]) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(order) + "\n")
@@ -184,13 +184,13 @@ class LocustLoad:
         if answer["event"] == "error":
             raise StackError(f"the load generator: {answer['message']}")
         if answer["event"] != event:
-            raise StackError(f"the load generator said {answer['event']!r}, not {event!r}")
+            raise StackError(f"the load generator answered {answer['event']!r}, not {event!r}")
 
     def _died(self) -> PartDied:
         return PartDied("load", _last_lines(self._log))
 
-    def _listen(self) -> None:
-        """Pass each line on; None at the end, so that a waiting reader learns of the death."""
+    def _read_answers(self) -> None:
+        """Queue each line; None at the end of the stream, which ends a reader's wait."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._answers.put(json.loads(line))

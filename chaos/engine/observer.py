@@ -1,4 +1,4 @@
-"""Eyes on the stack that pass round Toxiproxy: counters at rest, samples, the read-back."""
+"""Observer of the stack, bypassing Toxiproxy: counters at rest, samples, the read-back."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from chaos.record.writer import RecordWriter
 
 SAMPLE_PERIOD_S = 0.1
 METRICS_EVERY = 3
-NO_PAGE = "other"  # the route of requests for what there is not: the lab's own look for nginx
+NO_ROUTE = "other"  # route label of unknown paths: the lab's own probe of nginx
 REST_TIMEOUT_S = 15.0
 REST_POLL_S = 0.02
 HTTP_TIMEOUT_S = 5.0
 
 STREAM, GROUP = "clicks", "workers"
 
-# The few families that are read here: a whole page takes the web process a millisecond.
+# The families that are read: the whole page takes the web process a millisecond.
 WANTED = (
     "shortener_redirects_total",
     "shortener_requests_total",
@@ -44,7 +44,7 @@ IN_FLIGHT = (
     "shortener_requests_in_flight",
 )
 
-# What connections say of themselves and what onlookers ask; the worker's commands begin with x.
+# Connection set-up and monitoring; the worker's commands begin with x.
 OVERHEAD = (
     *("info", "ping", "hello", "client", "auth", "select", "command", "config", "memory"),
     *("multi", "exec"),  # the worker's transactions
@@ -55,7 +55,7 @@ ORIGIN_CALLS = """
     WHERE query LIKE '%/* origin */%' AND query NOT LIKE '%pg_stat_statements%'
 """
 T = TypeVar("T")
-Page = list[Any]  # the samples that a web process shows of itself
+Page = list[Any]  # samples of a web process's /metrics
 
 CLICKS = "SELECT click_id, code FROM clicks WHERE code = ANY(%s)"
 CLICKS_AT_ONCE = 10_000
@@ -67,30 +67,30 @@ LAG = """
 
 
 @contextmanager
-def eyes(stack: Stack, writer: RecordWriter) -> Iterator[DirectObserver]:
-    """An observer that samples in the background until the context ends.
+def observer(stack: Stack, writer: RecordWriter) -> Iterator[DirectObserver]:
+    """Sample in the background until the context ends.
 
     Raises:
-        OSError: a sample could not be written; told at the end, unless something else is.
+        OSError: a sample could not be written; raised at the end, unless something else is.
     """
-    seen = DirectObserver(stack)
+    direct = DirectObserver(stack)
     stop = threading.Event()
-    with ThreadPoolExecutor(1, thread_name_prefix="eyes") as thread:
-        sampling = thread.submit(_keep_sampling, seen, writer, stop)
+    with ThreadPoolExecutor(1, thread_name_prefix="observer") as thread:
+        sampling = thread.submit(_keep_sampling, direct, writer, stop)
         try:
-            yield seen
+            yield direct
         finally:
             stop.set()
             wait([sampling])
-            seen.close()
+            direct.close()
     sampling.result()
 
 
-def _keep_sampling(eyes: DirectObserver, writer: RecordWriter, stop: threading.Event) -> None:
-    """Read every source in its period; one that does not answer just now leaves a gap."""
+def _keep_sampling(observer: DirectObserver, writer: RecordWriter, stop: threading.Event) -> None:
+    """Read every source periodically; one that does not answer leaves a gap."""
     tick = 0
     while not stop.wait(SAMPLE_PERIOD_S):
-        for sample in eyes.cheap if tick % METRICS_EVERY else eyes.all:
+        for sample in observer.cheap if tick % METRICS_EVERY else observer.all:
             try:
                 values = sample()
             except (psycopg.Error, redis.RedisError, requests.RequestException):
@@ -100,11 +100,11 @@ def _keep_sampling(eyes: DirectObserver, writer: RecordWriter, stop: threading.E
 
 
 class DirectObserver:
-    """`chaos.model.Observer` over direct connections; each thread has its own."""
+    """`chaos.model.lab.Observer` over direct connections, one set per thread."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._webs = {name: _Lives() for name in stack.endpoints.web}
+        self._webs = {name: _RestartedCounter() for name in stack.endpoints.web}
         self._local = threading.local()
         self._opened: list[Any] = []
         self.cheap: list[Callable[[], Mapping[str, float]]] = [
@@ -144,7 +144,7 @@ class DirectObserver:
     # --- counters and read-back ----------------------------------------------------------------
 
     def counters(self) -> Counters:
-        """Totals so far, once no fill is under way any more.
+        """Wait until nothing is in flight; return the totals so far.
 
         Raises:
             StackError: something is still in flight after 15 s.
@@ -160,7 +160,7 @@ class DirectObserver:
             )
 
     def read_back(self, codes: Sequence[str]) -> ReadBack:
-        """Clicks on these links and the links' own totals, once the queue has drained.
+        """Wait until the click queue has drained; return clicks and totals of these links.
 
         Raises:
             StackError: the queue has not drained after 15 s.
@@ -171,19 +171,19 @@ class DirectObserver:
             return ReadBack(self._clicks(codes), totals)
 
     def _clicks(self, codes: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """They come as they are asked for: there may be more of them than fit into memory."""
+        """Stream them: they may not fit into memory."""
         with self._sources():
             database = self._database(self._stack.endpoints.primary)
             yield from database.cursor().stream(CLICKS, [list(codes)], size=CLICKS_AT_ONCE)
 
     @contextmanager
     def _sources(self) -> Iterator[None]:
-        """A source that does not answer is a dead part, or else trouble with the stack."""
+        """Turn an error of a source into `PartDied` or `StackError`."""
         try:
             yield
         except (psycopg.Error, redis.RedisError, requests.RequestException) as error:
             self._stack.check()
-            raise StackError(f"a part did not answer when it was asked: {error}") from error
+            raise StackError(f"a part did not answer: {error}") from error
 
     def _total(self, code: str) -> int:
         url = f"{self._stack.endpoints.url}/api/links/{code}/stats"
@@ -210,11 +210,11 @@ class DirectObserver:
         return pages
 
     def _requests_of(self, name: str, page: Page) -> int:
-        """Requests that a web process has answered in all its lives, as far as they were seen."""
+        """Requests that a web process has answered over all restarts, as far as observed."""
         answered = _sum(page, "shortener_requests_total")
-        nothing = _sum(page, "shortener_requests_total", route=NO_PAGE)
+        unrouted = _sum(page, "shortener_requests_total", route=NO_ROUTE)
         started_s = _sum(page, "process_start_time_seconds")
-        return self._webs[name].saw(started_s, int(answered - nothing))
+        return self._webs[name].update(started_s, int(answered - unrouted))
 
     def _unsettled_clicks(self) -> float:
         pages = [self._metrics(url) for url in self._stack.endpoints.web.values()]
@@ -237,10 +237,10 @@ class DirectObserver:
     def _redis_commands(self) -> int:
         stats = self._redis().info("commandstats")
         calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
-        return sum(count for name, count in calls.items() if _asked_by_web(name))
+        return sum(count for name, count in calls.items() if _sent_by_web(name))
 
     def _backlog(self) -> int:
-        """Entries that no worker has finished with: not yet read, or read and not acknowledged."""
+        """Stream entries not yet read, or read and not acknowledged."""
         try:
             groups = self._redis().xinfo_groups(STREAM)
         except redis.ResponseError:
@@ -248,7 +248,7 @@ class DirectObserver:
         return sum(int(group["pending"]) + int(group["lag"] or 0) for group in groups)
 
     def _metrics(self, url: str) -> Page:
-        """Samples of the wanted families; one that is not there must not pass for zero."""
+        """Samples of the wanted families; a missing one is an error, not zero."""
         only = {"name[]": WANTED}
         text = self._http().get(f"{url}/metrics", params=only, timeout=HTTP_TIMEOUT_S).text
         samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
@@ -272,7 +272,7 @@ class DirectObserver:
         return self._own(url, connect)
 
     def _own(self, name: str, make: Callable[[], T]) -> T:
-        """This thread's own connection to a source, opened at its first use."""
+        """This thread's connection to a source, opened at first use."""
         if not hasattr(self._local, name):
             connection = make()
             self._opened.append(connection)
@@ -281,16 +281,16 @@ class DirectObserver:
         return own
 
 
-class _Lives:
-    """A counter of a process over all its lives: each one begins at nothing."""
+class _RestartedCounter:
+    """A counter of a process that starts from zero at each restart, added up."""
 
     def __init__(self) -> None:
         self.starts = 0
         self._started_s = 0.0
         self._earlier = self._now = 0
 
-    def saw(self, started_s: float, count: int) -> int:
-        """Note what it says now; the count of all lives, without what a life's end took along."""
+    def update(self, started_s: float, count: int) -> int:
+        """Take its current value; return the sum over all restarts."""
         if started_s != self._started_s:
             self.starts += 1
             self._started_s = started_s
@@ -299,7 +299,7 @@ class _Lives:
         return self._earlier + self._now
 
 
-def _asked_by_web(command: str) -> bool:
+def _sent_by_web(command: str) -> bool:
     worker = command.startswith("x") and command != "xadd"
     return not worker and not command.startswith(OVERHEAD)
 

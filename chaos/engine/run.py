@@ -1,7 +1,6 @@
-"""The run: bring the stack up, ask the question arm by arm, heal, read back, and write it all down.
+"""Run an experiment: start the stack, run its segments, heal, read back, record everything.
 
-This is the only control flow of the lab. It decides nothing about the outcome: `chaos.judge.verdict`
-does, from what is written here.
+The verdict is made elsewhere: by `chaos.judge.verdict`, from the record alone.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ Progress = Callable[[int, int, str], None]
 
 
 class HostClock:
-    """The monotonic clock that all processes of the host share."""
+    """Monotonic clock, which all processes of the host share."""
 
     def now_s(self) -> float:
         """Seconds since some fixed moment."""
@@ -48,7 +47,7 @@ class HostClock:
 
 @dataclass(frozen=True)
 class Lab:
-    """What a run stands on: a runtime, and how load, observer and announcer open on its stack."""
+    """Environment of a run: a runtime, and the factories of load, observer and announcer."""
 
     runtime: Runtime
     load: Callable[[Stack, Path], AbstractContextManager[Load]]
@@ -59,25 +58,25 @@ class Lab:
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked for: an experiment, how long, which arms, with which settings and seed."""
+    """Parameters of a run: an experiment with mode, arms, settings and seed."""
 
     experiment: Experiment
     mode: Mode
     arms: Sequence[Arm]
     overrides: Settings
     seed: int
-    command: str  # what to type to have the same run again
+    command: str  # repeats this run
 
     def settings_of(self, arm: Arm) -> Settings:
-        """The experiment's settings, the arm's own, and what the user asked for over both."""
+        """The experiment's settings, overridden by the arm's, then by the user's."""
         return {**self.experiment.settings, **arm.settings, **self.overrides}
 
 
 def run(order: Order, lab: Lab, directory: Path, progress: Progress) -> None:
-    """Run an experiment into a new directory; what stops it early is on record as trouble.
+    """Run an experiment into a new directory; what stops it early is recorded as trouble.
 
     Raises:
-        KeyboardInterrupt: after everything was healed and stopped.
+        KeyboardInterrupt: raised again once everything is healed and stopped.
     """
     writer = RecordWriter(directory, _plan(order, lab), lab.clock)
     try:
@@ -90,7 +89,7 @@ def run(order: Order, lab: Lab, directory: Path, progress: Progress) -> None:
                 lab.announce(stack, load, writer),
             ):
                 run = _Run(order, stack, load, observer, writer, progress, lab.clock)
-                with _the_dead_named_first(stack):
+                with _prefer_dead_part(stack):
                     run.all_segments()
                     writer.read_back(observer.read_back(run.codes))
         writer.event("finished")
@@ -104,8 +103,8 @@ def run(order: Order, lab: Lab, directory: Path, progress: Progress) -> None:
 
 
 @contextmanager
-def _the_dead_named_first(stack: Stack) -> Iterator[None]:
-    """Whatever noticed it first, a part that died is what went wrong."""
+def _prefer_dead_part(stack: Stack) -> Iterator[None]:
+    """Raise `PartDied` in place of a `StackError` that a dead part caused."""
     try:
         yield
     except StackError:
@@ -118,7 +117,7 @@ def _steps(order: Order) -> int:
 
 
 class _Run:
-    """One run under way: the stack, the load on it, and the record of both."""
+    """A run in progress: the stack, its load, and the record of both."""
 
     def __init__(
         self,
@@ -141,7 +140,7 @@ class _Run:
         self.codes: Sequence[str] = ()
 
     def all_segments(self) -> None:
-        """The control without faults, then each round with its arms in a fresh order."""
+        """Run the control without faults, then each round, its arms in random order."""
         mode = self.order.mode
         naive = self.order.experiment.naive
         self._segment(naive, CONTROL_ROUND, mode.control_s, [], name=CONTROL)
@@ -176,7 +175,9 @@ class _Run:
             for injection in standing:
                 injection.probe()
             self._timeline([at for at in faults if at.second > 0], started_s, inject)
-            generator = self._answers(started_s + duration_s + traffic.timeout_s + DRAIN_GRACE_S)
+            generator = self._wait_for_answers(
+                started_s + duration_s + traffic.timeout_s + DRAIN_GRACE_S
+            )
         after = self.observer.counters()
         self.writer.event(
             "segment",
@@ -190,25 +191,25 @@ class _Run:
             started_s=started_s,
             ended_s=started_s + duration_s,
             generator=asdict(generator),
-            counted=asdict(_moved(before, after)),
+            counted=asdict(_difference(before, after)),
         )
 
     def _prepare(self) -> None:
-        """Create the links, once; follow each, so that a segment starts from a full cache."""
+        """Create the links, once; follow each, to fill the cache before the segment."""
         self.codes = self.load.prepare(self.order.experiment.traffic)
         if self.number == 1:
             self.writer.event("links", codes=list(self.codes))
         self.writer.event("primed", follows=len(self.codes))
 
-    def _answers(self, deadline_s: float) -> Generator:
-        """Wait until every answer is in, with an eye on every part."""
+    def _wait_for_answers(self, deadline_s: float) -> Generator:
+        """Wait until every answer is in; raise `PartDied` if a part dies meanwhile."""
         while (generator := self.load.finished()) is None:
             if self.clock.now_s() > deadline_s:
                 raise StackError("the load generator did not finish its segment in time")
-            self._look()
+            self._check_and_sleep()
         return generator
 
-    def _look(self) -> None:
+    def _check_and_sleep(self) -> None:
         self.stack.check()
         self.clock.sleep(POLL_S)
 
@@ -223,17 +224,17 @@ class _Run:
         started_s: float,
         inject: Callable[[At], Injection],
     ) -> None:
-        """Inject each later fault at its moment."""
+        """Inject each later fault at its time."""
         for at in sorted(faults, key=lambda at: at.second):
             self._wait_until(started_s + at.second)
             inject(at).probe()
 
     def _wait_until(self, moment_s: float) -> None:
         while self.clock.now_s() < moment_s:
-            self._look()
+            self._check_and_sleep()
 
 
-def _moved(before: Counters, after: Counters) -> Counters:
+def _difference(before: Counters, after: Counters) -> Counters:
     return Counters(**{name: getattr(after, name) - value for name, value in vars(before).items()})
 
 
@@ -271,7 +272,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's own name where the system tells it."""
+    """Name of the processor, if the system has one."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

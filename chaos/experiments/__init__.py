@@ -10,7 +10,7 @@ from chaos.model.experiment import Experiment
 
 
 class UnknownName(Exception):
-    """A name that does not exist; the message has those that are like it, or else all."""
+    """A name that does not exist; the message lists similar names, or all."""
 
     def __init__(self, what: str, name: str, known: list[str]) -> None:
         alike = get_close_matches(name, known)
@@ -19,15 +19,15 @@ class UnknownName(Exception):
 
 
 def names() -> list[str]:
-    """Every experiment, by the name that the command line knows it by."""
+    """Names of all experiments, as on the command line."""
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
 def load(name: str) -> Experiment:
-    """The experiment of that name.
+    """Import the experiment of that name.
 
     Raises:
-        Unknown: there is none.
+        UnknownName: there is none.
     """
     if name not in names():
         raise UnknownName("experiment", name, names())

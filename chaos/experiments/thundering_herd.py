@@ -1,8 +1,8 @@
 """A hot key expires while the database is slow. How many requests reach the database?
 
-Every request that finds the key gone asks the database, until the first answer is back in the
+Every request that misses the key queries the database, until the first result is back in the
 cache: at λ requests a second and δ seconds a query, one miss becomes a herd of 1 + λδ. Each fix
-lets fewer of them through; what differs is what the others do meanwhile, and what that costs.
+lets fewer of them through; the fixes differ in what the other requests do meanwhile, and its cost.
 """
 
 from chaos.acts.faults import Slow
@@ -24,7 +24,7 @@ experiment = Experiment(
     lesson=__doc__,
     repetition="expiry",
     traffic=Traffic(rate_per_s=240, keys=20, hot_share=0.9),
-    # The pool is large: the database is to meet the whole herd, not what a pool lets through.
+    # The pool is large, so that the database gets the whole herd, not what a pool lets through.
     settings={"CACHE_TTL_S": "0.8", "CACHE_TTL_JITTER": "0", "XFETCH_BETA": "1", "POOL_SIZE": "40"},
     faults=[At(0.0, Slow("replica", latency_ms=120))],
     arms=[

@@ -1,7 +1,4 @@
-"""Checks that guard a run: when one fails, the numbers prove nothing and the run is INVALID.
-
-`chaos.judge.claims` has what an experiment must show of its arms.
-"""
+"""Checks of a run: when one fails, its numbers prove nothing and the run is INVALID."""
 
 from __future__ import annotations
 
@@ -29,12 +26,12 @@ Check = Callable[[Evidence], Finding]
 
 
 def ran_to_its_end(evidence: Evidence) -> Finding:
-    """Nothing stopped the run: no part died, nobody interrupted it."""
+    """Nothing stopped the run: no part died, no signal interrupted it."""
     return _guard("the run came to its end", evidence.trouble is None, evidence.trouble or "it did")
 
 
 def control_is_healthy(evidence: Evidence) -> Finding:
-    """Without the fault, the naive arm answers every request: it is the fault that is shown."""
+    """Without the fault, the naive arm answers every request: failures are the fault's."""
     requests = sum(len(segment.requests) for segment in evidence.control)
     failed = sum(int((s.requests.outcome != "ok").sum()) for s in evidence.control)
     observed = f"{requests} requests, {failed} failed"
@@ -42,8 +39,8 @@ def control_is_healthy(evidence: Evidence) -> Finding:
 
 
 def faults_are_proven(evidence: Evidence) -> Finding:
-    """Every planned fault was in force in every segment to its end, once, moved its probe and was
-    gone afterwards; and none was in force in the control."""
+    """Every planned fault was in force once in every segment, to its end, moved its probe and was
+    gone afterwards; none was in force in the control."""
     text = "every fault took effect and was healed"
     odd = [*_odd_faults(evidence)]
     unproven = [fault for fault in evidence.faults if not fault.proven]
@@ -66,9 +63,10 @@ def _odd_faults(evidence: Evidence) -> Iterator[str]:
 def _in_force(
     evidence: Evidence, segment: Segment, name: str, due_s: float
 ) -> Sequence[FaultEvidence]:
-    """Injections of a fault into a segment that lasted to its end; a standing one was there first.
+    """Injections of a fault into a segment that lasted to its end.
 
-    A later one comes after a probe of the healthy stack, within a second of when it was due.
+    One at second 0 precedes the segment; a later one follows a probe of the healthy stack, within a
+    second of its due time.
     """
     standing = due_s == segment.started_s
     from_s, to_s = (-math.inf, due_s) if standing else (due_s, due_s + FAULT_LATE_S)
@@ -101,7 +99,7 @@ def generator_was_on_time(evidence: Evidence) -> Finding:
 
 
 def _exhausted(evidence: Evidence) -> Iterator[str]:
-    """What the generator itself ran out of."""
+    """Resources that the generator ran out of."""
     own = [segment.generator for segment in evidence.segments]
     if no_socket := sum(generator.no_socket for generator in own):
         yield f", {no_socket} of them for want of a socket or file descriptor"
@@ -121,13 +119,13 @@ def _late_share(evidence: Evidence, arm: str) -> float:
 
 
 def _late_count(segment: Segment) -> int:
-    """As the generator counted them, or as the record shows them: the graver of both."""
+    """Late requests by the generator's count or by the record: the larger."""
     lag_s = segment.requests.sent_s - segment.requests.intended_s
     return max(segment.generator.late, int((lag_s > LATE_S + ROUNDING_S).sum()))
 
 
 def record_is_whole(evidence: Evidence) -> Finding:
-    """The record holds exactly the requests that were due, and that the generator says it sent."""
+    """The record holds exactly the requests that were due and that the generator counted."""
     apart = [
         f"{s.arm}: {s.generator.offered} due, {s.generator.sent} sent, {len(s.requests)} on record"
         for s in [*evidence.control, *evidence.segments]
@@ -139,7 +137,7 @@ def record_is_whole(evidence: Evidence) -> Finding:
 
 
 def counters_agree(evidence: Evidence) -> Finding:
-    """Origin queries as Postgres counts them, as the app counts them, and as it logged them."""
+    """Postgres and the app count as many origin queries as the app logged."""
     apart = [
         f"{segment.arm}: Postgres {pg}, app {app}, log {logged}"
         for segment in evidence.segments
@@ -160,10 +158,10 @@ def _origin_counts(segment: Segment) -> tuple[int, int, int]:
 
 
 def nobody_else_used_the_lab(evidence: Evidence) -> Finding:
-    """The web processes answered what the generator sent, and no one else's requests.
+    """The web processes answered the generator's requests and no others.
 
-    A request that got no answer, or a gateway's, may have reached them or not; what a web process
-    had counted when it was killed is unknown. Beyond that the counts must be equal.
+    A request without an answer, or with a gateway's, may have reached them or not; the count of a
+    web process that was killed is unknown. Apart from that the counts must be equal.
     """
     due = [(s, *_requests_due(s)) for s in [*evidence.control, *evidence.segments]]
     strange = [
@@ -179,7 +177,7 @@ def nobody_else_used_the_lab(evidence: Evidence) -> Finding:
 
 
 def _requests_due(segment: Segment) -> tuple[int, int]:
-    """The least and the most requests that the web processes should have counted."""
+    """The fewest and the most requests that the web processes should have counted."""
     requests = segment.requests
     never_sent = (requests.outcome == "fail") & (requests.status == 0)
     unsure = (requests.outcome == "unknown") | (requests.status >= 500)
@@ -199,7 +197,7 @@ def enough_expiries(evidence: Evidence) -> Finding:
 
 
 def clicks_are_exact(evidence: Evidence) -> Finding:
-    """Each acknowledged click is counted once: judged by id from the primary, after the drain."""
+    """Each acknowledged click is in the primary once, by id, after the queue has drained."""
     text = "every acknowledged click is counted exactly once"
     clicks = evidence.clicks
     if clicks is None or clicks.acknowledged == 0:

@@ -1,4 +1,4 @@
-"""Claims that an experiment makes of its arms: PASS, FAIL or INVALID, with the figures."""
+"""Claims of an experiment about its arms: PASS, FAIL or INVALID, with the figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shows_failure(
 ) -> Claim:
     """The naive arm must show the failure, or the run tested nothing: INVALID, not FAIL.
 
-    Where theory itself predicts less than `prediction_at_least`, there is no failure to show.
+    INVALID, too, where theory predicts less than `prediction_at_least`.
     """
 
     def check(arms: Arms) -> tuple[Verdict, str]:
@@ -100,5 +100,5 @@ def _figure(estimate: Estimate) -> str:
 
 
 def listed(values: Mapping[str, object]) -> str:
-    """Names with their values, as words."""
+    """Join names with their values."""
     return ", ".join(f"{name} {value}" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""Predictions: what theory says a measure should be, from rates and times measured in the run."""
+"""Predictions of theory for a measure, from rates and times measured in the run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def hot_rate_per_s(segments: Sequence[Segment]) -> float:
 
 
 def origin_time_s(segments: Sequence[Segment]) -> float:
-    """δ: mean time of a hot look-up, from question to answer."""
+    """δ: mean time of an origin query for the hot key."""
     times = [segment.origin.of_hot() for segment in segments]
     answered = [origin.answered_s - origin.asked_s for origin in times if len(origin)]
     return float(np.concatenate(answered).mean()) if answered else math.nan
 
 
 def herd_inputs(segments: Sequence[Segment]) -> dict[str, float]:
-    """λ, δ and their product: what the herd's size depends on."""
+    """λ, δ and their product, which determines the size of the herd."""
     rate_per_s, time_s = hot_rate_per_s(segments), origin_time_s(segments)
     return {
         "lambda_per_s": rate_per_s,

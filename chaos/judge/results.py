@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.measures.expiries import expiries
-from chaos.model.evidence import ArmResult, Estimate, Evidence, Finding, Result
+from chaos.model.evidence import ArmResult, Estimate, Evidence, Result
 from chaos.model.experiment import Experiment, Measure
 
 SCHEMA_VERSION = 1
@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 def as_json(
     result: Result, experiment: Experiment, evidence: Evidence, run_dir: Path
 ) -> dict[str, Any]:
-    """Everything a reader of the run needs, with `null` where there is no figure."""
+    """The result as a JSON document, with `null` where there is no figure."""
     plan = evidence.plan
     naive = next((arm for arm in result.arms if arm.naive), None)
     document = {
@@ -34,8 +34,8 @@ def as_json(
         "headline": experiment.headline,
         "inputs": _inputs(naive, evidence),
         "arms": [_arm(arm, experiment, evidence, naive) for arm in result.arms],
-        "claims": [_finding(finding) for finding in result.claims],
-        "checks": [_finding(finding) for finding in result.checks],
+        "claims": [asdict(claim) for claim in result.claims],
+        "checks": [asdict(check) for check in result.checks],
         "faults": [asdict(fault) | {"proven": fault.proven} for fault in result.faults],
         "generator": asdict(result.generator),
         "clicks": result.clicks and asdict(result.clicks),
@@ -82,7 +82,7 @@ def _measure(measure: Measure, arm: ArmResult) -> dict[str, Any]:
 def _cost(
     arm: ArmResult, naive: ArmResult | None, experiment: Experiment
 ) -> list[dict[str, Any]] | None:
-    """What an arm spends beyond the naive one, as far as their intervals are apart."""
+    """Extra cost over the naive arm, of the measures whose intervals do not overlap."""
     if naive is None or arm.naive:
         return None
     return [
@@ -102,17 +102,13 @@ def _apart(own: Estimate, other: Estimate) -> bool:
     return own.known and other.known and own.low > other.high
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    return asdict(finding)
-
-
 def _duration_s(evidence: Evidence) -> float | None:
     ends: Sequence[float] = [segment.ended_s for segment in evidence.segments]
     return max(ends) - float(evidence.plan["began_s"]) if ends else None
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: `null` says that there is no figure."""
+    """Replace NaN and infinity, which JSON lacks, by `null`."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

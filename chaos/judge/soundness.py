@@ -1,7 +1,7 @@
-"""Soundness: whether the record of a run agrees with its plan, with itself and with the clock.
+"""Checks that a record agrees with its plan, with itself and with the clock.
 
-A record is written by several processes. What one of them got wrong, another one's account of the
-same thing tells; only what no two accounts share has to be believed.
+Several processes write a record. An error of one contradicts what another wrote of the same thing;
+only what a single process recorded cannot be checked.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NEAR_ENOUGH = 0.01
 
 
 def ran_as_planned(experiment: Experiment, evidence: Evidence) -> Finding:
-    """The plan is that of the experiment as it is now, and every segment of it is on record."""
+    """The plan is that of the current experiment, and every segment of it is on record."""
     odd = [
         *_other_plan(experiment, evidence),
         *_missing_segments(evidence),
@@ -61,7 +61,7 @@ def _other_plan(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
 
 
 def _is_less(planned: Mode, wanted: Mode) -> bool:
-    """A longer run than the mode's is as good; a shorter one, or one of less, is not."""
+    """True if the plan has less of anything than the mode; more is as good."""
     figures = ("rounds", "segment_s", "repetitions", "control_s")
     return any(getattr(planned, name) < getattr(wanted, name) for name in figures)
 
@@ -108,7 +108,7 @@ def _odd_segments(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
 
 
 def requests_are_credible(evidence: Evidence) -> Finding:
-    """No request on record is impossible: foreign, doubled, or at odds with its own answer."""
+    """No request on record is impossible: of no segment, doubled, or at odds with its answer."""
     odd = [f"{count} {name}" for name, count in asdict(evidence.oddities).items() if count]
     odd += [f"{s.arm}: times that cannot be" for s in _all(evidence) if not _timely(s)]
     total = sum(len(segment.requests) for segment in _all(evidence))
@@ -126,9 +126,9 @@ def _timely(segment: Segment) -> bool:
 
 
 def clocks_agree(evidence: Evidence) -> Finding:
-    """Each look-up was begun by a request for its key that was under way, as the other end saw it.
+    """Each origin query falls into a request for its key: two processes' clocks agree.
 
-    The generator's clock tells when that was, the web process's when the cache was read.
+    The generator's clock has the time of the request, the web process's that of the cache read.
     """
     odd = []
     for segment in _all(evidence):
@@ -146,32 +146,32 @@ def _in_order(origin: OriginQueries) -> bool:
 
 
 def _outside_requests(segment: Segment) -> int:
-    """How many look-ups fall into no request for their key."""
+    """Count origin queries that fall into no request for their key."""
     origin, requests = segment.origin, segment.requests
     inside = sum(
-        int(_under_way(requests, int(rank), origin.read_s[origin.rank == rank]).sum())
+        int(_in_flight(requests, int(rank), origin.read_s[origin.rank == rank]).sum())
         for rank in np.unique(origin.rank)
     )
     return len(origin) - inside
 
 
-def _under_way(
+def _in_flight(
     requests: Requests, rank: int, at_s: np.ndarray[tuple[int], np.dtype[np.float64]]
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Whether some request for a key had been sent, and not been answered, at these moments."""
+    """Mask of the moments at which a request for a key was sent and not yet answered."""
     own = requests.rank == rank
     order = np.argsort(requests.sent_s[own])
     sent_s = requests.sent_s[own][order]
     last_done_s = np.concatenate([[-np.inf], np.maximum.accumulate(requests.done_s[own][order])])
     sent_before = np.searchsorted(sent_s, at_s + ROUNDING_S, side="right")
-    under_way: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
+    in_flight: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
         last_done_s[sent_before] >= at_s - ROUNDING_S
     )
-    return under_way
+    return in_flight
 
 
 def versions_are_one(evidence: Evidence) -> Finding:
-    """Nobody edits a link in any traffic so far, so all readers of a link see one version."""
+    """All readers of a link saw one version: no traffic so far edits links."""
     seen = {
         (int(rank), int(version))
         for segment in _all(evidence)
@@ -193,12 +193,12 @@ def _distinct(requests: Requests) -> np.ndarray[tuple[int, int], np.dtype[np.int
 
 
 def traffic_was_as_planned(evidence: Evidence) -> Finding:
-    """As many requests as the plan's rates make likely, and as many of them for the hot key: in
-    the whole run, and in each segment, so that no arm had less to bear than another.
+    """Requests, and those for the hot key, are as many as the plan's rates make likely: in the
+    whole run and in each segment, so that no arm had less load than another.
 
-    Arrivals are Poisson, and keys are drawn: not one sound run in ten thousand has a segment five
-    standard deviations from what is expected. A worker of a distributed generator that never came
-    is. One per cent is near enough for any run, however large.
+    Arrivals are Poisson and keys are drawn at random: fewer than one sound run in ten thousand has
+    a segment five standard deviations off. A generator that lacks one of its workers is further
+    off. One per cent is near enough for any run, however large.
     """
     traffic = Traffic(**evidence.plan["traffic"])
     segments = _all(evidence)
@@ -221,7 +221,7 @@ def _odd_traffic(traffic: Traffic, segments: Sequence[Segment]) -> Iterator[str]
 
 
 def _offered(segments: Sequence[Segment]) -> tuple[int, int, float]:
-    """Requests that were due, those of them for the hot key, and the seconds they came in."""
+    """Requests that were due, those of them for the hot key, and the duration in seconds."""
     offered = sum(segment.generator.offered for segment in segments)
     hot = sum(int(segment.requests.hot.sum()) for segment in segments)
     return offered, hot, sum(segment.ended_s - segment.started_s for segment in segments)
@@ -232,7 +232,7 @@ def _slack(expected: float, variance: float) -> float:
 
 
 def redis_was_watched(evidence: Evidence) -> Finding:
-    """Redis's counter rose, and no further than it moved in all; it was read all the time."""
+    """Redis's counter was read without gaps, never fell, and rose no further than its total."""
     odd = [
         f"{segment.arm}: {why}"
         for segment in _all(evidence)
@@ -256,7 +256,7 @@ def _odd_samples(segment: Segment) -> str | None:
 
 
 def webs_lived_on(evidence: Evidence) -> Finding:
-    """No web process began anew, but as many as faults killed: its counts would be lost."""
+    """Web processes restarted only after a fault killed them: a restart loses counts."""
     names = [fault["fault"] for fault in evidence.plan["faults"]]
     killed = sum(name.startswith("web-") and name.endswith(" killed") for name in names)
     most = [*((s, 0) for s in evidence.control), *((s, killed) for s in evidence.segments)]
@@ -270,7 +270,7 @@ def webs_lived_on(evidence: Evidence) -> Finding:
 
 
 def figures_are_known(measures: Sequence[Measure], rows: Mapping[str, ArmResult]) -> Finding:
-    """No measure of any arm is without a figure: what was not measured proves nothing."""
+    """Every measure of every arm has a figure: what was not measured proves nothing."""
     lacking: dict[tuple[str, str], list[str]] = {}
     for arm in rows.values():
         for why, titles in _without_figure(measures, arm).items():
@@ -281,7 +281,7 @@ def figures_are_known(measures: Sequence[Measure], rows: Mapping[str, ArmResult]
 
 
 def _without_figure(measures: Sequence[Measure], arm: ArmResult) -> Mapping[str, Sequence[str]]:
-    """The titles of the measures that an arm has no figure of, by why it has none."""
+    """Titles of an arm's measures without a figure, by reason."""
     titles: dict[str, list[str]] = {}
     for measure in measures:
         if not arm.measures[measure.name].known:

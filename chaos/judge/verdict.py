@@ -1,4 +1,4 @@
-"""The verdict: a pure function from an experiment and the evidence of one run to its result."""
+"""Verdict: a pure function from an experiment and the evidence of a run to its result."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
         claims=claims,
         checks=checks,
         faults=evidence.faults,
-        generator=_whole_generator(evidence.segments),
+        generator=_generator(evidence.segments),
         clicks=evidence.clicks,
         trouble=evidence.trouble,
     )
 
 
 def _reviewed(seen: FaultEvidence, experiment: Experiment) -> FaultEvidence:
-    """The fault is proven by its three readings, not by what was made of them at the time."""
+    """Prove a fault by its three readings, whatever the run concluded from them."""
     before, during, after = seen.before, seen.during, seen.after
     known = [at.fault for at in experiment.faults if at.fault.name == seen.fault]
     if not known or not before or not during or not after or not _alike(before, during, after):
@@ -75,7 +75,7 @@ def _reviewed(seen: FaultEvidence, experiment: Experiment) -> FaultEvidence:
 
 
 def _alike(*readings: Reading) -> bool:
-    """Of one question and in one unit, and none below zero, which nothing that is probed can be."""
+    """True if all readings are of one query and unit, and none is negative."""
     return len({(r.what, r.unit) for r in readings}) == 1 and all(r.value >= 0 for r in readings)
 
 
@@ -99,7 +99,7 @@ def _estimate(measure: Measure, segments: Sequence[Segment]) -> Estimate:
 
 
 def _with_verdict(row: ArmResult, claims: Sequence[Finding]) -> ArmResult:
-    """An arm's verdict is the worst of the claims about it; without one it proved nothing."""
+    """Give an arm the worst verdict of its claims; without claims it is INVALID."""
     own = [claim.verdict for claim in claims if claim.arm == row.name]
     return replace(row, verdict=Verdict.worst(own))
 
@@ -119,8 +119,8 @@ def _checked(name: str, check: Callable[[], Finding]) -> Finding:
         return Finding(name, Verdict.INVALID, f"the check crashed: {error!r}")
 
 
-def _whole_generator(segments: Sequence[Segment]) -> Generator:
-    """What the generator says of itself in all segments, but for its lags: those are on record."""
+def _generator(segments: Sequence[Segment]) -> Generator:
+    """The generator's own figures over all segments; the lags are those on record."""
     return replace(
         Generator.together([segment.generator for segment in segments]),
         lag_p50_ms=_worst_lag_ms(segments, 50),

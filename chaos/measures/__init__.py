@@ -1,1 +1,1 @@
-"""Figures of a segment, and how repetitions become one estimate."""
+"""Figures of a segment, and the estimates made of their repetitions."""

@@ -1,7 +1,7 @@
-"""Estimates: how an arm's repetitions become one figure with an interval around it.
+"""Estimates: one figure with an interval from the repetitions of an arm.
 
-docs/coverage.md shows how often each interval holds the truth. Repetitions without a figure (NaN)
-do not count.
+docs/coverage.md has the measured coverage of each interval. Repetitions without a figure (NaN) do
+not count.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ NEGLIGIBLE = 1e-9
 
 
 def mean(values: Floats) -> Estimate:
-    """Mean over the repetitions, with a 95 % interval that leans to where they are skewed.
+    """Mean over the repetitions, with a 95 % interval that is corrected for skewness.
 
-    Student's t after Hall's transformation of the studentised mean, which takes its skewness away
+    Student's t after Hall's transformation of the studentised mean, which removes its skewness
     (P. Hall: On the removal of skewness by transformation, J. R. Statist. Soc. B 54, 1992). One
-    repetition has no spread, so its interval has no ends.
+    repetition has no spread, so its interval is unbounded.
     """
     finite = values[np.isfinite(values)]
     if len(finite) == 0:
@@ -33,7 +33,7 @@ def mean(values: Floats) -> Estimate:
 
 
 def mean_of_counts(values: Floats) -> Estimate:
-    """As `mean`, of what cannot be below zero: nor can the truth, so its interval ends there."""
+    """Mean of what cannot be negative: the interval ends at zero."""
     estimate = mean(values)
     if math.isinf(estimate.low):
         return estimate
@@ -41,7 +41,7 @@ def mean_of_counts(values: Floats) -> Estimate:
 
 
 def _around_mean(values: Floats) -> tuple[float, float]:
-    """How far below and above the mean of two or more values the interval reaches."""
+    """Distances of the interval's ends from the mean of two or more values."""
     count, spread = len(values), float(values.std())
     if np.ptp(values) == 0 or spread == 0:
         return 0.0, 0.0
@@ -67,12 +67,12 @@ def _skewness(standardised: Floats) -> float:
 
 
 def median(values: Floats) -> Estimate:
-    """Median over the repetitions, with a 95 % interval that is right whatever their law.
+    """Median over the repetitions, with a 95 % interval that holds for any distribution.
 
-    Between the order statistics next to the wanted confidence (T. P. Hettmansperger,
+    Interpolated between the order statistics next to the wanted confidence (T. P. Hettmansperger,
     S. J. Sheather: Confidence intervals based on interpolated order statistics, Statistics &
-    Probability Letters 4, 1986). Fewer than six repetitions cannot be that sure, so their
-    interval has no ends.
+    Probability Letters 4, 1986). Fewer than six repetitions cannot reach it, so their
+    interval is unbounded.
     """
     ordered = np.sort(values[np.isfinite(values)])
     count = len(ordered)

@@ -1,9 +1,9 @@
-"""Measures: what happened at each expiry, as figures that a repetition yields one of.
+"""Measures of each expiry of the hot key, one figure per repetition.
 
-An *expiry* begins when a reader finds the hot key's value gone or due, and lasts until the next
-one. Look-ups belong to the same expiry if their cache read was sent before the first of them had
-stored the new value; a later one would have found it. Times come from the web processes' own
-records of each look-up, on the monotonic clock that all processes of the host share.
+An *expiry* begins when a reader finds the hot key's value missing or due, and lasts until the next
+one. Origin queries belong to the same expiry if their cache read was sent before the first of them
+had stored the new value; a later read would have found it. Times come from the web processes' logs
+of origin queries, on the monotonic clock that all processes of the host share.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ORIGIN_QUERIES = "origin_queries_per_expiry"
 
 @dataclass(frozen=True)
 class Expiry:
-    """One expiry of the hot key: its look-ups as slices into the segment's hot look-ups."""
+    """One expiry: its origin queries, as slices of the segment's queries for the hot key."""
 
     read_s: Floats
     asked_s: Floats
@@ -36,22 +36,22 @@ class Expiry:
 
     @property
     def began_s(self) -> float:
-        """When the first reader that found the value gone or due sent its cache read."""
+        """Time of the first cache read that found the value missing or due."""
         return float(self.read_s[0])
 
     @property
     def refilled_s(self) -> float:
-        """When a new value first stood in the cache."""
+        """Time at which a new value was first in the cache."""
         return float(np.fmin.reduce(self.stored_s))
 
     @property
     def settled_s(self) -> float:
-        """When the last look-up of this expiry had stored its value."""
+        """Time at which the last query of this expiry had stored its value."""
         return float(np.fmax.reduce(self.stored_s))
 
 
 def expiries(segment: Segment) -> list[Expiry]:
-    """The expiries that ran their course while arrivals were still coming."""
+    """The expiries that were refilled before the segment ended."""
     origin = segment.origin.of_hot()
     starts = _first_of_each(origin.read_s, origin.stored_s)
     found = []
@@ -59,7 +59,7 @@ def expiries(segment: Segment) -> list[Expiry]:
         until_s = origin.read_s[last] if last < len(origin) else segment.ended_s
         part = slice(first, last)
         stored = origin.stored_s[part]
-        if np.fmin.reduce(stored) <= segment.ended_s:  # NaN, and so not, where none was stored
+        if np.fmin.reduce(stored) <= segment.ended_s:  # false for NaN: none was stored
             found.append(
                 Expiry(
                     origin.read_s[part],
@@ -73,24 +73,24 @@ def expiries(segment: Segment) -> list[Expiry]:
 
 
 def _first_of_each(read_s: Floats, stored_s: Floats) -> list[int]:
-    """Index of the first look-up of each expiry, `read_s` being in order."""
+    """Index of the first query of each expiry; `read_s` is sorted."""
     starts: list[int] = []
     refilled = -np.inf
     for index, read in enumerate(read_s):
         if read >= refilled:
             starts.append(index)
             refilled = np.inf
-        refilled = np.fmin(refilled, stored_s[index])  # NaN, where none was stored, is no time
+        refilled = np.fmin(refilled, stored_s[index])  # ignores NaN: none was stored
     return starts
 
 
 def aftermaths(segment: Segment) -> Iterator[Ints]:
-    """For each expiry the places of the hot requests that were in flight at it, or arrived in the
+    """Yield for each expiry the indices of the hot requests in flight at it, or due within the
     second after it."""
     requests = segment.requests
     hot = np.flatnonzero(requests.hot)
     intended_s, done_s = requests.intended_s[hot], requests.done_s[hot]
-    all_done_s = np.fmax.accumulate(done_s)  # when those up to here had all been answered
+    all_done_s = np.fmax.accumulate(done_s)  # when all up to here were answered
     for expiry in expiries(segment):
         until_s = min(expiry.began_s + AFTERMATH_S, expiry.until_s)
         first = np.searchsorted(all_done_s, expiry.began_s)
@@ -106,7 +106,7 @@ def _at_each_expiry(figure: Callable[[Expiry], float], segment: Segment) -> Floa
 
 
 def _peak(expiry: Expiry) -> float:
-    """Most look-ups under way at once: +1 at each question, then −1 at each answer."""
+    """Most concurrent queries: +1 at each start, then −1 at each end."""
     times = np.concatenate([expiry.asked_s, expiry.answered_s])
     steps = np.concatenate([np.ones(len(expiry.asked_s)), -np.ones(len(expiry.answered_s))])
     return float(np.cumsum(steps[np.lexsort((-steps, times))]).max())
@@ -115,7 +115,7 @@ def _peak(expiry: Expiry) -> float:
 def _after_each_expiry(
     column: Callable[[Requests], Any], figure: Callable[[Any], float], segment: Segment
 ) -> Floats:
-    """A figure of what a column of the requests holds for those in each expiry's aftermath."""
+    """A figure of one column of the requests in each expiry's aftermath."""
     values = column(segment.requests)
     return np.array([figure(values[places]) for places in aftermaths(segment)])
 
@@ -133,7 +133,7 @@ def _oldest(age_ms: Floats) -> float:
 
 
 def _waited(served_from: Strings) -> float:
-    """Redirects that waited for the origin, by their own query or by another request's."""
+    """Count redirects that waited for the origin, for their own query or another request's."""
     return float(np.isin(served_from, ["miss", "wait", "early"]).sum())
 
 
@@ -144,7 +144,7 @@ def _failed(segment: Segment) -> Floats:
 def _redis_uses(
     segment: Segment, from_s: Sequence[float] | Floats, to_s: Sequence[float] | Floats
 ) -> tuple[Floats, Floats]:
-    """Commands that Redis ran for web between the first and last sample within each span, and the
+    """Redis commands of the web processes between the first and last sample of each span, and the
     redirects answered meanwhile; NaN and 0 where there are not two samples."""
     t_s, commands = segment.samples.of("redis_commands")
     first = np.searchsorted(t_s, from_s)
@@ -159,7 +159,7 @@ def _redis_uses(
 
 
 def _redis_commands_per_redirect(segment: Segment) -> Floats:
-    """In calm: from one expiry's end to the next one's beginning, nothing but hits on the key."""
+    """Between expiries, where requests only hit: from the end of one to the next one's start."""
     found = expiries(segment)
     ends = [segment.started_s, *(expiry.settled_s for expiry in found)]
     begins = [*(expiry.began_s for expiry in found), segment.ended_s]
@@ -169,7 +169,7 @@ def _redis_commands_per_redirect(segment: Segment) -> Floats:
 
 
 def _redis_commands_per_expiry(segment: Segment) -> Floats:
-    """Commands from the sample before an expiry to the one after it, beyond those of calm."""
+    """Commands from the sample before an expiry to the one after it, minus those of mere hits."""
     in_calm = _redis_commands_per_redirect(segment)
     if not len(in_calm):
         return np.array([])

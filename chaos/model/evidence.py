@@ -1,6 +1,7 @@
-"""What a run saw, and the result made from it.
+"""Evidence of a run, and the result made from it.
 
-All times are seconds on the host's monotonic clock, which every process of a lab shares."""
+All times are seconds on the host's monotonic clock, which every process of a lab shares.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chaos.model.stack import (
-    Settings,
-)
+from chaos.model.stack import Settings
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -46,7 +45,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Reading:
-    """What a fault's probe read: a figure that the fault must move."""
+    """One measurement of a fault's probe: a figure that the fault must move."""
 
     what: str
     value: float
@@ -65,13 +64,13 @@ class Estimate:
 
     @property
     def known(self) -> bool:
-        """Whether there is a figure at all: no sample gives NaN, and NaN proves nothing."""
+        """True if there is a figure: no sample gives NaN, and NaN proves nothing."""
         return self.samples > 0 and math.isfinite(self.value)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a claim or check came to, and what it saw."""
+    """The verdict of one claim or check, with what it observed."""
 
     text: str
     verdict: Verdict
@@ -81,7 +80,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Mode:
-    """How long a run is: `rounds` interleaved segments an arm, each of `segment_s` seconds."""
+    """Length of a run: `rounds` interleaved segments per arm, each of `segment_s` seconds."""
 
     name: Literal["quick", "full"]
     rounds: int
@@ -94,7 +93,7 @@ class Mode:
 class Requests:
     """Request records of one segment, a column each, in order of intended time.
 
-    `rank` is the key's Zipf rank (0 is the hot key); `served_from` is what `X-Cache` said;
+    `rank` is the key's Zipf rank (0 is the hot key); `served_from` is the value of `X-Cache`;
     `age_ms` is NaN, `version` and `status` are -1 and 0 where there was no answer.
     """
 
@@ -115,7 +114,7 @@ class Requests:
 
     @property
     def hot(self) -> NDArray[np.bool_]:
-        """Which of them asked for the hot key."""
+        """Mask of the requests for the hot key."""
         return np.equal(self.rank, HOT_RANK)
 
     def __len__(self) -> int:
@@ -124,10 +123,10 @@ class Requests:
 
 @dataclass(frozen=True)
 class OriginQueries:
-    """Look-ups that reached a database, as the web processes logged them, ordered by `read_s`.
+    """Queries for a link that reached a database, as web processes log them, by `read_s`.
 
     `read_s`: the cache read that missed was sent; `asked_s` and `answered_s`: the query itself;
-    `stored_s`: the value stood in the cache again (NaN if it never did).
+    `stored_s`: the value was in the cache again (NaN if it never was).
     """
 
     rank: Ints
@@ -162,7 +161,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Generator:
-    """What the load generator says of itself in one segment."""
+    """The load generator's own counts and lags in one segment."""
 
     offered: int
     sent: int
@@ -171,7 +170,7 @@ class Generator:
     lag_p50_ms: float
     lag_p99_ms: float
     no_socket: int = 0  # of the unsent: its machine had no socket, port or file descriptor left
-    read_lag_p99_ms: float = math.nan  # answers lay in the kernel; no part of their latency
+    read_lag_p99_ms: float = math.nan  # answers waited in the kernel; not in their latency
     cpu_share: float = math.nan  # of one core, by its process
 
     @staticmethod
@@ -192,21 +191,21 @@ class Generator:
 
 @dataclass(frozen=True)
 class Counters:
-    """Totals read at rest on both sides of a segment: what the databases and the app counted.
+    """Totals of the databases and the app, read at rest before and after a segment.
 
-    A web process that is killed takes its count with it: then `web_requests` lacks some.
+    The count of a web process that is killed is lost: then `web_requests` is too low.
     """
 
     postgres_origin_queries: int
     app_origin_queries: int
     redis_commands: int
-    web_requests: int  # answered by the web processes, whoever sent them
+    web_requests: int  # answered by the web processes, whatever the client
     web_starts: int  # of web processes
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What one arm did in one round: all the evidence a measure may read."""
+    """One arm in one round: all the evidence that a measure may read."""
 
     arm: str
     round: int
@@ -237,7 +236,7 @@ class FaultEvidence:
 
     @property
     def proven(self) -> bool:
-        """It did what it should, and it is gone."""
+        """True if the fault took effect and was healed."""
         return self.took_effect and self.healed
 
 
@@ -255,10 +254,10 @@ class Clicks:
 
 @dataclass(frozen=True)
 class ReadBack:
-    """What the primary holds of some links: (click id, code) of each click, each link's total.
+    """Final state of some links in the primary: (click id, code) of each click, each link's total.
 
-    The clicks can be gone through once, on the thread that asked for them; what keeps them from
-    coming is raised then, as a `StackError`.
+    `clicks` can be iterated once, on the thread that made it, and raises `StackError` if the
+    database fails meanwhile.
     """
 
     clicks: Iterable[tuple[str, str]]
@@ -278,7 +277,7 @@ class Oddities:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything a verdict is made from; `trouble` is why the run stopped early, if it did."""
+    """Everything a verdict is made from; `trouble` is why the run stopped early, or `None`."""
 
     plan: Mapping[str, Any]
     mode: Mode
@@ -314,7 +313,7 @@ class ArmResult:
 
 @dataclass(frozen=True)
 class Result:
-    """The verdict of a run with all it rests on; `chaos.record.writer` writes it as verdict.json."""
+    """The verdict of a run with all that it rests on, as in `verdict.json`."""
 
     experiment: str
     verdict: Verdict

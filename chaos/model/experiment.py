@@ -15,11 +15,7 @@ from chaos.model.evidence import (
     Segment,
     Verdict,
 )
-from chaos.model.stack import (
-    Settings,
-    Stack,
-    Undo,
-)
+from chaos.model.stack import Settings, Stack, Undo
 
 SEED_MAX = 2**53 - 1  # beyond it, not every reader of JSON keeps the same number
 Curve = Literal["steady", "ramp", "step", "viral"]
@@ -51,30 +47,30 @@ class Fault(Protocol):
 
     @property
     def name(self) -> str:
-        """What a reader of the report calls it: `replica link +120 ms`."""
+        """Name in the report: `replica link +120 ms`."""
 
     @property
     def needs(self) -> str:
-        """The ability of a stack that it relies on, one of `Stack.can`."""
+        """The ability of the stack that it needs, one of `Stack.can`."""
 
     def inject(self, stack: Stack) -> Undo:
         """Cause the failure, and return what undoes it."""
 
     def probe(self, stack: Stack) -> Reading:
-        """Measure, through the part or link that is hit, the figure the fault should move."""
+        """Measure, through the part or link under fault, the figure that the fault should move."""
 
     def took_effect(self, before: Reading, during: Reading) -> bool:
-        """Whether the reading moved as far as this fault should move it."""
+        """True if the reading moved as far as this fault should move it."""
 
     def healed(self, before: Reading, after: Reading) -> bool:
-        """Whether the reading is back where it was."""
+        """True if the reading is back where it was."""
 
 
 @dataclass(frozen=True)
 class At:
     """A fault on a segment's timeline, in force until the segment's last answer is in.
 
-    One at second 0 is there before the cache is warmed: such a segment knows no healthy time.
+    A fault at second 0 is injected before the cache is warmed: its segment has no healthy time.
     """
 
     second: float
@@ -83,7 +79,7 @@ class At:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What theory says a measure should be, from measured inputs; NaN where it says nothing."""
+    """The value of a measure by theory, from measured inputs; NaN where theory gives none."""
 
     formula: str
     source: str
@@ -93,7 +89,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to run the system: the settings that differ, and what theory expects of it."""
+    """One way to run the system: the settings that differ, and what theory predicts."""
 
     name: str
     settings: Settings
@@ -103,7 +99,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Measure:
-    """One column of the table: a figure for each repetition, and how they become one."""
+    """One column of the table: a figure for each repetition, and the summary of them."""
 
     name: str
     unit: str
@@ -115,7 +111,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Claim:
-    """Something the run must show; `check` sees every arm's measures and raises nothing."""
+    """Something that the run must show; `check` gets the results of all arms and does not raise."""
 
     text: str
     arm: str | None
@@ -137,12 +133,12 @@ class Experiment:
     measures: Sequence[Measure]
     claims: Sequence[Claim]
     headline: str  # the measure that answers the question
-    costs: Sequence[str]  # the measures that tell what a fix costs beside the naive arm
+    costs: Sequence[str]  # measures of what a fix costs beside the naive arm
     quick: Mode
     full: Mode
 
     def mode(self, *, full: bool) -> Mode:
-        """The long mode for numbers that are quoted, the short one otherwise."""
+        """`full` for numbers to quote, else `quick`."""
         return self.full if full else self.quick
 
     @property

@@ -1,4 +1,4 @@
-"""The stack as the lab sees it: its parts and links, and what may be done to them."""
+"""The stack as the lab sees it: its parts and links, and the operations on them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ PartName = Literal["primary", "replica", "redis", "toxiproxy", "nginx", "web-1",
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the lab finds the parts: directly for looking, by link for probing a fault."""
+    """Addresses of the parts: direct ones to observe, those through links to probe a fault."""
 
-    url: str  # the shortener as a user meets it, through nginx
-    web: Mapping[str, str]  # each web process by name, round nginx
+    url: str  # the shortener as users reach it, through nginx
+    web: Mapping[str, str]  # each web process by name, bypassing nginx
     worker: str
-    primary: str  # PostgreSQL DSN, round Toxiproxy
+    primary: str  # PostgreSQL DSN, bypassing Toxiproxy
     replica: str
     redis: str
     toxiproxy: str
     links: Mapping[str, str]  # link name -> URL through Toxiproxy
-    desk: str | None = None  # of a lab that outlives its runs
-    desk_token: str | None = field(default=None, repr=False)
+    control: str | None = None  # of a lab that outlives its runs
+    control_token: str | None = field(default=None, repr=False)
     prometheus: str | None = None
     grafana: str | None = None
 
@@ -37,7 +37,7 @@ PartState = Literal["up", "paused", "down"]
 
 @dataclass(frozen=True)
 class LinkState:
-    """Whether a link lets connections through, and the toxics on it, a text each."""
+    """A link: open to connections or not, and its toxics, a text each."""
 
     open: bool
     toxics: Sequence[str]
@@ -45,14 +45,14 @@ class LinkState:
 
 @dataclass(frozen=True)
 class State:
-    """How the parts and links of a stack are just now."""
+    """Current state of all parts and links."""
 
     parts: Mapping[str, PartState]
     links: Mapping[str, LinkState]
 
 
 class PartDied(Exception):
-    """A part of the stack ended by itself: its name and the last lines of its log."""
+    """A part of the stack exited unexpectedly; has its name and the last lines of its log."""
 
     def __init__(self, part: str, last_lines: Sequence[str]) -> None:
         super().__init__(f"{part} died; its log ends:\n" + "\n".join(f"  {x}" for x in last_lines))
@@ -61,26 +61,26 @@ class PartDied(Exception):
 
 
 class StackError(Exception):
-    """The stack could not be started or reached; the message says what to do about it."""
+    """The stack could not be started or reached; the message names the remedy."""
 
 
 class Stack(Protocol):
-    """A running stack; nothing else differs between runtimes."""
+    """A running stack: all that differs between runtimes."""
 
     @property
     def endpoints(self) -> Endpoints:
-        """Where its parts answer."""
+        """Addresses of its parts."""
 
     @property
     def can(self) -> frozenset[str]:
-        """What may be done to it: `kill`, `pause`, `toxic`."""
+        """Abilities of this stack: `kill`, `pause`, `toxic`."""
 
     @property
     def versions(self) -> Mapping[str, str]:
         """The version of each part, for the record."""
 
     def configure(self, settings: Settings) -> None:
-        """Restart web and worker with these settings, on an empty cache; ready on return."""
+        """Restart web and worker with these settings and an empty cache; ready on return."""
 
     def kill(self, part: str) -> None:
         """SIGKILL; the part stays down until `start`."""
@@ -95,30 +95,30 @@ class Stack(Protocol):
         """Start a part that was killed, and return when it is ready."""
 
     def workdir(self, name: str) -> Path:
-        """A folder for a helper process: what runs in it ends with the lab, however that ends."""
+        """A folder for a helper process, which ends with the lab, however that ends."""
 
     def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
-        """Put a toxic on a link; the toxic is there when this returns."""
+        """Put a toxic on a link; in force when this returns."""
 
     def cut(self, link: Link) -> Undo:
-        """Close a link: connections break, new ones are refused."""
+        """Close a link: break its connections, refuse new ones."""
 
     def state(self) -> State:
-        """Every part and link as it is now."""
+        """Current state of every part and link."""
 
     def heal(self) -> None:
         """Open every link, remove every toxic, resume what is paused, start what is down."""
 
     def check(self) -> None:
-        """Raise `PartDied` if a part ended that nobody killed."""
+        """Raise `PartDied` if a part ended that was not killed by `kill`."""
 
 
 class Runtime(Protocol):
-    """A way to bring the stack up."""
+    """A way to start the stack."""
 
     @property
     def name(self) -> str:
         """`embedded` or `compose`."""
 
     def up(self, settings: Settings, logs: Path) -> AbstractContextManager[Stack]:
-        """The stack, ready; on leaving, nothing of it is left behind."""
+        """Start the stack, ready on entry; remove all of it on exit."""

@@ -1,1 +1,1 @@
-"""The run directory: written, read back, kept on disk column by column."""
+"""The run directory: writing it, reading it back."""

@@ -1,8 +1,7 @@
-"""The shelf: columns of a record that stay on disk, so that a record may be larger than memory.
+"""Columns of a record that stay on disk, so that a record may be larger than memory.
 
-DuckDB sorts and groups within `MEMORY` and spills beyond that. What it yields is kept as plain
-columns in files without a name, which are gone with the process however that ends, and is read
-from there each time that it is asked for.
+DuckDB sorts and groups within `MEMORY` and spills beyond that. Its results are stored as plain
+columns in unlinked files, which vanish with the process however it ends, and are read at each use.
 """
 
 from __future__ import annotations
@@ -22,19 +21,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaos.model.evidence import Requests
+from chaos.model.request_record import OUTCOMES, SERVED_FROM
 
 MEMORY = "300MB"
 BATCH_ROWS = 400_000
 
 Columns = Mapping[str, NDArray[Any]]
-Ask = Callable[..., Columns]  # SQL on a file that it calls {}, and the values of its parameters
+Query = Callable[..., Columns]  # SQL on the file {}, and the values of its parameters
 
 
 @contextmanager
-def bounded(run_dir: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB with `MEMORY` at most; what it spills lies in the run's directory until the end."""
-    mine = run_dir.absolute() / f".spill-{os.getpid()}"
-    spill = str(mine) if _can_hold(run_dir) else mkdtemp(prefix="linkstorm-spill-")
+def bounded_duckdb(run_dir: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB with `MEMORY` at most; it spills into the run's directory."""
+    inside = run_dir.absolute() / f".spill-{os.getpid()}"
+    spill = str(inside) if _can_hold(run_dir) else mkdtemp(prefix="linkstorm-spill-")
     with (
         _removed_at_the_end(spill),
         duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": spill}) as db,
@@ -43,7 +43,7 @@ def bounded(run_dir: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _can_hold(run_dir: Path) -> bool:
-    """It can be written, and DuckDB can be given its name; else the system's folder has to do."""
+    """True if it can be written and its name is UTF-8, as DuckDB needs; else spill to /tmp."""
     with suppress(UnicodeEncodeError):
         return os.access(str(run_dir.absolute()).encode(), os.W_OK)
     return False
@@ -51,14 +51,14 @@ def _can_hold(run_dir: Path) -> bool:
 
 @contextmanager
 def _removed_at_the_end(folder: str) -> Iterator[None]:
-    """However we end: a shell waits for the end of a pipe whose other end only we hold."""
+    """Remove a folder however this process ends: a shell waits for its end of a pipe."""
     command = ["sh", "-c", 'read -r _; [ ! -e "$0" ] || exec rm -rf -- "$0"', folder]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
         yield
 
 
 class StoredColumns:
-    """Columns of equal length on disk, of which any stretch of rows can be read."""
+    """Columns of equal length on disk, of which any range of rows can be read."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory if _can_hold(directory) else None
@@ -68,7 +68,7 @@ class StoredColumns:
         finalize(self, self._open.close)
 
     def add(self, columns: Columns) -> None:
-        """Put rows behind those that are there; the first ones say which columns there are."""
+        """Append rows; the first ones define the columns and their types."""
         for name, values in columns.items():
             if name not in self._files:
                 file = TemporaryFile(dir=self._directory)  # noqa: SIM115
@@ -78,7 +78,7 @@ class StoredColumns:
             self._files[name].write(np.ascontiguousarray(values, self._types[name]).data)
 
     def read(self, name: str, first: int, last: int) -> NDArray[Any]:
-        """A column's rows from `first` up to and without `last`."""
+        """Read a column's rows from `first` to before `last`."""
         file, kind = self._files[name], self._types[name]
         file.seek(first * kind.itemsize)
         return np.fromfile(file, kind, last - first)
@@ -86,31 +86,31 @@ class StoredColumns:
 
 # --- requests ----------------------------------------------------------------------------------
 
-NAMES = frozenset(field.name for field in fields(Requests))
-TEXTS = {  # kept as places in these lists
-    "outcome": np.array(["", "ok", "fail", "unknown"]),
-    "served_from": np.array(["", "hit", "stale", "early", "wait", "miss", "near"]),
+COLUMN_NAMES = frozenset(field.name for field in fields(Requests))
+ENUMS = {  # stored as indices into these lists
+    "outcome": np.array(["", *OUTCOMES]),
+    "served_from": np.array(["", *SERVED_FROM]),
 }
 
 
 class StoredRequests(Requests):
-    """Requests of one segment that are not in memory: a column is read when it is asked for."""
+    """Requests of one segment on disk: a column is read at each access."""
 
-    _shelf: StoredColumns
+    _store: StoredColumns
     _rows: tuple[int, int]
 
     @classmethod
-    def on(cls, shelf: StoredColumns, rows: tuple[int, int]) -> Self:
-        """Those from the first of two rows up to and without the second."""
-        shelved = object.__new__(cls)
-        vars(shelved).update(_shelf=shelf, _rows=rows)
-        return shelved
+    def of(cls, store: StoredColumns, rows: tuple[int, int]) -> Self:
+        """Requests from the first of two rows to before the second."""
+        requests = object.__new__(cls)
+        vars(requests).update(_store=store, _rows=rows)
+        return requests
 
     def __getattr__(self, name: str) -> NDArray[Any]:
-        if name not in NAMES:
+        if name not in COLUMN_NAMES:
             raise AttributeError(name)
-        values = self._shelf.read(name, *self._rows)
-        return TEXTS[name][values] if name in TEXTS else values
+        values = self._store.read(name, *self._rows)
+        return ENUMS[name][values] if name in ENUMS else values
 
 
 SECOND = "coalesce(floor(intended_s), 'inf'::DOUBLE)"
@@ -132,33 +132,33 @@ BATCH = f"""
 """
 
 
-def shelve_requests(ask: Ask, directory: Path) -> Callable[[int], StoredRequests]:
-    """Read all requests; what gives those of a segment, in order of intended time.
+def store_requests(query: Query, directory: Path) -> Callable[[int], StoredRequests]:
+    """Store all requests; return a function that gives those of a segment, by intended time.
 
-    They come in batches of whole seconds, so that no more of them than that are in memory at once.
+    They are read in batches of whole seconds, to bound memory.
     """
-    shelf = StoredColumns(directory)
-    lists = {name: texts.tolist() for name, texts in TEXTS.items()}
-    shelf.add(ask(f"{COLUMNS} FROM {{}} LIMIT 0", **lists))
-    seconds = ask(SECONDS)
+    store = StoredColumns(directory)
+    lists = {name: texts.tolist() for name, texts in ENUMS.items()}
+    store.add(query(f"{COLUMNS} FROM {{}} LIMIT 0", **lists))
+    seconds = query(SECONDS)
     for first, last in _batches(seconds["rows"].tolist()):
         edges = {
             f"{end}{name}": seconds[name][place].item()
             for end, place in (("", first), ("last_", last))
             for name in ("segment", "second")
         }
-        shelf.add(ask(BATCH, **edges, **lists))
+        store.add(query(BATCH, **edges, **lists))
     ends = np.cumsum([0, *seconds["rows"]])
 
     def of(segment: int) -> StoredRequests:
         first, last = ends[np.searchsorted(seconds["segment"], [segment, segment + 1])]
-        return StoredRequests.on(shelf, (int(first), int(last)))
+        return StoredRequests.of(store, (int(first), int(last)))
 
     return of
 
 
 def _batches(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First and last place of neighbours that have about as many rows as a batch should have."""
+    """First and last index of runs of seconds with about `BATCH_ROWS` rows."""
     first, count = 0, 0
     for place, more in enumerate(rows):
         if count and count + more > BATCH_ROWS:

@@ -1,8 +1,7 @@
-"""Files for DuckDB, each by a name that can mean no other.
+"""Files for DuckDB, by file descriptor instead of path.
 
-To DuckDB a path is a pattern (`run[1]` finds `run1`), a set of columns (`segment=3/`) or an address
-(`s3:`), and it knows no path that is not UTF-8. So a file is opened here, and read or written under
-its number.
+DuckDB takes a path for a pattern (`run[1]` finds `run1`), columns (`segment=3/`) or a URL (`s3:`),
+and accepts only UTF-8. So a file is opened here, and read or written as `/dev/fd/N`.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from pathlib import Path
 
 
 class Files(ExitStack):
-    """Files that stay open until the end of a `with` block."""
+    """Files that are open until the end of a `with` block."""
 
     def named(self, path: Path, mode: str = "rb") -> str:
-        """The name of a file; nothing in it has to be quoted.
+        """Open a file; return its name for DuckDB, which needs no quotes.
 
         Raises:
             OSError: it cannot be opened.

@@ -1,4 +1,4 @@
-"""Provenance: which commit the code that runs is of, if any."""
+"""Provenance: the commit of the running code, if any."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PACKAGES = ("chaos", "reports", "scenarios", "stack")
 
 
 def commit() -> str | None:
-    """The commit of this source tree, marked where code differs from it; None if it has none.
+    """The commit of this source tree, marked if the code differs from it; None without one.
 
-    The tree has one if it is a checkout itself. What was unpacked inside another checkout is not of
-    that one's commits, and what `GIT_DIR` and its like name is another repository.
+    Only the tree's own checkout counts: not one that the tree was unpacked into, nor a repository
+    named by `GIT_DIR` and the like.
     """
     try:
         tracked = _git("ls-files", "--", str(Path(__file__).resolve()))

@@ -1,76 +1,35 @@
-"""Evidence: a run directory read back, or refused by the name of the file that is damaged."""
+"""Reader of a run directory; refuses damage with the name of the file."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cache, partial
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from chaos.model.evidence import (
     Clicks,
-    Counters,
     Evidence,
-    FaultEvidence,
     Floats,
-    Generator,
-    Mode,
     Oddities,
     OriginQueries,
     Samples,
     Segment,
 )
-from chaos.record.columns import bounded, shelve_requests
+from chaos.model.request_record import OUTCOMES, SERVED_FROM
+from chaos.record.columns import bounded_duckdb, store_requests
 from chaos.record.files import Files
+from chaos.record.schema import Events, Plan, SegmentEnd, first_error
 
-LARGEST = 2.0**53  # beyond it, no two programs read the same number
 OTHERS = ("clicks", "totals")
 Event = dict[str, Any]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a plan must hold, whatever else it has."""
-
-    experiment: str
-    question: str
-    runtime: str
-    seed: int
-    mode: Mode
-    arms: dict[str, dict[str, str]]
-    traffic: dict[str, Any]
-    faults: list[dict[str, Any]]
-    command: str
-    began: str
-    began_s: float
-    commit: str | None
-    machine: dict[str, Any]
-    linkstorm: str
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """What the event at the end of a segment tells."""
-
-    segment: int
-    arm: str
-    round: int
-    settings: dict[str, str]
-    web_processes: int
-    from_s: float
-    to_s: float
-    started_s: float
-    ended_s: float
-    generator: Generator
-    counted: Counters
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class DamagedRecord(Exception):
@@ -82,7 +41,7 @@ class DamagedRecord(Exception):
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of the run directory."""
+    """Read a JSON object of the run directory."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -95,7 +54,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_events(path: Path) -> list[Event]:
-    """All events of a run, in order."""
+    """Read all events of a run, in order."""
     file = path / "events.jsonl"
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -112,109 +71,43 @@ def read_events(path: Path) -> list[Event]:
 
 
 def read_evidence(path: Path) -> Evidence:
-    """Everything the verdict is made from, out of the files alone.
+    """Read everything that the verdict is made from.
 
     Raises:
-        Damaged: a file is missing, truncated or does not hold what it should.
+        DamagedRecord: a file is missing, truncated or does not hold what it should.
     """
     if not path.is_dir():
         raise DamagedRecord(path, "is not a run directory")
-    plan = _read_plan(path / "plan.json")
-    events = read_events(path)
-    file = path / "events.jsonl"
-    try:
-        ended = [_made(_Ended, event) for event in events if event["kind"] == "segment"]
-        faults = [_made(FaultEvidence, event) for event in events if event["kind"] == "fault"]
-        codes = [code for event in events if event["kind"] == "links" for code in event["codes"]]
-        primed = sum(event["follows"] for event in events if event["kind"] == "primed")
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamagedRecord(file, f"holds an event that is not as it should be: {error}") from error
-    read_back = any(event["kind"] == "read-back" for event in events)
-    with bounded(path) as db, Files() as files:
+    plan = read_json(path / "plan.json")
+    mode = _validated(Plan, plan, path / "plan.json").mode
+    by_kind: dict[str, list[Event]] = {}
+    for event in read_events(path):
+        by_kind.setdefault(event["kind"], []).append(event)
+    judged = {kind: by_kind[kind] for kind in Events.model_fields if kind in by_kind}
+    events = _validated(Events, judged, path / "events.jsonl")
+    codes = [code for links in events.links for code in links.codes]
+    primed = sum(event.follows for event in events.primed)
+    not_finished = None if "finished" in by_kind else "the run did not finish"
+    with bounded_duckdb(path) as db, Files() as files:
         tables = _Tables(path, db, files)
-        segments = list(_segments(tables, ended, codes))
+        segments = list(_segments(tables, events.segment, codes))
         return Evidence(
             plan=plan,
-            mode=_made(Mode, plan["mode"]),
+            mode=mode,
             segments=[segment for segment in segments if segment.round >= 0],
             control=[segment for segment in segments if segment.round < 0],
-            faults=faults,
-            oddities=_oddities(tables, ended, codes),
-            clicks=_clicks(tables, primed) if read_back else None,
-            trouble=_trouble(events),
+            faults=events.fault,
+            oddities=_oddities(tables, events.segment, codes),
+            clicks=_clicks(tables, primed) if "read-back" in by_kind else None,
+            trouble=next((event.why for event in events.trouble), not_finished),
         )
 
 
-def _read_plan(file: Path) -> dict[str, Any]:
-    plan = read_json(file)
+def _validated(model: type[Model], data: dict[str, Any], file: Path) -> Model:
     try:
-        _made(_Plan, plan)
-    except (TypeError, ValueError) as error:
-        raise DamagedRecord(file, f"is not as it should be: {error}") from error
-    return plan
-
-
-def _made(kind: type[T], given: Any) -> T:
-    """A dataclass out of a JSON object, each field of its own type and each number finite.
-
-    NaN is for what may be unknown: where it is the default.
-
-    Raises:
-        ValueError: it is not; the message names the field.
-    """
-    if not isinstance(given, dict):
-        raise ValueError(f"{given!r} is no {kind.__name__.lower()}")
-    hints = _hints(kind)  # type: ignore[arg-type]
-    values = {}
-    for field in fields(kind):  # type: ignore[arg-type]
-        if _is_unknown(field.default) and _is_unknown(given.get(field.name)):
-            values[field.name] = math.nan
-        elif field.name in given:
-            values[field.name] = _value(hints[field.name], given[field.name], field.name)
-        elif field.default is MISSING:
-            raise ValueError(f"{field.name} is missing")
-    return kind(**values)
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _is_unknown(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
-
-
-def _value(hint: Any, given: Any, name: str) -> Any:
-    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    for kind in kinds:
-        if is_dataclass(kind) and given is not None:
-            return _made(kind, given)  # type: ignore[arg-type]
-        if _is(kind, given):
-            return given
-    raise ValueError(f"{name} is {given!r}")
-
-
-def _is(kind: Any, given: Any) -> bool:
-    """Whether a JSON value is what a type says; true and false are no numbers here."""
-    if get_origin(kind) is Literal:
-        return given in get_args(kind)
-    if kind in (int, float):
-        number = isinstance(given, int if kind is int else int | float)
-        return number and not isinstance(given, bool) and abs(given) <= LARGEST
-    if get_origin(kind) is dict:
-        return isinstance(given, dict) and all(_is(get_args(kind)[1], v) for v in given.values())
-    if get_origin(kind) is list:
-        return isinstance(given, list) and all(_is(get_args(kind)[0], v) for v in given)
-    return kind is Any or isinstance(given, kind)
-
-
-def _trouble(events: Sequence[Event]) -> str | None:
-    for event in events:
-        if event["kind"] == "trouble":
-            return str(event["why"])
-    finished = any(event["kind"] == "finished" for event in events)
-    return None if finished else "the run did not finish"
+        return model.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        raise DamagedRecord(file, f"is not as it should be: {first_error(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -240,15 +133,15 @@ class _Tables:
         return {name: _filled(column) for name, column in columns.items()}
 
     def count(self, name: str, sql: str, **values: object) -> dict[str, int]:
-        """The one row of whole numbers that a query yields."""
+        """The only row of a query, all integers."""
         columns = self.query(name, sql, **values)
         return {name: int(column[0]) for name, column in columns.items()}
 
     def need(self, name: str, columns: Sequence[str], numbers: Sequence[str]) -> None:
-        """Each row needs a value in these columns, and a finite number in those.
+        """Require a value in these columns of each row, and a finite number in those.
 
         Raises:
-            Damaged: some rows lack one.
+            DamagedRecord: some rows lack one.
         """
         lacks = [f"{column} IS NULL" for column in columns]
         lacks += [f"NOT coalesce(isfinite({number}::DOUBLE), false)" for number in numbers]
@@ -283,7 +176,7 @@ def _filled(column: Any) -> Any:
     return column
 
 
-REQUEST_NEEDS = ["list_position(['ok', 'fail', 'unknown'], outcome)"]
+REQUEST_NEEDS = [f"list_position({[*OUTCOMES]}, outcome)"]
 REQUEST_NUMBERS = [
     *("segment", "rank", "status", "version", "intended_s", "sent_s", "done_s"),
 ]
@@ -294,26 +187,29 @@ ODDITIES = """
         count(*) FILTER (CASE outcome WHEN 'ok' THEN status NOT BETWEEN 200 AND 399
             WHEN 'fail' THEN status < 400 AND status <> 0 ELSE status <> 0 END) AS contradictory,
         count(*) FILTER (outcome = 'ok' AND (version < 1 OR age_ms IS NULL OR NOT isfinite(age_ms)
-            OR age_ms < 0 OR coalesce(click_id, '') = '' OR coalesce(served_from, '') NOT IN
-            ('hit', 'stale', 'early', 'wait', 'miss', 'near'))) AS incomplete
+            OR age_ms < 0 OR coalesce(click_id, '') = '' OR
+            NOT coalesce(list_contains($served_from::VARCHAR[], served_from), false))) AS incomplete
     FROM {}
 """
 
 
-def _oddities(tables: _Tables, ended: Sequence[_Ended], codes: Sequence[str]) -> Oddities:
+def _oddities(tables: _Tables, ended: Sequence[SegmentEnd], codes: Sequence[str]) -> Oddities:
     if not ended:
         return Oddities(0, 0, 0, 0, 0)
     numbers = [segment.segment for segment in ended]
-    return Oddities(**tables.count("requests", ODDITIES, numbers=numbers, codes=codes))
+    values = {"numbers": numbers, "codes": codes, "served_from": SERVED_FROM}
+    return Oddities(**tables.count("requests", ODDITIES, **values))
 
 
-def _segments(tables: _Tables, ended: Sequence[_Ended], codes: Sequence[str]) -> Iterator[Segment]:
+def _segments(
+    tables: _Tables, ended: Sequence[SegmentEnd], codes: Sequence[str]
+) -> Iterator[Segment]:
     if not ended:
         return
     tables.need("requests", REQUEST_NEEDS, REQUEST_NUMBERS)
     tables.need("origin_queries", [], ["read_s", "asked_s", "answered_s"])
     tables.need("samples", ["name"], ["t_s", "value"])
-    requests_of = shelve_requests(partial(tables.query, "requests"), tables.path)
+    requests_of = store_requests(partial(tables.query, "requests"), tables.path)
     origin = tables.query("origin_queries", ORIGIN_COLUMNS, codes=codes)
     samples = _samples(tables)
     for segment in ended:
@@ -346,7 +242,7 @@ def _slice_origin(columns: Mapping[str, Any], from_s: float, to_s: float) -> Ori
 
 
 def _samples(tables: _Tables) -> Samples:
-    """All samples of the run; a number stands for each name until they are apart."""
+    """All samples of the run, by name."""
     sql = "SELECT DISTINCT name FROM {} ORDER BY 1"
     names = [str(name) for name in tables.query("samples", sql)["name"]]
     columns = tables.query(
@@ -390,9 +286,9 @@ CLICKS = """
 def _clicks(tables: _Tables, primed: int) -> Clicks:
     """Clicks acknowledged to clients against those in the primary, by id and link.
 
-    The requests that warm the cache are answered, but not on record: their clicks have ids that no
-    client knows, and so has the click of a request whose answer never came, or was a gateway's, if
-    there is one. So many strangers there must be at least, and may be at most.
+    The requests that warm the cache are answered, but not on record, so their clicks have unknown
+    ids. So has the click, if any, of a request without an answer or with a gateway's. The first
+    give the minimum of unknown ids, both together the maximum.
     """
     tables.need("clicks", ["click_id", "key"], [])
     tables.need("totals", ["key"], ["total"])

@@ -1,7 +1,7 @@
-"""The record: the run directory that a run writes while it goes; `chaos.record.reader` reads it.
+"""Writer of the run directory; `chaos.record.reader` reads it.
 
-Requests, origin queries, samples and the read-back are Parquet files, so anyone can open a run
-with DuckDB or pandas; `plan.json`, `events.jsonl` and `verdict.json` are text.
+Requests, origin queries, samples and the read-back are Parquet files, for DuckDB or pandas;
+`plan.json`, `events.jsonl` and `verdict.json` are text.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ import duckdb
 
 from chaos.model.evidence import ReadBack
 from chaos.model.lab import Clock
+from chaos.model.request_record import REQUEST_COLUMNS
 from chaos.record.files import Files
 
 Listener = Callable[[Mapping[str, Any]], None]
-
-ORIGIN_COLUMNS = ("key", "db", "read_s", "asked_s", "answered_s", "stored_s", "part")
 
 
 class RecordWriter:
@@ -43,18 +42,18 @@ class RecordWriter:
         self._samples.writerow(("t_s", "name", "value"))
 
     def event(self, kind: str, **data: object) -> None:
-        """Append one event, stamped with the clock of the run, and tell whoever listens."""
+        """Append one event, with the time of the run's clock, and pass it to the listeners."""
         event = {"t_s": self._clock.now_s(), "kind": kind, **data}
         self._events.write(json.dumps(event) + "\n")
         for listener in self._listeners:
             try:
                 listener(event)
-            except Exception as error:  # a run does not depend on who listens
-                self.note(f"{kind} was not heard: {error!r}")
+            except Exception as error:  # a run does not depend on its listeners
+                self.note(f"a listener failed on {kind}: {error!r}")
 
     @contextmanager
-    def told_to(self, listener: Listener) -> Iterator[None]:
-        """Tell a listener of each event as it happens, on the thread of the run."""
+    def subscribed(self, listener: Listener) -> Iterator[None]:
+        """Call a listener with each event as it happens, on the thread of the run."""
         self._listeners.append(listener)
         try:
             yield
@@ -62,7 +61,7 @@ class RecordWriter:
             self._listeners.remove(listener)
 
     def note(self, text: str) -> None:
-        """Append a line to the lab's own log, which no verdict is made from; any thread may."""
+        """Append a line to the lab's log, which no verdict depends on; thread-safe."""
         with (self.logs / "lab.log").open("a", encoding="utf-8") as log:
             log.write(f"{self._clock.now_s():.3f} {text}\n")
 
@@ -71,21 +70,22 @@ class RecordWriter:
         self._samples.writerows((f"{t_s:.6f}", name, value) for name, value in values.items())
 
     def read_back(self, state: ReadBack) -> None:
-        """Keep the final state of the primary."""
+        """Write the final state of the primary."""
         _write_rows(self.path / "clicks.csv", ("click_id", "key"), state.clicks)
         _write_rows(self.path / "totals.csv", ("key", "total"), state.totals.items())
         self.event("read-back")
 
     def close(self) -> None:
-        """Turn what was written row by row into Parquet; only then is an interruption heard.
+        """Turn the CSV files into Parquet; signals are delivered afterwards.
 
         Raises:
             OSError: it cannot be written.
         """
-        with _heard_afterwards():
+        with _signals_deferred():
             self._events.close()
             self._samples_file.close()
-            _write_rows(self.path / "origin_queries.csv", ORIGIN_COLUMNS, _logged(self.logs))
+            columns = [*SCHEMAS["origin_queries"]]
+            _write_rows(self.path / "origin_queries.csv", columns, _logged_queries(self.logs))
             _to_parquet(self.path)
 
 
@@ -100,38 +100,21 @@ def _write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
         writer.writerows(rows)
 
 
-def _logged(logs: Path) -> Iterator[list[object]]:
-    """Origin queries as the web processes logged them; their other lines are not for us.
+def _logged_queries(logs: Path) -> Iterator[list[object]]:
+    """Origin queries in the logs of the web processes.
 
-    A line cut short by the death of its process is left out: then the counters disagree.
+    A line cut short by the death of its process is left out, which the counters show.
     """
     for log in sorted(logs.glob("web-*.log")):
         with log.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 if '"origin_query"' in line and line.rstrip().endswith("}"):
                     query = json.loads(line) | {"part": log.stem}
-                    yield [query[name] for name in ORIGIN_COLUMNS]
+                    yield [query[name] for name in SCHEMAS["origin_queries"]]
 
 
-SCHEMAS = {
-    "requests": {
-        "segment": "INTEGER",
-        "op_id": "VARCHAR",
-        "session": "VARCHAR",
-        "operation": "VARCHAR",
-        "rank": "INTEGER",
-        "key": "VARCHAR",
-        "version": "BIGINT",
-        "intended_s": "DOUBLE",
-        "sent_s": "DOUBLE",
-        "done_s": "DOUBLE",
-        "outcome": "VARCHAR",
-        "status": "INTEGER",
-        "served_from": "VARCHAR",
-        "age_ms": "DOUBLE",
-        "click_id": "VARCHAR",
-        "error": "VARCHAR",
-    },
+SCHEMAS: Mapping[str, Mapping[str, str]] = {
+    "requests": REQUEST_COLUMNS,
     "samples": {"t_s": "DOUBLE", "name": "VARCHAR", "value": "DOUBLE"},
     "origin_queries": {
         "key": "VARCHAR",
@@ -148,9 +131,9 @@ SCHEMAS = {
 
 
 def _to_parquet(path: Path) -> None:
-    """Each kind of CSV becomes one Parquet file; the shards of a history become one history.
+    """Merge the CSV files of each kind, one or several shards, into one Parquet file.
 
-    A line cut short by the death of its writer is left out; the count of requests tells.
+    A line cut short by the death of its writer is left out, which the count of requests shows.
     """
     with duckdb.connect() as db:
         for name, columns in SCHEMAS.items():
@@ -174,18 +157,18 @@ def _copy(
     with Files() as files:
         lines = (
             f"read_csv({list(map(files.named, shards))!r}, header=true,"
-            f" columns={columns!r}, ignore_errors=true)"
+            f" columns={dict(columns)!r}, ignore_errors=true)"
         )
         target = files.named(into, "wb")
         db.execute(f"COPY (FROM {lines}) TO '{target}' (FORMAT parquet, USE_TMP_FILE false)")
 
 
 @contextmanager
-def _heard_afterwards() -> Iterator[None]:
-    """What ends us waits until the end: DuckDB would make an error of it, or lose it."""
-    heard: list[int] = []
+def _signals_deferred() -> Iterator[None]:
+    """Hold back terminating signals: DuckDB turns them into errors, or loses them."""
+    received: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, _frame: heard.append(number))
+        number: signal.signal(number, lambda number, _frame: received.append(number))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
@@ -193,12 +176,12 @@ def _heard_afterwards() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for one in heard:
-            signal.raise_signal(one)
+        for signal_number in received:
+            signal.raise_signal(signal_number)
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
-    """Write verdict.json, whole or not at all."""
+    """Write verdict.json atomically."""
     unfinished = path / "verdict.json.part"
     try:
         _write_json(unfinished, result)

@@ -10,13 +10,9 @@ import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from chaos.model.request_record import REQUEST_COLUMNS
 from scenarios.generator.dispatcher import Exchange
 
-COLUMNS = (
-    *("segment", "op_id", "session", "operation", "rank", "key", "version"),
-    *("intended_s", "sent_s", "done_s"),
-    *("outcome", "status", "served_from", "age_ms", "click_id", "error"),
-)
 BUFFER_BYTES = 1 << 20
 
 
@@ -28,7 +24,7 @@ class RequestLog:
         path = directory / f"requests-{shard}.csv"
         self._file = path.open("x", newline="", encoding="utf-8", buffering=BUFFER_BYTES)
         self._write = csv.writer(self._file, lineterminator="\n").writerow
-        self._write(COLUMNS)
+        self._write(REQUEST_COLUMNS)
         self._shard = shard
         self.flush()
 

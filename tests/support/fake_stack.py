@@ -55,7 +55,7 @@ ORIGIN_S = 0.0008
 
 
 class FakeClock:
-    """Time that passes only when somebody sleeps."""
+    """Time that passes only in `sleep`."""
 
     def __init__(self) -> None:
         self.t_s = 1000.0
@@ -97,20 +97,20 @@ class World:
     primed: int = 0
     samples: list[tuple[float, float]] = field(default_factory=list)
     segments: int = 0
-    desk: str | None = None
+    control: str | None = None
     grafana: str | None = None
 
     def has(self, flaw: str) -> bool:
         return flaw in self.flaws
 
     def fill(self) -> str:
-        """How a miss is filled: as it is set, but for a flaw like `lock acts as direct`."""
+        """The fill of misses: the setting, or that of a flaw like `lock acts as direct`."""
         fill = self.settings["CACHE_FILL"]
         acts = (flaw.partition(" acts as ") for flaw in self.flaws)
         return next((other for name, _, other in acts if name == fill and other), fill)
 
     def answers(self, kind: str, name: str) -> bool:
-        """Whether a part, or what a link leads to, answers now; a paused one takes its time."""
+        """True if a part, or the target of a link, answers now; a paused one waits first."""
         if kind == "part":
             return not_while(lambda: self.parts[name] == "paused") and self.parts[name] == "up"
         through = self.answers("part", "toxiproxy") and name not in self.closed
@@ -153,8 +153,8 @@ class FakeStack:
             redis=part["redis"],
             toxiproxy=part["toxiproxy"],
             links={link: f"{url}/link/{link}" for link in LINKS},
-            desk=world.desk,
-            desk_token=TOKEN,
+            control=world.control,
+            control_token=TOKEN,
             grafana=world.grafana,
         )
 

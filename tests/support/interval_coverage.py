@@ -1,4 +1,4 @@
-"""How often the intervals that the lab prints cover a truth that is known: simulated repetitions.
+"""Coverage of the lab's intervals, measured with simulated repetitions of known distributions.
 
 `python -m tests.support.interval_coverage > docs/coverage.md` writes the page (half a minute).
 """
@@ -23,10 +23,10 @@ NOMINAL = (0.93, 0.97)
 HEAD = """# What the intervals cover
 
 A figure of the table is the mean or, of latencies, the median over an arm's repetitions, with a
-95 % interval (`chaos/measures/estimates.py`): of a mean Student's t, corrected for skewness after Hall; of a
-median from the order of the repetitions. Here repetitions are drawn from known laws, as many as in
-quick runs (6 to 13 expiries an arm) and full ones (30 to 70): how many of {tries} intervals hold
-the true mean or median. **Bold**: outside 93 to 97 %.
+95 % interval (`chaos/measures/estimates.py`): of a mean Student's t, corrected for skewness after
+Hall; of a median from the order of the repetitions. Here repetitions are drawn from known laws, as
+many as in quick runs (6 to 13 expiries an arm) and full ones (30 to 70): how many of {tries}
+intervals hold the true mean or median. **Bold**: outside 93 to 97 %.
 
 | a repetition's figure | its law here | {sizes} |
 |---|---|{rules}|
@@ -52,8 +52,8 @@ the next one: after n repetitions, the next lies within it with probability (n â
 | expected | {expected} |
 | seen, of {tries} | {seen} |
 
-Sums (`failed`) are exact. `python -m tests.support.interval_coverage > docs/coverage.md` makes this page; the tests
-repeat a part of it.
+Sums (`failed`) are exact. `python -m tests.support.interval_coverage > docs/coverage.md` makes this
+page; the tests repeat a part of it.
 """
 
 Draw = Callable[[np.random.Generator, int], NDArray[Any]]
@@ -117,7 +117,7 @@ def covered(case: Case, n: int, tries: int, seed: int = 7) -> float:
 
 
 def next_in_range(n: int, tries: int) -> float:
-    """How often one more repetition lies within the range of the first n."""
+    """The share of cases in which one more repetition lies within the range of the first n."""
     rng = np.random.default_rng(n)
     draws = rng.lognormal(1, 0.5, (tries, n + 1))
     ranges = [worst(row[:n]) for row in draws]

@@ -1,8 +1,8 @@
-"""`make mutate`: every mutant of what judges a run is killed by a test, or has a reason to live.
+"""`make mutate`: every mutant of the judge is killed by a test, or accepted with a reason.
 
 mutmut changes one thing at a time in the modules named in pyproject.toml, and runs the tests that
-reach it. What survives must stand in tests/support/mutation_survivors.toml, with a reason, and nothing else may.
-`python -m tests.support.mutation_survivors --markdown > docs/mutation.md` writes the page of the run before.
+reach it. Exactly the survivors must be listed, each with a reason, in
+tests/support/mutation_survivors.toml. With `--markdown` it prints docs/mutation.md of the last run.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ FINE, SURVIVORS, NOT_RUN = 0, 1, 2
 
 @dataclass(frozen=True)
 class Change:
-    """What a mutant changes, by words that stay the same while the code around it is edited."""
+    """The change of a mutant, as text that does not depend on the code around it."""
 
-    where: str  # `checks.at_most`
+    where: str  # `claims.at_most`
     was: str
     now: str
 
@@ -49,7 +49,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A mutant by mutmut's name, and how it fared."""
+    """A mutant by mutmut's name, with its status."""
 
     name: str
     path: Path
@@ -57,23 +57,23 @@ class Mutant:
 
     @property
     def where(self) -> str:
-        """Module and function: `checks.at_most`."""
+        """Module and function: `claims.at_most`."""
         function, owner = orig_function_and_class_names_from_key(self.name)
         return ".".join(filter(None, [self.path.stem, owner, function]))
 
 
 class NotRun(Exception):
-    """No answer: mutmut could not run, or did not come to an end."""
+    """No result: mutmut could not run, or did not finish."""
 
 
-# --- what mutmut found ---------------------------------------------------------------------------
+# --- results of mutmut ---------------------------------------------------------------------------
 
 
 def mutate(chosen: Sequence[str]) -> None:
-    """Run mutmut from nothing: what it remembers of an earlier run, it does not test again.
+    """Run mutmut without its results of an earlier run, which it would not repeat.
 
     Raises:
-        NotRun: it did not come to its end.
+        NotRun: it did not finish.
     """
     shutil.rmtree(RESULTS, ignore_errors=True)
     command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", PROCESSES]
@@ -104,10 +104,10 @@ def _modules() -> list[Path]:
 
 
 def results(chosen: Sequence[str]) -> list[Mutant]:
-    """Every mutant of the last run, of those chosen.
+    """The chosen mutants of the last run.
 
     Raises:
-        NotRun: a module has no mutants, or a mutant has no answer.
+        NotRun: a module has no mutants, or a mutant has no result.
     """
     found = [mutant for path in _modules() for mutant in _of_module(path)]
     missing = {path.stem for path in _modules()} - {mutant.path.stem for mutant in found}
@@ -117,7 +117,7 @@ def results(chosen: Sequence[str]) -> list[Mutant]:
     unclear = [m for m in mutants if m.status not in KILLED | SURVIVED]
     if unclear or not mutants:
         names = ", ".join(f"{mutant.name} ({mutant.status})" for mutant in unclear[:5])
-        raise NotRun(f"{len(unclear)} of {len(mutants)} mutants have no answer: {names}")
+        raise NotRun(f"{len(unclear)} of {len(mutants)} mutants have no result: {names}")
     return mutants
 
 
@@ -129,12 +129,12 @@ def _of_module(path: Path) -> Iterator[Mutant]:
 
 
 def is_chosen(where: str, chosen: Sequence[str]) -> bool:
-    """Whether a function is one of these modules' or functions; without any, all are."""
+    """True if a function is in these modules or functions; true for all without any."""
     return not chosen or any(f"{where}.".startswith(f"{choice}.") for choice in chosen)
 
 
 def change(mutant: Mutant) -> Change:
-    """What a mutant changes."""
+    """The change of a mutant."""
     lines = get_diff_for_mutant(mutant.name, path=mutant.path).splitlines()[2:]
     was, now = (
         " ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+"
@@ -142,7 +142,7 @@ def change(mutant: Mutant) -> Change:
     return Change(mutant.where, was, now)
 
 
-# --- what is accepted ----------------------------------------------------------------------------
+# --- accepted survivors ---------------------------------------------------------------------------
 
 
 def accepted(text: str) -> list[tuple[Change, str]]:
@@ -162,7 +162,7 @@ def accepted(text: str) -> list[tuple[Change, str]]:
 
 
 def complaints(survived: Sequence[Change], may: Sequence[Change]) -> Iterator[str]:
-    """What is wrong between those that survived and those that may; of two alike, both count."""
+    """Compare the survivors with the accepted ones; duplicates count."""
     without = Counter(survived) - Counter(may)
     if without:
         yield "These mutants survived without a reason:"
@@ -173,11 +173,11 @@ def complaints(survived: Sequence[Change], may: Sequence[Change]) -> Iterator[st
         yield from map(str, stale.elements())
 
 
-# --- what is told --------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------
 
 
 def table(mutants: Sequence[Mutant]) -> Iterator[str]:
-    """How many mutants of each module fared how, as Markdown."""
+    """Mutants of each module by status, as Markdown."""
     yield "| module | mutants | killed | of these by timeout | survived |"
     yield "|---|---|---|---|---|"
     rows = {m: list(own) for m, own in groupby(mutants, lambda mutant: mutant.path.stem)}
@@ -191,16 +191,17 @@ HEAD = """# Mutation: do the tests notice when what judges a run is wrong?
 
 [Errors in a record](mutants.md) show that the checks see what is wrong with a run. Here the checks
 get the errors: mutmut changes one operator, figure, argument or text at a time in the modules that
-judge a run, and one of the fast tests named in `pyproject.toml` must fail. Whoever survives needs a
-reason in `tests/support/mutation_survivors.toml`, by function and changed line; a reason whose mutant is killed or
-gone is refused, too, and so is a run that tested nothing. What mutmut leaves alone: constants and
-other code at the top of a module, properties, calls of `len`, and the words of f-strings.
+judge a run, and one of the fast tests named in `pyproject.toml` must fail. A survivor needs a
+reason in `tests/support/mutation_survivors.toml`, by function and changed line; a reason whose
+mutant is killed or gone is refused, too, and so is a run that tested nothing. mutmut leaves alone
+constants and other code at the top of a module, properties, calls of `len`, and the text of
+f-strings.
 
 `make mutate` runs it (6 minutes on two cores), `make mutate ARGS=checks` or
-`ARGS=checks.at_most` a part; then `python -m tests.support.mutation_survivors --markdown > docs/mutation.md` writes
-this page.
+`ARGS=claims.at_most` a part; then
+`python -m tests.support.mutation_survivors --markdown > docs/mutation.md` writes this page.
 
-## Who fared how
+## Mutants by module
 """
 
 
@@ -209,12 +210,12 @@ def page(mutants: Sequence[Mutant], reasons: Sequence[tuple[Change, str]]) -> It
     yield HEAD
     yield from table(mutants)
     yield ""
-    yield from who_may(reasons)
+    yield from accepted_survivors(reasons)
 
 
-def who_may(reasons: Sequence[tuple[Change, str]]) -> Iterator[str]:
+def accepted_survivors(reasons: Sequence[tuple[Change, str]]) -> Iterator[str]:
     """Its part on the survivors."""
-    yield "## Who may survive\n\n| mutants | in | because |\n|---|---|---|"
+    yield "## Accepted survivors\n\n| mutants | in | because |\n|---|---|---|"
     for reason, count in Counter(reason for _, reason in reasons).most_common():
         places = sorted({own.where for own, its in reasons if its == reason})
         yield f"| {count} | {', '.join(f'`{place}`' for place in places)} | {reason} |"

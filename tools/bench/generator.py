@@ -24,7 +24,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from chaos.engine.load import LocustLoad, crowd
+from chaos.engine.load import LocustLoad, locust_against
 from chaos.model.evidence import LATE_SHARE_MAX, Generator
 from chaos.model.experiment import Traffic
 from chaos.model.stack import PartDied, StackError
@@ -165,7 +165,7 @@ def _round(url: str, folder: Path, cores: Cores, seconds: float) -> list[Sending
     with on(frozenset({cores.server})):
         closed = _undisturbed(lambda: _closed(url, folder, cores, seconds))
         found = [closed]
-        with crowd(url, folder, folder) as ours:
+        with locust_against(url, folder, folder) as ours:
             segments = count(1)
             for share in SHARES:
                 traffic = Traffic(share * closed.rps, keys=1)

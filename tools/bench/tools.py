@@ -24,7 +24,7 @@ from statistics import median as _median
 
 import numpy as np
 
-from chaos.engine.load import LOCUSTFILE, LocustLoad, crowd
+from chaos.engine.load import LOCUSTFILE, LocustLoad, locust_against
 from chaos.model.evidence import Floats, Generator
 from chaos.model.experiment import Traffic
 from chaos.model.stack import StackError
@@ -90,7 +90,7 @@ def missing() -> dict[str, str]:
 @contextmanager
 def _linkstorm(load: OfferedLoad) -> Iterator[Begin]:
     traffic = Traffic(load.rate_per_s, keys=1, timeout_s=load.duration_s)
-    with crowd(load.url, load.folder, load.folder) as ours:
+    with locust_against(load.url, load.folder, load.folder) as ours:
         ours.prepare(traffic)
 
         def begin() -> Wait:

@@ -46,8 +46,8 @@ def _keep_renewing(claim: _Claim, stop: threading.Event) -> None:
 
 class _Claim:
     def __init__(self, lab: Endpoints, run: str) -> None:
-        self._url = f"{lab.desk}/claim"
-        self._headers = {HEADER: lab.desk_token or ""}
+        self._url = f"{lab.control}/claim"
+        self._headers = {HEADER: lab.control_token or ""}
         self._body = {"run": run}
 
     def renew(self) -> None:

@@ -111,8 +111,8 @@ def endpoints_of(containers: Containers) -> Endpoints:
 
     return replace(
         endpoints_at(addresses),
-        desk=page(LAB),
-        desk_token=_token(containers),
+        control=page(LAB),
+        control_token=_token(containers),
         prometheus=page("prometheus"),
         grafana=_grafana(containers, page("grafana")),
     )

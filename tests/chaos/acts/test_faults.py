@@ -28,7 +28,7 @@ def nothing(_: Stack) -> None: ...
 
 
 def proof(one: Fault, *flaws: str, first: Callable[[Stack], None] = nothing) -> Proof:
-    """What its probe says of a fault on a fake stack with these flaws."""
+    """Inject and undo a fault on a fake stack with these flaws, and probe it throughout."""
     with FakeRuntime(World(frozenset(flaws))).up({}, Path()) as stack:
         first(stack)
         before = one.probe(stack)

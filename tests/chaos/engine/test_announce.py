@@ -1,4 +1,4 @@
-"""A run tells the desk and Grafana how it goes, and depends on neither."""
+"""A run sends its status and its fault windows, and depends on neither receiver."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def desk(running: Run, tmp_path: Path) -> Iterator[str]:
     with served(
         LabControl(FakeStack(World()), "fake", tmp_path / "runs", HostClock()), TOKEN
     ) as url:
-        running.world.desk = url
+        running.world.control = url
         claim = {"run": running.writer.path.name}
         token = {"X-Linkstorm-Token": TOKEN}
         requests.put(f"{url}/claim", json=claim, headers=token, timeout=5).raise_for_status()
@@ -121,7 +121,7 @@ def page(url: str) -> str:
 
 def test_a_listener_hears_each_event_as_it_happens(running: Run) -> None:
     heard: list[Any] = []
-    with running.writer.told_to(heard.append):
+    with running.writer.subscribed(heard.append):
         running.writer.event("injected", fault="redis killed", arm="direct")
     running.writer.event("healed", fault="redis killed", arm="direct")
     assert [(event["kind"], event["fault"]) for event in heard] == [("injected", "redis killed")]
@@ -134,11 +134,11 @@ def test_a_listener_that_fails_does_not_stop_a_run_and_is_noted(running: Run) ->
     def deaf(_: object) -> None:
         raise RuntimeError("cannot hear")
 
-    with running.writer.told_to(deaf), running.writer.told_to(heard.append):
+    with running.writer.subscribed(deaf), running.writer.subscribed(heard.append):
         running.writer.event("up")
     assert len(heard) == 1
     assert len(running.notes) == 1
-    assert "up was not heard: RuntimeError('cannot hear')" in running.notes[0]
+    assert "a listener failed on up: RuntimeError('cannot hear')" in running.notes[0]
 
 
 def test_a_run_tells_what_it_begins_and_each_fault_as_it_comes_and_goes(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_desk_that_refuses_is_noted_once(running: Run, monkeypatch: pytest.Mon
         assert eventually(lambda: running.notes)
         time.sleep(0.2)
     assert len(running.notes) == 1
-    assert "the desk was not told: 403" in running.notes[0]
+    assert "status update failed: 403" in running.notes[0]
 
 
 # --- Grafana -----------------------------------------------------------------------------------
@@ -324,10 +324,10 @@ def test_a_stack_without_desk_and_grafana_starts_nothing(running: Run) -> None:
 
 
 def test_a_run_passes_although_nobody_is_there_to_be_told(tmp_path: Path) -> None:
-    world = World(desk="http://127.0.0.1:9", grafana="http://127.0.0.1:9")
+    world = World(control="http://127.0.0.1:9", grafana="http://127.0.0.1:9")
     order = herd_order(world)
     run(order, lab(world), tmp_path / "run", lambda *_: None)
     assert judge(order.experiment, read_evidence(tmp_path / "run")).verdict is Verdict.PASS
     log = (tmp_path / "run" / "logs" / "lab.log").read_text(encoding="utf-8")
-    assert "the desk was not told" in log
+    assert "status update failed" in log
     assert "no annotations" in log

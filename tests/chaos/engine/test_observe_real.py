@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chaos.engine.observer import CLICKS, SAMPLE_PERIOD_S, DirectObserver
-from chaos.engine.observer import eyes as eyes_on
+from chaos.engine.observer import observer as observing
 from chaos.engine.run import HostClock
 from chaos.model.stack import Stack, StackError
 from chaos.record.writer import RecordWriter
@@ -27,7 +27,7 @@ CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
 @pytest.fixture
-def eyes(stack: Stack) -> Iterator[DirectObserver]:
+def observer(stack: Stack) -> Iterator[DirectObserver]:
     seen = DirectObserver(stack)
     yield seen
     seen.close()
@@ -46,15 +46,15 @@ def follow(stack: Stack, code: str) -> str:
 
 
 def test_only_clicks_on_the_links_asked_for_are_read_back(
-    stack: Stack, eyes: DirectObserver
+    stack: Stack, observer: DirectObserver
 ) -> None:
     ours, another = new_link(stack), new_link(stack)
     clicks = [follow(stack, ours) for _ in range(3)]
     follow(stack, another)
-    seen = eyes.read_back([ours])
+    seen = observer.read_back([ours])
     assert sorted(seen.clicks) == sorted((click_id, ours) for click_id in clicks)
     assert seen.totals == {ours: 3}
-    assert list(eyes.read_back([]).clicks) == []
+    assert list(observer.read_back([]).clicks) == []
 
 
 class FullDisk(RecordWriter):
@@ -66,7 +66,7 @@ class FullDisk(RecordWriter):
 
 def test_a_sample_that_cannot_be_written_is_told_at_the_end(stack: Stack, tmp_path: Path) -> None:
     writer = FullDisk(tmp_path / "run", {}, HostClock())
-    with pytest.raises(OSError, match="No space left"), eyes_on(stack, writer):
+    with pytest.raises(OSError, match="No space left"), observing(stack, writer):
         time.sleep(2 * SAMPLE_PERIOD_S)
     writer.close()
 
@@ -90,7 +90,7 @@ def links(stack: Stack) -> Iterator[list[str]]:
 )
 def test_clicks_that_come_bit_by_bit_are_those_that_come_at_once(
     stack: Stack,
-    eyes: DirectObserver,
+    observer: DirectObserver,
     links: list[str],
     rows: list[tuple[str, int]],
     data: st.DataObject,
@@ -110,20 +110,20 @@ def test_clicks_that_come_bit_by_bit_are_those_that_come_at_once(
         database.commit()
         at_once = database.execute(CLICKS, [asked]).fetchall()
         patch.setattr("chaos.engine.observer.CLICKS_AT_ONCE", data.draw(st.integers(2, 9)))
-        assert sorted(eyes.read_back(asked).clicks) == sorted(at_once)
+        assert sorted(observer.read_back(asked).clicks) == sorted(at_once)
 
 
 def test_clicks_are_never_all_in_memory(
-    stack: Stack, eyes: DirectObserver, links: list[str], monkeypatch: pytest.MonkeyPatch
+    stack: Stack, observer: DirectObserver, links: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_clicks(stack, links[0], 8000)
     monkeypatch.setattr("chaos.engine.observer.CLICKS_AT_ONCE", 100)
-    clicks = eyes.read_back(links).clicks
+    clicks = observer.read_back(links).clicks
     tracemalloc.start()
     try:
         count = sum(1 for _ in clicks)
         bit_by_bit = tracemalloc.get_traced_memory()[1]
-        clicks = list(eyes.read_back(links).clicks)
+        clicks = list(observer.read_back(links).clicks)
         assert len(clicks) == count == 8000
         assert bit_by_bit < tracemalloc.get_traced_memory()[0] / 5
     finally:
@@ -131,11 +131,11 @@ def test_clicks_are_never_all_in_memory(
 
 
 def test_a_primary_that_goes_away_amid_the_clicks_is_trouble_and_no_short_answer(
-    stack: Stack, eyes: DirectObserver, links: list[str], monkeypatch: pytest.MonkeyPatch
+    stack: Stack, observer: DirectObserver, links: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_clicks(stack, links[0], 5000, times=64)  # 10 MB, more than waits between two processes
     monkeypatch.setattr("chaos.engine.observer.CLICKS_AT_ONCE", 2)
-    clicks = iter(eyes.read_back(links).clicks)
+    clicks = iter(observer.read_back(links).clicks)
     assert next(clicks)
     with psycopg.connect(stack.endpoints.primary) as database:
         database.execute(
@@ -157,9 +157,9 @@ def make_clicks(stack: Stack, code: str, count: int, times: int = 1) -> None:
 
 
 def test_every_request_of_a_user_is_counted_and_none_of_the_labs_own(
-    stack: Stack, eyes: DirectObserver
+    stack: Stack, observer: DirectObserver
 ) -> None:
-    before = eyes.counters()
+    before = observer.counters()
     code = new_link(stack)
     for _ in range(5):
         follow(stack, code)
@@ -167,20 +167,20 @@ def test_every_request_of_a_user_is_counted_and_none_of_the_labs_own(
     requests.get(f"{stack.endpoints.url}/no/such/page", timeout=5)
     for url in stack.endpoints.web.values():
         requests.get(f"{url}/readyz", timeout=5)
-    after = eyes.counters()
+    after = observer.counters()
     assert after.web_requests - before.web_requests == 7
     assert after.web_starts == before.web_starts
 
 
 def test_the_count_goes_on_when_a_web_process_starts_again(
-    stack: Stack, eyes: DirectObserver
+    stack: Stack, observer: DirectObserver
 ) -> None:
     code = new_link(stack)
-    before = eyes.counters()
+    before = observer.counters()
     stack.kill("web-1")
     stack.start("web-1")
     for _ in range(4):
         follow(stack, code)
-    after = eyes.counters()
+    after = observer.counters()
     assert after.web_requests - before.web_requests == 4
     assert after.web_starts - before.web_starts == 1

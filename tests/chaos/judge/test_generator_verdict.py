@@ -1,4 +1,4 @@
-"""What the generator ran out of stands in the reasons of the verdict, by name."""
+"""The resources that the generator ran out of are named in the reasons of the verdict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
 
 
 def told(evidence: Evidence, **change: float) -> tuple[Verdict, str]:
-    """What the check says if the generator of the first segment says this of itself."""
+    """The check with other figures of the generator of the first segment."""
     first, *others = evidence.segments
     generator = replace(first.generator, **change)  # type: ignore[arg-type]
     changed = replace(evidence, segments=[replace(first, generator=generator), *others])

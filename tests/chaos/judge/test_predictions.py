@@ -1,4 +1,4 @@
-"""What theory predicts from made-up segments, where rate and time are known."""
+"""Predictions from made-up segments, whose rate and time are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What in a record is still taken for true, what no longer is, and how that is told."""
+"""Checks of soundness: records that are accepted, records that are refused, and the messages."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def instant(**times: float) -> Evidence:
 
 
 def observed(finding: Finding) -> str:
-    """What a check that did not pass has to say."""
+    """The message of a check that did not pass."""
     assert finding.verdict is Verdict.INVALID
     return finding.observed
 
@@ -397,7 +397,7 @@ def traffic(
 
 
 def told(law: Traffic, *segments: Segment) -> str:
-    """What the check says of it, and nothing if it passes."""
+    """The message of the check, empty if it passes."""
     finding = s.traffic_was_as_planned(planned(traffic=asdict(law))(only(*segments)))
     return "" if finding.verdict is Verdict.PASS else finding.observed
 

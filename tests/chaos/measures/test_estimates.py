@@ -1,4 +1,4 @@
-"""What repetitions come to as one figure, and how far its interval reaches."""
+"""Estimates: one figure of several repetitions, and the ends of its interval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a measure says of made-up evidence, where the truth is known by construction."""
+"""Measures of made-up evidence, where the truth is known by construction."""
 
 from __future__ import annotations
 

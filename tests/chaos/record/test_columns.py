@@ -93,11 +93,11 @@ def test_reading_leaves_nothing_in_the_run_directory(run_dir: Path) -> None:
 SPILLING = """
 import sys, time
 from pathlib import Path
-from chaos import shelf
+from chaos.record import columns
 
-shelf.MEMORY = "10MB"
+columns.MEMORY = "10MB"
 ids = "SELECT md5(i::VARCHAR) AS id FROM range(300_000) numbers(i)"
-with shelf.bounded(Path(sys.argv[1])) as db:
+with columns.bounded_duckdb(Path(sys.argv[1])) as db:
     db.execute("SET enable_progress_bar = false")  # of slow queries, which python -c has on stdout
     print(*db.execute(f"SELECT count(*) FROM (SELECT id FROM ({ids}) GROUP BY id)").fetchone())
     sys.stdout.flush()

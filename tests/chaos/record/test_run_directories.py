@@ -1,4 +1,4 @@
-"""Where runs are kept: each lab has a directory of its own, whenever it starts."""
+"""Run directories: each lab has its own, whenever it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record is written to its end, whoever breaks in meanwhile."""
+"""A record is written to its end, whatever signal comes meanwhile."""
 
 from __future__ import annotations
 

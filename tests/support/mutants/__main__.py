@@ -1,4 +1,4 @@
-"""Judge every mutant, and print who caught it: `python -m tests.support.mutants --markdown`."""
+"""Judge every mutant, and print what caught it: `python -m tests.support.mutants --markdown`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from tests.support.mutants.judging import Mutant, Outcome, outcome
 from tests.support.mutants.registry import ALL, MUTANTS
 
-HEAD = """# Mutants: what our own checkers are shown, and who sees it
+HEAD = """# Mutants: records with a seeded error, and the check that catches it
 
-A checker that passes everything looks like one that works. So each check, claim and fault probe is
-shown records with one seeded error each, and has to see it: a mutant must turn PASS into FAIL or
-INVALID, or the record is refused by the name of the damaged file. The records come from the fake
-stack of the tests (`tests/support/fake_stack.py`: arithmetic in place of parts, the lab's own files), and go
-through `linkstorm judge` as a user's do. *First* is the gravest reason that the user reads;
-*also* says how many more findings were not a PASS.
+A checker that passes everything looks like one that works. So each check, claim and fault probe
+gets records with one seeded error each, and has to catch it: a mutant must turn PASS into FAIL or
+INVALID, or the record is refused with the name of the damaged file. The records come from the fake
+stack of the tests (`tests/support/fake_stack.py`: arithmetic in place of parts, the lab's own
+files), and go through `linkstorm judge` as a user's do. *First* is the gravest reason in the
+output; *also* counts further findings other than PASS.
 
-`python -m tests.support.mutants --markdown > docs/mutants.md` writes this page; a test holds it up to date.
+`python -m tests.support.mutants --markdown > docs/mutants.md` writes this page; a test keeps it up
+to date.
 """
 WIDTH = 96
 
 
 def main(words: list[str]) -> int:
-    """Print who caught what; exit code 1 if a mutant survived whoever should have caught it."""
+    """Print what caught each mutant; exit code 1 if a mutant survived."""
     seen = {mutant: outcome(mutant) for mutant in ALL}
     print(page(seen) if "--markdown" in words else _plain(seen), end="")  # noqa: T201
     survivors = [mutant.name for mutant, its in seen.items() if not caught(mutant, its)]
@@ -33,7 +34,7 @@ def main(words: list[str]) -> int:
 
 
 def caught(mutant: Mutant, seen: Outcome) -> bool:
-    """Whether it is no PASS, and the one who should see it does."""
+    """True if it is no PASS, and the expected check is among the reasons."""
     return seen.verdict != "PASS" and any(mutant.caught_by == r.text for r in seen.reasons)
 
 
@@ -53,7 +54,7 @@ def page(seen: Mapping[Mutant, Outcome]) -> str:
 
 def _table(group: str, mutants: Sequence[Mutant], seen: Mapping[Mutant, Outcome]) -> Iterator[str]:
     yield f"## {group}\n"
-    yield "| mutant | imitates | verdict | first caught by | in its words | also |"
+    yield "| mutant | imitates | verdict | first caught by | its message | also |"
     yield "|---|---|---|---|---|---|"
     for mutant in mutants:
         head, *others = seen[mutant].reasons

@@ -1,4 +1,4 @@
-"""How the record of a run is altered: its events, its plan, the rows or the bytes of a file."""
+"""Alterations of a run's record: its events, its plan, the rows or the bytes of a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Alter = Callable[[Path], None]
 
 
 def rows(name: str, sql: str) -> Alter:
-    """A Parquet file becomes what a query makes of it; `{0}` is the file as it was."""
+    """Replace a Parquet file by the result of a query; `{0}` is the original file."""
 
     def alter(run: Path) -> None:
         file, fresh = run / f"{name}.parquet", run / "fresh.parquet"
@@ -27,7 +27,7 @@ def rows(name: str, sql: str) -> Alter:
 
 
 def changed(name: str, which: str, /, **columns: str) -> Alter:
-    """Some rows get other values, SQL expressions both."""
+    """Change values in some rows; both are SQL expressions."""
     values = ", ".join(
         f"CASE WHEN {which} THEN {value} ELSE {column} END AS {column}"
         for column, value in columns.items()
@@ -44,7 +44,7 @@ def doubled(name: str, which: str) -> Alter:
 
 
 def events(change: Callable[[list[Event]], object]) -> Alter:
-    """The events are changed in place."""
+    """Change the events in place."""
 
     def alter(run: Path) -> None:
         file = run / "events.jsonl"
@@ -56,27 +56,27 @@ def events(change: Callable[[list[Event]], object]) -> Alter:
 
 
 def first(kind: str, change: Callable[[Event], object], number: int = 0) -> Alter:
-    """One event of a kind is changed in place."""
+    """Change one event of a kind in place."""
     return events(lambda seen: change([event for event in seen if event["kind"] == kind][number]))
 
 
 def each(kind: str, change: Callable[[Event], object]) -> Alter:
-    """All events of a kind are changed in place."""
+    """Change all events of a kind in place."""
     return events(lambda seen: [change(event) for event in seen if event["kind"] == kind])
 
 
 def without(kind: str, number: int = 0) -> Alter:
-    """One event of a kind is gone."""
+    """Remove one event of a kind."""
     return events(lambda seen: seen.remove([e for e in seen if e["kind"] == kind][number]))
 
 
 def twice(kind: str, number: int = 0) -> Alter:
-    """One event of a kind is there twice."""
+    """Duplicate one event of a kind."""
     return events(lambda seen: seen.append([e for e in seen if e["kind"] == kind][number]))
 
 
 def plan(change: Callable[[dict[str, Any]], object]) -> Alter:
-    """The plan is changed in place."""
+    """Change the plan in place."""
 
     def alter(run: Path) -> None:
         file = run / "plan.json"
@@ -88,7 +88,7 @@ def plan(change: Callable[[dict[str, Any]], object]) -> Alter:
 
 
 def content(name: str, change: Callable[[bytes], bytes]) -> Alter:
-    """The bytes of a file are others."""
+    """Change the bytes of a file."""
 
     def alter(run: Path) -> None:
         file = run / name
@@ -98,12 +98,12 @@ def content(name: str, change: Callable[[bytes], bytes]) -> Alter:
 
 
 def gone(name: str) -> Alter:
-    """A file is not there."""
+    """Remove a file."""
     return lambda run: (run / name).unlink()
 
 
 def both(*alters: Alter) -> Alter:
-    """One alteration after the other."""
+    """Apply several alterations in turn."""
 
     def alter(run: Path) -> None:
         for each_of_them in alters:

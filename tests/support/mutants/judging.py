@@ -1,4 +1,4 @@
-"""What `linkstorm judge` says of a run directory that a mutant was made of."""
+"""Judging a mutant: its run directory, and the outcome of `linkstorm judge`."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ DAMAGED = 2
 
 @dataclass(frozen=True)
 class Mutant:
-    """A way in which evidence can be wrong, and who has to see it.
+    """A way in which evidence can be wrong, and the finding that has to catch it.
 
-    `flaws` are of the fake stack that makes the record, `alter` is done to the record of a sound
+    `flaws` are of the fake stack that makes the record, `alter` changes the record of a sound
     run. `caught_by` is a finding that must not be a PASS, or the file that is refused as damaged.
     """
 
@@ -47,7 +47,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the judge came to, and why, the gravest reason first."""
+    """A verdict with its reasons, the gravest first."""
 
     verdict: str
     reasons: tuple[Reason, ...]
@@ -55,7 +55,7 @@ class Outcome:
 
 @cache
 def recorded(flaws: tuple[str, ...], full: bool) -> Path:
-    """A run of the fake stack; made once, and left for the end of the process to remove."""
+    """A run of the fake stack, cached; removed when the process ends."""
     directory = _KEPT / f"{len(list(_KEPT.iterdir()))}"
     world = World(frozenset(flaws))
     with suppress(KeyboardInterrupt):
@@ -79,7 +79,7 @@ def run_directory(mutant: Mutant) -> Iterator[Path]:
 
 
 def outcome(mutant: Mutant) -> Outcome:
-    """What the judge of a user says of a mutant."""
+    """Judge a mutant as a user would."""
     with run_directory(mutant) as directory:
         if mutant.fault is None:
             return judged(directory)
@@ -87,19 +87,16 @@ def outcome(mutant: Mutant) -> Outcome:
 
 
 def judged(directory: Path) -> Outcome:
-    """What `linkstorm judge` says of a run directory.
-
-    Whatever it does but judge or refuse the record is raised.
-    """
-    told = CliRunner().invoke(app, ["judge", str(directory), "--format", "json"])
-    if told.exception is not None and not isinstance(told.exception, SystemExit):
-        raise told.exception
-    if told.exit_code == DAMAGED:
-        said = " ".join(told.stderr.split()).removeprefix("linkstorm: ")
+    """Run `linkstorm judge` on a run directory; raise any exception other than a refusal."""
+    command = CliRunner().invoke(app, ["judge", str(directory), "--format", "json"])
+    if command.exception is not None and not isinstance(command.exception, SystemExit):
+        raise command.exception
+    if command.exit_code == DAMAGED:
+        said = " ".join(command.stderr.split()).removeprefix("linkstorm: ")
         said = said.replace(f"{directory}/", "").replace(str(directory), "it")
         what, _, why = said.partition(": ")
         return Outcome("refused", (Reason("refused", what, why, said),))
-    return _outcome(json.loads(told.stdout))
+    return _outcome(json.loads(command.stdout))
 
 
 def _judged_with(fault: Fault, directory: Path) -> dict[str, Any]:

@@ -1,0 +1,117 @@
+"""The JSON of a run directory that a verdict is made from, as pydantic models.
+
+Types are strict and numbers finite; what else is in a file is ignored. The dataclasses of
+`chaos.model` are validated by the same rules.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from chaos.model.evidence import Counters, FaultEvidence, Generator, Mode
+
+LARGEST = 2**53  # beyond it, not every reader of JSON keeps the same number
+
+
+def _has_too_large(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_too_large, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_too_large, value))
+    return isinstance(value, int | float) and abs(value) > LARGEST
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
+
+
+class _File(_Record):
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_large_numbers(cls, data: Any) -> Any:
+        if _has_too_large(data):
+            raise ValueError(f"a number is larger than {LARGEST}")
+        return data
+
+
+class Plan(_File):
+    """`plan.json`."""
+
+    experiment: str
+    question: str
+    runtime: str
+    seed: int
+    mode: Mode
+    arms: dict[str, dict[str, str]]
+    traffic: dict[str, Any]
+    faults: list[dict[str, Any]]
+    command: str
+    began: str
+    began_s: float
+    commit: str | None
+    machine: dict[str, Any]
+    linkstorm: str
+
+
+MAY_BE_NAN = {f.name for f in fields(Generator) if f.default is math.nan}
+
+
+def _without_nan(generator: Any) -> Any:
+    """Leave out NaN where it is the default."""
+    if not isinstance(generator, dict):
+        return generator
+    return {n: v for n, v in generator.items() if n not in MAY_BE_NAN or v == v}
+
+
+class SegmentEnd(_Record):
+    """The event at the end of a segment."""
+
+    segment: int
+    arm: str
+    round: int
+    settings: dict[str, str]
+    web_processes: int
+    from_s: float
+    to_s: float
+    started_s: float
+    ended_s: float
+    generator: Annotated[Generator, BeforeValidator(_without_nan)]
+    counted: Counters
+
+
+class LinksEvent(_Record):
+    """The codes of the links, by rank."""
+
+    codes: list[str]
+
+
+class PrimedEvent(_Record):
+    """The number of requests that filled the cache before a segment."""
+
+    follows: int
+
+
+class TroubleEvent(_Record):
+    """The reason why a run stopped early."""
+
+    why: str
+
+
+class Events(_File):
+    """The events of `events.jsonl` that count for a verdict, by kind."""
+
+    segment: list[SegmentEnd] = []
+    fault: list[FaultEvidence] = []
+    links: list[LinksEvent] = []
+    primed: list[PrimedEvent] = []
+    trouble: list[TroubleEvent] = []
+
+
+def first_error(error: ValidationError) -> str:
+    """The first error, with the name of its field."""
+    first = error.errors(include_url=False)[0]
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
