@@ -22,7 +22,7 @@ from chaos.model.stack import PartDied, Stack, StackError
 from chaos.runtimes.embedded.ports import reserved
 from chaos.runtimes.environment import at_home
 
-LOCUSTFILE = Path(__file__).parent.parent / "scenarios" / "locustfile.py"
+LOCUSTFILE = Path(__file__).parents[2] / "scenarios" / "locustfile.py"
 START_TIMEOUT_S = 30.0
 PREPARE_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 3.0

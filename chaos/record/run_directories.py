@@ -7,7 +7,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "reports" / "runs"
 
 

@@ -107,7 +107,7 @@ def environment(name: str, ports: Ports, settings: Settings) -> dict[str, str]:
         "CACHE_URL": links["cache"],
         "QUEUE_URL": links["queue"],
         "API_RATE_PER_S": "0",  # all the traffic of a lab comes from one address
-        "DRAIN_S": "0.02",  # who watches a lab waits for its restarts
+        "SHUTDOWN_TIMEOUT_S": "0.02",  # who watches a lab waits for its restarts
     }
     return clean_environment() | {
         PREFIX + key: value for key, value in {**ours, **settings}.items()

@@ -19,7 +19,7 @@ from chaos.runtimes.compose.settings_file import write_settings
 from chaos.runtimes.environment import as_given
 from chaos.runtimes.topology import ROOT
 
-ENV, OFFLINE = ROOT / ".env", ROOT / "offline" / "images.env"
+ENV, OFFLINE = ROOT / ".env", ROOT / "tools" / "offline" / "images.env"
 SOCKET = Path("/var/run/docker.sock")
 READY_S = 180
 LOG_LINES = 8

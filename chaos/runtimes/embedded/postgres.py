@@ -15,7 +15,7 @@ SUPERUSER = "postgres"
 NAME = "linkstorm"  # of the application's user and of its database, which that user owns
 SLOT = "replica"
 CONNECT_TIMEOUT_S = 2
-FILES = Path(__file__).parents[2] / "stack" / "postgres"
+FILES = Path(__file__).parents[3] / "stack" / "postgres"
 
 INITDB = (
     f"--username={SUPERUSER}",
