@@ -1,10 +1,10 @@
 """The lab itself: what is broken on purpose, whether the load is as ordered, what came of it."""
 
+from chaos.runtimes.topology import PARTS
 from dashboards.panel import RATE, Dashboard, Panel, PanelState, Query, Section, quantile
 
 FAULT = "a fault is in force"
 RUN = "a run is under way"
-PARTS = ("primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker")
 
 BROKEN = Section(
     "What is broken on purpose",
@@ -156,6 +156,6 @@ dashboard = Dashboard(
     title="linkstorm: Lab",
     about="What is broken on purpose, whether the generator keeps up, what runs concluded.",
     parts="linkstorm_part_up",
-    part_names=PARTS,
+    part_names=tuple(PARTS),
     sections=[BROKEN, GENERATOR, RUNS],
 )

@@ -1,5 +1,6 @@
 """What visitors get, and what the cache and the database do for it: requests, errors, durations."""
 
+from chaos.runtimes import topology
 from dashboards.panel import RANGE, RATE, Dashboard, Panel, PanelState, Query, Section, quantile
 
 WEB = 'part=~"$part"'
@@ -321,6 +322,6 @@ dashboard = Dashboard(
     title="linkstorm: Overview",
     about="What visitors get, and where a failure shows first.",
     parts="shortener_requests_total",
-    part_names=("web-1", "web-2"),
+    part_names=topology.WEB,
     sections=[GLANCE, LOAD, ROUTES, CACHE, PROTECTION],
 )

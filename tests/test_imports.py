@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "chaos.toxiproxy": ("chaos.toxiproxy",),
     "chaos.cli": ("chaos", "reports"),
     "chaos": ("chaos.cli",),
-    "dashboards": ("dashboards",),
+    "dashboards": ("chaos.runtimes.topology", "dashboards"),
     "reports": ("chaos.model", "chaos.record", "reports"),
     "scenarios.generator": ("chaos.model", "scenarios.generator"),
     "scenarios": ("chaos.model", "scenarios"),

@@ -16,8 +16,7 @@ from docker.models.containers import Container
 
 from chaos.model.stack import PartState, StackError
 from chaos.runtimes.compose.docker_engine import AnotherCheckout, NoLab
-from chaos.runtimes.readiness import Address
-from chaos.runtimes.topology import PARTS, ROOT, link_port
+from chaos.runtimes.topology import LINKS, PARTS, ROOT, Address, link_port
 
 PART = "linkstorm.part"
 PROJECT = "com.docker.compose.project"
@@ -28,19 +27,10 @@ STOP_S = 8
 GONE_S = 10.0
 POLL_S = 0.02
 
-# Where each part and link listens inside: the container, and the port in it.
+# The container and the port in it of each part, link and page.
 LISTENS: Mapping[str, Address] = {
-    "nginx": ("nginx", 8080),
-    **{name: (name, 8000) for name in ("web-1", "web-2", "worker")},
-    **{name: (name, 5432) for name in ("primary", "replica")},
-    "redis": ("redis", 6379),
-    "toxiproxy": ("toxiproxy", 8474),
-    link_port("cache"): ("toxiproxy", 6380),
-    link_port("queue"): ("toxiproxy", 6381),
-    link_port("primary"): ("toxiproxy", 5433),
-    link_port("replica"): ("toxiproxy", 5434),
-    link_port("worker-primary"): ("toxiproxy", 5435),
-    link_port("replication"): ("toxiproxy", 5436),
+    **{part: (part, port) for part, port in PARTS.items()},
+    **{link_port(link): ("toxiproxy", to.port) for link, to in LINKS.items()},
     LAB: (LAB, 8070),
     "locust": ("locust", 8089),
     "prometheus": ("prometheus", 9090),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,17 +12,17 @@ from pathlib import Path
 
 from chaos.model.stack import Endpoints, Settings, Stack, StackError
 from chaos.runtimes.compose.claim import claimed
-from chaos.runtimes.compose.clock import check_clock
 from chaos.runtimes.compose.containers import LAB, Containers
 from chaos.runtimes.compose.docker_engine import engine
-from chaos.runtimes.compose.logs import Logs
 from chaos.runtimes.compose.stack import ComposeStack
 from chaos.runtimes.embedded.guardian_client import Guardian, guarded
 from chaos.runtimes.environment import clean_environment
-from chaos.runtimes.topology import WEB, endpoints_at
+from chaos.runtimes.topology import PARTS, WEB, endpoints_at
 from chaos.runtimes.trouble import readable
 
 TOKEN_FILE = "/run/linkstorm/token"
+PRINT_CLOCK = "import time; print(time.monotonic())"
+LEEWAY_S = 0.02
 
 
 class ComposeRuntime:
@@ -48,20 +49,41 @@ class ComposeRuntime:
                 claimed(where, logs.parent.name),
                 guarded(sys.executable, clean_environment(), logs / "guardian.log") as guardian,
             ):
-                stack = _RunStack(containers, where, guardian, Logs(containers, logs))
+                stack = _RunStack(containers, where, guardian, _Logs(containers, logs))
                 with _left_healthy(stack):
                     stack.heal()
-                    check_clock(containers, WEB[0])
+                    _check_clock(containers)
                     stack.configure(settings)
                     stack.read_versions()
                     yield stack
+
+
+class _Logs:
+    """The output of the parts during a run, in one file a part, as embedded parts write it."""
+
+    def __init__(self, containers: Containers, folder: Path) -> None:
+        self._containers = containers
+        self._folder = folder
+        self._read_to = {part: self._last_time(part) for part in PARTS}
+
+    def collect(self) -> None:
+        """Append the new lines; before each restart, so that no log is rotated away."""
+        for part in PARTS:
+            if rows := self._containers.log_since(part, self._read_to[part]):
+                self._read_to[part] = rows[-1][0]
+                with (self._folder / f"{part}.log").open("a", encoding="utf-8") as file:
+                    file.writelines(f"{line}\n" for _, line in rows)
+
+    def _last_time(self, part: str) -> str:
+        rows = self._containers.log_since(part, "")
+        return rows[-1][0] if rows else ""
 
 
 class _RunStack(ComposeStack):
     """The stack during a run: its logs are kept, and a guardian ends what the run starts."""
 
     def __init__(
-        self, containers: Containers, endpoints: Endpoints, guardian: Guardian, logs: Logs
+        self, containers: Containers, endpoints: Endpoints, guardian: Guardian, logs: _Logs
     ) -> None:
         super().__init__(containers, endpoints, guardian.folder)
         self._guardian = guardian
@@ -91,6 +113,24 @@ def why_not_up() -> StackError | None:
             return StackError("the lab in containers is stopped: `make up`") if ended else None
     except StackError as error:
         return error
+
+
+def _check_clock(containers: Containers) -> None:
+    """Have a container read its clock between two readings of ours.
+
+    The record rests on one monotonic clock for both.
+
+    Raises:
+        StackError: the containers run on another kernel than this process.
+    """
+    before_s = time.monotonic()
+    theirs_s = float(containers.ask(WEB[0], "python", "-Sc", PRINT_CLOCK))
+    after_s = time.monotonic()
+    if not before_s - LEEWAY_S <= theirs_s <= after_s + LEEWAY_S:
+        raise StackError(
+            "the containers have another clock than this process, as they run in a virtual machine "
+            "or on another host: start experiments from the Chaos page, whose runs are there, too"
+        )
 
 
 @contextmanager

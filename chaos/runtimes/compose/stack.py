@@ -17,21 +17,25 @@ from chaos.model.stack import (
     State,
     Undo,
 )
-from chaos.runtimes import readiness
 from chaos.runtimes.compose.containers import LAB, Containers
 from chaos.runtimes.compose.settings_file import write_settings
-from chaos.runtimes.embedded import postgres
 from chaos.runtimes.embedded.part_process import concurrently
-from chaos.runtimes.empty_cache import empty_cache
+from chaos.runtimes.part_clients import (
+    empty_cache,
+    http_status,
+    is_ready,
+    postgres_version,
+    redis_version,
+    toxiproxy_version,
+)
 from chaos.runtimes.topology import (
     LINKS,
     NO_SUCH_PAGE,
     PARTS,
-    PREFIX,
+    SETTING_PREFIX,
     SHORTENER,
     WEB,
-    concerned,
-    is_ready,
+    restarted_by,
 )
 from chaos.runtimes.toxics import Toxics, ToxicsError
 from chaos.runtimes.trouble import TAIL_LINES
@@ -71,7 +75,7 @@ class ComposeStack:
                 "(docker-compose.yml) fixes it; the embedded one can"
             )
         known = self._settings
-        parts = SHORTENER if known is None else concerned(known, settings)
+        parts = SHORTENER if known is None else restarted_by(known, settings)
         self._settings = None  # until they are in force, nobody knows
         concurrently(*(partial(self._containers.stop, part) for part in parts))
         empty_cache(self.endpoints.redis)
@@ -145,10 +149,10 @@ class ComposeStack:
     def read_versions(self) -> None:
         """Ask every part what it is."""
         self.versions = {
-            "postgres": str(postgres.fetch(self._addresses["primary"], "SHOW server_version")),
-            "redis": readiness.redis_version(self._addresses["redis"]),
+            "postgres": postgres_version(self._addresses["primary"]),
+            "redis": redis_version(self._addresses["redis"]),
             "nginx": self._containers.ask("nginx", "nginx", "-v").rpartition("/")[2],
-            "toxiproxy": readiness.toxiproxy_version(self._addresses["toxiproxy"]),
+            "toxiproxy": toxiproxy_version(self._addresses["toxiproxy"]),
             "python": self._containers.ask(WEB[0], "python", "-V").removeprefix("Python "),
         }
 
@@ -157,7 +161,9 @@ class ComposeStack:
     def _fixed(self) -> set[str]:
         """The settings that the environment of a container has, where it wins over the file."""
         named = (name for part in SHORTENER for name in self._containers.environment(part))
-        return {name.removeprefix(PREFIX) for name in named if name.startswith(PREFIX)}
+        return {
+            name.removeprefix(SETTING_PREFIX) for name in named if name.startswith(SETTING_PREFIX)
+        }
 
     def _known(self, part: str) -> None:
         if part not in PARTS:
@@ -186,7 +192,7 @@ class ComposeStack:
     def _passes_on(self) -> bool:
         """Whether every one of some requests in a row found its way to a web process."""
         nginx = self._addresses["nginx"]
-        return all(readiness.http_status(nginx, NO_SUCH_PAGE) == 404 for _ in range(IN_A_ROW))
+        return all(http_status(nginx, NO_SUCH_PAGE) == 404 for _ in range(IN_A_ROW))
 
     def _wait(self, part: str, reached: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + READY_S

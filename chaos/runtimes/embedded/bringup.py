@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from chaos.runtimes.embedded import postgres
+from chaos.runtimes.embedded.part_commands import Ports, write_nginx_conf
 from chaos.runtimes.embedded.part_process import PartProcess, concurrently
 from chaos.runtimes.embedded.ports import HOST
-from chaos.runtimes.topology import DATABASES, SHORTENER, Ports, link_port, write_nginx_conf
+from chaos.runtimes.part_clients import fetch
+from chaos.runtimes.topology import DATABASES, SHORTENER, link_port
 
 Parts = Mapping[str, PartProcess]
 
@@ -47,9 +49,9 @@ def databases(install: Path, parts: Parts, ports: Ports) -> None:
 
 def wait_for_replica(replica: PartProcess, ports: Ports) -> None:
     """Return when the replica has all that the primary has by now."""
-    end = postgres.fetch((HOST, ports["primary"]), "SELECT pg_current_wal_flush_lsn()")
+    end = fetch((HOST, ports["primary"]), "SELECT pg_current_wal_flush_lsn()")
     follower = (HOST, ports["replica"])
     reached = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s, false)"
     replica.wait_until(
-        lambda: postgres.fetch(follower, reached, end) is True, "had all that the primary has"
+        lambda: fetch(follower, reached, end) is True, "had all that the primary has"
     )

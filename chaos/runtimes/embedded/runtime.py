@@ -10,30 +10,37 @@ from functools import partial
 from pathlib import Path
 
 from chaos.model.stack import Endpoints, Link, LinkState, Settings, Stack, StackError, State, Undo
-from chaos.runtimes import readiness
-from chaos.runtimes.embedded import postgres
 from chaos.runtimes.embedded.binaries import postgres_install
 from chaos.runtimes.embedded.bringup import bring_up
 from chaos.runtimes.embedded.fork_client import Forks
 from chaos.runtimes.embedded.guardian_client import Guardian, guarded
 from chaos.runtimes.embedded.os_user import open_to, postgres_account, usable_install
+from chaos.runtimes.embedded.part_commands import (
+    PRELOADED,
+    BuildContext,
+    Ports,
+    endpoints,
+    environment,
+    proxies,
+)
 from chaos.runtimes.embedded.part_process import PartProcess, concurrently
 from chaos.runtimes.embedded.ports import HOST, is_free, reserved
-from chaos.runtimes.empty_cache import empty_cache
 from chaos.runtimes.environment import clean_environment
+from chaos.runtimes.part_clients import (
+    empty_cache,
+    http_status,
+    nginx_version,
+    postgres_version,
+    redis_version,
+    toxiproxy_version,
+)
 from chaos.runtimes.topology import (
     LINKS,
     NO_SUCH_PAGE,
     PARTS,
-    PRELOADED,
     SHORTENER,
-    BuildContext,
-    Ports,
-    concerned,
-    endpoints,
-    environment,
     port_names,
-    proxies,
+    restarted_by,
 )
 from chaos.runtimes.toxics import Toxics, ToxicsError
 from chaos.runtimes.trouble import check_disk, readable
@@ -123,7 +130,7 @@ class EmbeddedStack:
 
     def configure(self, settings: Settings) -> None:
         """Restart web, and the worker if this concerns it, with these settings and no cache."""
-        restarted = [self._parts[name] for name in concerned(self._settings, settings)]
+        restarted = [self._parts[name] for name in restarted_by(self._settings, settings)]
         self._settings = dict(settings)
         for part in restarted:
             part.environment = environment(part.name, self._ports, settings)
@@ -224,15 +231,15 @@ class EmbeddedStack:
         self._toxics.populate(proxies(self._ports))
 
     def _wait_for_nginx(self) -> None:
-        answered = partial(readiness.http_status, (HOST, self._ports["nginx"]), NO_SUCH_PAGE)
+        answered = partial(http_status, (HOST, self._ports["nginx"]), NO_SUCH_PAGE)
         self._parts["nginx"].wait_until(lambda: answered() == 404, "passed on a request")
 
     def _read_versions(self) -> dict[str, str]:
         return {
-            "postgres": str(postgres.fetch((HOST, self._ports["primary"]), "SHOW server_version")),
-            "redis": readiness.redis_version((HOST, self._ports["redis"])),
-            "nginx": readiness.nginx_version(self._parts["nginx"].command[0]),
-            "toxiproxy": readiness.toxiproxy_version((HOST, self._ports["toxiproxy"])),
+            "postgres": postgres_version((HOST, self._ports["primary"])),
+            "redis": redis_version((HOST, self._ports["redis"])),
+            "nginx": nginx_version(self._parts["nginx"].command[0]),
+            "toxiproxy": toxiproxy_version((HOST, self._ports["toxiproxy"])),
             "python": platform.python_version(),
         }
 
