@@ -131,8 +131,10 @@ def set_up(environment: Environment, web_ui: WebUI | None, **_: Any) -> None:
     if web_ui is not None:
         environment.shape_class = CrowdShape()
         environment.shape_class.runner = environment.runner
-        desk = ControlClient.known()
-        improve_form(environment, web_ui, add_chaos_page(environment, web_ui, desk) if desk else "")
+        control = ControlClient.known()
+        improve_form(
+            environment, web_ui, add_chaos_page(environment, web_ui, control) if control else ""
+        )
     environment.events.quit.add_listener(process.finish)  # type: ignore[no-untyped-call]
     if CONTROLLED:
         environment.process_exit_code = 0  # a failed request is a finding, not an error

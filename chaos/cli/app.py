@@ -157,7 +157,7 @@ def run(
         Path | None, typer.Option(help="The new run directory itself, with a name of your own.")
     ] = None,
     claimed: Annotated[
-        bool, typer.Option("--claimed", hidden=True, help="The desk has made it already.")
+        bool, typer.Option("--claimed", hidden=True, help="The control has made it already.")
     ] = False,
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
@@ -306,15 +306,15 @@ def heal() -> None:
 
 
 @app.command()
-def desk(
+def control(
     host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to serve on.")] = 8070,
 ) -> None:
-    """Serve the control desk of the lab in containers. Its `lab` container does."""
+    """Serve the control API of the lab in containers. Its `lab` container does."""
     from chaos.cli import lab_commands
 
     with _trouble_in_words():
-        lab_commands.desk(host, port)
+        lab_commands.control(host, port)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The commands for labs that outlive a run: up, down, the control desk; and status and heal.
+"""The commands for labs that outlive a run: up, down, the control API; and status and heal.
 
 Status and heal look at what was left on this machine, too: a lab in processes is left only if its
 guardian was killed with it.
@@ -67,13 +67,13 @@ def _processes(told: Sequence[str]) -> Iterator[str]:
     yield from (f"processes   {line}" for line in told or ["no lab is left, and none is at work"])
 
 
-def desk(host: str, port: int) -> None:
-    """Serve the control desk of the lab that this container belongs to, until SIGTERM."""
-    from chaos.control.http_server import kept_token, serve_desk
+def control(host: str, port: int) -> None:
+    """Serve the control API of the lab that this container belongs to, until SIGTERM."""
+    from chaos.control.http_server import kept_token, serve_control
 
-    token = kept_token(Path(os.environ.get("LINKSTORM_DESK_TOKEN_FILE", TOKEN_FILE)))
+    token = kept_token(Path(os.environ.get("LINKSTORM_CONTROL_TOKEN_FILE", TOKEN_FILE)))
     with _lab() as (containers, stack):
-        serve_desk(stack, "compose", RUNS, token, host, port, containers.pages)
+        serve_control(stack, "compose", RUNS, token, host, port, containers.pages)
 
 
 @contextmanager

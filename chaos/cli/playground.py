@@ -45,17 +45,17 @@ def play(
     token = new_token()
     directory = new_run_dir("playground", runs)
     with EmbeddedRuntime(port=port).up(settings, directory / "logs") as stack:
-        desk = LabControl(stack, EmbeddedRuntime.name, runs)
+        control = LabControl(stack, EmbeddedRuntime.name, runs)
         with (
-            served(desk, token) as url,
+            served(control, token) as url,
             locust_web_ui(
                 stack,
                 directory,
                 locust_port,
-                {"LINKSTORM_DESK": url, "LINKSTORM_DESK_TOKEN": token},
+                {"LINKSTORM_CONTROL_URL": url, "LINKSTORM_CONTROL_TOKEN": token},
             ) as page,
         ):
             ready(stack, page, directory)
             while True:
-                desk.check()
+                control.check()
                 time.sleep(CHECK_PERIOD_S)

@@ -1,4 +1,4 @@
-"""The desk over HTTP: JSON in and out, for those who know the token, and for no browser."""
+"""The control over HTTP: JSON in and out, for those who know the token, and for no browser."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ Said = Mapping[str, Any]
 Answer = Callable[[LabControl, Request, Said], Response]
 
 
-def api(desk: LabControl, token: str) -> Starlette:
+def api(control: LabControl, token: str) -> Starlette:
     """The application."""
 
     def route(path: str, method: str, answer: Answer) -> Route:
-        return Route(path, _answering(desk, answer), methods=[method])
+        return Route(path, _answering(control, answer), methods=[method])
 
     return Starlette(
         routes=[
@@ -56,75 +56,75 @@ def api(desk: LabControl, token: str) -> Starlette:
     )
 
 
-def _state(desk: LabControl, _: Request, __: Said) -> Response:
-    return JSONResponse(desk.told())
+def _state(control: LabControl, _: Request, __: Said) -> Response:
+    return JSONResponse(control.told())
 
 
-def _inject(desk: LabControl, _: Request, said: Said) -> Response:
+def _inject(control: LabControl, _: Request, said: Said) -> Response:
     kind, target = _text(said, "kind"), _text(said, "target")
-    fault = desk.inject(kind, target, said.get("latency_ms"))
+    fault = control.inject(kind, target, said.get("latency_ms"))
     return JSONResponse({"id": fault.id, "name": fault.name}, HTTPStatus.CREATED)
 
 
-def _heal(desk: LabControl, request: Request, _: Said) -> Response:
-    desk.heal(request.path_params["fault"])
+def _heal(control: LabControl, request: Request, _: Said) -> Response:
+    control.heal(request.path_params["fault"])
     return JSONResponse({})
 
 
-def _heal_all(desk: LabControl, _: Request, __: Said) -> Response:
-    desk.heal_all()
+def _heal_all(control: LabControl, _: Request, __: Said) -> Response:
+    control.heal_all()
     return JSONResponse({})
 
 
-def _start(desk: LabControl, _: Request, said: Said) -> Response:
+def _start(control: LabControl, _: Request, said: Said) -> Response:
     full, arms = said.get("full", False), said.get("arms", [])
     if not isinstance(full, bool):
         raise RequestRefused(HTTPStatus.BAD_REQUEST, f"full must be true or false, not {full!r}")
     if not isinstance(arms, list):
         raise RequestRefused(HTTPStatus.BAD_REQUEST, f"arms must be a list of names, not {arms!r}")
-    run = desk.start(_text(said, "experiment"), full=full, arms=[str(arm) for arm in arms])
+    run = control.start(_text(said, "experiment"), full=full, arms=[str(arm) for arm in arms])
     return JSONResponse({"id": run}, HTTPStatus.CREATED)
 
 
-def _interrupt(desk: LabControl, _: Request, __: Said) -> Response:
-    desk.interrupt()
+def _interrupt(control: LabControl, _: Request, __: Said) -> Response:
+    control.interrupt()
     return JSONResponse({})
 
 
-def _report(desk: LabControl, request: Request, _: Said) -> Response:
-    return FileResponse(desk.report(request.path_params["run"]))
+def _report(control: LabControl, request: Request, _: Said) -> Response:
+    return FileResponse(control.report(request.path_params["run"]))
 
 
-def _claim(desk: LabControl, _: Request, said: Said) -> Response:
-    desk.claim(_run(said))
+def _claim(control: LabControl, _: Request, said: Said) -> Response:
+    control.claim(_run(said))
     return JSONResponse({})
 
 
-def _give_back(desk: LabControl, _: Request, said: Said) -> Response:
-    desk.give_back(_run(said))
+def _give_back(control: LabControl, _: Request, said: Said) -> Response:
+    control.give_back(_run(said))
     return JSONResponse({})
 
 
-def _tell(desk: LabControl, _: Request, said: Said) -> Response:
-    desk.tell(bulletin(said))
+def _tell(control: LabControl, _: Request, said: Said) -> Response:
+    control.tell(bulletin(said))
     return JSONResponse({})
 
 
-def _metrics(desk: LabControl, _: Request, __: Said) -> Response:
-    return Response(exposition(desk), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+def _metrics(control: LabControl, _: Request, __: Said) -> Response:
+    return Response(exposition(control), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _healthz(_: LabControl, __: Request, ___: Said) -> Response:
     return PlainTextResponse("ok\n")
 
 
-def _answering(desk: LabControl, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+def _answering(control: LabControl, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
     """Read what was said, answer in a thread that may wait for the stack, and put no into words."""
 
     async def endpoint(request: Request) -> Response:
         try:
             said = _object(await request.body())
-            return await run_in_threadpool(answer, desk, request, said)
+            return await run_in_threadpool(answer, control, request, said)
         except RequestRefused as refused:
             return _error(refused.status, str(refused), **refused.more)
         except StackError as trouble:

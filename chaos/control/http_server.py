@@ -1,4 +1,4 @@
-"""The desk served: from a thread beside other work, or for as long as a process lives."""
+"""The control served: from a thread beside other work, or for as long as a process lives."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from chaos.model.stack import Stack, StackError
 
 
 @contextmanager
-def served(desk: LabControl, token: str, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """The desk's address; on leaving, its run is interrupted and its faults are healed.
+def served(
+    control: LabControl, token: str, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[str]:
+    """The control's address; on leaving, its run is interrupted and its faults are healed.
 
     Raises:
         StackError: the port is taken.
     """
-    with closing(_listening(host, port)) as listener, closing(desk):
-        config = uvicorn.Config(api(desk, token), log_level="warning", access_log=False)
+    with closing(_listening(host, port)) as listener, closing(control):
+        config = uvicorn.Config(api(control, token), log_level="warning", access_log=False)
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=[[listener]], name="desk", daemon=True)
+        thread = threading.Thread(target=server.run, args=[[listener]], name="control", daemon=True)
         thread.start()
         try:
             yield f"http://{host}:{listener.getsockname()[1]}"
@@ -35,7 +37,7 @@ def served(desk: LabControl, token: str, host: str = "127.0.0.1", port: int = 0)
             thread.join()
 
 
-def serve_desk(
+def serve_control(
     stack: Stack,
     runtime: str,
     runs: Path,
@@ -78,5 +80,5 @@ def _listening(host: str, port: int) -> socket.socket:
         listener.listen()  # who asks early waits
     except OSError as error:
         listener.close()
-        raise StackError(f"the desk cannot listen on {host}:{port}: {error}") from error
+        raise StackError(f"the control cannot listen on {host}:{port}: {error}") from error
     return listener

@@ -1,7 +1,7 @@
-"""One desk for one stack: who may break it now, what is broken, and which run is on.
+"""One control for one stack: who may break it now, what is broken, and which run is on.
 
 The stack is used by one at a time. A run holds the whole lab: no fault is taken while one is on,
-whether the desk started it or it claimed the lab from outside.
+whether the control started it or it claimed the lab from outside.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class LabControl:
         return ours + [{"id": None, **each} for each in (told.faults if told else ())]
 
     def inject(self, kind: str, target: str, latency_ms: float | None = None) -> ActiveFault:
-        """Put a fault into the stack; it stays until it is healed, or the desk ends."""
+        """Put a fault into the stack; it stays until it is healed, or the control ends."""
         with self._stack_changes():
             return self._faults.inject(kind, target, latency_ms)
 
@@ -149,7 +149,7 @@ class LabControl:
             return self._runs.start(experiment, full=full, arms=arms).id
 
     def interrupt(self) -> None:
-        """Have the run that the desk started heal and stop."""
+        """Have the run that the control started heal and stop."""
         if (run := self._runs.running) is not None:
             run.interrupt()
         elif (other := self._claim.held) is not None:
@@ -198,7 +198,7 @@ class LabControl:
         claimed = self._claim.held
         if started is not None and (started.running or claimed in (None, started.id)):
             what = None if started.running else started.ending()
-            return self._run(started.id, "desk", running=started.running, ending=what)
+            return self._run(started.id, "control", running=started.running, ending=what)
         run = claimed or self._last_claim
         if run is None or not (claimed or (self._runs.path / run).is_dir()):
             return None

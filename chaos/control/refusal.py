@@ -1,4 +1,4 @@
-"""What the desk answers where it does not do what it was asked."""
+"""What the control answers where it does not do what it was asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that the desk starts: one at a time, each a process that heals when it is interrupted."""
+"""Runs that the control starts: one at a time, each a process that heals when it is interrupted."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class RunProcess:
 
 
 class RunProcesses:
-    """The run directories, and the run that the desk started last."""
+    """The run directories, and the run that the control started last."""
 
     def __init__(self, runs: Path, workdir: Path, command: Sequence[str]) -> None:
         """`workdir`: what runs in it ends with the lab, however that ends."""
@@ -130,7 +130,7 @@ class RunProcesses:
             run.process.wait()
 
     def _popen(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-        """In a session of its own, so that Ctrl-C at the terminal reaches the desk alone."""
+        """In a session of its own, so that Ctrl-C at the terminal reaches the control alone."""
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         with log.open("wb") as said:
             return subprocess.Popen(

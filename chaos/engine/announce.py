@@ -1,4 +1,4 @@
-"""What a run tells while it goes: a bulletin to the desk each second, fault windows to Grafana.
+"""What a run tells while it goes: a bulletin to the control each second, fault windows to Grafana.
 
 Both speak on threads of their own, so a run never waits for who listens; whatever goes wrong is a
 line in the run's `lab.log`.
@@ -31,12 +31,12 @@ OVER: Event = {"kind": "over"}
 
 @contextmanager
 def announcer(stack: Stack, load: Load, writer: RecordWriter) -> Iterator[None]:
-    """Tell of a run until the context ends, if its stack has a desk or a Grafana to tell."""
+    """Tell of a run until the context ends, if its stack has a control or a Grafana to tell."""
     at = stack.endpoints
     with ExitStack() as speakers:
-        if at.desk is not None:
-            desk = StatusUpdates(at.desk, at.desk_token or "", load.metrics_url, writer)
-            speakers.enter_context(_speaking(desk.tell, desk.hear, writer))
+        if at.control is not None:
+            control = StatusUpdates(at.control, at.control_token or "", load.metrics_url, writer)
+            speakers.enter_context(_speaking(control.tell, control.hear, writer))
         if at.grafana is not None:
             windows = FaultAnnotations(at.grafana, writer)
             speakers.enter_context(_speaking(windows.mark, windows.hear, writer))
@@ -72,12 +72,12 @@ class _Complaints:
 
 
 class StatusUpdates:
-    """Tells the desk what a run is at, with its faults and its load generator's figures."""
+    """Tells the control what a run is at, with its faults and its load generator's figures."""
 
     def __init__(
-        self, desk: str, token: str, metrics_url: str | None, writer: RecordWriter
+        self, control: str, token: str, metrics_url: str | None, writer: RecordWriter
     ) -> None:
-        self._url = f"{desk}/bulletin"
+        self._url = f"{control}/bulletin"
         self._metrics_url = metrics_url
         self._run = {"run": writer.path.name, "experiment": writer.plan["experiment"]}
         self._complain = _Complaints(writer)
@@ -111,7 +111,7 @@ class StatusUpdates:
                 try:
                     self._put()
                 except requests.RequestException as error:
-                    self._complain(f"the desk was not told: {error}")
+                    self._complain(f"the control was not told: {error}")
                 else:
                     self._complain("")
                 self._over.wait(PERIOD_S)

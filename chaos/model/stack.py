@@ -26,8 +26,8 @@ class Endpoints:
     redis: str
     toxiproxy: str
     links: Mapping[str, str]  # link name -> URL through Toxiproxy
-    desk: str | None = None  # of a lab that outlives its runs
-    desk_token: str | None = field(default=None, repr=False)
+    control: str | None = None  # of a lab that outlives its runs
+    control_token: str | None = field(default=None, repr=False)
     prometheus: str | None = None
     grafana: str | None = None
 

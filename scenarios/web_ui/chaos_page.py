@@ -20,17 +20,17 @@ OURS_ONLY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-a
 REPORT_ONLY = "sandbox allow-scripts; frame-ancestors 'none'"  # its scripts are in the page
 
 
-def add_chaos_page(environment: Environment, web_ui: WebUI, desk: ControlClient) -> str:
+def add_chaos_page(environment: Environment, web_ui: WebUI, control: ControlClient) -> str:
     """Serve /chaos; the strip that leads to it, for Locust's own page."""
     app = web_ui.app
     assert app is not None
     token = secrets.token_urlsafe(32)
     page = Blueprint("chaos", __name__, template_folder="templates", url_prefix="/chaos")
     _protect(page, token)
-    _show(page, environment, desk, token)
-    _change(page, environment, desk)
+    _show(page, environment, control, token)
+    _change(page, environment, control)
     app.before_request(_only_from_here)
-    app.before_request(lambda: _one_load_at_a_time(environment, desk))
+    app.before_request(lambda: _one_load_at_a_time(environment, control))
     app.register_blueprint(page)
     keep_to_itself(app)
     with app.app_context():
@@ -45,13 +45,13 @@ def _only_from_here() -> ResponseReturnValue | None:
 
 
 def _one_load_at_a_time(
-    environment: Environment, desk: ControlClient
+    environment: Environment, control: ControlClient
 ) -> ResponseReturnValue | None:
     """Traffic beside a run would spoil what it measures; Locust's form shows what is said here."""
     if request.endpoint != "locust.swarm":
         return None
     try:
-        run = desk.state()["run"]
+        run = control.state()["run"]
     except ControlError:  # nobody can run anything then
         return None
     if run is None or run["state"] != "running":
@@ -80,24 +80,24 @@ def _protect(page: Blueprint, token: str) -> None:
         return response
 
 
-def _show(page: Blueprint, environment: Environment, desk: ControlClient, token: str) -> None:
+def _show(page: Blueprint, environment: Environment, control: ControlClient, token: str) -> None:
     @page.get("")
     def show() -> str:
         return render_template("chaos.html", token=token, strip=STRIP, here="chaos")
 
     @page.get("/state")
     def state() -> ResponseReturnValue:
-        return jsonify({**desk.state(), "traffic": _traffic(environment)})
+        return jsonify({**control.state(), "traffic": _traffic(environment)})
 
     @page.get("/runs/<run>/report")
     def report(run: str) -> ResponseReturnValue:
-        return Response(desk.report(run), headers={"Content-Security-Policy": REPORT_ONLY})
+        return Response(control.report(run), headers={"Content-Security-Policy": REPORT_ONLY})
 
 
-def _change(page: Blueprint, environment: Environment, desk: ControlClient) -> None:
-    def does(path: str, method: str, at_desk: str) -> None:
+def _change(page: Blueprint, environment: Environment, control: ControlClient) -> None:
+    def does(path: str, method: str, at_control: str) -> None:
         def do(**where: str) -> ResponseReturnValue:
-            return jsonify(desk.change(method, at_desk.format(**where), request.get_data()))
+            return jsonify(control.change(method, at_control.format(**where), request.get_data()))
 
         page.add_url_rule(path, path, do, methods=["POST"])
 
@@ -111,7 +111,7 @@ def _change(page: Blueprint, environment: Environment, desk: ControlClient) -> N
         if _traffic(environment)["state"] in BUSY:
             why = "Locust's own traffic is on, and would spoil what a run measures: stop it first"
             return _error(HTTPStatus.CONFLICT, why)
-        return jsonify(desk.change("POST", "/runs", request.get_data()))
+        return jsonify(control.change("POST", "/runs", request.get_data()))
 
 
 def _traffic(environment: Environment) -> dict[str, str | float]:

@@ -1,4 +1,4 @@
-"""The lab's control desk, as the Chaos page reaches it: by HTTP, with the token that both know."""
+"""The lab's control API, as the Chaos page reaches it: by HTTP, with the token that both know."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAL_TIMEOUT_S = 120.0  # a database that was killed recovers first
 
 
 class ControlError(Exception):
-    """The desk refused, or did not answer; the message is for the person at the page."""
+    """The control refused, or did not answer; the message is for the person at the page."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -34,7 +34,7 @@ class ControlClient:
     @staticmethod
     def known() -> ControlClient | None:
         """The one that our environment names."""
-        url = os.environ.get("LINKSTORM_DESK")
+        url = os.environ.get("LINKSTORM_CONTROL_URL")
         return ControlClient(url.rstrip("/"), os.environ) if url else None
 
     def state(self) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class ControlClient:
         return _told(self._ask("GET", "/state", timeout_s=LOOK_TIMEOUT_S))
 
     def change(self, method: str, path: str, said: bytes = b"") -> dict[str, Any]:
-        """Have something done; what the page sent is the desk's to judge."""
+        """Have something done; what the page sent is the control's to judge."""
         return _told(self._ask(method, path, said, HEAL_TIMEOUT_S))
 
     def report(self, run: str) -> bytes:
@@ -63,15 +63,15 @@ class ControlClient:
                 allow_redirects=False,
             )
         except (OSError, requests.RequestException) as problem:
-            raise ControlError(502, f"the control desk does not answer: {problem}") from problem
+            raise ControlError(502, f"the control API does not answer: {problem}") from problem
         if not answer.ok:
             raise ControlError(answer.status_code, _why(answer))
         return answer
 
     def _token(self) -> str:
-        if token := self.environment.get("LINKSTORM_DESK_TOKEN"):
+        if token := self.environment.get("LINKSTORM_CONTROL_TOKEN"):
             return token
-        file = self.environment.get("LINKSTORM_DESK_TOKEN_FILE", "")
+        file = self.environment.get("LINKSTORM_CONTROL_TOKEN_FILE", "")
         return Path(file).read_text(encoding="ascii").strip()
 
 
@@ -79,9 +79,7 @@ def _told(answer: requests.Response) -> dict[str, Any]:
     try:
         told: dict[str, Any] = answer.json()
     except ValueError as foreign:
-        raise ControlError(
-            502, f"what answers at {answer.url} is not the control desk"
-        ) from foreign
+        raise ControlError(502, f"what answers at {answer.url} is not the control API") from foreign
     return told
 
 
@@ -89,4 +87,4 @@ def _why(answer: requests.Response) -> str:
     try:
         return str(answer.json()["error"])
     except (ValueError, KeyError, TypeError):
-        return f"the control desk answered {answer.status_code}"
+        return f"the control API answered {answer.status_code}"

@@ -92,7 +92,7 @@ class World:
     primed: int = 0
     samples: list[tuple[float, float]] = field(default_factory=list)
     segments: int = 0
-    desk: str | None = None
+    control: str | None = None
     grafana: str | None = None
 
     def has(self, flaw: str) -> bool:
@@ -148,8 +148,8 @@ class FakeStack:
             redis=part["redis"],
             toxiproxy=part["toxiproxy"],
             links={link: f"{url}/link/{link}" for link in LINKS},
-            desk=world.desk,
-            desk_token=TOKEN,
+            control=world.control,
+            control_token=TOKEN,
             grafana=world.grafana,
         )
 

@@ -73,20 +73,22 @@ def _ours(tmp_path: Path) -> Iterator[Metric]:
     where = ("cache", "[::]:6380", "redis:6379")
     traffic = Counter((what, way, *where) for what in ("received", "sent") for way in directions)
     yield from ProxyBytes(Registry(traffic=traffic)).collect()
-    yield from _desk(tmp_path)
+    yield from _control(tmp_path)
 
 
-def _desk(tmp_path: Path) -> Iterable[Metric]:
-    """A desk with a fault in force, a run on, and one on record."""
+def _control(tmp_path: Path) -> Iterable[Metric]:
+    """A control with a fault in force, a run on, and one on record."""
     (tmp_path / "a-run").mkdir()
     result = '{"experiment": "thundering-herd", "verdict": "PASS"}'
     (tmp_path / "a-run" / "verdict.json").write_text(result, encoding="utf-8")
     world = World(logs=tmp_path)
-    desk = LabControl(FakeStack(world), "fake", tmp_path, world.clock, [sys.executable, "-c", ""])
-    desk.claim("1")
+    control = LabControl(
+        FakeStack(world), "fake", tmp_path, world.clock, [sys.executable, "-c", ""]
+    )
+    control.claim("1")
     fault = {"name": "replica link +120 ms", "since": "2026-01-01T00:00:00Z"}
-    desk.tell(RunStatus("1", "thundering-herd", "direct", [fault], ""))
-    return text_string_to_metric_families(exposition(desk).decode())
+    control.tell(RunStatus("1", "thundering-herd", "direct", [fault], ""))
+    return text_string_to_metric_families(exposition(control).decode())
 
 
 def _recorded_by_rules() -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The lab is for one run at a time: a claim at its desk, renewed as long as the run lasts."""
+"""The lab is for one run at a time: a claim at its control, renewed as long as the run lasts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def claimed(lab: Endpoints, run: str) -> Iterator[None]:
     """Hold the lab for this run; the claim lapses by itself if this process is killed.
 
     Raises:
-        StackError: another run holds it, or the desk does not answer.
+        StackError: another run holds it, or the control does not answer.
     """
     claim = _Claim(lab, run)
     claim.renew()
@@ -40,14 +40,14 @@ def _keep_renewing(claim: _Claim, stop: threading.Event) -> None:
     while not stop.wait(RENEW_EVERY_S):
         try:
             claim.renew()
-        except StackError:  # a desk that is gone for a while: other claims are refused meanwhile
+        except StackError:  # a control that is gone for a while: other claims are refused meanwhile
             continue
 
 
 class _Claim:
     def __init__(self, lab: Endpoints, run: str) -> None:
-        self._url = f"{lab.desk}/claim"
-        self._headers = {HEADER: lab.desk_token or ""}
+        self._url = f"{lab.control}/claim"
+        self._headers = {HEADER: lab.control_token or ""}
         self._body = {"run": run}
 
     def renew(self) -> None:
@@ -58,7 +58,7 @@ class _Claim:
                 "wait for its end, or stop it on the Chaos page"
             )
         if not answer.ok:
-            raise StackError(f"the lab's desk refused this run: {answer.text.strip()}")
+            raise StackError(f"the lab's control API refused this run: {answer.text.strip()}")
 
     def give_back(self) -> None:
         try:
@@ -73,5 +73,5 @@ class _Claim:
             )
         except requests.RequestException as error:
             raise StackError(
-                f"the lab's desk at {self._url} does not answer: `make up` starts it again"
+                f"the lab's control API at {self._url} does not answer: `make up` starts it again"
             ) from error

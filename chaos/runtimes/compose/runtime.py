@@ -151,16 +151,16 @@ def endpoints_of(containers: Containers) -> Endpoints:
 
     return replace(
         endpoints_at(addresses),
-        desk=page(LAB),
-        desk_token=_token(containers),
+        control=page(LAB),
+        control_token=_token(containers),
         prometheus=page("prometheus"),
         grafana=_grafana(containers, page("grafana")),
     )
 
 
 def _token(containers: Containers) -> str:
-    """What proves to the desk that we may: whoever may talk to the engine can read it."""
-    if own := os.environ.get("LINKSTORM_DESK_TOKEN_FILE"):
+    """What proves to the control that we may: whoever may talk to the engine can read it."""
+    if own := os.environ.get("LINKSTORM_CONTROL_TOKEN_FILE"):
         return Path(own).read_text(encoding="utf-8").strip()
     try:
         return containers.ask(LAB, "cat", TOKEN_FILE)

@@ -32,7 +32,7 @@ def test_a_record_is_never_written_over_another(tmp_path: Path) -> None:
     assert "the first" in (tmp_path / "run" / "plan.json").read_text()
 
 
-def test_a_directory_that_the_desk_has_made_for_its_run_is_written_into(
+def test_a_directory_that_the_control_has_made_for_its_run_is_written_into(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = tmp_path / "taken"
