@@ -72,7 +72,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 @pytest.fixture(autouse=True)
 def healed(page: Page) -> Iterator[None]:
     yield
-    page.control.world.clock.sleep(10)  # claims and bulletins lapse
+    page.control.world.clock.sleep(10)  # claims and statuses lapse
     assert page.control.ask("POST", "/heal").ok
 
 

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chaos.control.control_metrics import exposition
 from chaos.control.lab_control import LabControl
-from chaos.control.run_status import RunStatus
+from chaos.control.messages import RunFault, RunStatus
 from chaos.toxiproxy.byte_metrics import ProxyBytes
 from chaos.toxiproxy.registry import Registry
 from scenarios.generator.live_metrics import Exposition
@@ -86,8 +86,10 @@ def _control(tmp_path: Path) -> Iterable[Metric]:
         FakeStack(world), "fake", tmp_path, world.clock, [sys.executable, "-c", ""]
     )
     control.claim("1")
-    fault = {"name": "replica link +120 ms", "since": "2026-01-01T00:00:00Z"}
-    control.tell(RunStatus("1", "thundering-herd", "direct", [fault], ""))
+    fault = RunFault(name="replica link +120 ms", since="2026-01-01T00:00:00Z")
+    control.update(
+        RunStatus(run="1", experiment="thundering-herd", what="direct", faults=[fault], metrics="")
+    )
     return text_string_to_metric_families(exposition(control).decode())
 
 

@@ -92,7 +92,7 @@ def control(tmp_path: Path) -> Iterator[Client]:
     [
         ("GET", "/state"), ("POST", "/faults"), ("DELETE", "/faults/1"), ("POST", "/heal"),
         ("POST", "/runs"), ("DELETE", "/runs/current"), ("GET", "/runs/x/report"),
-        ("PUT", "/claim"), ("DELETE", "/claim"), ("PUT", "/bulletin"), ("GET", "/nowhere"),
+        ("PUT", "/claim"), ("DELETE", "/claim"), ("PUT", "/status"), ("GET", "/nowhere"),
     ],
 )  # fmt: skip
 def test_nothing_is_done_or_told_without_the_token(control: Client, method: str, path: str) -> None:
@@ -206,7 +206,7 @@ def test_a_fault_that_does_not_exist_is_refused_in_words(
 )  # fmt: skip
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/faults"), ("POST", "/runs"), ("PUT", "/claim"), ("PUT", "/bulletin")],
+    [("POST", "/faults"), ("POST", "/runs"), ("PUT", "/claim"), ("PUT", "/status")],
 )
 def test_what_could_not_be_told_again_is_refused(
     control: Client, method: str, path: str, body: bytes
@@ -366,7 +366,7 @@ def test_a_run_is_not_started_on_a_broken_stack(control: Client) -> None:
         ({"experiment": "thunder"}, "thundering-herd"),
         ({"arms": ["magic"]}, "singleflight"),
         ({"arms": "lock"}, "list"),
-        ({"full": "yes"}, "true or false"),
+        ({"full": "yes"}, "full"),
         ({"experiment": 3}, "experiment"),
     ],
 )
@@ -432,7 +432,7 @@ def test_a_run_is_called_as_a_directory_can_be(control: Client, run: str) -> Non
     assert control.state()["run"] is None
 
 
-BULLETIN = {
+STATUS = {
     "run": "one",
     "experiment": "thundering-herd",
     "what": "lock · round 1",
@@ -441,11 +441,11 @@ BULLETIN = {
 }
 
 
-def test_a_bulletin_is_told_and_measured_while_it_is_fresh(control: Client) -> None:
+def test_a_status_is_told_and_measured_while_it_is_fresh(control: Client) -> None:
     control.ask("PUT", "/claim", {"run": "one"})
-    assert control.ask("PUT", "/bulletin", BULLETIN).status_code == 200
+    assert control.ask("PUT", "/status", STATUS).status_code == 200
     told = control.state()
-    assert told["faults"] == [{"id": None, **BULLETIN["faults"][0]}]  # type: ignore[dict-item]
+    assert told["faults"] == [{"id": None, **STATUS["faults"][0]}]  # type: ignore[dict-item]
     assert (told["run"]["experiment"], told["run"]["what"]) == ("thundering-herd", "lock · round 1")
     figures = control.figures()
     assert figures["linkstorm_requests_sent_total{1}"] == 7
@@ -462,20 +462,20 @@ def test_a_bulletin_is_told_and_measured_while_it_is_fresh(control: Client) -> N
     "wrong",
     [
         {},
-        {**BULLETIN, "faults": [{"name": "x"}]},
-        {**BULLETIN, "metrics": "not { a figure"},
-        {**BULLETIN, "faults": 3},
-        {**BULLETIN, "faults": [{"name": None, "since": None}]},
-        {**BULLETIN, "faults": ["x"]},
-        {**BULLETIN, "metrics": None},
-        {**BULLETIN, "what": 7},
-        {**BULLETIN, "run": ["one"]},
+        {**STATUS, "faults": [{"name": "x"}]},
+        {**STATUS, "metrics": "not { a figure"},
+        {**STATUS, "faults": 3},
+        {**STATUS, "faults": [{"name": None, "since": None}]},
+        {**STATUS, "faults": ["x"]},
+        {**STATUS, "metrics": None},
+        {**STATUS, "what": 7},
+        {**STATUS, "run": ["one"]},
     ],
 )
-def test_a_bulletin_that_prometheus_or_the_page_could_not_read_is_refused(
+def test_a_status_that_prometheus_or_the_page_could_not_read_is_refused(
     control: Client, wrong: dict[str, Any]
 ) -> None:
-    assert control.ask("PUT", "/bulletin", wrong).status_code == 400
+    assert control.ask("PUT", "/status", wrong).status_code == 400
     assert control.figures()
 
 
