@@ -57,7 +57,7 @@ MAY_IMPORT = {
         "tools.bench",
     ),
     "tools.crashtest.experiments": ("chaos.experiments", "chaos.model"),
-    "tools.crashtest.lab": ("chaos.cli.entry", "chaos.experiments"),
+    "tools.crashtest.lab": ("chaos.cli.entry", "chaos.cli.exits", "chaos.experiments"),
     "tools.crashtest": ("tools.crashtest",),
 }  # fmt: skip
 
