@@ -33,7 +33,7 @@ def play(
 
     Raises:
         StackError: it could not be brought up, or Locust's port is taken.
-        PartDied: a part ended that nobody killed.
+        PartDied: a part ended unexpectedly.
         KeyboardInterrupt: on Ctrl-C; nothing is left running.
     """
     if not is_free(locust_port):

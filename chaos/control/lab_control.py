@@ -97,7 +97,7 @@ class LabControl:
     # --- the stack ---
 
     def check(self) -> None:
-        """Raise `PartDied` if a part ended that nobody killed."""
+        """Raise `PartDied` if a part ended unexpectedly."""
         with self._stack_lock:
             self._stack.check()
 

@@ -22,7 +22,7 @@ class RequestRefused(Exception):
 
 
 def is_run_name(run: str) -> bool:
-    """Whether a run directory could have this name."""
+    """True if a run directory could have this name."""
     short = 0 < len(run.encode()) <= NAME_BYTES
     return short and run not in (".", "..") and not {"/", "\0"} & set(run)
 

@@ -21,7 +21,7 @@ SCAN_COUNT = 500
 
 
 def is_ready(part: str, address: Address) -> bool:
-    """Whether a part serves."""
+    """True if a part serves."""
     match part:
         case "primary" | "replica":
             return _postgres_answers(address)

@@ -1,4 +1,4 @@
-"""The lab is for one run at a time: a claim at its control, renewed as long as the run lasts."""
+"""The claim of a run on the lab, renewed at its control as long as the run lasts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def claimed(lab: Endpoints, run: str) -> Iterator[None]:
     finally:
         stop.set()
         renewing.join()
-        claim.give_back()
+        claim.release()
 
 
 def _keep_renewing(claim: _Claim, stop: threading.Event) -> None:
@@ -60,7 +60,7 @@ class _Claim:
         if not answer.ok:
             raise StackError(f"the lab's control API refused this run: {answer.text.strip()}")
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         try:
             self._send("DELETE")
         except StackError:

@@ -1,4 +1,4 @@
-"""The lab's own containers, known by their labels; all others are nothing to us."""
+"""The lab's own containers, found by their labels."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def project() -> str:
 
 
 def inside() -> bool:
-    """Whether this process is in one of the containers, where they reach each other by name."""
+    """True in one of the containers, where they reach each other by name."""
     return os.environ.get("LINKSTORM_INSIDE") == "containers"
 
 
 @dataclass(frozen=True)
 class ContainerSummary:
-    """One line of the engine's list: enough to see a death, and cheap enough to look often."""
+    """One line of the engine's list: enough to detect a death, and cheap enough to poll."""
 
     part: str
     status: str
@@ -98,7 +98,7 @@ class Containers:
         return [pair.partition("=")[0] for pair in self[part].attrs["Config"]["Env"] or ()]
 
     def addresses(self) -> dict[str, Address]:
-        """Where everything that is there listens: inside by name, else on this machine's ports."""
+        """Addresses of all that exists: by container name inside, else by published port."""
         there = {name: at for name, at in LISTENS.items() if at[0] in self}
         return there if inside() else {name: self._published(*at) for name, at in there.items()}
 
@@ -109,7 +109,7 @@ class Containers:
         return bindings[0]["HostIp"], int(bindings[0]["HostPort"])
 
     def pages(self) -> dict[str, str]:
-        """Where a person's browser finds Grafana and Prometheus, whenever they were started."""
+        """URLs of Grafana and Prometheus for a browser, as far as they run now."""
         return {
             row["Labels"][PART]: f"http://{port['IP']}:{port['PublicPort']}"
             for row in self._client.api.containers(filters=ours())
@@ -118,7 +118,7 @@ class Containers:
         }
 
     def listed(self) -> list[ContainerSummary]:
-        """What the engine says of each, in one question."""
+        """The status of each, in one request."""
         rows: list[dict[str, Any]] = self._client.api.containers(all=True, filters=ours())
         return [ContainerSummary(row["Labels"][PART], row["State"]) for row in rows]
 
@@ -135,7 +135,7 @@ class Containers:
         self._wait(part, lambda: self._status(part) == "exited", "outlived SIGKILL")
 
     def stop(self, part: str) -> None:
-        """Ask it to end; the engine kills it when it takes long."""
+        """SIGTERM; the engine kills it after `STOP_S`."""
         self[part].stop(timeout=STOP_S)
 
     def start(self, part: str) -> None:
@@ -153,20 +153,20 @@ class Containers:
             self[part].unpause()
 
     def ended(self, part: str) -> bool:
-        """Whether it runs no more."""
+        """True if it has exited."""
         return self._status(part) in ("exited", "dead")
 
     def hang_up(self, part: str) -> None:
         """SIGHUP."""
         self[part].kill(signal="SIGHUP")
 
-    def ask(self, part: str, *command: str) -> str:
-        """What a command in the container says, on stdout and stderr."""
+    def exec(self, part: str, *command: str) -> str:
+        """The output of a command in the container, stdout and stderr."""
         try:
-            code, said = self[part].exec_run(list(command))
+            code, output = self[part].exec_run(list(command))
         except APIError as error:
-            raise StackError(f"{part} cannot be asked: {error.explanation}") from error
-        text = _text(said).strip()
+            raise StackError(f"{part} cannot run a command: {error.explanation}") from error
+        text = _text(output).strip()
         if code:
             raise StackError(f"{shlex.join(command)} in {part} ended with {code}: {text}")
         return text
@@ -196,7 +196,7 @@ class Containers:
 
 
 def ours() -> dict[str, str | list[str] | bool]:
-    """What the engine filters by to list the containers of our lab."""
+    """The engine's filter for the containers of our lab."""
     return {"label": [PART, f"{PROJECT}={project()}"]}
 
 
@@ -205,8 +205,8 @@ def last_lines(container: Container, count: int) -> list[str]:
     return _text(container.logs(tail=count)).splitlines()
 
 
-def _text(said: bytes | Iterator[bytes]) -> str:
-    return (said if isinstance(said, bytes) else b"".join(said)).decode(errors="replace")
+def _text(output: bytes | Iterator[bytes]) -> str:
+    return (output if isinstance(output, bytes) else b"".join(output)).decode(errors="replace")
 
 
 def _state(status: str) -> PartState:

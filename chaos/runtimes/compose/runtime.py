@@ -1,4 +1,4 @@
-"""A lab that is up already, used for one run and left as it was found: healthy, with defaults."""
+"""A lab that is up already, used for one run and left healthy, with default settings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ComposeRuntime:
         """The stack, healed and with these settings; each part's output goes to `logs/<part>.log`.
 
         Afterwards it is healed again and has its default settings. If this process is killed, the
-        next run or `linkstorm heal` sees to that.
+        next run or `linkstorm heal` does that.
 
         Raises:
             StackError: there is no lab, it is in use, or it cannot be healed.
@@ -95,18 +95,18 @@ class _RunStack(ComposeStack):
         super().configure(settings)
 
     def check(self) -> None:
-        """Raise `PartDied` if a container ended that nobody killed, or the guardian did."""
+        """Raise `PartDied` if a container ended unexpectedly, or the guardian did."""
         self._guardian.check()
         super().check()
 
 
 def is_up() -> bool:
-    """Whether there is a lab in containers that is ours."""
+    """True if there is a lab in containers that is ours."""
     return why_not_up() is None
 
 
 def why_not_up() -> StackError | None:
-    """Why there is no lab in containers that is ours; None if there is."""
+    """The reason why there is no lab in containers of ours; None if there is one."""
     try:
         with engine() as client:
             ended = Containers(client).ended(LAB)
@@ -124,7 +124,7 @@ def _check_clock(containers: Containers) -> None:
         StackError: the containers run on another kernel than this process.
     """
     before_s = time.monotonic()
-    theirs_s = float(containers.ask(WEB[0], "python", "-Sc", PRINT_CLOCK))
+    theirs_s = float(containers.exec(WEB[0], "python", "-Sc", PRINT_CLOCK))
     after_s = time.monotonic()
     if not before_s - LEEWAY_S <= theirs_s <= after_s + LEEWAY_S:
         raise StackError(
@@ -143,7 +143,7 @@ def _left_healthy(stack: ComposeStack) -> Iterator[None]:
 
 
 def endpoints_of(containers: Containers) -> Endpoints:
-    """Where the lab answers, observability included as far as it is there."""
+    """Endpoints of the lab, observability included if present."""
     addresses = containers.addresses()
 
     def page(name: str) -> str | None:
@@ -159,11 +159,11 @@ def endpoints_of(containers: Containers) -> Endpoints:
 
 
 def _token(containers: Containers) -> str:
-    """What proves to the control that we may: whoever may talk to the engine can read it."""
+    """The token of the control; access to the engine is enough to read it."""
     if own := os.environ.get("LINKSTORM_CONTROL_TOKEN_FILE"):
         return Path(own).read_text(encoding="utf-8").strip()
     try:
-        return containers.ask(LAB, "cat", TOKEN_FILE)
+        return containers.exec(LAB, "cat", TOKEN_FILE)
     except StackError as error:
         raise StackError(f"the lab is not up: {error}; `make up` starts it") from error
 

@@ -1,4 +1,4 @@
-"""Bring every part up in the order that their needs allow, and as much as possible at once."""
+"""Start all parts in the order of their dependencies, concurrently where possible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Parts = Mapping[str, PartProcess]
 
 
 def bring_up(install: Path, parts: Parts, ports: Ports, populate: Callable[[], None]) -> None:
-    """Start all parts; return when each is ready. The shortener lays its tables itself.
+    """Start all parts; return when each is ready. The shortener migrates its schema itself.
 
     `populate` makes the links; it is called once Toxiproxy answers.
     """
@@ -48,7 +48,7 @@ def databases(install: Path, parts: Parts, ports: Ports) -> None:
 
 
 def wait_for_replica(replica: PartProcess, ports: Ports) -> None:
-    """Return when the replica has all that the primary has by now."""
+    """Wait until the replica has replayed all that the primary has by now."""
     end = fetch((HOST, ports["primary"]), "SELECT pg_current_wal_flush_lsn()")
     follower = (HOST, ports["replica"])
     reached = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s, false)"

@@ -12,7 +12,7 @@ from pathlib import Path
 from chaos.model.stack import Endpoints, Link, LinkState, Settings, Stack, StackError, State, Undo
 from chaos.runtimes.embedded.binaries import postgres_install
 from chaos.runtimes.embedded.bringup import bring_up
-from chaos.runtimes.embedded.fork_client import Forks
+from chaos.runtimes.embedded.fork_client import ForkServerClient
 from chaos.runtimes.embedded.guardian_client import Guardian, guarded
 from chaos.runtimes.embedded.os_user import open_to, postgres_account, usable_install
 from chaos.runtimes.embedded.part_commands import (
@@ -103,9 +103,7 @@ class EmbeddedStack:
         self._guardian = guardian
         self._ports = context.ports
         self._settings = dict(settings)
-        self._parts: dict[str, PartProcess] = {
-            name: context.part(name, settings) for name in PARTS
-        }
+        self._parts: dict[str, PartProcess] = {name: context.part(name, settings) for name in PARTS}
         for part in self._parts.values():
             part.meanwhile = self.check
         self.endpoints: Endpoints = endpoints(self._ports)
@@ -186,7 +184,7 @@ class EmbeddedStack:
         concurrently(*(part.wait_until_ready for part in self._parts.values()))
 
     def check(self) -> None:
-        """Raise `PartDied` if a part ended that nobody killed, or the guardian did.
+        """Raise `PartDied` if a part ended unexpectedly, or the guardian did.
 
         Raises:
             StackError: the disk is full.
@@ -208,11 +206,11 @@ class EmbeddedStack:
             part.reap()
         self.forks.reap()
 
-    def _forkserver(self) -> Forks:
+    def _forkserver(self) -> ForkServerClient:
         """A fork server for the processes of the shortener, which restart with every arm."""
         log = self._context.logs / "forkserver.log"
         folder = self.workdir("forkserver")
-        return Forks(self._context.python, [PRELOADED], folder, clean_environment(), log)
+        return ForkServerClient(self._context.python, [PRELOADED], folder, clean_environment(), log)
 
     def _check_parts(self) -> None:
         for part in self._parts.values():
