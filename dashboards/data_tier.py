@@ -3,6 +3,7 @@
 Metric names are common to postgres_exporter 0.17 and 0.20, and to redis_exporter 1.69 and 1.88.
 """
 
+from chaos.runtimes import topology
 from dashboards.panel import RATE, Dashboard, Panel, Query, Section, quantile
 
 SLOW = 5  # seconds between two scrapes of an exporter
@@ -260,6 +261,6 @@ dashboard = Dashboard(
     title="linkstorm: Data tier",
     about="Primary, replica, Redis and the click stream: load, replication lag and backlog.",
     parts="pg_up",
-    part_names=("primary", "replica"),
+    part_names=topology.DATABASES,
     sections=[REPLICATION, DATABASES, POOLS, REDIS, CLICKS],
 )

@@ -1,10 +1,10 @@
 """The lab itself: faults in force, the load generator's accuracy, runs and verdicts."""
 
+from chaos.runtimes.topology import PARTS
 from dashboards.panel import RATE, Dashboard, Panel, PanelState, Query, Section, quantile
 
 FAULT = "a fault is in force"
 RUN = "a run is in progress"
-PARTS = ("primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker")
 
 BROKEN = Section(
     "Injected faults",
@@ -156,6 +156,6 @@ dashboard = Dashboard(
     title="linkstorm: Lab",
     about="Injected faults, the accuracy of the load generator, and the verdicts of runs.",
     parts="linkstorm_part_up",
-    part_names=PARTS,
+    part_names=tuple(PARTS),
     sections=[BROKEN, GENERATOR, RUNS],
 )

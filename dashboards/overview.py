@@ -1,5 +1,6 @@
 """Overview: requests, errors and durations as visitors see them, cache and origin behind them."""
 
+from chaos.runtimes import topology
 from dashboards.panel import RANGE, RATE, Dashboard, Panel, PanelState, Query, Section, quantile
 
 WEB = 'part=~"$part"'
@@ -320,6 +321,6 @@ dashboard = Dashboard(
     title="linkstorm: Overview",
     about="Requests, errors and durations as visitors see them.",
     parts="shortener_requests_total",
-    part_names=("web-1", "web-2"),
+    part_names=topology.WEB,
     sections=[GLANCE, LOAD, ROUTES, CACHE, PROTECTION],
 )

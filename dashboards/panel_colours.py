@@ -10,19 +10,20 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle, product
 
+from chaos.runtimes.topology import LINKS
+
 VERMILION = "#D55E00"
 CALM = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#999999")
 GOOD = CALM[0]
 
-LINKS = ("cache", "queue", "primary", "replica", "worker-primary", "replication")
 VALUES: Mapping[str, Sequence[str]] = {
     "route": ("redirect", "create", "read", "change", "delete", "stats", "other"),
     "outcome": ("ok", "fail", "unknown"),
     "result": ("hit", "stale", "early", "wait", "miss"),
     "db": ("replica", "primary"),
     "state": ("minted", "queued", "dropped"),
-    "link": LINKS,
-    "proxy": LINKS,
+    "link": tuple(LINKS),
+    "proxy": tuple(LINKS),
     "slo": ("availability", "latency"),
     "verdict": ("PASS", "FAIL", "INVALID"),
 }

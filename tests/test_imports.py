@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "chaos.toxiproxy": ("chaos.toxiproxy",),
     "chaos.cli": ("chaos", "reports"),
     "chaos": ("chaos.cli",),
-    "dashboards": ("dashboards",),
+    "dashboards": ("chaos.runtimes.topology", "dashboards"),
     "reports": ("chaos.model", "chaos.record", "reports"),
     "scenarios.generator": ("chaos.model", "scenarios.generator"),
     "scenarios": ("chaos.model", "scenarios"),
@@ -58,7 +58,7 @@ MAY_IMPORT = {
         "tools.bench",
     ),
     "tools.crashtest.experiments": ("chaos.experiments", "chaos.model"),
-    "tools.crashtest.program": ("chaos.cli.entry", "chaos.experiments"),
+    "tools.crashtest.program": ("chaos.cli.entry", "chaos.cli.exits", "chaos.experiments"),
     "tools.crashtest": ("tools.crashtest",),
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""The commands for labs that outlive a run: up, down, the control desk; and status and heal.
+"""The commands for labs that outlive a run: up, down, the control API; and status and heal.
 
-Status and heal look at what was left on this machine, too: a lab in processes is left only if its
-guardian was killed with it.
+Status and heal include leftovers on this machine: a lab in processes leaves some only if its
+guardian was killed, too.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from chaos.runtimes.embedded import lab_folders, leftovers
 
 
 def up(*, observability: bool, offline: bool, locust_workers: int) -> str:
-    """Bring the lab up; what to open, line by line."""
+    """Bring the lab up; return its addresses, line by line."""
     lifecycle.bring_up(observability=observability, offline=offline, locust_workers=locust_workers)
     with _lab() as (containers, _):
-        return _what_is_up(containers)
+        return _addresses(containers)
 
 
 def down() -> None:
@@ -37,18 +37,18 @@ def down() -> None:
 
 
 def status() -> Iterator[str]:
-    """What was left on this machine, and how the lab in containers is, what is wrong first."""
+    """Leftovers on this machine, and the state of the lab in containers, faults first."""
     yield from _processes([leftovers.told(lab) for lab in leftovers.looked_for()])
     try:
         with _lab() as (containers, stack):
-            yield f"containers  {_told(stack.state())}\n\n{_what_is_up(containers)}"
+            yield f"containers  {_described(stack.state())}\n\n{_addresses(containers)}"
     except NoLab as none:
         yield f"containers  {none}"
 
 
 def heal() -> Iterator[str]:
-    """Mend what killed runs left: whole labs in processes; in containers toxics, pauses, dead
-    parts and settings. What was mended, line by line.
+    """Remove leftover labs in processes; undo toxics, pauses, dead parts and settings in
+    containers. Yields a line for each.
     """
     yield from _processes([leftovers.mended(lab) for lab in leftovers.looked_for()])
     try:
@@ -63,17 +63,17 @@ def heal() -> Iterator[str]:
         yield "every part and link is as it should be"
 
 
-def _processes(told: Sequence[str]) -> Iterator[str]:
-    yield from (f"processes   {line}" for line in told or ["no lab is left, and none is at work"])
+def _processes(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"processes   {line}" for line in lines or ["no lab is left, and none is at work"])
 
 
-def desk(host: str, port: int) -> None:
-    """Serve the control desk of the lab that this container belongs to, until SIGTERM."""
-    from chaos.control.http_server import kept_token, serve_desk
+def control(host: str, port: int) -> None:
+    """Serve the control API of the lab that this container belongs to, until SIGTERM."""
+    from chaos.control.http_server import kept_token, serve_control
 
-    token = kept_token(Path(os.environ.get("LINKSTORM_DESK_TOKEN_FILE", TOKEN_FILE)))
+    token = kept_token(Path(os.environ.get("LINKSTORM_CONTROL_TOKEN_FILE", TOKEN_FILE)))
     with _lab() as (containers, stack):
-        serve_desk(stack, "compose", RUNS, token, host, port, containers.pages)
+        serve_control(stack, "compose", RUNS, token, host, port, containers.pages)
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def _lab() -> Iterator[tuple[Containers, ComposeStack]]:
             shutil.rmtree(folder)
 
 
-def _what_is_up(containers: Containers) -> str:
+def _addresses(containers: Containers) -> str:
     where = endpoints_of(containers)
     addresses = containers.addresses()
     pages = {
@@ -108,7 +108,7 @@ def _without_account(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{parts.port}"
 
 
-def _told(state: State) -> str:
+def _described(state: State) -> str:
     wrong = _wrong(state)
     good = len(state.parts) + len(state.links) - len(wrong)
     return "\n".join([*wrong, f"{good} parts and links are as they should be"])

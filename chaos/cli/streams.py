@@ -1,4 +1,4 @@
-"""Standard streams that cannot end the lab: what is lost on them is noted, and the work goes on.
+"""Standard streams that cannot end the lab: lost output is noted, and the work goes on.
 
 A reader may go away, a disk may be full, a stream may be closed from the start, or its encoding
 may lack a character. Python makes an error of each, wherever the lab happens to be; it would leave
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Outlet(FileIO):
-    """A file that takes everything; once it cannot be written, all else is dropped."""
+    """A file that never fails: once it cannot be written, all output is dropped."""
 
     lost: OSError | None = None
 
@@ -38,7 +38,7 @@ def guard() -> None:
 
 
 def stdout_lost() -> OSError | None:
-    """Why some of what was printed on a guarded stdout was lost, if it was."""
+    """The error that lost output on a guarded stdout, if any."""
     raw = getattr(sys.stdout.buffer, "raw", None)
     return raw.lost if isinstance(raw, Outlet) else None
 

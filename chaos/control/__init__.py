@@ -1,1 +1,1 @@
-"""The control desk: the faults and runs of one lab, over HTTP, for a page or another process."""
+"""The control API: faults and runs of one lab over HTTP, for a page or another process."""

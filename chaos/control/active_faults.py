@@ -1,4 +1,4 @@
-"""The faults that were put into the stack by hand, and what takes each of them out again."""
+"""Faults that were injected by hand, each with its undo."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import count
 from typing import get_args
 
 from chaos.acts.faults import LinkFaultKind, fault
-from chaos.control.refusal import RequestRefused
+from chaos.control.messages import RequestRefused
 from chaos.model.stack import Stack, State, Undo
 
 ON_LINKS = get_args(LinkFaultKind)
@@ -18,7 +18,7 @@ ON_LINKS = get_args(LinkFaultKind)
 
 @dataclass(frozen=True)
 class ActiveFault:
-    """One fault: what it is called, since when it is there, and what undoes it."""
+    """A fault in force: its name, its start and its undo."""
 
     id: str
     name: str
@@ -27,24 +27,24 @@ class ActiveFault:
     since: str
     undo: Undo
 
-    def hits_the_same_as(self, kind: str, target: str) -> bool:
-        """Some links are called like the part they lead to."""
+    def has_the_same_target_as(self, kind: str, target: str) -> bool:
+        """The same link or the same part: some links share their name with a part."""
         return self.target == target and (self.kind in ON_LINKS) == (kind in ON_LINKS)
 
-    def shows_in(self, state: State) -> bool:
-        """Whether the stack looks as if it were still there; somebody else may have healed it."""
+    def is_visible_in(self, state: State) -> bool:
+        """False once the stack shows that something else has healed it."""
         if self.kind == "kill":
             return state.parts[self.target] == "down"
         if self.kind == "pause":
             return state.parts[self.target] == "paused"
-        if state.parts["toxiproxy"] != "up":  # which alone knows its links
+        if state.parts["toxiproxy"] != "up":  # the links cannot be read then
             return True
         link = state.links[self.target]
         return bool(link.toxics) if self.kind == "slow" else not link.open
 
 
 class ActiveFaults:
-    """Faults by id. Whoever changes them holds the stack meanwhile; anybody may read them."""
+    """Faults by id. Any thread may read them; the one that changes them holds the stack's lock."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -58,32 +58,34 @@ class ActiveFaults:
         return bool(self._all)
 
     def inject(self, kind: str, target: str, latency_ms: float | None) -> ActiveFault:
-        """Put one more fault into the stack.
+        """Inject one more fault.
 
         Raises:
-            Refused: there is no such fault, or its target has one already.
+            RequestRefused: there is no such fault, or its target has one already.
             StackError: the stack could not do it.
         """
         for other in self:
-            if other.hits_the_same_as(kind, target):
+            if other.has_the_same_target_as(kind, target):
                 raise RequestRefused(HTTPStatus.CONFLICT, f"{other.name}: heal that first")
         try:
-            asked = fault(kind, target, latency_ms)
+            wanted = fault(kind, target, latency_ms)
         except ValueError as wrong:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, str(wrong)) from wrong
-        if asked.needs not in self._stack.can:
-            raise RequestRefused(HTTPStatus.BAD_REQUEST, f"{asked.name}: this stack cannot do that")
-        undo = asked.inject(self._stack)
+        if wanted.needs not in self._stack.can:
+            raise RequestRefused(
+                HTTPStatus.BAD_REQUEST, f"{wanted.name}: this stack cannot do that"
+            )
+        undo = wanted.inject(self._stack)
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        new = ActiveFault(str(next(self._numbers)), asked.name, kind, target, since, undo)
+        new = ActiveFault(str(next(self._numbers)), wanted.name, kind, target, since, undo)
         self._all = (*self._all, new)
         return new
 
     def heal(self, fault_id: str) -> None:
-        """Take one out.
+        """Undo one.
 
         Raises:
-            Refused: there is none of that id.
+            RequestRefused: there is none of that id.
             StackError: the stack could not undo it.
         """
         for each in self:
@@ -94,14 +96,14 @@ class ActiveFaults:
         raise RequestRefused(HTTPStatus.NOT_FOUND, "that fault is not in force any more")
 
     def heal_all(self) -> None:
-        """Take out everything, whoever put it there."""
+        """Heal the whole stack, whatever broke it."""
         self._stack.heal()
-        self.forget_all()
+        self.clear()
 
-    def forget_all(self) -> None:
-        """Drop the record: somebody else heals the stack now."""
+    def clear(self) -> None:
+        """Drop the list: a run heals the stack now."""
         self._all = ()
 
-    def forget_those_gone(self, state: State) -> None:
-        """Drop those that the stack does not show any more."""
-        self._all = tuple(each for each in self if each.shows_in(state))
+    def drop_invisible(self, state: State) -> None:
+        """Drop those that the stack no longer shows."""
+        self._all = tuple(each for each in self if each.is_visible_in(state))

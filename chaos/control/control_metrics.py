@@ -1,4 +1,4 @@
-"""The desk's figures for Prometheus: what is broken, which run is on, what runs came to."""
+"""Metrics of the lab for Prometheus: parts, links, faults, the current run, verdicts."""
 
 from __future__ import annotations
 
@@ -13,58 +13,59 @@ from chaos.control.lab_control import LabControl
 from chaos.model.stack import StackError
 
 
-def exposition(desk: LabControl) -> bytes:
-    """Everything in the text format; the load generator's figures verbatim at the end."""
+def exposition(control: LabControl) -> bytes:
+    """All metrics in the text format; the load generator's verbatim at the end."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_ControlCollector(desk))
+    registry.register(_ControlCollector(control))
     text = generate_latest(registry)
-    told = desk.bulletin
-    return text + told.metrics.rstrip("\n").encode() + b"\n" if told and told.metrics else text
+    status = control.run_status
+    generator = status.metrics.rstrip("\n") if status else ""
+    return text + generator.encode() + b"\n" if generator else text
 
 
 class _ControlCollector(Collector):
-    def __init__(self, desk: LabControl) -> None:
-        self._desk = desk
+    def __init__(self, control: LabControl) -> None:
+        self._control = control
 
     def collect(self) -> Iterator[Metric]:
-        with suppress(StackError):  # nothing is known of it then
+        with suppress(StackError):  # its state is unknown then
             yield from self._stack()
         yield from self._faults()
         yield from self._runs()
 
     def _stack(self) -> Iterator[Metric]:
-        state = self._desk.state()
+        state = self._control.state()
         parts, links = state.parts.items(), state.links.items()
         up = {part: now == "up" for part, now in parts}
         paused = {part: now == "paused" for part, now in parts}
-        yield _gauge("part_up", "It runs", "part", up)
-        yield _gauge("part_paused", "It stands still", "part", paused)
-        taking = {link: now.open for link, now in links}
+        yield _gauge("part_up", "Whether it runs", "part", up)
+        yield _gauge("part_paused", "Whether it is paused", "part", paused)
+        is_open = {link: now.open for link, now in links}
         toxics = {link: len(now.toxics) for link, now in links}
-        yield _gauge("link_open", "It takes connections", "link", taking)
+        yield _gauge("link_open", "Whether it takes connections", "link", is_open)
         yield _gauge("toxics", "Toxics on it", "link", toxics)
 
     def _faults(self) -> Iterator[Metric]:
-        names = {str(fault["name"]) for fault in self._desk.faults}
+        names = {str(fault["name"]) for fault in self._control.faults}
         yield _gauge("fault_active", "In force now", "fault", dict.fromkeys(sorted(names), 1))
         number = len(names)
         yield GaugeMetricFamily("linkstorm_faults_active", "Faults in force now", value=number)
 
     def _runs(self) -> Iterator[Metric]:
         now = GaugeMetricFamily(
-            "linkstorm_run_active", "It is on now", labels=["experiment", "what"]
+            "linkstorm_run_active", "Whether it is running", labels=["experiment", "what"]
         )
-        run = self._desk.run_now()
+        run = self._control.current_run()
         if run is not None and run["state"] == "running":
             now.add_metric([run["experiment"], run["what"]], 1)
         yield now
         of = ["experiment", "verdict"]
         total = CounterMetricFamily("linkstorm_runs", "Runs on record", labels=of)
-        for judged, times in sorted(self._desk.past.verdicts().items()):
+        for judged, times in sorted(self._control.past.verdicts().items()):
             total.add_metric(list(judged), times)
         yield total
         newest = GaugeMetricFamily("linkstorm_last_verdict", "Of the newest run", labels=of)
-        for last in sorted(self._desk.past.newest().items()):
+        for last in sorted(self._control.past.newest().items()):
             newest.add_metric(list(last), 1)
         yield newest
 

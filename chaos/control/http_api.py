@@ -1,12 +1,11 @@
-"""The desk over HTTP: JSON in and out, for those who know the token, and for no browser."""
+"""The control over HTTP: JSON in and out, for clients with the token, and for no browser."""
 
 from __future__ import annotations
 
 import hmac
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import TypeVar
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
@@ -19,112 +18,115 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chaos.control.control_metrics import exposition
 from chaos.control.lab_control import LabControl
-from chaos.control.refusal import RequestRefused
-from chaos.control.run_processes import is_name
-from chaos.control.run_status import bulletin
+from chaos.control.messages import (
+    Claim,
+    FaultOrder,
+    Message,
+    NoBody,
+    RequestRefused,
+    RunOrder,
+    RunStatus,
+    parsed,
+)
 from chaos.model.stack import StackError
 
 TOKEN_HEADER = "X-Linkstorm-Token"
 OPEN_TO_ALL = ("/metrics", "/healthz")
 
-Said = Mapping[str, Any]
-Answer = Callable[[LabControl, Request, Said], Response]
+M = TypeVar("M", bound=Message)
+Handler = Callable[[LabControl, Request, M], Response]
 
 
-def api(desk: LabControl, token: str) -> Starlette:
+def api(control: LabControl, token: str) -> Starlette:
     """The application."""
 
-    def route(path: str, method: str, answer: Answer) -> Route:
-        return Route(path, _answering(desk, answer), methods=[method])
+    def route(method: str, path: str, handler: Handler[M], body: type[M]) -> Route:
+        return Route(path, _endpoint(control, handler, body), methods=[method])
 
     return Starlette(
         routes=[
-            route("/state", "GET", _state),
-            route("/faults", "POST", _inject),
-            route("/faults/{fault}", "DELETE", _heal),
-            route("/heal", "POST", _heal_all),
-            route("/runs", "POST", _start),
-            route("/runs/current", "DELETE", _interrupt),
-            route("/runs/{run}/report", "GET", _report),
-            route("/claim", "PUT", _claim),
-            route("/claim", "DELETE", _give_back),
-            route("/bulletin", "PUT", _tell),
-            route("/metrics", "GET", _metrics),
-            route("/healthz", "GET", _healthz),
+            route("GET", "/state", _state, NoBody),
+            route("POST", "/faults", _inject, FaultOrder),
+            route("DELETE", "/faults/{fault}", _heal, NoBody),
+            route("POST", "/heal", _heal_all, NoBody),
+            route("POST", "/runs", _start, RunOrder),
+            route("DELETE", "/runs/current", _interrupt, NoBody),
+            route("GET", "/runs/{run}/report", _report, NoBody),
+            route("PUT", "/claim", _claim, Claim),
+            route("DELETE", "/claim", _release, Claim),
+            route("PUT", "/status", _update, RunStatus),
+            route("GET", "/metrics", _metrics, NoBody),
+            route("GET", "/healthz", _healthz, NoBody),
         ],
         middleware=[Middleware(_Guard, token)],
     )
 
 
-def _state(desk: LabControl, _: Request, __: Said) -> Response:
-    return JSONResponse(desk.told())
+def _state(control: LabControl, _: Request, __: NoBody) -> Response:
+    return JSONResponse(control.overview())
 
 
-def _inject(desk: LabControl, _: Request, said: Said) -> Response:
-    kind, target = _text(said, "kind"), _text(said, "target")
-    fault = desk.inject(kind, target, said.get("latency_ms"))
+def _inject(control: LabControl, _: Request, order: FaultOrder) -> Response:
+    fault = control.inject(order.kind, order.target, order.latency_ms)
     return JSONResponse({"id": fault.id, "name": fault.name}, HTTPStatus.CREATED)
 
 
-def _heal(desk: LabControl, request: Request, _: Said) -> Response:
-    desk.heal(request.path_params["fault"])
+def _heal(control: LabControl, request: Request, _: NoBody) -> Response:
+    control.heal(request.path_params["fault"])
     return JSONResponse({})
 
 
-def _heal_all(desk: LabControl, _: Request, __: Said) -> Response:
-    desk.heal_all()
+def _heal_all(control: LabControl, _: Request, __: NoBody) -> Response:
+    control.heal_all()
     return JSONResponse({})
 
 
-def _start(desk: LabControl, _: Request, said: Said) -> Response:
-    full, arms = said.get("full", False), said.get("arms", [])
-    if not isinstance(full, bool):
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, f"full must be true or false, not {full!r}")
-    if not isinstance(arms, list):
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, f"arms must be a list of names, not {arms!r}")
-    run = desk.start(_text(said, "experiment"), full=full, arms=[str(arm) for arm in arms])
+def _start(control: LabControl, _: Request, order: RunOrder) -> Response:
+    run = control.start(order.experiment, full=order.full, arms=order.arms)
     return JSONResponse({"id": run}, HTTPStatus.CREATED)
 
 
-def _interrupt(desk: LabControl, _: Request, __: Said) -> Response:
-    desk.interrupt()
+def _interrupt(control: LabControl, _: Request, __: NoBody) -> Response:
+    control.interrupt()
     return JSONResponse({})
 
 
-def _report(desk: LabControl, request: Request, _: Said) -> Response:
-    return FileResponse(desk.report(request.path_params["run"]))
+def _report(control: LabControl, request: Request, _: NoBody) -> Response:
+    return FileResponse(control.report(request.path_params["run"]))
 
 
-def _claim(desk: LabControl, _: Request, said: Said) -> Response:
-    desk.claim(_run(said))
+def _claim(control: LabControl, _: Request, claim: Claim) -> Response:
+    control.claim(claim.run)
     return JSONResponse({})
 
 
-def _give_back(desk: LabControl, _: Request, said: Said) -> Response:
-    desk.give_back(_run(said))
+def _release(control: LabControl, _: Request, claim: Claim) -> Response:
+    control.release(claim.run)
     return JSONResponse({})
 
 
-def _tell(desk: LabControl, _: Request, said: Said) -> Response:
-    desk.tell(bulletin(said))
+def _update(control: LabControl, _: Request, status: RunStatus) -> Response:
+    control.update(status)
     return JSONResponse({})
 
 
-def _metrics(desk: LabControl, _: Request, __: Said) -> Response:
-    return Response(exposition(desk), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+def _metrics(control: LabControl, _: Request, __: NoBody) -> Response:
+    return Response(exposition(control), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-def _healthz(_: LabControl, __: Request, ___: Said) -> Response:
+def _healthz(_: LabControl, __: Request, ___: NoBody) -> Response:
     return PlainTextResponse("ok\n")
 
 
-def _answering(desk: LabControl, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    """Read what was said, answer in a thread that may wait for the stack, and put no into words."""
+def _endpoint(
+    control: LabControl, handler: Handler[M], body: type[M]
+) -> Callable[[Request], Awaitable[Response]]:
+    """Validate the body, call the handler in a thread, and turn refusals into error responses."""
 
     async def endpoint(request: Request) -> Response:
         try:
-            said = _object(await request.body())
-            return await run_in_threadpool(answer, desk, request, said)
+            message = parsed(await request.body(), body)
+            return await run_in_threadpool(handler, control, request, message)
         except RequestRefused as refused:
             return _error(refused.status, str(refused), **refused.more)
         except StackError as trouble:
@@ -134,7 +136,7 @@ def _answering(desk: LabControl, answer: Answer) -> Callable[[Request], Awaitabl
 
 
 class _Guard:
-    """Turns away whoever lacks the token, and every browser: a page of any site could ask us."""
+    """Refuses requests without the token, and every browser: a page of any site could send them."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -152,34 +154,8 @@ class _Guard:
         if request.url.path in OPEN_TO_ALL:
             return None
         given = request.headers.get(TOKEN_HEADER, "").encode()
-        return None if hmac.compare_digest(given, self._token) else f"{TOKEN_HEADER} is not ours"
+        return None if hmac.compare_digest(given, self._token) else f"{TOKEN_HEADER} is wrong"
 
 
 def _error(status: HTTPStatus, why: str, **more: object) -> Response:
     return JSONResponse({"error": why, **more}, status)
-
-
-def _object(body: bytes) -> Said:
-    """What was sent, all of it fit to be told again."""
-    try:
-        said = json.loads(body or b"{}")
-        json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "what was sent is not JSON in UTF-8") from None
-    if not isinstance(said, dict):
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, f"a JSON object is needed, not {said!r}")
-    return said
-
-
-def _text(said: Said, name: str) -> str:
-    if not isinstance(value := said.get(name), str) or not value:
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, f"{name} must be a name, not {value!r}")
-    return value
-
-
-def _run(said: Said) -> str:
-    if not is_name(run := _text(said, "run")):
-        raise RequestRefused(
-            HTTPStatus.BAD_REQUEST, f"run must be the name of a directory, not {run!r}"
-        )
-    return run

@@ -1,4 +1,4 @@
-"""The desk served: from a thread beside other work, or for as long as a process lives."""
+"""The control API served: from a thread beside other work, or until the process ends."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from chaos.model.stack import Stack, StackError
 
 
 @contextmanager
-def served(desk: LabControl, token: str, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """The desk's address; on leaving, its run is interrupted and its faults are healed.
+def served(
+    control: LabControl, token: str, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[str]:
+    """Serve, and yield the address; on leaving, interrupt its run and heal its faults.
 
     Raises:
         StackError: the port is taken.
     """
-    with closing(_listening(host, port)) as listener, closing(desk):
-        config = uvicorn.Config(api(desk, token), log_level="warning", access_log=False)
+    with closing(_listening(host, port)) as listener, closing(control):
+        config = uvicorn.Config(api(control, token), log_level="warning", access_log=False)
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=[[listener]], name="desk", daemon=True)
+        thread = threading.Thread(target=server.run, args=[[listener]], name="control", daemon=True)
         thread.start()
         try:
             yield f"http://{host}:{listener.getsockname()[1]}"
@@ -35,7 +37,7 @@ def served(desk: LabControl, token: str, host: str = "127.0.0.1", port: int = 0)
             thread.join()
 
 
-def serve_desk(
+def serve_control(
     stack: Stack,
     runtime: str,
     runs: Path,
@@ -44,24 +46,24 @@ def serve_desk(
     port: int,
     pages: Pages = dict,
 ) -> None:
-    """Serve until this process is told to end; then heal.
+    """Serve until SIGTERM or SIGINT; then heal.
 
-    `pages`: where a person's browser finds Grafana and Prometheus now.
+    `pages`: the URLs of Grafana and Prometheus for a browser.
 
     Raises:
-        KeyboardInterrupt: as `chaos.cli.app` turns SIGTERM and SIGINT into one.
+        KeyboardInterrupt: as `chaos.cli.interruption` makes one of these signals.
     """
     with served(LabControl(stack, runtime, runs, pages=pages), token, host, port):
         threading.Event().wait()
 
 
 def new_token() -> str:
-    """A token that nobody can guess."""
+    """A random token."""
     return secrets.token_urlsafe(32)
 
 
 def kept_token(file: Path) -> str:
-    """The token in a file that others read, too; a new one is written where there is none."""
+    """The token in a file that others read, too; created if missing."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_suffix(".new")
@@ -75,8 +77,8 @@ def _listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen()  # who asks early waits
+        listener.listen()  # early requests wait
     except OSError as error:
         listener.close()
-        raise StackError(f"the desk cannot listen on {host}:{port}: {error}") from error
+        raise StackError(f"the control API cannot listen on {host}:{port}: {error}") from error
     return listener

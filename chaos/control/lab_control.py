@@ -1,7 +1,7 @@
-"""One desk for one stack: who may break it now, what is broken, and which run is on.
+"""The control of one stack: its holder, its faults, its runs.
 
-The stack is used by one at a time. A run holds the whole lab: no fault is taken while one is on,
-whether the desk started it or it claimed the lab from outside.
+One user at a time. A run holds the whole lab: no fault is injected by hand while one is in
+progress, whether the control started it or it claimed the lab from outside.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
 from chaos import experiments
 from chaos.control.active_faults import ActiveFault, ActiveFaults
-from chaos.control.expiring import ExpiringValue
+from chaos.control.messages import RequestRefused, RunStatus
 from chaos.control.past_runs import PastRuns
-from chaos.control.refusal import RequestRefused
 from chaos.control.run_processes import RunProcesses, command
 from chaos.control.run_progress import RunProgress, progress
-from chaos.control.run_status import RunStatus
 from chaos.engine.run import HostClock
 from chaos.model.evidence import Mode
 from chaos.model.lab import Clock
@@ -33,16 +31,41 @@ from chaos.record.reader import DamagedRecord, read_json
 from chaos.record.run_directories import shown
 from reports.table import table
 
-LOOK_AGAIN_S = 0.5
+LAPSES_AFTER_S = 5.0
+STATE_MAX_AGE_S = 0.5
 TABLE_COLUMNS = 96
 AROUND_SEGMENT_S, AROUND_RUN_S = 1.2, 6.0  # restarts, and the stack's way up and down; measured
 
 Json = dict[str, Any]
 Pages = Callable[[], Mapping[str, str]]
+T = TypeVar("T")
+
+
+class ExpiringValue(Generic[T]):
+    """A value that lapses unless it is set again: a killed process cannot take it back."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._set: tuple[float, T] | None = None
+
+    def set(self, value: T) -> None:
+        """Keep this value for another `LAPSES_AFTER_S`."""
+        self._set = (self._clock.now_s(), value)
+
+    def clear(self) -> None:
+        """Drop it now."""
+        self._set = None
+
+    def get(self) -> T | None:
+        """The value, unless it has lapsed."""
+        was_set = self._set
+        if was_set is None or self._clock.now_s() - was_set[0] >= LAPSES_AFTER_S:
+            return None
+        return was_set[1]
 
 
 class LabControl:
-    """Everything that the HTTP API does. Any thread may call anything."""
+    """All operations of the HTTP API. Thread-safe."""
 
     def __init__(
         self,
@@ -53,7 +76,7 @@ class LabControl:
         run_command: Sequence[str] | None = None,
         pages: Pages = dict,
     ) -> None:
-        """`pages`: where a person's browser finds Grafana and Prometheus now."""
+        """`pages`: the URLs of Grafana and Prometheus for a browser."""
         self._pages = pages
         self._stack = stack
         self._runtime = runtime
@@ -62,70 +85,71 @@ class LabControl:
         self._past = PastRuns(self._runs.path)
         self._faults = ActiveFaults(stack)
         self._claim = ExpiringValue[str](self._clock)
-        self._bulletin = ExpiringValue[RunStatus](self._clock)
+        self._status = ExpiringValue[RunStatus](self._clock)
         self._last_claim: str | None = None
-        self._stack_is_mine = threading.Lock()
-        self._book = threading.Lock()  # who holds the lab; taken after the stack, never before
+        self._stack_lock = threading.Lock()
+        self._holder_lock = threading.Lock()  # acquired after the stack's, never before
         self._state: State | None = None
-        self._looked_s = -math.inf
+        self._state_read_s = -math.inf
         self._tables: dict[str, Json] = {}
-        self._experiments = [_told(name) for name in experiments.names()]
+        self._experiments = [_summary(name) for name in experiments.names()]
 
     # --- the stack ---
 
     def check(self) -> None:
-        """Raise `PartDied` if a part ended that nobody killed."""
-        with self._stack_is_mine:
+        """Raise `PartDied` if a part ended unexpectedly."""
+        with self._stack_lock:
             self._stack.check()
 
     def state(self) -> State:
         """Every part and link, at most half a second old; older while the stack is in use."""
-        stale = self._clock.now_s() - self._looked_s >= LOOK_AGAIN_S
-        if stale and self._stack_is_mine.acquire(blocking=self._state is None):
+        stale = self._clock.now_s() - self._state_read_s >= STATE_MAX_AGE_S
+        if stale and self._stack_lock.acquire(blocking=self._state is None):
             try:
                 self._state = self._stack.state()
-                self._looked_s = self._clock.now_s()
-                self._faults.forget_those_gone(self._state)
+                self._state_read_s = self._clock.now_s()
+                self._faults.drop_invisible(self._state)
             finally:
-                self._stack_is_mine.release()
+                self._stack_lock.release()
         assert self._state is not None
         return self._state
 
     @contextmanager
     def _stack_changes(self) -> Iterator[None]:
-        with self._stack_is_mine:
+        with self._stack_lock:
             if (run := self.holder) is not None:
-                why = f"{run} is on, and needs the stack for itself: stop it, or wait for its end"
+                why = f"{run} is running, and needs the stack: stop it, or wait for its end"
                 raise RequestRefused(HTTPStatus.CONFLICT, why)
             try:
                 yield
             finally:
-                self._looked_s = -math.inf
+                self._state_read_s = -math.inf
 
     # --- faults ---
 
     @property
     def faults(self) -> Sequence[Json]:
-        """Those put in by hand, and those of a run that tells of them."""
+        """Those injected by hand, and those of the current run."""
         ours = [
             {"id": f.id, "name": f.name, "since": f.since, "kind": f.kind, "target": f.target}
             for f in self._faults
         ]
-        told = self._bulletin.held
-        return ours + [{"id": None, **each} for each in (told.faults if told else ())]
+        status = self.run_status
+        theirs = status.faults if status else ()
+        return ours + [{"id": None, **fault.model_dump()} for fault in theirs]
 
     def inject(self, kind: str, target: str, latency_ms: float | None = None) -> ActiveFault:
-        """Put a fault into the stack; it stays until it is healed, or the desk ends."""
+        """Inject a fault; it stays until it is healed, or the control ends."""
         with self._stack_changes():
             return self._faults.inject(kind, target, latency_ms)
 
     def heal(self, fault_id: str) -> None:
-        """Take one fault out again."""
+        """Undo one fault."""
         with self._stack_changes():
             self._faults.heal(fault_id)
 
     def heal_all(self) -> None:
-        """Heal the whole stack, whoever broke it."""
+        """Heal the whole stack, whatever broke it."""
         with self._stack_changes():
             self._faults.heal_all()
 
@@ -133,15 +157,15 @@ class LabControl:
 
     @property
     def holder(self) -> str | None:
-        """The id of the run that has the lab for itself now."""
+        """The id of the run that holds the lab."""
         running = self._runs.running
-        return running.id if running is not None else self._claim.held
+        return running.id if running is not None else self._claim.get()
 
     def start(self, experiment: str, *, full: bool, arms: Sequence[str]) -> str:
-        """Start a run, on a healthy stack; its id."""
-        with self._stack_is_mine, self._book:
+        """Start a run on a healthy stack; return its id."""
+        with self._stack_lock, self._holder_lock:
             if (run := self.holder) is not None:
-                raise RequestRefused(HTTPStatus.CONFLICT, f"{run} is on: one run at a time")
+                raise RequestRefused(HTTPStatus.CONFLICT, f"{run} is running: one run at a time")
             if self._faults:
                 names = ", ".join(each.name for each in self._faults)
                 why = f"a run starts on a healthy stack: heal {names} first"
@@ -149,39 +173,39 @@ class LabControl:
             return self._runs.start(experiment, full=full, arms=arms).id
 
     def interrupt(self) -> None:
-        """Have the run that the desk started heal and stop."""
+        """Interrupt the run that the control started; it heals and stops."""
         if (run := self._runs.running) is not None:
             run.interrupt()
-        elif (other := self._claim.held) is not None:
+        elif (other := self._claim.get()) is not None:
             why = f"{other} was started elsewhere: stop it there, with Ctrl-C"
             raise RequestRefused(HTTPStatus.CONFLICT, why)
         else:
-            raise RequestRefused(HTTPStatus.NOT_FOUND, "no run is on")
+            raise RequestRefused(HTTPStatus.NOT_FOUND, "there is no run in progress")
 
     def claim(self, run: str) -> None:
-        """A run says that it uses the lab: healing the stack is now its business."""
-        with self._book:
+        """Take the lab for a run, which heals the stack from now on; repeated to keep it."""
+        with self._holder_lock:
             if (holder := self.holder) not in (None, run):
                 raise RequestRefused(HTTPStatus.CONFLICT, f"{holder} holds the lab", by=holder)
             if holder is None:
-                self._faults.forget_all()
-            self._claim.say(run)
+                self._faults.clear()
+            self._claim.set(run)
             self._last_claim = run
 
-    def give_back(self, run: str) -> None:
-        """A run says that it is through with the lab."""
-        with self._book:
-            if self._claim.held == run:
-                self._claim.drop()
+    def release(self, run: str) -> None:
+        """End the claim of a run."""
+        with self._holder_lock:
+            if self._claim.get() == run:
+                self._claim.clear()
 
-    def tell(self, bulletin: RunStatus) -> None:
-        """A run tells how it goes."""
-        self._bulletin.say(bulletin)
+    def update(self, status: RunStatus) -> None:
+        """Keep the status that a run sends every second."""
+        self._status.set(status)
 
     @property
-    def bulletin(self) -> RunStatus | None:
-        """What a run told within the last five seconds."""
-        return self._bulletin.held
+    def run_status(self) -> RunStatus | None:
+        """The last status of a run, unless it has lapsed."""
+        return self._status.get()
 
     @property
     def past(self) -> PastRuns:
@@ -189,16 +213,16 @@ class LabControl:
         return self._past
 
     def report(self, run: str) -> Path:
-        """The page of a run."""
+        """The report of a run."""
         return self._runs.report(run)
 
-    def run_now(self) -> Json | None:
-        """The run that is on, or the one that was on last."""
+    def current_run(self) -> Json | None:
+        """The run in progress, or the last one."""
         started = self._runs.last
-        claimed = self._claim.held
+        claimed = self._claim.get()
         if started is not None and (started.running or claimed in (None, started.id)):
             what = None if started.running else started.ending()
-            return self._run(started.id, "desk", running=started.running, ending=what)
+            return self._run(started.id, "control", running=started.running, ending=what)
         run = claimed or self._last_claim
         if run is None or not (claimed or (self._runs.path / run).is_dir()):
             return None
@@ -222,17 +246,19 @@ class LabControl:
         }
 
     def _progress(self, run: str) -> RunProgress:
-        """From its record, with its own words where it tells them."""
+        """From its record, with the step from its status if there is one."""
         now = progress(self._runs.path / run)
         if self._runs.last is not None and self._runs.last.id == run and self._runs.last.stopping:
             return RunProgress("stopping, and healing", now.done, now.steps)
-        told = self._bulletin.held
-        return RunProgress(told.what, now.done, now.steps) if told and told.run == run else now
+        status = self.run_status
+        if status is None or status.run != run:
+            return now
+        return RunProgress(status.what, now.done, now.steps)
 
     def _experiment_of(self, run: str) -> str:
-        told = self._bulletin.held
-        if told is not None and told.run == run:
-            return told.experiment
+        status = self.run_status
+        if status is not None and status.run == run:
+            return status.experiment
         try:
             return str(read_json(self._runs.path / run / "plan.json")["experiment"])
         except (DamagedRecord, KeyError):
@@ -240,7 +266,7 @@ class LabControl:
             return last.experiment if last is not None and last.id == run else run
 
     def _verdict(self, run: str) -> Json:
-        """The verdict of a run with its table as a terminal shows it; nothing if there is none."""
+        """The verdict of a run with its table as text; empty if there is none."""
         if run not in self._tables:
             try:
                 result = read_json(self._runs.path / run / "verdict.json")
@@ -255,8 +281,8 @@ class LabControl:
 
     # --- all of it ---
 
-    def told(self) -> Json:
-        """Everything that the page shows."""
+    def overview(self) -> Json:
+        """Everything that the Chaos page shows."""
         state, pages = self.state(), self._pages()
         return {
             "runtime": self._runtime,
@@ -267,19 +293,19 @@ class LabControl:
             },
             "faults": self.faults,
             "experiments": self._experiments,
-            "run": self.run_now(),
+            "run": self.current_run(),
             **{name: pages.get(name) for name in ("grafana", "prometheus")},
         }
 
     def close(self) -> None:
-        """Interrupt the run, and heal what was broken by hand."""
+        """Interrupt the run, and heal faults injected by hand."""
         self._runs.close()
-        with self._stack_is_mine:
+        with self._stack_lock:
             if self._faults:
                 self._faults.heal_all()
 
 
-def _told(name: str) -> Json:
+def _summary(name: str) -> Json:
     experiment = experiments.load(name)
     arms = len(experiment.arms)
     return {
@@ -293,7 +319,7 @@ def _told(name: str) -> Json:
 
 
 def _about_s(mode: Mode, arms: int) -> float:
-    """How long a run takes, roughly."""
+    """The approximate duration of a run."""
     segments = mode.rounds * arms
     traffic_s = mode.control_s + segments * mode.segment_s
     return round(traffic_s + (1 + segments) * AROUND_SEGMENT_S + AROUND_RUN_S)

@@ -1,4 +1,4 @@
-"""The verdicts of all runs whose directories are there, each file read once."""
+"""Verdicts of all runs in the runs folder, each file read once."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from chaos.record.reader import DamagedRecord, read_json
 
 
 class RunVerdict(NamedTuple):
-    """What a run came to."""
+    """The verdict of a run."""
 
     experiment: str
     verdict: str
 
 
 class PastRuns:
-    """Counts over the directories of `runs`."""
+    """The judged runs in a folder."""
 
     def __init__(self, runs: Path) -> None:
         self._runs = runs
         self._read: dict[tuple[Path, int], RunVerdict | None] = {}
 
     def verdicts(self) -> Mapping[RunVerdict, int]:
-        """How many runs of each experiment came to each verdict."""
+        """The number of runs by experiment and verdict."""
         return Counter(self._judged().values())
 
     def newest(self) -> Mapping[str, str]:
-        """The verdict of the newest run of each experiment; directories sort by their moment."""
+        """The verdict of the newest run of each experiment; directory names begin with the time."""
         return {each.experiment: each.verdict for _, each in sorted(self._judged().items())}
 
     def _judged(self) -> dict[str, RunVerdict]:

@@ -1,4 +1,4 @@
-"""Runs that the desk starts: one at a time, each a process that heals when it is interrupted."""
+"""Runs that the control starts: one at a time, each a process that heals when interrupted."""
 
 from __future__ import annotations
 
@@ -12,29 +12,22 @@ from http import HTTPStatus
 from pathlib import Path
 
 from chaos import experiments
-from chaos.control.refusal import RequestRefused
+from chaos.control.messages import RequestRefused, is_run_name
 from chaos.control.run_progress import trouble
 from chaos.record.run_directories import ROOT, new_run_dir
 
 HEALED_S = 30.0  # a part that was killed may have to come up again
 INTERRUPTED = 130
-NAME_BYTES = 255  # of a file, at most
 
 
 def command(runtime: str) -> Sequence[str]:
-    """What starts a run on this runtime, up to the name of the experiment."""
+    """The command line of a run on this runtime, up to the name of the experiment."""
     return (sys.executable, "-m", "chaos", "run", "--runtime", runtime)
-
-
-def is_name(run: str) -> bool:
-    """Whether a directory could be called that."""
-    short = 0 < len(run.encode()) <= NAME_BYTES
-    return short and run not in (".", "..") and not {"/", "\0"} & set(run)
 
 
 @dataclass
 class RunProcess:
-    """A run as the process that carries it out."""
+    """A run and its process."""
 
     directory: Path
     experiment: str
@@ -44,31 +37,31 @@ class RunProcess:
 
     @property
     def id(self) -> str:
-        """What its directory is called."""
+        """The name of its directory."""
         return self.directory.name
 
     @property
     def running(self) -> bool:
-        """Whether it goes on."""
+        """True until the process ends."""
         return self.process.poll() is None
 
     def interrupt(self) -> None:
-        """Have it heal and stop; it takes a moment."""
+        """Send SIGINT: it heals and stops, which takes a moment."""
         self.stopping = True
         if self.running:
             self.process.send_signal(signal.SIGINT)
 
     def ending(self) -> str:
-        """How it ended, where it came to no verdict."""
+        """The reason why it ended without a verdict."""
         if self.process.poll() == INTERRUPTED or self.stopping:
             return "stopped before the end"
         lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
-        said = [line for line in lines if line.strip()]
-        return trouble(self.directory) or (said[-1] if said else "ended without a word")
+        words = [line for line in lines if line.strip()]
+        return trouble(self.directory) or (words[-1] if words else "ended without a message")
 
 
 class RunProcesses:
-    """The run directories, and the run that the desk started last."""
+    """The runs folder, and the run that the control started last."""
 
     def __init__(self, runs: Path, workdir: Path, command: Sequence[str]) -> None:
         """`workdir`: what runs in it ends with the lab, however that ends."""
@@ -79,14 +72,14 @@ class RunProcesses:
 
     @property
     def running(self) -> RunProcess | None:
-        """The one that goes on."""
+        """The run in progress."""
         return self.last if self.last is not None and self.last.running else None
 
     def start(self, name: str, *, full: bool, arms: Sequence[str]) -> RunProcess:
-        """Start one.
+        """Start a run.
 
         Raises:
-            Refused: there is no such experiment or arm.
+            RequestRefused: there is no such experiment or arm.
         """
         try:
             experiment = experiments.load(name)
@@ -106,20 +99,20 @@ class RunProcesses:
         return self.last
 
     def report(self, run: str) -> Path:
-        """The page of a run.
+        """The report of a run.
 
         Raises:
-            Refused: there is none.
+            RequestRefused: there is none.
         """
         file = self.path / run / "report.html"
-        if not is_name(run) or file.resolve() != file or not file.is_file():
+        if not is_run_name(run) or file.resolve() != file or not file.is_file():
             raise RequestRefused(
                 HTTPStatus.NOT_FOUND, f"there is no report of a run called {run!r}"
             )
         return file
 
     def close(self) -> None:
-        """Interrupt what goes on, and wait until it has healed."""
+        """Interrupt the run in progress, and wait until it has healed."""
         if (run := self.running) is None:
             return
         run.interrupt()
@@ -130,15 +123,15 @@ class RunProcesses:
             run.process.wait()
 
     def _popen(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-        """In a session of its own, so that Ctrl-C at the terminal reaches the desk alone."""
+        """Start it in its own session, so that Ctrl-C at the terminal reaches only the control."""
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        with log.open("wb") as said:
+        with log.open("wb") as stderr:
             return subprocess.Popen(
                 command,
                 cwd=self._workdir,
                 env={**os.environ, "PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=said,
+                stderr=stderr,
                 start_new_session=True,
             )

@@ -1,4 +1,4 @@
-"""How far a run is, as its directory tells while it is being written."""
+"""Progress of a run, from its directory while it is being written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ END = 2  # reading back and judging, beside the segments
 
 @dataclass(frozen=True)
 class RunProgress:
-    """What it is at, and how many of its steps are done."""
+    """The current step, and the number of steps done."""
 
     what: str
     done: int = 0
@@ -22,29 +22,29 @@ class RunProgress:
 
 
 def progress(directory: Path) -> RunProgress:
-    """Where a run is now: its newest event tells."""
+    """The progress according to the newest event."""
     try:
         plan = read_json(directory / "plan.json")
         steps = 1 + plan["mode"]["rounds"] * len(plan["arms"]) + END
     except (DamagedRecord, KeyError):
         return RunProgress("starting")
-    kinds = _events(directory)
-    segments = [event for event in kinds if event["kind"] == "segment"]
-    at = {event["kind"] for event in kinds}
+    events = _events(directory)
+    segments = [event for event in events if event["kind"] == "segment"]
+    kinds = {event["kind"] for event in events}
     done = len(segments)
-    if "finished" in at:
+    if "finished" in kinds:
         return RunProgress("judging it", done + 1, steps)
-    if "read-back" in at or done == steps - END:
+    if "read-back" in kinds or done == steps - END:
         return RunProgress("counting the clicks", done, steps)
     if segments:
         return RunProgress(f"{_name(segments[-1])} done", done, steps)
-    if "up" in at:
+    if "up" in kinds:
         return RunProgress("first without a fault, for comparison", done, steps)
     return RunProgress(f"starting the {plan['runtime']} stack", done, steps)
 
 
 def trouble(directory: Path) -> str | None:
-    """Why it stopped early, if it did and could say so."""
+    """The reason why it stopped early, if it recorded one."""
     return next((str(e["why"]) for e in _events(directory) if e["kind"] == "trouble"), None)
 
 
@@ -55,7 +55,7 @@ def _name(segment: dict[str, Any]) -> str:
 
 
 def _events(directory: Path) -> list[dict[str, Any]]:
-    """All events so far; the last line may be under way."""
+    """All events so far; the last line may be incomplete."""
     try:
         lines = (directory / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     except OSError:

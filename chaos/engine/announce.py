@@ -76,7 +76,7 @@ class StatusUpdates:
     def __init__(
         self, control: str, token: str, metrics_url: str | None, writer: RecordWriter
     ) -> None:
-        self._url = f"{control}/bulletin"
+        self._url = f"{control}/status"
         self._metrics_url = metrics_url
         self._run = {"run": writer.path.name, "experiment": writer.plan["experiment"]}
         self._log_error = _ErrorLog(writer)

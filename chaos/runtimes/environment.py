@@ -1,8 +1,8 @@
-"""The environment that the lab works in, with its clients and its children: the user's, cleaned.
+"""The environment of the lab, its clients and its children: the user's, cleaned.
 
-Libraries and programs take settings from variables that were meant for others: a proxy, a database,
-another load test. The lab sets what it needs itself, so each of these would only change a run
-behind its back. Only the standard library is imported here: this comes before all else.
+Libraries and programs read variables that were set for others: a proxy, a database, another load
+test. Each of them would change a run unnoticed. Only the standard library is imported here: this
+runs before all else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-# Whose variables are taken out, by how their names begin.
+# Prefixes of the variables that are removed.
 FOREIGN = (
     "SHORTENER_",  # the system under test has what an arm asks for
     "PG", "PSYCOPG_",  # libpq, asyncpg, Postgres itself
@@ -27,12 +27,12 @@ FOREIGN = (
     "BASH_ENV", "LANGUAGE",
 )  # fmt: skip
 
-# Variables of Python's that say where things are; all others change how it runs a program.
-WHERE_THINGS_ARE = {
+# Variables of Python with paths; all others change how it runs a program.
+PYTHON_PATHS = {
     "PYTHONPATH", "PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONUSERBASE", "PYTHONNOUSERSITE",
     "PYTHONSAFEPATH", "PYTHONEXECUTABLE", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE",
 }  # fmt: skip
-OF_THE_TERMINAL = {"PYTHONIOENCODING", "PYTHONUTF8", "PYTHONCOERCECLOCALE", "PYTHONUNBUFFERED"}
+PYTHON_TERMINAL = {"PYTHONIOENCODING", "PYTHONUTF8", "PYTHONCOERCECLOCALE", "PYTHONUNBUFFERED"}
 
 # Instead of the files in a user's home that hold passwords for any host. It must not be a file:
 # libpq warns of one that is not plain.
@@ -42,13 +42,13 @@ _given: Mapping[str, str] | None = None
 
 
 def adopt() -> None:
-    """Let this process, with all that it starts from now on, work in the cleaned environment.
+    """Clean the environment of this process and of all that it starts from now on.
 
-    What Python itself has taken from its variables by now is undone by starting it anew.
+    Python has read its own variables by now, so it is started anew without them.
     """
     global _given
     _given = dict(os.environ)
-    harmless = WHERE_THINGS_ARE | OF_THE_TERMINAL
+    harmless = PYTHON_PATHS | PYTHON_TERMINAL
     unshaped = {
         name: value
         for name, value in _given.items()
@@ -62,12 +62,12 @@ def adopt() -> None:
 
 
 def as_given() -> dict[str, str]:
-    """The user's own environment, for a program that is the user's, too: `docker`."""
+    """The user's own environment, for the user's own program: `docker`."""
     return dict(os.environ if _given is None else _given)
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment of whatever the lab starts: also in one language, and in UTC."""
+    """The environment of the lab's children: in English, and in UTC."""
     kept = {
         name: value
         for name, value in _cleaned(os.environ).items()
@@ -78,7 +78,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def at_home(folder: Path) -> dict[str, str]:
-    """The same for a program that looks for settings in its user's home: it finds an empty one."""
+    """The same with another home, for a program that reads settings there."""
     user_base = site.getuserbase()  # where packages may be that the lab needs
     return clean_environment() | {"HOME": str(folder), "PYTHONUSERBASE": user_base}
 
@@ -94,5 +94,5 @@ def _cleaned(given: Mapping[str, str]) -> dict[str, str]:
 
 def _is_foreign(name: str) -> bool:
     if name.startswith("PYTHON"):
-        return name not in WHERE_THINGS_ARE
+        return name not in PYTHON_PATHS
     return name.upper().startswith(FOREIGN) or name.lower().endswith("_proxy")

@@ -1,4 +1,4 @@
-"""What the operating system lets one process have, as far as a lab needs more than little of it."""
+"""Resource limits of the lab's process: raised as far as allowed, refused if too low."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MB = 1 << 20
 
 @dataclass(frozen=True)
 class Need:
-    """How much of something a lab cannot do without, and how much it takes if it may."""
+    """The least of a resource that a lab needs, and the amount it takes if allowed."""
 
     limit: int
     what: str
@@ -31,7 +31,7 @@ NEEDS = (
 
 
 def raise_limits() -> None:
-    """Raise the limits of this process, and so of all that it starts, as far as it may.
+    """Raise the limits of this process and its children as far as allowed.
 
     Raises:
         StackError: one is too low, and may not be raised.

@@ -1,8 +1,8 @@
-"""Toxics on a lab's links, over toxiproxy-python, which nothing else imports.
+"""Toxics on a lab's links, through toxiproxy-python, which nothing else imports.
 
-That library keeps the server's address in class attributes, sets no timeouts and passes over most
-status codes. Every use of it therefore goes through `_library`, which lends it an address and a
-session that lacks these faults (docs/decisions/0008-toxiproxy.md).
+That library keeps the server's address in class attributes, sets no timeouts and ignores most
+status codes. So every use of it goes through `_library`, with an address and a session of ours
+(docs/decisions/0008-toxiproxy.md).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _library_in_use = threading.Lock()
 
 
 class ToxicsError(StackError):
-    """Toxiproxy did not do what it was asked; `status` is 0 where it did not answer at all."""
+    """Toxiproxy refused, or did not answer: `status` is 0 then."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -45,13 +45,13 @@ class ActiveToxic:
     attributes: Mapping[str, int]
 
     def __str__(self) -> str:
-        """`latency downstream latency=120`: what is zero goes without saying."""
+        """`latency downstream latency=120`, without attributes that are zero."""
         given = [f"{name}={value}" for name, value in self.attributes.items() if value]
         return " ".join([self.kind, self.stream, *given])
 
 
 class Toxics:
-    """The links and toxics of one Toxiproxy server. Any thread may use it.
+    """The links and toxics of one Toxiproxy server. Thread-safe.
 
     Each method raises `ToxicsError` if the server refuses, or does not answer within 5 s.
     """
@@ -63,7 +63,7 @@ class Toxics:
         self._host, self._port = parts.hostname, parts.port
 
     def populate(self, proxies: Mapping[str, tuple[str, str]]) -> None:
-        """Make sure of a link for each name, given as (listen, upstream), both `host:port`."""
+        """Create a link for each name, given as (listen, upstream), both `host:port`."""
         wanted = [
             {"name": name, "listen": listen, "upstream": upstream}
             for name, (listen, upstream) in proxies.items()
@@ -81,8 +81,8 @@ class Toxics:
             attributes: Whole numbers; Toxiproxy takes no others.
 
         Returns:
-            What removes it again, to be called as often as one likes; raises `ToxicsError` while
-            the toxic cannot be removed.
+            A function that removes it, idempotent; raises `ToxicsError` while the toxic cannot be
+            removed.
 
         Raises:
             ValueError: An attribute is not whole.
@@ -98,7 +98,7 @@ class Toxics:
         """Close a link: its connections are dropped, and new ones refused, when this returns.
 
         Returns:
-            What opens it again, to be called as often as one likes.
+            A function that opens it again, idempotent.
         """
         self._switch(link, "disable")
         return lambda: self._switch(link, "enable")
@@ -148,8 +148,8 @@ class Toxics:
 
     @contextmanager
     def _library(self) -> Iterator[Toxiproxy]:
-        """The library, speaking to this server through a careful session, for one thread."""
-        with _library_in_use, _CarefulSession(self._where) as session:
+        """The library with this server's address and our session, for one thread at a time."""
+        with _library_in_use, _StrictSession(self._where) as session:
             before = api.requests
             toxiproxy = Toxiproxy()
             toxiproxy.update_api_consumer(self._host, self._port)
@@ -162,8 +162,8 @@ class Toxics:
                 api.requests = before
 
 
-class _CarefulSession(requests.Session):
-    """Gives up after a while, tells every refusal, and asks no proxy of the environment."""
+class _StrictSession(requests.Session):
+    """A session with a timeout, errors on every refusal, and no proxy of the environment."""
 
     def __init__(self, where: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What went wrong, in words that say what to do about it."""
+"""Errors of the operating system and of parts as messages with a remedy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def last_lines(log: Path, count: int = TAIL_LINES) -> list[str]:
 
 
 def part_trouble(part: str, what: str, log: Path, folder: Path) -> StackError:
-    """A part that would not start: what it did, and the end of its log, or the reason itself."""
+    """The error of a part that did not start: the reason, or the end of its log."""
     lines = last_lines(log)
     if any(_NO_SPACE in line for line in lines):
         return StackError(_disk_full(part, folder))
@@ -38,7 +38,7 @@ def part_trouble(part: str, what: str, log: Path, folder: Path) -> StackError:
 def check_disk(folder: Path) -> None:
     """Raise `StackError` if the disk of the lab is full.
 
-    Not every part says so: a database goes on to answer what it need not write for.
+    Not every part reports it: a database still answers queries that write nothing.
     """
     disk = os.statvfs(folder)
     if disk.f_bavail * disk.f_frsize < FULL_BYTES:
@@ -47,7 +47,7 @@ def check_disk(folder: Path) -> None:
 
 @contextmanager
 def readable(folder: Path) -> Iterator[None]:
-    """Turn what the operating system or a server refused into a `StackError`."""
+    """Turn errors of the operating system or a server into a `StackError`."""
     try:
         yield
     except (OSError, psycopg.Error, redis.RedisError) as error:

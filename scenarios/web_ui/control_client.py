@@ -33,8 +33,8 @@ class ControlClient:
 
     @staticmethod
     def from_environment() -> ControlClient | None:
-        """The client for `LINKSTORM_DESK`, if it is set."""
-        url = os.environ.get("LINKSTORM_DESK")
+        """The client for `LINKSTORM_CONTROL_URL`, if it is set."""
+        url = os.environ.get("LINKSTORM_CONTROL_URL")
         return ControlClient(url.rstrip("/"), os.environ) if url else None
 
     def state(self) -> dict[str, Any]:
@@ -69,9 +69,9 @@ class ControlClient:
         return answer
 
     def _token(self) -> str:
-        if token := self.environment.get("LINKSTORM_DESK_TOKEN"):
+        if token := self.environment.get("LINKSTORM_CONTROL_TOKEN"):
             return token
-        file = self.environment.get("LINKSTORM_DESK_TOKEN_FILE", "")
+        file = self.environment.get("LINKSTORM_CONTROL_TOKEN_FILE", "")
         return Path(file).read_text(encoding="ascii").strip()
 
 

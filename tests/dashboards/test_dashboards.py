@@ -25,7 +25,7 @@ COMMITTED = sorted((ROOT / "dashboards" / "grafana").glob("*.json"))
 
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Known]:
-    return known(tmp_path_factory.mktemp("desk"))
+    return known(tmp_path_factory.mktemp("control"))
 
 
 def committed(path: Path) -> Json:

@@ -131,9 +131,7 @@ def test_colours_are_there_on_a_terminal() -> None:
 def test_a_failed_check_tells_what_was_observed() -> None:
     text = " ".join(shown(result_with("click lost")).split())
 
-    assert (
-        "FAIL clicks are lost, counted twice or unexpected, or were not read back saw" in text
-    )
+    assert "FAIL clicks are lost, counted twice or unexpected, or were not read back saw" in text
     assert "FAIL means: the run can be trusted, and a claim did not hold." in text
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.chaos.control.test_lab_control import TOKEN, Client, desk_at
+from tests.chaos.control.test_lab_control import TOKEN, Client, control_at
 from tests.support.scenarios_lab import free_port, locust, running, server, wait_for_page
 
 pytestmark = pytest.mark.real
@@ -23,10 +23,10 @@ FORM = {"user_count": "1", "spawn_rate": "1", "rate": "20"}
 
 @dataclass
 class Page:
-    """Locust with the Chaos page, and the desk behind it."""
+    """Locust with the Chaos page, and the control behind it."""
 
     url: str
-    desk: Client
+    control: Client
 
     @property
     def token(self) -> str:
@@ -52,15 +52,19 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     port = free_port()
     with (
         server() as shop,
-        desk_at(folder) as desk,
+        control_at(folder) as control,
         running(
             locust("--host", shop.url, "--web-host", "127.0.0.1", "--web-port", str(port)),
             stderr=subprocess.DEVNULL,
             cwd=folder,
-            env={**os.environ, "LINKSTORM_DESK": desk.url, "LINKSTORM_DESK_TOKEN": TOKEN},
+            env={
+                **os.environ,
+                "LINKSTORM_CONTROL_URL": control.url,
+                "LINKSTORM_CONTROL_TOKEN": TOKEN,
+            },
         ),
     ):
-        page = Page(f"http://127.0.0.1:{port}", desk)
+        page = Page(f"http://127.0.0.1:{port}", control)
         wait_for_page(page.url)
         yield page
 
@@ -68,8 +72,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 @pytest.fixture(autouse=True)
 def healed(page: Page) -> Iterator[None]:
     yield
-    page.desk.world.clock.sleep(10)  # claims and bulletins lapse
-    assert page.desk.ask("POST", "/heal").ok
+    page.control.world.clock.sleep(10)  # claims and statuses lapse
+    assert page.control.ask("POST", "/heal").ok
 
 
 def test_a_fault_is_injected_told_and_healed_through_the_page(page: Page) -> None:
@@ -80,10 +84,10 @@ def test_a_fault_is_injected_told_and_healed_through_the_page(page: Page) -> Non
     assert told["links"]["replica"]["toxics"]
     assert told["traffic"]["state"] == "ready"
     assert page.change(f"/chaos/faults/{fault.json()['id']}/heal").ok
-    assert page.desk.state()["faults"] == []
+    assert page.control.state()["faults"] == []
     page.change("/chaos/faults", SLOW)
     assert page.change("/chaos/heal").ok
-    assert page.desk.state()["faults"] == []
+    assert page.control.state()["faults"] == []
 
 
 CHANGES = [
@@ -98,7 +102,7 @@ def test_nothing_changes_without_the_pages_token(page: Page, path: str) -> None:
         refused = page.post(path, SLOW, **{"X-Linkstorm-Token": token, "Origin": page.url})
         assert refused.status_code == 403
         assert "load it again" in refused.json()["error"]
-    assert page.desk.state()["faults"] == []
+    assert page.control.state()["faults"] == []
 
 
 @pytest.mark.parametrize("path", [*CHANGES, "/swarm", "/stop", "/user"])
@@ -121,7 +125,7 @@ def test_another_site_changes_nothing_even_with_the_token(
     refused = page.post(path, SLOW, **{"X-Linkstorm-Token": page.token}, **headers)
     assert refused.status_code == 403
     assert "another site" in refused.json()["error"]
-    assert page.desk.state()["faults"] == []
+    assert page.control.state()["faults"] == []
     assert page.get("/chaos/state").json()["traffic"]["state"] == "ready"
 
 
@@ -166,11 +170,11 @@ def test_no_other_site_may_frame_the_page_or_run_scripts_in_it(page: Page) -> No
     assert not re.search(r"(https?:)?//", answer.text), "it must work offline"
 
 
-def test_what_the_desk_refuses_is_passed_on_in_its_words(page: Page) -> None:
+def test_what_the_control_refuses_is_passed_on_in_its_words(page: Page) -> None:
     refused = page.change("/chaos/faults", {"kind": "slow", "target": "cache"})
     assert (refused.status_code, "latency_ms" in refused.json()["error"]) == (400, True)
     assert page.change("/chaos/faults/99/heal").status_code == 404
-    page.desk.ask("PUT", "/claim", {"run": "another"})
+    page.control.ask("PUT", "/claim", {"run": "another"})
     refused = page.change("/chaos/faults", SLOW)
     assert (refused.status_code, "another" in refused.json()["error"]) == (409, True)
     assert page.change("/chaos/faults", ["nonsense"]).status_code == 400
@@ -185,7 +189,7 @@ def test_a_bad_body_is_said_to_be_one(page: Page, path: str, body: bytes) -> Non
     assert ("JSON" if body else "must be a name") in refused.json()["error"]
 
 
-def test_something_else_in_the_desks_place_is_named(tmp_path: Path) -> None:
+def test_something_else_in_the_place_of_the_control_is_named(tmp_path: Path) -> None:
     port = free_port()
     with (
         server() as shop,
@@ -193,7 +197,7 @@ def test_something_else_in_the_desks_place_is_named(tmp_path: Path) -> None:
             locust("--host", shop.url, "--web-host", "127.0.0.1", "--web-port", str(port)),
             stderr=subprocess.DEVNULL,
             cwd=tmp_path,
-            env={**os.environ, "LINKSTORM_DESK": shop.url, "LINKSTORM_DESK_TOKEN": TOKEN},
+            env={**os.environ, "LINKSTORM_CONTROL_URL": shop.url, "LINKSTORM_CONTROL_TOKEN": TOKEN},
         ),
     ):
         wait_for_page(url := f"http://127.0.0.1:{port}")
@@ -206,22 +210,22 @@ def test_something_else_in_the_desks_place_is_named(tmp_path: Path) -> None:
 
 
 def test_traffic_and_a_run_keep_out_of_each_others_way(page: Page) -> None:
-    page.desk.ask("PUT", "/claim", {"run": "20260101-herd"})
+    page.control.ask("PUT", "/claim", {"run": "20260101-herd"})
     told = requests.post(f"{page.url}/swarm", data=FORM, timeout=10).json()
     assert (told["success"], "is running" in told["message"]) == (False, True)
-    page.desk.world.clock.sleep(10)
+    page.control.world.clock.sleep(10)
 
     assert requests.post(f"{page.url}/swarm", data=FORM, timeout=10).json()["success"]
     refused = page.change("/chaos/runs", {"experiment": "thundering-herd"})
     assert (refused.status_code, "stop it first" in refused.json()["error"]) == (409, True)
     assert page.change("/stop").ok
-    assert page.desk.state()["run"] is None
+    assert page.control.state()["run"] is None
 
 
 def test_a_run_is_started_and_its_report_cannot_act_on_the_page(page: Page) -> None:
     started = page.change("/chaos/runs", {"experiment": "thundering-herd", "arms": ["lock"]})
     assert started.ok
-    page.desk.eventually(lambda told: told["run"]["state"] == "done")
+    page.control.eventually(lambda told: told["run"]["state"] == "done")
     assert page.get("/chaos/state").json()["run"]["verdict"] == "PASS"
     report = page.get(f"/chaos/runs/{started.json()['id']}/report")
     assert "thundering-herd" in report.text
@@ -239,7 +243,7 @@ def test_locusts_page_leads_to_the_chaos_page_and_its_form_is_ours(page: Page) -
     assert fields == ["rate", "curve", "peak", "keys", "hot_share", "seed"]
 
 
-def test_a_desk_that_is_away_is_said_so(tmp_path: Path) -> None:
+def test_a_control_that_is_away_is_said_so(tmp_path: Path) -> None:
     port, nobody = free_port(), f"http://127.0.0.1:{free_port()}"
     token = tmp_path / "token"
     with (
@@ -248,11 +252,15 @@ def test_a_desk_that_is_away_is_said_so(tmp_path: Path) -> None:
             locust("--host", shop.url, "--web-host", "127.0.0.1", "--web-port", str(port)),
             stderr=subprocess.DEVNULL,
             cwd=tmp_path,
-            env={**os.environ, "LINKSTORM_DESK": nobody, "LINKSTORM_DESK_TOKEN_FILE": str(token)},
+            env={
+                **os.environ,
+                "LINKSTORM_CONTROL_URL": nobody,
+                "LINKSTORM_CONTROL_TOKEN_FILE": str(token),
+            },
         ),
     ):
         wait_for_page(url := f"http://127.0.0.1:{port}")
-        for _ in range(2):  # first without a token, then without a desk
+        for _ in range(2):  # first without a token, then without a control
             away = requests.get(f"{url}/chaos/state", timeout=10)
             assert away.status_code == 502
             assert "does not answer" in away.json()["error"]
@@ -261,7 +269,7 @@ def test_a_desk_that_is_away_is_said_so(tmp_path: Path) -> None:
         assert requests.post(f"{url}/swarm", data=FORM, timeout=10).json()["success"]
 
 
-def test_without_a_desk_there_is_no_chaos_page_but_the_form_is_ours(tmp_path: Path) -> None:
+def test_without_a_control_there_is_no_chaos_page_but_the_form_is_ours(tmp_path: Path) -> None:
     port = free_port()
     with (
         server() as shop,

@@ -38,13 +38,8 @@ from chaos.model.stack import (
     Undo,
 )
 from chaos.record.writer import SCHEMAS, RecordWriter
+from chaos.runtimes.topology import LINKS, PARTS, WEB
 from tests.support.fake_parts import answering, not_while
-
-PARTS = ("primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker")
-LINKS: Mapping[Link, str] = {
-    "cache": "redis", "queue": "redis", "primary": "primary", "replica": "replica",
-    "worker-primary": "primary", "replication": "primary",
-}  # fmt: skip
 
 TOKEN = "a-token"
 HIT_S = 0.001
@@ -115,7 +110,7 @@ class World:
             return not_while(lambda: self.parts[name] == "paused") and self.parts[name] == "up"
         through = self.answers("part", "toxiproxy") and name not in self.closed
         time.sleep(self.latency_ms(cast(Link, name)) / 1000)
-        return through and self.answers("part", LINKS[cast(Link, name)])
+        return through and self.answers("part", LINKS[cast(Link, name)].part)
 
     def latency_ms(self, link: Link) -> float:
         return sum(toxic.latency_ms for toxic in self.toxics if toxic.link == link)
@@ -146,7 +141,7 @@ class FakeStack:
         part = {name: f"{url}/part/{name}" for name in PARTS}
         self.endpoints = Endpoints(
             url=part["nginx"],
-            web={name: part[name] for name in ("web-1", "web-2")},
+            web={name: part[name] for name in WEB},
             worker=part["worker"],
             primary=part["primary"],
             replica=part["replica"],

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chaos.control.control_metrics import exposition
 from chaos.control.lab_control import LabControl
-from chaos.control.run_status import RunStatus
+from chaos.control.messages import RunFault, RunStatus
 from chaos.toxiproxy.byte_metrics import ProxyBytes
 from chaos.toxiproxy.proxies import ProxyRegistry
 from scenarios.generator.live_metrics import LiveMetricsCollector
@@ -73,20 +73,24 @@ def _ours(tmp_path: Path) -> Iterator[Metric]:
     where = ("cache", "[::]:6380", "redis:6379")
     traffic = Counter((what, way, *where) for what in ("received", "sent") for way in directions)
     yield from ProxyBytes(ProxyRegistry(traffic=traffic)).collect()
-    yield from _desk(tmp_path)
+    yield from _control(tmp_path)
 
 
-def _desk(tmp_path: Path) -> Iterable[Metric]:
+def _control(tmp_path: Path) -> Iterable[Metric]:
     """Metrics of a lab with a fault in force, a run in progress, and a recorded run."""
     (tmp_path / "a-run").mkdir()
     result = '{"experiment": "thundering-herd", "verdict": "PASS"}'
     (tmp_path / "a-run" / "verdict.json").write_text(result, encoding="utf-8")
     world = World(logs=tmp_path)
-    desk = LabControl(FakeStack(world), "fake", tmp_path, world.clock, [sys.executable, "-c", ""])
-    desk.claim("1")
-    fault = {"name": "replica link +120 ms", "since": "2026-01-01T00:00:00Z"}
-    desk.tell(RunStatus("1", "thundering-herd", "direct", [fault], ""))
-    return text_string_to_metric_families(exposition(desk).decode())
+    control = LabControl(
+        FakeStack(world), "fake", tmp_path, world.clock, [sys.executable, "-c", ""]
+    )
+    control.claim("1")
+    fault = RunFault(name="replica link +120 ms", since="2026-01-01T00:00:00Z")
+    control.update(
+        RunStatus(run="1", experiment="thundering-herd", what="direct", faults=[fault], metrics="")
+    )
+    return text_string_to_metric_families(exposition(control).decode())
 
 
 def _recorded_by_rules() -> Iterator[dict[str, Any]]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 
 from chaos.model.stack import Stack
-from chaos.runtimes.embedded.fork_client import Forked, Forks
+from chaos.runtimes.embedded.fork_client import Forked, ForkServerClient
 from chaos.runtimes.embedded.ports import HOST, reserved
 from chaos.runtimes.embedded.runtime import EmbeddedStack
 from tests.support.shortener_process import eventually
@@ -31,7 +31,7 @@ class OwnWeb:
     log: Path
     folder: Path
     environment: Mapping[str, str]
-    forks: Forks
+    forks: ForkServerClient
     process: Forked | None = None
 
     @property

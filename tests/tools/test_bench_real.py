@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chaos.runtimes.embedded.ports import HOST, reserved
-from chaos.runtimes.readiness import http_status
+from chaos.runtimes.part_clients import http_status
 from tests.support.shortener_process import eventually, nobody
 
 ROOT = Path(__file__).parents[2]

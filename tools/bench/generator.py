@@ -28,9 +28,9 @@ from chaos.engine.load import LocustLoad, locust_against
 from chaos.model.evidence import LATE_SHARE_MAX, Generator
 from chaos.model.experiment import Traffic
 from chaos.model.stack import PartDied, StackError
-from chaos.runtimes import readiness
 from chaos.runtimes.embedded import binaries
 from chaos.runtimes.embedded.ports import HOST, reserved
+from chaos.runtimes.part_clients import http_status
 from tools.bench.cores import Cores, TooFewCores, choose, on
 from tools.bench.report import FAILED, USAGE, Report, Table, finish, refuse, say
 from tools.bench.tools import closed_loop, ended
@@ -266,7 +266,7 @@ def _nginx(cores: Cores) -> Iterator[str]:
             )
         try:
             address = (HOST, ports["nginx"])
-            _until(lambda: readiness.http_status(address, "/any") == 302, "nginx did not start")
+            _until(lambda: http_status(address, "/any") == 302, "nginx did not start")
             yield f"http://{HOST}:{ports['nginx']}"
         finally:
             process.kill()

@@ -13,22 +13,21 @@ import psutil
 import psycopg
 import redis
 
-from chaos.runtimes import readiness
-from chaos.runtimes.embedded import postgres
 from chaos.runtimes.embedded.binaries import postgres_install
 from chaos.runtimes.embedded.bringup import databases, wait_for_replica
 from chaos.runtimes.embedded.guardian_client import guarded
 from chaos.runtimes.embedded.lab_processes import members
 from chaos.runtimes.embedded.os_user import open_to, postgres_account, usable_install
+from chaos.runtimes.embedded.part_commands import BuildContext
 from chaos.runtimes.embedded.part_process import PartProcess, concurrently
 from chaos.runtimes.embedded.ports import HOST, reserved
 from chaos.runtimes.environment import clean_environment
-from chaos.runtimes.topology import LINKS, BuildContext, link_port, port_names
+from chaos.runtimes.part_clients import http_status
+from chaos.runtimes.topology import LINKS, WEB, dsn, link_port, port_names
 from chaos.runtimes.trouble import readable
 from tools.bench.arms import COLD_LINKS, HOT_LINKS, BenchArm, cold_code, hot_code
 from tools.bench.cores import Cores, move, on
 
-_WEBS = "web-1", "web-2"
 _NGINX = """
 worker_processes 1;
 pid nginx.pid;
@@ -70,7 +69,7 @@ class ServerBed:
         for name in ("primary", "replica", "redis"):
             self.parts[name] = self.context.part(name, {})
         concurrently(partial(databases, install, self.parts, ports), self.parts["redis"].start)
-        with self._running(self._shortener(_WEBS[0], {})):
+        with self._running(self._shortener(WEB[0], {})):
             pass  # the first one creates the schema
         with psycopg.connect(self._dsn, autocommit=True) as connection:
             for code, count in ((hot_code, HOT_LINKS), (cold_code, COLD_LINKS)):
@@ -84,7 +83,7 @@ class ServerBed:
         with redis.Redis(HOST, self.context.ports["redis"]) as client:
             client.flushall()
         with ExitStack() as running:
-            parts = [self._server(arm, name) for arm, name in zip(arms, _WEBS, strict=True)]
+            parts = [self._server(arm, name) for arm, name in zip(arms, WEB, strict=True)]
             yield [
                 MeasuredServer(running.enter_context(self._running(part)), self._address(part.name))
                 for part in parts
@@ -115,7 +114,7 @@ class ServerBed:
 
     @property
     def _dsn(self) -> str:
-        return postgres.dsn((HOST, self.context.ports["primary"]))
+        return dsn((HOST, self.context.ports["primary"]))
 
     def _nginx(self) -> PartProcess:
         part = self._part("nginx", {})
@@ -156,7 +155,7 @@ def server_bed(cores: Cores, hosted_by: str, logs: Path) -> Iterator[ServerBed]:
     logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as entered:
         ports = entered.enter_context(reserved(port_names()))
-        direct = {link_port(link): ports[part] for link, part in LINKS.items()}
+        direct = {link_port(link): ports[route.part] for link, route in LINKS.items()}
         guardian = entered.enter_context(
             guarded(sys.executable, clean_environment(), logs / "guardian.log")
         )
@@ -181,4 +180,4 @@ def _insert(connection: psycopg.Connection, codes: list[str]) -> None:
 
 
 def _redirects(address: tuple[str, int]) -> bool:
-    return readiness.http_status(address, "/any") == 302
+    return http_status(address, "/any") == 302

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chaos.cli import entry
+from chaos.cli import entry, exits
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
 
 
 def main() -> None:
     """Run `linkstorm` with the short experiment added."""
-    entry.end_at_once()
+    exits.end_at_once()
     from chaos import experiments
 
     experiments.__path__.append(str(EXPERIMENTS))

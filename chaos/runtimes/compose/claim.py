@@ -1,4 +1,4 @@
-"""The lab is for one run at a time: a claim at its desk, renewed as long as the run lasts."""
+"""The claim of a run on the lab, renewed at its control as long as the run lasts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def claimed(lab: Endpoints, run: str) -> Iterator[None]:
     """Hold the lab for this run; the claim lapses by itself if this process is killed.
 
     Raises:
-        StackError: another run holds it, or the desk does not answer.
+        StackError: another run holds it, or the control does not answer.
     """
     claim = _Claim(lab, run)
     claim.renew()
@@ -33,14 +33,14 @@ def claimed(lab: Endpoints, run: str) -> Iterator[None]:
     finally:
         stop.set()
         renewing.join()
-        claim.give_back()
+        claim.release()
 
 
 def _keep_renewing(claim: _Claim, stop: threading.Event) -> None:
     while not stop.wait(RENEW_EVERY_S):
         try:
             claim.renew()
-        except StackError:  # a desk that is gone for a while: other claims are refused meanwhile
+        except StackError:  # a control that is gone for a while: other claims are refused meanwhile
             continue
 
 
@@ -58,9 +58,9 @@ class _Claim:
                 "wait for its end, or stop it on the Chaos page"
             )
         if not answer.ok:
-            raise StackError(f"the lab's desk refused this run: {answer.text.strip()}")
+            raise StackError(f"the lab's control API refused this run: {answer.text.strip()}")
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         try:
             self._send("DELETE")
         except StackError:
@@ -73,5 +73,5 @@ class _Claim:
             )
         except requests.RequestException as error:
             raise StackError(
-                f"the lab's desk at {self._url} does not answer: `make up` starts it again"
+                f"the lab's control API at {self._url} does not answer: `make up` starts it again"
             ) from error

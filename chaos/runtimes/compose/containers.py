@@ -1,4 +1,4 @@
-"""The lab's own containers, known by their labels; all others are nothing to us."""
+"""The lab's own containers, found by their labels."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from docker.models.containers import Container
 
 from chaos.model.stack import PartState, StackError
 from chaos.runtimes.compose.docker_engine import AnotherCheckout, NoLab
-from chaos.runtimes.readiness import Address
-from chaos.runtimes.topology import PARTS, ROOT, link_port
+from chaos.runtimes.topology import LINKS, PARTS, ROOT, Address, link_port
 
 PART = "linkstorm.part"
 PROJECT = "com.docker.compose.project"
@@ -28,19 +27,10 @@ STOP_S = 8
 GONE_S = 10.0
 POLL_S = 0.02
 
-# Where each part and link listens inside: the container, and the port in it.
+# The container and the port in it of each part, link and page.
 LISTENS: Mapping[str, Address] = {
-    "nginx": ("nginx", 8080),
-    **{name: (name, 8000) for name in ("web-1", "web-2", "worker")},
-    **{name: (name, 5432) for name in ("primary", "replica")},
-    "redis": ("redis", 6379),
-    "toxiproxy": ("toxiproxy", 8474),
-    link_port("cache"): ("toxiproxy", 6380),
-    link_port("queue"): ("toxiproxy", 6381),
-    link_port("primary"): ("toxiproxy", 5433),
-    link_port("replica"): ("toxiproxy", 5434),
-    link_port("worker-primary"): ("toxiproxy", 5435),
-    link_port("replication"): ("toxiproxy", 5436),
+    **{part: (part, port) for part, port in PARTS.items()},
+    **{link_port(link): ("toxiproxy", to.port) for link, to in LINKS.items()},
     LAB: (LAB, 8070),
     "locust": ("locust", 8089),
     "prometheus": ("prometheus", 9090),
@@ -54,13 +44,13 @@ def project() -> str:
 
 
 def inside() -> bool:
-    """Whether this process is in one of the containers, where they reach each other by name."""
+    """True in one of the containers, where they reach each other by name."""
     return os.environ.get("LINKSTORM_INSIDE") == "containers"
 
 
 @dataclass(frozen=True)
 class ContainerSummary:
-    """One line of the engine's list: enough to see a death, and cheap enough to look often."""
+    """One line of the engine's list: enough to detect a death, and cheap enough to poll."""
 
     part: str
     status: str
@@ -108,7 +98,7 @@ class Containers:
         return [pair.partition("=")[0] for pair in self[part].attrs["Config"]["Env"] or ()]
 
     def addresses(self) -> dict[str, Address]:
-        """Where everything that is there listens: inside by name, else on this machine's ports."""
+        """Addresses of all that exists: by container name inside, else by published port."""
         there = {name: at for name, at in LISTENS.items() if at[0] in self}
         return there if inside() else {name: self._published(*at) for name, at in there.items()}
 
@@ -119,7 +109,7 @@ class Containers:
         return bindings[0]["HostIp"], int(bindings[0]["HostPort"])
 
     def pages(self) -> dict[str, str]:
-        """Where a person's browser finds Grafana and Prometheus, whenever they were started."""
+        """URLs of Grafana and Prometheus for a browser, as far as they run now."""
         return {
             row["Labels"][PART]: f"http://{port['IP']}:{port['PublicPort']}"
             for row in self._client.api.containers(filters=ours())
@@ -128,7 +118,7 @@ class Containers:
         }
 
     def listed(self) -> list[ContainerSummary]:
-        """What the engine says of each, in one question."""
+        """The status of each, in one request."""
         rows: list[dict[str, Any]] = self._client.api.containers(all=True, filters=ours())
         return [ContainerSummary(row["Labels"][PART], row["State"]) for row in rows]
 
@@ -145,7 +135,7 @@ class Containers:
         self._wait(part, lambda: self._status(part) == "exited", "outlived SIGKILL")
 
     def stop(self, part: str) -> None:
-        """Ask it to end; the engine kills it when it takes long."""
+        """SIGTERM; the engine kills it after `STOP_S`."""
         self[part].stop(timeout=STOP_S)
 
     def start(self, part: str) -> None:
@@ -163,20 +153,20 @@ class Containers:
             self[part].unpause()
 
     def ended(self, part: str) -> bool:
-        """Whether it runs no more."""
+        """True if it has exited."""
         return self._status(part) in ("exited", "dead")
 
     def hang_up(self, part: str) -> None:
         """SIGHUP."""
         self[part].kill(signal="SIGHUP")
 
-    def ask(self, part: str, *command: str) -> str:
-        """What a command in the container says, on stdout and stderr."""
+    def exec(self, part: str, *command: str) -> str:
+        """The output of a command in the container, stdout and stderr."""
         try:
-            code, said = self[part].exec_run(list(command))
+            code, output = self[part].exec_run(list(command))
         except APIError as error:
-            raise StackError(f"{part} cannot be asked: {error.explanation}") from error
-        text = _text(said).strip()
+            raise StackError(f"{part} cannot run a command: {error.explanation}") from error
+        text = _text(output).strip()
         if code:
             raise StackError(f"{shlex.join(command)} in {part} ended with {code}: {text}")
         return text
@@ -206,7 +196,7 @@ class Containers:
 
 
 def ours() -> dict[str, str | list[str] | bool]:
-    """What the engine filters by to list the containers of our lab."""
+    """The engine's filter for the containers of our lab."""
     return {"label": [PART, f"{PROJECT}={project()}"]}
 
 
@@ -215,8 +205,8 @@ def last_lines(container: Container, count: int) -> list[str]:
     return _text(container.logs(tail=count)).splitlines()
 
 
-def _text(said: bytes | Iterator[bytes]) -> str:
-    return (said if isinstance(said, bytes) else b"".join(said)).decode(errors="replace")
+def _text(output: bytes | Iterator[bytes]) -> str:
+    return (output if isinstance(output, bytes) else b"".join(output)).decode(errors="replace")
 
 
 def _state(status: str) -> PartState:

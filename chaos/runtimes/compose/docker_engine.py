@@ -1,4 +1,4 @@
-"""The Docker engine, or words on why there is none to talk to."""
+"""A connection to the Docker engine, or an error that says why there is none."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def engine() -> Iterator[docker.DockerClient]:
 
     Raises:
         NoLab: there is none.
-        StackError: inside the context, it refused what it was asked.
+        StackError: inside the context, it refused a request.
     """
     try:
-        _knock()
+        _connect_once()
         client = docker.from_env(timeout=TIMEOUT_S)
     except (DockerException, OSError, ValueError) as error:
         host = os.environ.get("DOCKER_HOST")
@@ -53,8 +53,8 @@ def engine() -> Iterator[docker.DockerClient]:
         client.close()
 
 
-def _knock() -> None:
-    """Raise what a connection to the engine's socket meets; docker-py would leave that open."""
+def _connect_once() -> None:
+    """Connect to the engine's socket once, for the error; docker-py would leave it open."""
     host = str(parse_host(os.environ.get("DOCKER_HOST")))
     if host.startswith(_UNIX):
         with socket.socket(socket.AF_UNIX) as probe:

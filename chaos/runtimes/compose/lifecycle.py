@@ -19,7 +19,7 @@ from chaos.runtimes.compose.settings_file import write_settings
 from chaos.runtimes.environment import as_given
 from chaos.runtimes.topology import ROOT
 
-ENV, OFFLINE = ROOT / ".env", ROOT / "offline" / "images.env"
+ENV, OFFLINE = ROOT / ".env", ROOT / "tools" / "offline" / "images.env"
 SOCKET = Path("/var/run/docker.sock")
 READY_S = 180
 LOG_LINES = 8
@@ -29,12 +29,12 @@ def bring_up(*, observability: bool, offline: bool, locust_workers: int) -> None
     """Build our images, start everything, and return when all of it is healthy.
 
     Raises:
-        StackError: something is ill; the message says what, with the end of its log.
+        StackError: something is unhealthy; the message names it, with the end of its log.
     """
     profiles = ["obs", *([] if offline else ["grafana"])] if observability else []
     with engine() as client:
         _make_runs_folder()
-        _forget_settings(client)
+        _reset_settings(client)
         command = ["up", "--detach", "--build", "--remove-orphans"]
         command += [
             "--wait",
@@ -43,19 +43,19 @@ def bring_up(*, observability: bool, offline: bool, locust_workers: int) -> None
         ]
         sys.stderr.write("building and starting the lab (the first time takes minutes)\n")
         if _compose(command, profiles, offline=offline):
-            told = ["the lab did not come up", *_ill(client)]
+            lines = ["the lab did not come up", *_unhealthy(client)]
             if not offline:
-                told.append(
+                lines.append(
                     "without a registry: `make images-offline`, then `make up OFFLINE=1` "
                     "(docs/compose.md)"
                 )
-            raise StackError("\n".join(told))
+            raise StackError("\n".join(lines))
 
 
 def take_down() -> None:
     """Remove every container, network and volume of the lab; images stay."""
     with engine() as client:
-        if not _anything(client):
+        if not _exists(client):
             sys.stderr.write("there is no lab in containers, nothing to remove\n")
             return
         command = ["down", "--volumes", "--remove-orphans", "--timeout=5"]
@@ -63,8 +63,8 @@ def take_down() -> None:
             raise StackError("the lab could not be removed whole; Docker says why above")
 
 
-def _anything(client: docker.DockerClient) -> bool:
-    """Whether a container, network or volume of the lab is there; broken ones count."""
+def _exists(client: docker.DockerClient) -> bool:
+    """True if a container, network or volume of the lab exists, broken or not."""
     of_us = {"label": f"{PROJECT}={project()}"}
     return bool(
         client.api.containers(all=True, filters=of_us)
@@ -74,7 +74,7 @@ def _anything(client: docker.DockerClient) -> bool:
 
 
 def _compose(arguments: Sequence[str], profiles: Sequence[str], *, offline: bool) -> int:
-    """Run `docker compose`, with what it says on stderr; its exit code.
+    """Run `docker compose` with its output on stderr; return its exit code.
 
     Its hundreds of lines of progress are for a terminal, where it draws them over each other.
     """
@@ -92,7 +92,7 @@ def _compose(arguments: Sequence[str], profiles: Sequence[str], *, offline: bool
 
 
 def _of_this_machine() -> Mapping[str, str]:
-    """Who the lab's container must be to write runs as we would, and to reach the engine."""
+    """Variables with the user and group that can write runs and reach the engine."""
     found = {"COMPOSE_PROJECT_NAME": project(), "LAB_USER": f"{os.getuid()}:{os.getgid()}"}
     if SOCKET.exists():
         found["DOCKER_GROUP"] = str(SOCKET.stat().st_gid)
@@ -107,21 +107,21 @@ def _make_runs_folder() -> None:
     (ROOT / "reports" / "runs").mkdir(parents=True, exist_ok=True)
 
 
-def _forget_settings(client: docker.DockerClient) -> None:
-    """Whatever a killed run wanted of web and worker, a lab that comes up has the defaults."""
+def _reset_settings(client: docker.DockerClient) -> None:
+    """Reset the settings that a killed run may have left."""
     for container in client.containers.list(all=True, filters=ours()):
         if container.labels[PART] == LAB:
             write_settings(container, {})
 
 
-def _ill(client: docker.DockerClient) -> list[str]:
-    """Each container that is not as it should be, with the end of what it said."""
-    told = []
+def _unhealthy(client: docker.DockerClient) -> list[str]:
+    """Each container that is not healthy, with the end of its log."""
+    lines = []
     for container in client.containers.list(all=True, filters=ours()):
         state: Mapping[str, Any] = container.attrs["State"]
         health = state.get("Health", {}).get("Status", "healthy")
         if state["Status"] == "running" and health == "healthy":
             continue
-        told.append(f"{container.labels[PART]}: {state['Status']}, {health}")
-        told += [f"  {line}" for line in last_lines(container, LOG_LINES)]
-    return told or ["Docker says why above"]
+        lines.append(f"{container.labels[PART]}: {state['Status']}, {health}")
+        lines += [f"  {line}" for line in last_lines(container, LOG_LINES)]
+    return lines or ["Docker says why above"]

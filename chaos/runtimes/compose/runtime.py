@@ -1,9 +1,10 @@
-"""A lab that is up already, used for one run and left as it was found: healthy, with defaults."""
+"""A lab that is up already, used for one run and left healthy, with default settings."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,17 +12,17 @@ from pathlib import Path
 
 from chaos.model.stack import Endpoints, Settings, Stack, StackError
 from chaos.runtimes.compose.claim import claimed
-from chaos.runtimes.compose.clock import check_clock
 from chaos.runtimes.compose.containers import LAB, Containers
 from chaos.runtimes.compose.docker_engine import engine
-from chaos.runtimes.compose.logs import Logs
 from chaos.runtimes.compose.stack import ComposeStack
 from chaos.runtimes.embedded.guardian_client import Guardian, guarded
 from chaos.runtimes.environment import clean_environment
-from chaos.runtimes.topology import WEB, endpoints_at
+from chaos.runtimes.topology import PARTS, WEB, endpoints_at
 from chaos.runtimes.trouble import readable
 
 TOKEN_FILE = "/run/linkstorm/token"
+PRINT_CLOCK = "import time; print(time.monotonic())"
+LEEWAY_S = 0.02
 
 
 class ComposeRuntime:
@@ -34,7 +35,7 @@ class ComposeRuntime:
         """The stack, healed and with these settings; each part's output goes to `logs/<part>.log`.
 
         Afterwards it is healed again and has its default settings. If this process is killed, the
-        next run or `linkstorm heal` sees to that.
+        next run or `linkstorm heal` does that.
 
         Raises:
             StackError: there is no lab, it is in use, or it cannot be healed.
@@ -48,20 +49,41 @@ class ComposeRuntime:
                 claimed(where, logs.parent.name),
                 guarded(sys.executable, clean_environment(), logs / "guardian.log") as guardian,
             ):
-                stack = _RunStack(containers, where, guardian, Logs(containers, logs))
+                stack = _RunStack(containers, where, guardian, _Logs(containers, logs))
                 with _left_healthy(stack):
                     stack.heal()
-                    check_clock(containers, WEB[0])
+                    _check_clock(containers)
                     stack.configure(settings)
                     stack.read_versions()
                     yield stack
+
+
+class _Logs:
+    """The output of the parts during a run, in one file a part, as embedded parts write it."""
+
+    def __init__(self, containers: Containers, folder: Path) -> None:
+        self._containers = containers
+        self._folder = folder
+        self._read_to = {part: self._last_time(part) for part in PARTS}
+
+    def collect(self) -> None:
+        """Append the new lines; before each restart, so that no log is rotated away."""
+        for part in PARTS:
+            if rows := self._containers.log_since(part, self._read_to[part]):
+                self._read_to[part] = rows[-1][0]
+                with (self._folder / f"{part}.log").open("a", encoding="utf-8") as file:
+                    file.writelines(f"{line}\n" for _, line in rows)
+
+    def _last_time(self, part: str) -> str:
+        rows = self._containers.log_since(part, "")
+        return rows[-1][0] if rows else ""
 
 
 class _RunStack(ComposeStack):
     """The stack during a run: its logs are kept, and a guardian ends what the run starts."""
 
     def __init__(
-        self, containers: Containers, endpoints: Endpoints, guardian: Guardian, logs: Logs
+        self, containers: Containers, endpoints: Endpoints, guardian: Guardian, logs: _Logs
     ) -> None:
         super().__init__(containers, endpoints, guardian.folder)
         self._guardian = guardian
@@ -73,24 +95,42 @@ class _RunStack(ComposeStack):
         super().configure(settings)
 
     def check(self) -> None:
-        """Raise `PartDied` if a container ended that nobody killed, or the guardian did."""
+        """Raise `PartDied` if a container ended unexpectedly, or the guardian did."""
         self._guardian.check()
         super().check()
 
 
 def is_up() -> bool:
-    """Whether there is a lab in containers that is ours."""
+    """True if there is a lab in containers that is ours."""
     return why_not_up() is None
 
 
 def why_not_up() -> StackError | None:
-    """Why there is no lab in containers that is ours; None if there is."""
+    """The reason why there is no lab in containers of ours; None if there is one."""
     try:
         with engine() as client:
             ended = Containers(client).ended(LAB)
             return StackError("the lab in containers is stopped: `make up`") if ended else None
     except StackError as error:
         return error
+
+
+def _check_clock(containers: Containers) -> None:
+    """Have a container read its clock between two readings of ours.
+
+    The record rests on one monotonic clock for both.
+
+    Raises:
+        StackError: the containers run on another kernel than this process.
+    """
+    before_s = time.monotonic()
+    theirs_s = float(containers.exec(WEB[0], "python", "-Sc", PRINT_CLOCK))
+    after_s = time.monotonic()
+    if not before_s - LEEWAY_S <= theirs_s <= after_s + LEEWAY_S:
+        raise StackError(
+            "the containers have another clock than this process, as they run in a virtual machine "
+            "or on another host: start experiments from the Chaos page, whose runs are there, too"
+        )
 
 
 @contextmanager
@@ -103,7 +143,7 @@ def _left_healthy(stack: ComposeStack) -> Iterator[None]:
 
 
 def endpoints_of(containers: Containers) -> Endpoints:
-    """Where the lab answers, observability included as far as it is there."""
+    """Endpoints of the lab, observability included if present."""
     addresses = containers.addresses()
 
     def page(name: str) -> str | None:
@@ -119,11 +159,11 @@ def endpoints_of(containers: Containers) -> Endpoints:
 
 
 def _token(containers: Containers) -> str:
-    """What proves to the desk that we may: whoever may talk to the engine can read it."""
-    if own := os.environ.get("LINKSTORM_DESK_TOKEN_FILE"):
+    """The token of the control; access to the engine is enough to read it."""
+    if own := os.environ.get("LINKSTORM_CONTROL_TOKEN_FILE"):
         return Path(own).read_text(encoding="utf-8").strip()
     try:
-        return containers.ask(LAB, "cat", TOKEN_FILE)
+        return containers.exec(LAB, "cat", TOKEN_FILE)
     except StackError as error:
         raise StackError(f"the lab is not up: {error}; `make up` starts it") from error
 

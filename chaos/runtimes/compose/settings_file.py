@@ -12,14 +12,16 @@ import tarfile
 from docker.models.containers import Container
 
 from chaos.model.stack import Settings, StackError
-from chaos.runtimes.topology import PREFIX
+from chaos.runtimes.topology import SETTING_PREFIX
 
 FOLDER, NAME = "/etc/shortener", "settings.env"
 
 
 def write_settings(container: Container, settings: Settings) -> None:
     """Replace the file, through a container that may write to the volume."""
-    lines = [f"{PREFIX}{name}={_one_line(value)}\n" for name, value in sorted(settings.items())]
+    lines = [
+        f"{SETTING_PREFIX}{name}={_one_line(value)}\n" for name, value in sorted(settings.items())
+    ]
     content = "".join(lines).encode()
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:

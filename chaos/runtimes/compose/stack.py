@@ -1,4 +1,4 @@
-"""The stack as containers: what may be done to them, and what is known of them."""
+"""The stack as containers."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ from chaos.model.stack import (
     State,
     Undo,
 )
-from chaos.runtimes import readiness
 from chaos.runtimes.compose.containers import LAB, Containers
 from chaos.runtimes.compose.settings_file import write_settings
-from chaos.runtimes.embedded import postgres
 from chaos.runtimes.embedded.part_process import concurrently
-from chaos.runtimes.empty_cache import empty_cache
+from chaos.runtimes.part_clients import (
+    empty_cache,
+    http_status,
+    is_ready,
+    postgres_version,
+    redis_version,
+    toxiproxy_version,
+)
 from chaos.runtimes.topology import (
     LINKS,
     NO_SUCH_PAGE,
     PARTS,
-    PREFIX,
+    SETTING_PREFIX,
     SHORTENER,
     WEB,
-    concerned,
-    is_ready,
+    restarted_by,
 )
 from chaos.runtimes.toxics import Toxics, ToxicsError
 from chaos.runtimes.trouble import TAIL_LINES
@@ -60,10 +64,10 @@ class ComposeStack:
         self.versions: Mapping[str, str] = {}
 
     def configure(self, settings: Settings) -> None:
-        """Restart web, and the worker if this concerns it, with these settings and no cache.
+        """Restart web, and the worker if it has changed settings, on an empty cache.
 
         Raises:
-            StackError: a container's environment fixes one of them, which would go unheeded.
+            StackError: a container's environment fixes one of them, which would win.
         """
         if fixed := settings.keys() & self._fixed():
             raise StackError(
@@ -71,13 +75,13 @@ class ComposeStack:
                 "(docker-compose.yml) fixes it; the embedded one can"
             )
         known = self._settings
-        parts = SHORTENER if known is None else concerned(known, settings)
-        self._settings = None  # until they are in force, nobody knows
+        parts = SHORTENER if known is None else restarted_by(known, settings)
+        self._settings = None  # unknown until they are in force
         concurrently(*(partial(self._containers.stop, part) for part in parts))
         empty_cache(self.endpoints.redis)
         write_settings(self._containers[LAB], settings)
         concurrently(*(partial(self._start, part) for part in parts))
-        self._greet_web()
+        self._reload_nginx()
         self._settings = dict(settings)
 
     def kill(self, part: str) -> None:
@@ -101,7 +105,7 @@ class ComposeStack:
         self._known(part)
         self._start(part)
         if part in (*WEB, "nginx"):
-            self._greet_web()
+            self._reload_nginx()
 
     def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
         """Put a toxic on a link; the toxic is there when this returns."""
@@ -125,10 +129,10 @@ class ComposeStack:
         self._toxics.reset()
         concurrently(*(partial(self._start, part) for part in down if part in SHORTENER))
         concurrently(*(partial(self._wait_until_ready, part) for part in states))
-        self._greet_web()
+        self._reload_nginx()
 
     def check(self) -> None:
-        """Raise `PartDied` if a container ended that nobody killed."""
+        """Raise `PartDied` if a container ended unexpectedly."""
         if time.monotonic() - self._looked_s < CHECK_EVERY_S:
             return
         self._looked_s = time.monotonic()
@@ -143,13 +147,13 @@ class ComposeStack:
         return folder
 
     def read_versions(self) -> None:
-        """Ask every part what it is."""
+        """Read the version of every part."""
         self.versions = {
-            "postgres": str(postgres.fetch(self._addresses["primary"], "SHOW server_version")),
-            "redis": readiness.redis_version(self._addresses["redis"]),
-            "nginx": self._containers.ask("nginx", "nginx", "-v").rpartition("/")[2],
-            "toxiproxy": readiness.toxiproxy_version(self._addresses["toxiproxy"]),
-            "python": self._containers.ask(WEB[0], "python", "-V").removeprefix("Python "),
+            "postgres": postgres_version(self._addresses["primary"]),
+            "redis": redis_version(self._addresses["redis"]),
+            "nginx": self._containers.exec("nginx", "nginx", "-v").rpartition("/")[2],
+            "toxiproxy": toxiproxy_version(self._addresses["toxiproxy"]),
+            "python": self._containers.exec(WEB[0], "python", "-V").removeprefix("Python "),
         }
 
     # --- containers ----------------------------------------------------------------------------
@@ -157,7 +161,9 @@ class ComposeStack:
     def _fixed(self) -> set[str]:
         """The settings that the environment of a container has, where it wins over the file."""
         named = (name for part in SHORTENER for name in self._containers.environment(part))
-        return {name.removeprefix(PREFIX) for name in named if name.startswith(PREFIX)}
+        return {
+            name.removeprefix(SETTING_PREFIX) for name in named if name.startswith(SETTING_PREFIX)
+        }
 
     def _known(self, part: str) -> None:
         if part not in PARTS:
@@ -178,15 +184,15 @@ class ComposeStack:
 
         self._wait(part, ready, "was ready")
 
-    def _greet_web(self) -> None:
-        """A web container that was started may have another address: nginx must ask for it anew."""
+    def _reload_nginx(self) -> None:
+        """Have nginx resolve web containers anew: a restarted one may have another address."""
         self._containers.hang_up("nginx")
-        self._wait("nginx", self._passes_on, "passed on requests")
+        self._wait("nginx", self._web_answers, "passed on requests")
 
-    def _passes_on(self) -> bool:
-        """Whether every one of some requests in a row found its way to a web process."""
+    def _web_answers(self) -> bool:
+        """True if several requests in a row reach a web process."""
         nginx = self._addresses["nginx"]
-        return all(readiness.http_status(nginx, NO_SUCH_PAGE) == 404 for _ in range(IN_A_ROW))
+        return all(http_status(nginx, NO_SUCH_PAGE) == 404 for _ in range(IN_A_ROW))
 
     def _wait(self, part: str, reached: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + READY_S

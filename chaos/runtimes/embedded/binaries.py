@@ -1,4 +1,4 @@
-"""Where the servers are: in the wheels that the project installs."""
+"""Paths of the server programs, in the wheels that the project installs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bring every part up in the order that their needs allow, and as much as possible at once."""
+"""Start all parts in the order of their dependencies, concurrently where possible."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from functools import partial
 from pathlib import Path
 
 from chaos.runtimes.embedded import postgres
+from chaos.runtimes.embedded.part_commands import Ports, write_nginx_conf
 from chaos.runtimes.embedded.part_process import PartProcess, concurrently
 from chaos.runtimes.embedded.ports import HOST
-from chaos.runtimes.topology import DATABASES, SHORTENER, Ports, link_port, write_nginx_conf
+from chaos.runtimes.part_clients import fetch
+from chaos.runtimes.topology import DATABASES, SHORTENER, link_port
 
 Parts = Mapping[str, PartProcess]
 
 
 def bring_up(install: Path, parts: Parts, ports: Ports, populate: Callable[[], None]) -> None:
-    """Start all parts; return when each is ready. The shortener lays its tables itself.
+    """Start all parts; return when each is ready. The shortener migrates its schema itself.
 
     `populate` makes the links; it is called once Toxiproxy answers.
     """
@@ -46,10 +48,10 @@ def databases(install: Path, parts: Parts, ports: Ports) -> None:
 
 
 def wait_for_replica(replica: PartProcess, ports: Ports) -> None:
-    """Return when the replica has all that the primary has by now."""
-    end = postgres.fetch((HOST, ports["primary"]), "SELECT pg_current_wal_flush_lsn()")
+    """Wait until the replica has replayed all that the primary has by now."""
+    end = fetch((HOST, ports["primary"]), "SELECT pg_current_wal_flush_lsn()")
     follower = (HOST, ports["replica"])
     reached = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s, false)"
     replica.wait_until(
-        lambda: postgres.fetch(follower, reached, end) is True, "had all that the primary has"
+        lambda: fetch(follower, reached, end) is True, "had all that the primary has"
     )

@@ -1,7 +1,7 @@
-"""The lab's side of the fork server: start it, have processes forked, and know how each ended.
+"""The lab's side of the fork server: start it, fork processes, read their exit codes.
 
-The processes of the shortener start again with every arm, and importing takes each of them most of
-a second of a core. `multiprocessing` has such a server, too; it leaves a folder behind when the lab
+The processes of the shortener restart with every arm, and imports take each of them most of a
+second of a core. `multiprocessing` has such a server, too; it leaves a folder behind when the lab
 is killed, and its processes are Python functions of the lab, not programs.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 from chaos.model.stack import PartDied
-from chaos.runtimes.embedded.fork_server import NUMBER, Order
+from chaos.runtimes.embedded.fork_server import NUMBER, ForkRequest
 from chaos.runtimes.trouble import last_lines, part_trouble
 
 FORKED_S = 20.0  # the first one waits for the imports, too
@@ -32,7 +32,7 @@ POLL_S = 0.005
 UNKNOWN = -1  # the exit code of a process whose server was killed
 
 
-class Forks:
+class ForkServerClient:
     """A running fork server. It works in a folder of the lab, and so it ends with it."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Forks:
         self._log = log
         self._folder = folder
         self._lock = threading.Lock()
-        self._orders, theirs = socket.socketpair()
+        self._requests, theirs = socket.socketpair()
         with theirs, log.open("ab") as output:
             self._server = subprocess.Popen(
                 [python, "-m", "chaos.runtimes.embedded.fork_server", *modules],
@@ -60,32 +60,32 @@ class Forks:
         """A process of the command `python -m module arguments`.
 
         Raises:
-            StackError: the server did not make one.
+            StackError: the server did not fork.
         """
         _python, _m, module, *arguments = command
-        order = Order(str(module), [*map(str, arguments)], str(folder), dict(environment))
+        request = ForkRequest(str(module), [*map(str, arguments)], str(folder), dict(environment))
         ours, theirs = os.pipe()
-        line = json.dumps(asdict(order)).encode() + b"\n"
+        line = json.dumps(asdict(request)).encode() + b"\n"
         try:
             with log.open("ab") as output, self._lock, suppress(BrokenPipeError):
-                sent = socket.send_fds(self._orders, [line], [output.fileno(), theirs])
-                self._orders.sendall(line[sent:])
+                sent = socket.send_fds(self._requests, [line], [output.fileno(), theirs])
+                self._requests.sendall(line[sent:])
         finally:
             os.close(theirs)
-        pid = _number(ours) if _has_news(ours, FORKED_S) else None
+        pid = _number(ours) if _is_readable(ours, FORKED_S) else None
         if pid is None:
             os.close(ours)
             raise part_trouble("forkserver", "did not fork", self._log, self._folder.parent)
         return Forked(pid, ours)
 
     def check(self) -> None:
-        """Raise `PartDied` if nobody could fork, or tell how a process ended, any more."""
+        """Raise `PartDied` if the server has ended."""
         if self._server.poll() is not None:
             raise PartDied("forkserver", last_lines(self._log))
 
     def reap(self) -> None:
-        """Let go of the server, and take note of its end."""
-        self._orders.close()
+        """Close the socket, and wait for the end of the server."""
+        self._requests.close()
         self._server.wait(ENDED_S)
 
 
@@ -101,9 +101,9 @@ class Forked:
     def poll(self) -> int | None:
         """Its exit code, once it has ended."""
         with self._reading:
-            if self._code is None and _has_news(self._pipe, 0.0):
+            if self._code is None and _is_readable(self._pipe, 0.0):
                 self._code = _number(self._pipe)
-                if self._code is None and not _lives(self.pid):
+                if self._code is None and not _is_alive(self.pid):
                     self._code = UNKNOWN
                 if self._code is not None:
                     os.close(self._pipe)
@@ -129,15 +129,15 @@ class Forked:
                 os.kill(self.pid, signal.SIGTERM)
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
 
-def _has_news(pipe: int, within_s: float) -> bool:
-    poll = select.poll()  # unlike select.select, it knows descriptors beyond 1,023
+def _is_readable(pipe: int, within_s: float) -> bool:
+    poll = select.poll()  # unlike select.select, it takes descriptors beyond 1,023
     poll.register(pipe, select.POLLIN)
     return bool(poll.poll(within_s * 1000))
 

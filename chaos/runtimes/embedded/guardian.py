@@ -1,7 +1,7 @@
-"""The guardian: a process that outlives the lab, whatever ends it, and leaves nothing of it behind.
+"""The guardian: a process that outlives the lab, however it ends, and cleans up after it.
 
-It makes the lab's folder, prints its path, and waits until its standard input closes. Only the lab
-holds the other end, so that moment comes when the lab is done, and also when it was killed.
+It creates the lab's folder, prints its path, and waits until its standard input closes. Only the
+lab holds the other end, so this happens when the lab is done, and also when it was killed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chaos.runtimes.embedded import lab_folders
 from chaos.runtimes.embedded.lab_processes import members
 
 GRACE_S = 1.0  # between the request to end and SIGKILL
-GIVE_UP_S = 6.0
+SWEEP_TIMEOUT_S = 6.0
 POLL_S = 0.01
 
 
@@ -45,8 +45,8 @@ def main() -> None:
 def sweep(folder: Path) -> None:
     """End every process of the lab, free its shared memory and remove its folder.
 
-    A thread of the lab may still be starting parts. Under its new name nobody finds the folder any
-    more, so the second look at it is the last that is needed.
+    A thread of the lab may still be starting parts. No path leads to the renamed folder, so the
+    second pass is the last that is needed.
     """
     gone = folder.with_name(f"{folder.name}-gone")
     if folder.exists():
@@ -60,23 +60,23 @@ def sweep(folder: Path) -> None:
 
 
 def end_members(folder: Path) -> None:
-    """Ask every member to end, and kill those that are still there after `GRACE_S`."""
-    asked: set[int] = set()
+    """SIGTERM every member, and kill those that are left after `GRACE_S`."""
+    terminated: set[int] = set()
     started = time.monotonic()
     while found := members(folder):
         waited_s = time.monotonic() - started
-        if waited_s > GIVE_UP_S:
+        if waited_s > SWEEP_TIMEOUT_S:
             raise TimeoutError(f"SIGKILL did not end {', '.join(map(str, found))}")
         for process in found:
             if waited_s > GRACE_S:
                 _send(process, signal.SIGKILL)
-            elif process.pid not in asked:
-                asked.add(process.pid)
-                _ask(process)
+            elif process.pid not in terminated:
+                terminated.add(process.pid)
+                _terminate(process)
         time.sleep(POLL_S)
 
 
-def _ask(process: psutil.Process) -> None:
+def _terminate(process: psutil.Process) -> None:
     """Postgres gets SIGQUIT: its data is thrown away, so the checkpoint of SIGINT buys nothing."""
     try:
         is_postgres = Path(process.cwd(), "PG_VERSION").exists()

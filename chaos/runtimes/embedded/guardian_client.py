@@ -1,4 +1,4 @@
-"""The lab's side of its guardian: start it, keep hold of the pipe, let go in the end."""
+"""The lab's side of its guardian: start it, and hold the pipe until the end."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Guardian:
     log: Path
 
     def check(self) -> None:
-        """Raise `PartDied` if nobody would tidy up after us any more."""
+        """Raise `PartDied` if the guardian has ended."""
         if self.process.poll() is not None:
             raise PartDied("guardian", last_lines(self.log))
 
 
 @contextmanager
 def guarded(python: str, environment: Mapping[str, str], log: Path) -> Iterator[Guardian]:
-    """A folder whose processes, and itself, are gone when this ends, however it ends.
+    """A folder that is removed with all its processes when this ends, however it ends.
 
-    All that starts in it has the limits that a lab needs.
+    Processes in it have the resource limits that a lab needs.
 
-    The normal end takes the same way as the worst: the pipe closes, the guardian sweeps. Only when
-    the guardian itself was killed, the lab sweeps instead.
+    A normal end works like a kill: the pipe closes, the guardian sweeps. Only when the guardian
+    itself was killed, the lab sweeps instead.
 
     Raises:
         StackError: this machine does not let a lab start; the message says what to do.

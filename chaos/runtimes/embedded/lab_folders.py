@@ -1,7 +1,7 @@
-"""The folder of a lab: made, held by the processes that live for it, found again when none does.
+"""The folder of a lab: created, held with a lock while the lab is alive, found again after a kill.
 
-Who holds it has a shared lock on it. The kernel drops that lock when its process ends, whatever
-ended it, so a lab that nobody holds was killed, and no process id has to be believed.
+The lab and its guardian hold a shared lock on it. The kernel drops the lock of a process that
+ends, however it ends, so an unlocked lab was killed, and no process id has to be trusted.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import psutil
 
 PREFIX = "linkstorm-"
 NAME = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}(-gone)*")
-OWNER = "owner"  # a file with the process id of the lab: for people, nothing is decided by it
+OWNER = "owner"  # a file with the process id of the lab, for people only
 
 
 def place() -> Path:
-    """Where labs have their folders: TMPDIR, or /tmp.
+    """The parent of labs' folders: TMPDIR, or /tmp.
 
-    `tempfile` would go to any other disk, or even here, without a word if that one is full.
+    `tempfile` would silently choose another disk, or even the current folder, if that one is full.
     """
     return Path(os.environ.get("TMPDIR") or "/tmp")
 
@@ -32,8 +32,8 @@ def place() -> Path:
 def made(owner: int) -> Path:
     """A new folder in TMPDIR, held until this process ends.
 
-    Whoever tidies up may take it for a killed lab's before it is held: then it is gone, and the
-    next one is made.
+    `linkstorm heal` may take it for a killed lab's before it is locked: then it is gone, and
+    another one is made.
     """
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place())).resolve()
@@ -56,7 +56,7 @@ def held(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def taken(folder: Path) -> Iterator[bool]:
-    """Whether it was nobody's; then it is ours alone inside this context."""
+    """Try for the exclusive lock: True if the lab was dead, and ours alone in this context."""
     try:
         lock = _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, FileNotFoundError):
@@ -69,7 +69,7 @@ def taken(folder: Path) -> Iterator[bool]:
 
 
 def owner(folder: Path) -> int | None:
-    """The process id of the lab that it was made for, if that can be told."""
+    """The process id of the lab that it was made for, if it is readable."""
     try:
         return int((folder / OWNER).read_text())
     except (OSError, ValueError):
@@ -95,7 +95,7 @@ def _worked_in() -> Iterator[Path]:
 
 
 def _is_lab(path: Path) -> bool:
-    """Ours by user, name and mark; the mark may be lacking first thing in life, and last."""
+    """Ours by user, name and owner file, which is missing right after creation and at the end."""
     try:
         if not (NAME.fullmatch(path.name) and path.is_dir() and path.stat().st_uid == os.geteuid()):
             return False

@@ -1,6 +1,6 @@
-"""Who belongs to a lab: every process whose working folder lies inside the lab's folder.
+"""The members of a lab: every process whose working folder lies inside the lab's folder.
 
-Every process but a person's: whoever goes there in a terminal to have a look is no part of it.
+Except those with a terminal: a person's shell in that folder is no member.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def ports(folder: Path) -> list[int]:
 
 
 def _seen(folder: Path, look: Callable[[Path], Iterator[T]]) -> list[T]:
-    """What each user that parts of this lab run as can see."""
+    """The results of `look` as each user that parts of this lab run as."""
     seen = list(look(folder))
     for uid, gid in _owners(folder):
         with _eyes_of(uid, gid):

@@ -1,6 +1,6 @@
-"""What labs in processes left on this machine: told, and mended; one that lives is not touched.
+"""Leftovers of killed labs on this machine: listed, and removed; a live lab is not touched.
 
-A guardian leaves nothing of its lab, so there is something only if the guardian was killed, too.
+A guardian leaves nothing of its lab, so there are leftovers only if it was killed, too.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from chaos.runtimes.embedded.lab_processes import members, ports
 
 @dataclass(frozen=True)
 class LeftoverLab:
-    """What there is of one lab."""
+    """The processes, ports and shared memory of one lab."""
 
     folder: Path
-    alive: bool  # somebody lives for it: the lab itself, or its guardian, who tidies up
+    alive: bool  # the lab itself or its guardian, which cleans up, is running
     owner: int | None  # process id of the lab
     processes: Mapping[str, int]  # how many of each part
     ports: Sequence[int]
@@ -36,7 +36,7 @@ def looked_for() -> list[LeftoverLab]:
 
 
 def told(lab: LeftoverLab) -> str:
-    """A line about it."""
+    """One line for `linkstorm status`."""
     if not lab.alive:
         return f"{lab.folder}: left by a lab that was killed: {_all(lab)}; `linkstorm heal` ends it"
     if lab.owner is not None and psutil.pid_exists(lab.owner):
@@ -45,7 +45,7 @@ def told(lab: LeftoverLab) -> str:
 
 
 def mended(lab: LeftoverLab) -> str:
-    """End a lab that nobody lives for, remove all of it, and say so; tell of one that is alive.
+    """Remove a dead lab and return a line about it; only describe one that is alive.
 
     Raises:
         StackError: something of it cannot be removed.

@@ -1,4 +1,4 @@
-"""The user that Postgres runs as: it refuses root, so root lends it another one."""
+"""The user that Postgres runs as: another one when we are root, which it refuses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OsUser:
 
     @property
     def popen(self) -> Mapping[str, Any]:
-        """What makes `subprocess.Popen` start a program as this user."""
+        """Arguments of `subprocess.Popen` to start a program as this user."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def give(self, folder: Path) -> None:
@@ -57,7 +57,7 @@ def postgres_account() -> OsUser | None:
 
 
 def open_to(account: OsUser | None, lab: Path) -> None:
-    """Let this user pass through the lab's folder to its own in there."""
+    """Let this user enter the lab's folder."""
     if account is None:
         return
     lab.chmod(0o711)

@@ -1,4 +1,4 @@
-"""One part of the stack as processes: started, found ready, killed, paused, looked at."""
+"""One part of the stack as processes: start, readiness, kill, pause, state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Protocol
 import psutil
 
 from chaos.model.stack import PartDied, PartState, StackError
-from chaos.runtimes.embedded.fork_client import Forks
+from chaos.runtimes.embedded.fork_client import ForkServerClient
 from chaos.runtimes.embedded.lab_processes import members
 from chaos.runtimes.embedded.os_user import OsUser
 from chaos.runtimes.trouble import last_lines, part_trouble
@@ -27,7 +27,7 @@ GONE_S = 5.0
 
 
 class Process(Protocol):
-    """What is needed of a `subprocess.Popen`."""
+    """The used subset of `subprocess.Popen`."""
 
     @property
     def pid(self) -> int:
@@ -40,14 +40,14 @@ class Process(Protocol):
         """Wait for its end, or raise `subprocess.TimeoutExpired`."""
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """SIGTERM."""
 
 
 @dataclass
 class PartProcess:
-    """A server: how it is started, and what it is at the moment.
+    """A server: its command, and its current process.
 
-    It works in a folder of its own inside the lab, which is how it is known to belong there.
+    Its working folder lies inside the lab's, which makes it a member of the lab.
     """
 
     name: str
@@ -57,8 +57,8 @@ class PartProcess:
     ready: Callable[[], bool]
     environment: Mapping[str, str]
     account: OsUser | None = None
-    meanwhile: Callable[[], None] = lambda: None  # asked while it is waited for; may raise
-    forks: Forks | None = None  # who makes its processes; they are started anew without
+    meanwhile: Callable[[], None] = lambda: None  # called while waiting; may raise
+    forks: ForkServerClient | None = None  # forks its processes; without, they are started anew
     process: Process | None = None
     wanted: bool = False
 
@@ -75,9 +75,9 @@ class PartProcess:
             raise self._trouble(f"failed: {program} ended with {code}")
 
     def wait_until(self, reached: Callable[[], bool], what: str) -> None:
-        """Return when it is so; raise `StackError` when the part ended, or it takes too long.
+        """Wait for a condition; raise `StackError` when the part ended, or it takes too long.
 
-        It is not waited for any longer once `meanwhile` raises, as when another part has died.
+        The wait ends, too, once `meanwhile` raises, as when another part has died.
         """
         assert self.process is not None
         deadline = time.monotonic() + READY_S
@@ -99,7 +99,7 @@ class PartProcess:
         self.wanted = True
 
     def stop(self) -> None:
-        """Ask it to end; kill what is left of it after a while."""
+        """SIGTERM; kill what is left of it after `GONE_S`."""
         self.wanted = False
         if self.process is not None:
             self.process.terminate()
@@ -111,22 +111,22 @@ class PartProcess:
     def kill(self) -> None:
         """SIGKILL all of it at once, and return when it is gone.
 
-        The first process goes first: it would start the others again, or tell a client that its
-        server crashed. Killing only that one would leave Postgres' backends to finish their work.
+        The first process goes first: it would restart the others, or report a crash to clients.
+        Killing only that one would leave Postgres' backends to finish their work.
         """
         self.wanted = False
         deadline = time.monotonic() + GONE_S
         while found := members(self.folder):
-            _signal(self._first_first(found), signal.SIGKILL)
+            _signal(self._parent_first(found), signal.SIGKILL)
             self._not_later_than(deadline, "outlived SIGKILL")
             time.sleep(POLL_S)
         self.reap()
 
     def pause(self) -> None:
-        """SIGSTOP all of it, and return when it stands still."""
+        """SIGSTOP all of it, and return when all are stopped."""
         deadline = time.monotonic() + GONE_S
         while running := self._running():
-            _signal(self._first_first(running), signal.SIGSTOP)
+            _signal(self._parent_first(running), signal.SIGSTOP)
             self._not_later_than(deadline, "could not be stopped")
 
     def resume(self) -> None:
@@ -134,10 +134,10 @@ class PartProcess:
         _signal(members(self.folder), signal.SIGCONT)
 
     def state(self) -> PartState:
-        """`down` once its first process has ended, `paused` while all of it stands still.
+        """`down` once its first process has ended, `paused` while all of it is stopped.
 
-        Only where the first stands still are the others looked for: that takes a while, and
-        whoever watches a lab asks every second.
+        The others are searched only where the first is stopped: that takes a while, and a
+        watched lab is polled every second.
         """
         if self.process is None or self.process.poll() is not None:
             return "down"
@@ -148,12 +148,12 @@ class PartProcess:
         return "paused" if still and not self._running() else "up"
 
     def check(self) -> None:
-        """Raise `PartDied` if it ended, and nobody wanted that."""
+        """Raise `PartDied` if it ended unexpectedly."""
         if self.wanted and self.process is not None and self.process.poll() is not None:
             raise PartDied(self.name, last_lines(self.log))
 
     def reap(self) -> None:
-        """Take note of its end, once it has been killed."""
+        """Wait for its end, once it has been killed."""
         if self.process is not None:
             self.process.wait(GONE_S)
 
@@ -166,7 +166,7 @@ class PartProcess:
         return self.forks.fork(self.command, self.folder, self.environment, self.log)
 
     def _popen(self, command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
-        """In a session of its own, so that Ctrl-C at the terminal reaches the lab only."""
+        """Start in a session of its own, so that Ctrl-C at the terminal reaches only the lab."""
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -186,7 +186,7 @@ class PartProcess:
     def _trouble(self, what: str) -> StackError:
         return part_trouble(self.name, what, self.log, self.folder.parent)
 
-    def _first_first(self, found: Sequence[psutil.Process]) -> list[psutil.Process]:
+    def _parent_first(self, found: Sequence[psutil.Process]) -> list[psutil.Process]:
         first = self.process.pid if self.process else None
         return sorted(found, key=lambda process: process.pid != first)
 
@@ -194,7 +194,7 @@ class PartProcess:
 def concurrently(*calls: Callable[[], object]) -> None:
     """Make all calls at once; return when all are done, or raise the first error at once.
 
-    After an error the others go on unheard: sweeping the lab ends what they wait for.
+    After an error the others go on, ignored: sweeping the lab ends what they wait for.
     """
     outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
 

@@ -1,4 +1,4 @@
-"""Free ports for a lab, such that two labs on one machine never meet."""
+"""Free ports for a lab, disjoint from those of every other lab on this machine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 @contextmanager
 def reserved(names: Sequence[str]) -> Iterator[dict[str, int]]:
-    """A port for each name, all from one block, which stays ours until the end.
+    """A port for each name, all from one block, reserved until the end.
 
     The ports lie below those the kernel gives to outgoing connections, so that a part that is down
     for a while finds its port again. The first port of a block is held open: the next lab sees it
-    taken and goes on to another block, which no look at free ports alone could promise.
+    taken and tries another block; a check for free ports alone would race.
     """
     for base in _bases():
         if (sentinel := _listening(base)) is None:
@@ -35,7 +35,7 @@ def reserved(names: Sequence[str]) -> Iterator[dict[str, int]]:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this port now."""
+    """True if a server could listen on this port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do
         try:

@@ -1,21 +1,16 @@
-"""Primary and replica: made, configured and prepared with Postgres' own programs."""
+"""Primary and replica: created, configured and prepared with Postgres' own programs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import LiteralString
-
-import psycopg
 
 from chaos.runtimes.embedded.part_process import PartProcess
 from chaos.runtimes.embedded.ports import HOST
-from chaos.runtimes.readiness import Address
+from chaos.runtimes.part_clients import postgres_connection
+from chaos.runtimes.topology import DATABASE, ROOT, SUPERUSER, Address
 
-SUPERUSER = "postgres"
-NAME = "linkstorm"  # of the application's user and of its database, which that user owns
 SLOT = "replica"
-CONNECT_TIMEOUT_S = 2
-FILES = Path(__file__).parents[2] / "stack" / "postgres"
+FILES = ROOT / "stack" / "postgres"
 
 INITDB = (
     f"--username={SUPERUSER}",
@@ -29,17 +24,11 @@ INITDB = (
 )
 
 
-def dsn(address: Address, user: str = NAME, database: str = NAME) -> str:
-    """The URL of a Postgres at this host and port, or of a link to one."""
-    host, port = address
-    return f"postgresql://{user}@{host}:{port}/{database}"
-
-
 def create(install: Path, primary: PartProcess) -> None:
-    """Make a cluster in the primary's folder; it need not survive a power cut before it starts.
+    """Make a cluster in the primary's folder, without fsync: it is new anyway.
 
-    If initdb is killed it must not tidy up: the pid file names the shared memory to remove, and
-    the rest is kept in files.
+    A killed initdb must not clean up: the pid file names the shared memory to remove, and the
+    rest is in files.
     """
     primary.run([install / "bin" / "initdb", f"--pgdata={primary.folder}", *INITDB])
 
@@ -54,7 +43,7 @@ def copy(primary: PartProcess, replica: PartProcess) -> None:
 
 
 def configure(part: PartProcess, port: int, upstream_port: int) -> None:
-    """Write the configuration; a standby follows what listens at `upstream_port`."""
+    """Write the configuration; a standby follows the server at `upstream_port`."""
     upstream = f"host={HOST} port={upstream_port} user={SUPERUSER} application_name={SLOT}"
     ours = {
         "listen_addresses": HOST,
@@ -69,33 +58,9 @@ def configure(part: PartProcess, port: int, upstream_port: int) -> None:
 
 
 def prepare(address: Address) -> None:
-    """Create the slot, the application's user and database: what needs a superuser."""
-    with _connect(address, "postgres") as connection:
+    """Create the slot, and the application's user and database: all that takes a superuser."""
+    with postgres_connection(address, "postgres") as connection:
         for statement in (FILES / "prepare.sql").read_text().split(";"):
             connection.execute(statement.encode())
-    with _connect(address, NAME) as connection:
+    with postgres_connection(address, DATABASE) as connection:
         connection.execute("CREATE EXTENSION pg_stat_statements")
-
-
-def is_up(address: Address) -> bool:
-    """Whether the server takes connections and queries."""
-    try:
-        return fetch(address, "SELECT true") is True
-    except psycopg.OperationalError:
-        return False
-
-
-def fetch(address: Address, query: LiteralString, *values: object) -> object:
-    """The one value that a query gives."""
-    with _connect(address, "postgres") as connection:
-        row = connection.execute(query, values or None).fetchone()
-    return row[0] if row else None
-
-
-def _connect(address: Address, database: str) -> psycopg.Connection:
-    return psycopg.connect(
-        dsn(address, SUPERUSER, database),
-        autocommit=True,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        sslmode="disable",
-    )

@@ -10,30 +10,37 @@ from functools import partial
 from pathlib import Path
 
 from chaos.model.stack import Endpoints, Link, LinkState, Settings, Stack, StackError, State, Undo
-from chaos.runtimes import readiness
-from chaos.runtimes.embedded import postgres
 from chaos.runtimes.embedded.binaries import postgres_install
 from chaos.runtimes.embedded.bringup import bring_up
-from chaos.runtimes.embedded.fork_client import Forks
+from chaos.runtimes.embedded.fork_client import ForkServerClient
 from chaos.runtimes.embedded.guardian_client import Guardian, guarded
 from chaos.runtimes.embedded.os_user import open_to, postgres_account, usable_install
+from chaos.runtimes.embedded.part_commands import (
+    PRELOADED,
+    BuildContext,
+    Ports,
+    endpoints,
+    environment,
+    proxies,
+)
 from chaos.runtimes.embedded.part_process import PartProcess, concurrently
 from chaos.runtimes.embedded.ports import HOST, is_free, reserved
-from chaos.runtimes.empty_cache import empty_cache
 from chaos.runtimes.environment import clean_environment
+from chaos.runtimes.part_clients import (
+    empty_cache,
+    http_status,
+    nginx_version,
+    postgres_version,
+    redis_version,
+    toxiproxy_version,
+)
 from chaos.runtimes.topology import (
     LINKS,
     NO_SUCH_PAGE,
     PARTS,
-    PRELOADED,
     SHORTENER,
-    BuildContext,
-    Ports,
-    concerned,
-    endpoints,
-    environment,
     port_names,
-    proxies,
+    restarted_by,
 )
 from chaos.runtimes.toxics import Toxics, ToxicsError
 from chaos.runtimes.trouble import check_disk, readable
@@ -61,10 +68,10 @@ class EmbeddedRuntime:
         """
         with reserved(port_names()) as ports, ExitStack() as ended:
             if self._port is not None:
-                ports["nginx"] = _asked_for(self._port)
+                ports["nginx"] = _fixed(self._port)
             with self._guarded(logs) as guardian:
                 with readable(guardian.folder):
-                    stack = EmbeddedStack(self._workshop(guardian, logs, ports), guardian, settings)
+                    stack = EmbeddedStack(self._context(guardian, logs, ports), guardian, settings)
                     ended.callback(stack.reap)
                     stack.bring_up()
                 yield stack
@@ -79,7 +86,7 @@ class EmbeddedRuntime:
                 )
             yield guardian
 
-    def _workshop(self, guardian: Guardian, logs: Path, ports: Ports) -> BuildContext:
+    def _context(self, guardian: Guardian, logs: Path, ports: Ports) -> BuildContext:
         account = postgres_account()
         open_to(account, guardian.folder)
         install = usable_install(postgres_install(), account, guardian.folder)
@@ -87,16 +94,16 @@ class EmbeddedRuntime:
 
 
 class EmbeddedStack:
-    """The stack as processes of this machine."""
+    """The stack as processes on this machine."""
 
     can = frozenset({"kill", "pause", "toxic"})
 
-    def __init__(self, workshop: BuildContext, guardian: Guardian, settings: Settings) -> None:
-        self._workshop = workshop
+    def __init__(self, context: BuildContext, guardian: Guardian, settings: Settings) -> None:
+        self._context = context
         self._guardian = guardian
-        self._ports = workshop.ports
+        self._ports = context.ports
         self._settings = dict(settings)
-        self._parts = {name: workshop.part(name, settings) for name in PARTS}
+        self._parts: dict[str, PartProcess] = {name: context.part(name, settings) for name in PARTS}
         for part in self._parts.values():
             part.meanwhile = self.check
         self.endpoints: Endpoints = endpoints(self._ports)
@@ -110,11 +117,11 @@ class EmbeddedStack:
         """Start everything, and return when a request finds its way through.
 
         Raises:
-            PartDied: one that served already ended; the others only noticed.
+            PartDied: a part that was ready ended, which makes others fail.
             StackError: the disk is full, or a part did not get ready.
         """
         try:
-            bring_up(self._workshop.install, self._parts, self._ports, self._populate)
+            bring_up(self._context.install, self._parts, self._ports, self._populate)
             self._wait_for_nginx()
             self.versions = self._read_versions()
         except Exception:
@@ -122,8 +129,8 @@ class EmbeddedStack:
             raise
 
     def configure(self, settings: Settings) -> None:
-        """Restart web, and the worker if this concerns it, with these settings and no cache."""
-        restarted = [self._parts[name] for name in concerned(self._settings, settings)]
+        """Restart web, and the worker if it has changed settings, on an empty cache."""
+        restarted = [self._parts[name] for name in restarted_by(self._settings, settings)]
         self._settings = dict(settings)
         for part in restarted:
             part.environment = environment(part.name, self._ports, settings)
@@ -177,33 +184,33 @@ class EmbeddedStack:
         concurrently(*(part.wait_until_ready for part in self._parts.values()))
 
     def check(self) -> None:
-        """Raise `PartDied` if a part ended that nobody killed, or the guardian did.
+        """Raise `PartDied` if a part ended unexpectedly, or the guardian did.
 
         Raises:
             StackError: the disk is full.
         """
         self._guardian.check()
-        check_disk(self._workshop.folder)
+        check_disk(self._context.folder)
         self.forks.check()
         self._check_parts()
 
     def workdir(self, name: str) -> Path:
         """A folder in the lab for another process, which must work there: it ends with the lab."""
-        folder = self._workshop.folder / name
+        folder = self._context.folder / name
         folder.mkdir(exist_ok=True)
         return folder
 
     def reap(self) -> None:
-        """Take note of the end of every part, once the lab was swept."""
+        """Wait for the end of every part, once the lab is swept."""
         for part in self._parts.values():
             part.reap()
         self.forks.reap()
 
-    def _forkserver(self) -> Forks:
-        """Makes the processes of the shortener, which start again with every arm."""
-        log = self._workshop.logs / "forkserver.log"
+    def _forkserver(self) -> ForkServerClient:
+        """A fork server for the processes of the shortener, which restart with every arm."""
+        log = self._context.logs / "forkserver.log"
         folder = self.workdir("forkserver")
-        return Forks(self._workshop.python, [PRELOADED], folder, clean_environment(), log)
+        return ForkServerClient(self._context.python, [PRELOADED], folder, clean_environment(), log)
 
     def _check_parts(self) -> None:
         for part in self._parts.values():
@@ -224,15 +231,15 @@ class EmbeddedStack:
         self._toxics.populate(proxies(self._ports))
 
     def _wait_for_nginx(self) -> None:
-        answered = partial(readiness.http_status, (HOST, self._ports["nginx"]), NO_SUCH_PAGE)
+        answered = partial(http_status, (HOST, self._ports["nginx"]), NO_SUCH_PAGE)
         self._parts["nginx"].wait_until(lambda: answered() == 404, "passed on a request")
 
     def _read_versions(self) -> dict[str, str]:
         return {
-            "postgres": str(postgres.fetch((HOST, self._ports["primary"]), "SHOW server_version")),
-            "redis": readiness.redis_version((HOST, self._ports["redis"])),
-            "nginx": readiness.nginx_version(self._parts["nginx"].command[0]),
-            "toxiproxy": readiness.toxiproxy_version((HOST, self._ports["toxiproxy"])),
+            "postgres": postgres_version((HOST, self._ports["primary"])),
+            "redis": redis_version((HOST, self._ports["redis"])),
+            "nginx": nginx_version(self._parts["nginx"].command[0]),
+            "toxiproxy": toxiproxy_version((HOST, self._ports["toxiproxy"])),
             "python": platform.python_version(),
         }
 
@@ -241,7 +248,7 @@ def _closed() -> Mapping[str, LinkState]:
     return {link: LinkState(open=False, toxics=()) for link in LINKS}
 
 
-def _asked_for(port: int) -> int:
+def _fixed(port: int) -> int:
     if not is_free(port):
         raise StackError(f"port {port} is taken by another program: end it, or choose another port")
     return port

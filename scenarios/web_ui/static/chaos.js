@@ -274,12 +274,12 @@ function showRun() {
   $("run-progress").max = run.steps || 1;
   if (run.steps) $("run-progress").value = run.done;
   else $("run-progress").removeAttribute("value");
-  $("stop-run").hidden = !on || run.by !== "desk";
+  $("stop-run").hidden = !on || run.by !== "control";
   $("verdict").hidden = !run.verdict;
   text($("verdict"), run.verdict ? `${SIGN[run.verdict] || ""} ${run.verdict}` : "");
   $("verdict").className = `verdict ${run.verdict || ""}`;
   $("run-note").hidden = !on;
-  text($("run-note"), run.by !== "desk" ? "It was started elsewhere: stop it there."
+  text($("run-note"), run.by !== "control" ? "It was started elsewhere: stop it there."
     : state.runtime === "embedded" ? "It runs on a second stack; the picture above shows yours." : "");
   $("run-table").hidden = !run.table;
   text($("run-table"), run.table);

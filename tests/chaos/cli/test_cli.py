@@ -210,7 +210,7 @@ def test_an_interruption_that_falls_into_a_finaliser_is_heard(name: str, tmp_pat
 SIGNALLED_WHILE_IT_JUDGES = """
 import os, signal, threading
 import duckdb
-from chaos import entry, evidence, run
+from chaos.cli import entry, evidence, run
 def judging(_run):
     threading.Timer(0.3, os.kill, (os.getpid(), signal.{name})).start()
     duckdb.execute("SET enable_progress_bar = false")  # after one query, the next would go on
@@ -276,7 +276,7 @@ def test_bad_input_is_2_even_if_nobody_can_be_told() -> None:
 def test_a_mending_goes_to_its_end_though_nobody_reads_of_it() -> None:
     program = """
 import sys, time
-from chaos import entry, lab_commands
+from chaos.cli import entry, lab_commands
 def heal():
     for line in range(5):
         yield f"{line}: healed"
@@ -343,7 +343,7 @@ def test_a_python_that_is_told_to_leave_out_docstrings_is_refused() -> None:
 )
 def test_no_error_that_nobody_expected_ends_as_a_fail_does(raised: str, said: str) -> None:
     program = f"""
-from chaos import entry, lab_commands
+from chaos.cli import entry, lab_commands
 def status():
     raise {raised}
 lab_commands.status = status
@@ -359,7 +359,7 @@ entry.main()
 def test_a_child_that_breaks_is_trouble_and_one_that_refuses_is_bad_input() -> None:
     program = """
 import subprocess
-from chaos import entry
+from chaos.cli import entry
 real = subprocess.run
 subprocess.run = lambda *_, **__: subprocess.CompletedProcess([], {code}, "", "the child says why")
 entry.main()
@@ -391,7 +391,7 @@ HEAVY = {
 IMPORTED = """
 import atexit, sys
 from pathlib import Path
-from chaos import entry
+from chaos.cli import entry
 atexit.register(lambda: Path(sys.argv.pop()).write_text(" ".join(sys.modules)))
 entry.main()
 """

@@ -33,7 +33,7 @@ LAB = """
 import subprocess, sys
 from pathlib import Path
 from chaos.runtimes.embedded.guardian_client import guarded
-from chaos.runtimes.topology import clean_environment
+from chaos.runtimes.environment import clean_environment
 with guarded(sys.executable, clean_environment(), Path(sys.argv[1])) as guardian:
     folder = guardian.folder / "redis"
     folder.mkdir()

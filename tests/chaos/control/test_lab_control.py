@@ -1,4 +1,4 @@
-"""The control desk over HTTP, on a fake stack: who is let in, what is refused, what is told."""
+"""The control API over HTTP, on a fake stack: who is let in, what is refused, what is told."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GENERATOR = '# TYPE linkstorm_requests_sent_total counter\nlinkstorm_requests_se
 
 @dataclass
 class Client:
-    """Someone who knows the token, and what the desk works on."""
+    """Someone who knows the token, and what the control works on."""
 
     url: str
     world: World
@@ -67,20 +67,20 @@ class Client:
 
 
 @contextmanager
-def desk_at(tmp_path: Path, *fake_run: str) -> Iterator[Client]:
+def control_at(tmp_path: Path, *fake_run: str) -> Iterator[Client]:
     logs, runs = tmp_path / "logs", tmp_path / "runs"
     logs.mkdir()
     runs.mkdir()
     world = World(logs=logs)
     command = [sys.executable, "-m", "tests.support.fake_run", *fake_run]
-    desk = LabControl(FakeStack(world), "fake", runs, world.clock, command, lambda: PAGES)
-    with served(desk, TOKEN) as url:
+    control = LabControl(FakeStack(world), "fake", runs, world.clock, command, lambda: PAGES)
+    with served(control, TOKEN) as url:
         yield Client(url, world, runs)
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Client]:
-    with desk_at(tmp_path) as client:
+def control(tmp_path: Path) -> Iterator[Client]:
+    with control_at(tmp_path) as client:
         yield client
 
 
@@ -92,30 +92,30 @@ def desk(tmp_path: Path) -> Iterator[Client]:
     [
         ("GET", "/state"), ("POST", "/faults"), ("DELETE", "/faults/1"), ("POST", "/heal"),
         ("POST", "/runs"), ("DELETE", "/runs/current"), ("GET", "/runs/x/report"),
-        ("PUT", "/claim"), ("DELETE", "/claim"), ("PUT", "/bulletin"), ("GET", "/nowhere"),
+        ("PUT", "/claim"), ("DELETE", "/claim"), ("PUT", "/status"), ("GET", "/nowhere"),
     ],
 )  # fmt: skip
-def test_nothing_is_done_or_told_without_the_token(desk: Client, method: str, path: str) -> None:
+def test_nothing_is_done_or_told_without_the_token(control: Client, method: str, path: str) -> None:
     for token in (None, b"", b"a tokem", "tökén".encode()):
-        desk.headers = {} if token is None else {"X-Linkstorm-Token": token}
-        refused = desk.ask(method, path, {"kind": "cut", "target": "cache"})
+        control.headers = {} if token is None else {"X-Linkstorm-Token": token}
+        refused = control.ask(method, path, {"kind": "cut", "target": "cache"})
         assert refused.status_code == 403
         assert "X-Linkstorm-Token" in refused.json()["error"]
-    assert not desk.world.closed
+    assert not control.world.closed
 
 
 @pytest.mark.parametrize("path", ["/state", "/metrics", "/healthz"])
-def test_a_browser_is_refused_even_with_the_token(desk: Client, path: str) -> None:
-    desk.headers["Origin"] = "http://127.0.0.1:8089"
-    refused = desk.ask("GET", path)
+def test_a_browser_is_refused_even_with_the_token(control: Client, path: str) -> None:
+    control.headers["Origin"] = "http://127.0.0.1:8089"
+    refused = control.ask("GET", path)
     assert refused.status_code == 403
     assert "Chaos page" in refused.json()["error"]
     assert "Access-Control-Allow-Origin" not in refused.headers
 
 
-def test_prometheus_and_a_health_check_need_no_token(desk: Client) -> None:
+def test_prometheus_and_a_health_check_need_no_token(control: Client) -> None:
     for path in ("/metrics", "/healthz"):
-        assert requests.get(desk.url + path, timeout=10).status_code == 200
+        assert requests.get(control.url + path, timeout=10).status_code == 200
 
 
 def test_a_token_in_a_file_is_made_once_and_then_kept(tmp_path: Path) -> None:
@@ -128,8 +128,8 @@ def test_a_token_in_a_file_is_made_once_and_then_kept(tmp_path: Path) -> None:
 # --- faults ------------------------------------------------------------------------------------
 
 
-def test_every_part_and_link_is_told_with_its_state(desk: Client) -> None:
-    told = desk.state()
+def test_every_part_and_link_is_told_with_its_state(control: Client) -> None:
+    told = control.state()
     assert told["runtime"] == "fake"
     assert set(told["parts"].values()) == {"up"}
     assert {link["open"] for link in told["links"].values()} == {True}
@@ -151,15 +151,15 @@ def test_every_part_and_link_is_told_with_its_state(desk: Client) -> None:
     ],
 )
 def test_each_fault_is_injected_told_and_healed(
-    desk: Client,
+    control: Client,
     kind: str,
     target: str,
     more: dict[str, float],
     seen: Callable[[dict[str, Any]], bool],
 ) -> None:
-    injected = desk.inject(kind, target, **more)
+    injected = control.inject(kind, target, **more)
     assert injected.status_code == 201
-    told = desk.state()
+    told = control.state()
     assert seen(told)
     (fault,) = told["faults"]
     assert fault["id"] == injected.json()["id"]
@@ -167,11 +167,11 @@ def test_each_fault_is_injected_told_and_healed(
     assert (fault["kind"], fault["target"]) == (kind, target)
     assert fault["since"].endswith("+00:00")
 
-    assert desk.ask("DELETE", f"/faults/{fault['id']}").status_code == 200
-    told = desk.state()
+    assert control.ask("DELETE", f"/faults/{fault['id']}").status_code == 200
+    told = control.state()
     assert not seen(told)
     assert told["faults"] == []
-    assert desk.ask("DELETE", f"/faults/{fault['id']}").status_code == 404
+    assert control.ask("DELETE", f"/faults/{fault['id']}").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -190,12 +190,12 @@ def test_each_fault_is_injected_told_and_healed(
     ],
 )
 def test_a_fault_that_does_not_exist_is_refused_in_words(
-    desk: Client, said: Any, words: str
+    control: Client, said: Any, words: str
 ) -> None:
-    refused = desk.ask("POST", "/faults", said)
+    refused = control.ask("POST", "/faults", said)
     assert refused.status_code == 400
     assert words in refused.json()["error"]
-    assert desk.state()["faults"] == []
+    assert control.state()["faults"] == []
 
 
 @pytest.mark.parametrize(
@@ -206,154 +206,156 @@ def test_a_fault_that_does_not_exist_is_refused_in_words(
 )  # fmt: skip
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/faults"), ("POST", "/runs"), ("PUT", "/claim"), ("PUT", "/bulletin")],
+    [("POST", "/faults"), ("POST", "/runs"), ("PUT", "/claim"), ("PUT", "/status")],
 )
 def test_what_could_not_be_told_again_is_refused(
-    desk: Client, method: str, path: str, body: bytes
+    control: Client, method: str, path: str, body: bytes
 ) -> None:
-    refused = requests.request(method, desk.url + path, data=body, headers=desk.headers, timeout=10)
+    refused = requests.request(
+        method, control.url + path, data=body, headers=control.headers, timeout=10
+    )
     assert (refused.status_code, "JSON" in refused.json()["error"]) == (400, True)
-    assert desk.state()["run"] is None
-    assert desk.figures()
+    assert control.state()["run"] is None
+    assert control.figures()
 
 
-def test_a_target_takes_one_fault_at_a_time(desk: Client) -> None:
-    assert desk.inject("slow", "replica", latency_ms=120).status_code == 201
-    refused = desk.inject("cut", "replica")
+def test_a_target_takes_one_fault_at_a_time(control: Client) -> None:
+    assert control.inject("slow", "replica", latency_ms=120).status_code == 201
+    refused = control.inject("cut", "replica")
     assert refused.status_code == 409
     assert "replica link +120 ms" in refused.json()["error"]
-    assert desk.inject("pause", "replica").status_code == 201  # the part, not the link
+    assert control.inject("pause", "replica").status_code == 201  # the part, not the link
 
 
-def test_heal_all_mends_also_what_nobody_here_broke(desk: Client) -> None:
-    desk.inject("slow", "replica", latency_ms=120)
-    desk.world.parts["worker"] = "paused"
-    desk.world.closed.add("queue")
-    assert desk.ask("POST", "/heal").status_code == 200
-    told = desk.state()
+def test_heal_all_mends_also_what_nobody_here_broke(control: Client) -> None:
+    control.inject("slow", "replica", latency_ms=120)
+    control.world.parts["worker"] = "paused"
+    control.world.closed.add("queue")
+    assert control.ask("POST", "/heal").status_code == 200
+    told = control.state()
     assert set(told["parts"].values()) == {"up"}
     assert all(link["open"] and not link["toxics"] for link in told["links"].values())
     assert told["faults"] == []
 
 
-def test_a_fault_that_somebody_else_healed_is_told_no_more(desk: Client) -> None:
-    desk.inject("slow", "replica", latency_ms=120)
-    desk.inject("kill", "web-1")
-    FakeStack(desk.world).heal()
-    desk.world.clock.sleep(1)
-    assert desk.state()["faults"] == []
+def test_a_fault_that_somebody_else_healed_is_told_no_more(control: Client) -> None:
+    control.inject("slow", "replica", latency_ms=120)
+    control.inject("kill", "web-1")
+    FakeStack(control.world).heal()
+    control.world.clock.sleep(1)
+    assert control.state()["faults"] == []
 
 
-def test_a_slow_link_is_not_forgotten_while_toxiproxy_cannot_tell_of_it(desk: Client) -> None:
-    desk.inject("slow", "replica", latency_ms=120)
-    desk.inject("pause", "toxiproxy")
-    desk.state()
-    assert len(desk.state()["faults"]) == 2
+def test_a_slow_link_is_not_forgotten_while_toxiproxy_cannot_tell_of_it(control: Client) -> None:
+    control.inject("slow", "replica", latency_ms=120)
+    control.inject("pause", "toxiproxy")
+    control.state()
+    assert len(control.state()["faults"]) == 2
 
 
 def test_trouble_of_the_stack_is_passed_on_in_words(
-    desk: Client, monkeypatch: pytest.MonkeyPatch
+    control: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise StackError("the engine does not answer; start it")
 
     monkeypatch.setattr(FakeStack, "kill", broken)
-    refused = desk.inject("kill", "web-1")
+    refused = control.inject("kill", "web-1")
     assert (refused.status_code, refused.json()["error"]) == (
         502,
         "the engine does not answer; start it",
     )
-    assert desk.state()["faults"] == []
+    assert control.state()["faults"] == []
     monkeypatch.setattr(FakeStack, "state", broken)
-    desk.world.clock.sleep(1)
-    assert desk.ask("GET", "/state").status_code == 502
-    assert "linkstorm_faults_active{}" in desk.figures()
+    control.world.clock.sleep(1)
+    assert control.ask("GET", "/state").status_code == 502
+    assert "linkstorm_faults_active{}" in control.figures()
 
 
-def test_what_was_broken_by_hand_is_healed_when_the_desk_ends(tmp_path: Path) -> None:
-    with desk_at(tmp_path) as desk:
-        desk.inject("kill", "primary")
-        desk.inject("slow", "cache", latency_ms=5)
-    assert desk.world.parts["primary"] == "up"
-    assert desk.world.toxics == []
+def test_what_was_broken_by_hand_is_healed_when_the_control_ends(tmp_path: Path) -> None:
+    with control_at(tmp_path) as control:
+        control.inject("kill", "primary")
+        control.inject("slow", "cache", latency_ms=5)
+    assert control.world.parts["primary"] == "up"
+    assert control.world.toxics == []
 
 
 def test_the_state_is_told_while_the_stack_is_in_use(
-    desk: Client, monkeypatch: pytest.MonkeyPatch
+    control: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk.state()
+    control.state()
     monkeypatch.setattr(FakeStack, "heal", lambda _: time.sleep(4))
     began_s = time.monotonic()
     with pytest.raises(requests.ReadTimeout):
-        requests.post(f"{desk.url}/heal", headers=desk.headers, timeout=0.2)
-    desk.world.clock.sleep(1)
-    assert desk.state()["parts"]["web-1"] == "up"
+        requests.post(f"{control.url}/heal", headers=control.headers, timeout=0.2)
+    control.world.clock.sleep(1)
+    assert control.state()["parts"]["web-1"] == "up"
     assert time.monotonic() - began_s < 3
 
 
 # --- runs --------------------------------------------------------------------------------------
 
 
-def test_a_run_is_started_judged_and_its_report_served(desk: Client) -> None:
-    started = desk.start(arms=["lock"])
+def test_a_run_is_started_judged_and_its_report_served(control: Client) -> None:
+    started = control.start(arms=["lock"])
     assert started.status_code == 201
-    run = desk.eventually(lambda told: told["run"]["state"] == "done")["run"]
+    run = control.eventually(lambda told: told["run"]["state"] == "done")["run"]
     assert run["id"] == started.json()["id"]
-    assert (run["experiment"], run["verdict"], run["by"]) == ("thundering-herd", "PASS", "desk")
+    assert (run["experiment"], run["verdict"], run["by"]) == ("thundering-herd", "PASS", "control")
     assert "lock" in run["table"]
     assert "swr" not in run["table"]
     assert run["report"] is True
-    report = desk.ask("GET", f"/runs/{run['id']}/report")
+    report = control.ask("GET", f"/runs/{run['id']}/report")
     assert report.headers["Content-Type"].startswith("text/html")
     assert "thundering-herd" in report.text
-    assert desk.figures()["linkstorm_runs_total{thundering-herd,PASS}"] == 1
-    assert desk.figures()["linkstorm_last_verdict{thundering-herd,PASS}"] == 1
+    assert control.figures()["linkstorm_runs_total{thundering-herd,PASS}"] == 1
+    assert control.figures()["linkstorm_last_verdict{thundering-herd,PASS}"] == 1
 
 
 def test_a_run_tells_how_far_it_is_and_is_stopped(tmp_path: Path) -> None:
-    with desk_at(tmp_path, WAITS) as desk:
-        run = desk.start().json()["id"]
-        told = desk.eventually(lambda told: told["run"]["done"] == 3)
+    with control_at(tmp_path, WAITS) as control:
+        run = control.start().json()["id"]
+        told = control.eventually(lambda told: told["run"]["done"] == 3)
         assert (told["run"]["state"], told["run"]["steps"]) == ("running", 15)
         assert "round 1 done" in told["run"]["what"]
-        assert any(name.startswith("linkstorm_run_active{thundering") for name in desk.figures())
+        assert any(name.startswith("linkstorm_run_active{thundering") for name in control.figures())
 
         for refused, words in (
-            (desk.inject("cut", "cache"), run),
-            (desk.ask("POST", "/heal"), run),
-            (desk.start(), "one run at a time"),
-            (desk.ask("PUT", "/claim", {"run": "another"}), "holds the lab"),
+            (control.inject("cut", "cache"), run),
+            (control.ask("POST", "/heal"), run),
+            (control.start(), "one run at a time"),
+            (control.ask("PUT", "/claim", {"run": "another"}), "holds the lab"),
         ):
             assert refused.status_code == 409
             assert words in refused.json()["error"]
-        assert desk.ask("PUT", "/claim", {"run": run}).status_code == 200  # its own
+        assert control.ask("PUT", "/claim", {"run": run}).status_code == 200  # its own
 
-        assert desk.ask("DELETE", "/runs/current").status_code == 200
-        stopped = desk.eventually(lambda told: told["run"]["state"] == "done")["run"]
+        assert control.ask("DELETE", "/runs/current").status_code == 200
+        stopped = control.eventually(lambda told: told["run"]["state"] == "done")["run"]
         assert (stopped["verdict"], stopped["what"]) == (None, "stopped before the end")
-        desk.ask("DELETE", "/claim", {"run": run})
-        assert desk.inject("cut", "cache").status_code == 201
-        assert desk.ask("DELETE", "/runs/current").status_code == 404
+        control.ask("DELETE", "/claim", {"run": run})
+        assert control.inject("cut", "cache").status_code == 201
+        assert control.ask("DELETE", "/runs/current").status_code == 404
 
 
 def test_a_run_that_breaks_says_why(tmp_path: Path) -> None:
-    with desk_at(tmp_path, BREAKS) as desk:
-        desk.start()
-        run = desk.eventually(lambda told: told["run"]["state"] == "done")["run"]
+    with control_at(tmp_path, BREAKS) as control:
+        control.start()
+        run = control.eventually(lambda told: told["run"]["state"] == "done")["run"]
         assert (run["verdict"], run["what"]) == (None, "the disk is full")
 
 
-def test_a_run_is_interrupted_when_the_desk_ends(tmp_path: Path) -> None:
-    with desk_at(tmp_path, WAITS) as desk:
-        run = desk.start().json()["id"]
-        desk.eventually(lambda told: told["run"]["done"] == 3)
-    events = (desk.runs / run / "events.jsonl").read_text()
+def test_a_run_is_interrupted_when_the_control_ends(tmp_path: Path) -> None:
+    with control_at(tmp_path, WAITS) as control:
+        run = control.start().json()["id"]
+        control.eventually(lambda told: told["run"]["done"] == 3)
+    events = (control.runs / run / "events.jsonl").read_text()
     assert '"why": "interrupted"' in events
 
 
-def test_a_run_is_not_started_on_a_broken_stack(desk: Client) -> None:
-    desk.inject("kill", "web-1")
-    refused = desk.start()
+def test_a_run_is_not_started_on_a_broken_stack(control: Client) -> None:
+    control.inject("kill", "web-1")
+    refused = control.start()
     assert refused.status_code == 409
     assert "heal" in refused.json()["error"]
 
@@ -364,73 +366,73 @@ def test_a_run_is_not_started_on_a_broken_stack(desk: Client) -> None:
         ({"experiment": "thunder"}, "thundering-herd"),
         ({"arms": ["magic"]}, "singleflight"),
         ({"arms": "lock"}, "list"),
-        ({"full": "yes"}, "true or false"),
+        ({"full": "yes"}, "full"),
         ({"experiment": 3}, "experiment"),
     ],
 )
 def test_a_run_that_does_not_exist_is_refused_in_words(
-    desk: Client, said: dict[str, Any], words: str
+    control: Client, said: dict[str, Any], words: str
 ) -> None:
-    refused = desk.start(**said)
+    refused = control.start(**said)
     assert refused.status_code == 400
     assert words in refused.json()["error"]
 
 
 @pytest.mark.parametrize("run", ["none", "..%2f..%2fetc", "%2e%2e", "."])
-def test_only_reports_of_runs_are_served(desk: Client, run: str) -> None:
-    (desk.runs.parent / "report.html").write_text("a secret")
-    assert desk.ask("GET", f"/runs/{run}/report").status_code == 404
+def test_only_reports_of_runs_are_served(control: Client, run: str) -> None:
+    (control.runs.parent / "report.html").write_text("a secret")
+    assert control.ask("GET", f"/runs/{run}/report").status_code == 404
 
 
 # --- runs from outside -------------------------------------------------------------------------
 
 
-def test_a_claim_keeps_others_out_until_it_is_given_back_or_lapses(desk: Client) -> None:
+def test_a_claim_keeps_others_out_until_it_is_given_back_or_lapses(control: Client) -> None:
     def claim(run: str) -> requests.Response:
-        return desk.ask("PUT", "/claim", {"run": run})
+        return control.ask("PUT", "/claim", {"run": run})
 
     assert claim("one").status_code == 200
     refused = claim("two")
     assert (refused.status_code, refused.json()["by"]) == (409, "one")
-    assert desk.inject("cut", "cache").status_code == 409
-    assert "elsewhere" in desk.ask("DELETE", "/runs/current").json()["error"]
-    desk.world.clock.sleep(4)
+    assert control.inject("cut", "cache").status_code == 409
+    assert "elsewhere" in control.ask("DELETE", "/runs/current").json()["error"]
+    control.world.clock.sleep(4)
     assert claim("one").status_code == 200
-    desk.world.clock.sleep(4)
+    control.world.clock.sleep(4)
     assert claim("two").status_code == 409
-    assert desk.state()["run"] == {
+    assert control.state()["run"] == {
         "id": "one", "experiment": "one", "what": "starting", "done": 0, "steps": 0,
         "state": "running", "verdict": None, "table": "", "report": False, "by": "outside",
     }  # fmt: skip
 
-    assert desk.ask("DELETE", "/claim", {"run": "two"}).status_code == 200  # not its to give
+    assert control.ask("DELETE", "/claim", {"run": "two"}).status_code == 200  # not its to give
     assert claim("two").status_code == 409
-    assert desk.ask("DELETE", "/claim", {"run": "one"}).status_code == 200
+    assert control.ask("DELETE", "/claim", {"run": "one"}).status_code == 200
     assert claim("two").status_code == 200
-    desk.world.clock.sleep(5)
-    assert desk.inject("cut", "cache").status_code == 201
-    assert desk.state()["run"] is None  # nothing is known of it here
+    control.world.clock.sleep(5)
+    assert control.inject("cut", "cache").status_code == 201
+    assert control.state()["run"] is None  # nothing is known of it here
 
 
-def test_who_claims_the_lab_is_left_to_heal_it(desk: Client) -> None:
-    desk.inject("slow", "replica", latency_ms=120)
-    assert desk.ask("PUT", "/claim", {"run": "one"}).status_code == 200
-    told = desk.state()
+def test_who_claims_the_lab_is_left_to_heal_it(control: Client) -> None:
+    control.inject("slow", "replica", latency_ms=120)
+    assert control.ask("PUT", "/claim", {"run": "one"}).status_code == 200
+    told = control.state()
     assert told["links"]["replica"]["toxics"]
     assert told["faults"] == []
 
 
 @pytest.mark.parametrize("run", [".", "..", "../runs", "a/b", "a\0b", "x" * 256, "é" * 128])
-def test_a_run_is_called_as_a_directory_can_be(desk: Client, run: str) -> None:
+def test_a_run_is_called_as_a_directory_can_be(control: Client, run: str) -> None:
     for method in ("PUT", "DELETE"):
-        refused = desk.ask(method, "/claim", {"run": run})
+        refused = control.ask(method, "/claim", {"run": run})
         assert (refused.status_code, "directory" in refused.json()["error"]) == (400, True)
-    assert desk.ask("GET", f"/runs/{quote(run, safe='')}/report").status_code == 404
-    desk.world.clock.sleep(10)
-    assert desk.state()["run"] is None
+    assert control.ask("GET", f"/runs/{quote(run, safe='')}/report").status_code == 404
+    control.world.clock.sleep(10)
+    assert control.state()["run"] is None
 
 
-BULLETIN = {
+STATUS = {
     "run": "one",
     "experiment": "thundering-herd",
     "what": "lock · round 1",
@@ -439,59 +441,59 @@ BULLETIN = {
 }
 
 
-def test_a_bulletin_is_told_and_measured_while_it_is_fresh(desk: Client) -> None:
-    desk.ask("PUT", "/claim", {"run": "one"})
-    assert desk.ask("PUT", "/bulletin", BULLETIN).status_code == 200
-    told = desk.state()
-    assert told["faults"] == [{"id": None, **BULLETIN["faults"][0]}]  # type: ignore[dict-item]
+def test_a_status_is_told_and_measured_while_it_is_fresh(control: Client) -> None:
+    control.ask("PUT", "/claim", {"run": "one"})
+    assert control.ask("PUT", "/status", STATUS).status_code == 200
+    told = control.state()
+    assert told["faults"] == [{"id": None, **STATUS["faults"][0]}]  # type: ignore[dict-item]
     assert (told["run"]["experiment"], told["run"]["what"]) == ("thundering-herd", "lock · round 1")
-    figures = desk.figures()
+    figures = control.figures()
     assert figures["linkstorm_requests_sent_total{1}"] == 7
     assert figures["linkstorm_fault_active{replica link +120 ms}"] == 1
     assert figures["linkstorm_run_active{thundering-herd,lock · round 1}"] == 1
 
-    desk.world.clock.sleep(5)
-    assert desk.state()["faults"] == []
-    assert "linkstorm_requests_sent_total{1}" not in desk.figures()
-    assert not any(name.startswith("linkstorm_run_active") for name in desk.figures())
+    control.world.clock.sleep(5)
+    assert control.state()["faults"] == []
+    assert "linkstorm_requests_sent_total{1}" not in control.figures()
+    assert not any(name.startswith("linkstorm_run_active") for name in control.figures())
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         {},
-        {**BULLETIN, "faults": [{"name": "x"}]},
-        {**BULLETIN, "metrics": "not { a figure"},
-        {**BULLETIN, "faults": 3},
-        {**BULLETIN, "faults": [{"name": None, "since": None}]},
-        {**BULLETIN, "faults": ["x"]},
-        {**BULLETIN, "metrics": None},
-        {**BULLETIN, "what": 7},
-        {**BULLETIN, "run": ["one"]},
+        {**STATUS, "faults": [{"name": "x"}]},
+        {**STATUS, "metrics": "not { a figure"},
+        {**STATUS, "faults": 3},
+        {**STATUS, "faults": [{"name": None, "since": None}]},
+        {**STATUS, "faults": ["x"]},
+        {**STATUS, "metrics": None},
+        {**STATUS, "what": 7},
+        {**STATUS, "run": ["one"]},
     ],
 )
-def test_a_bulletin_that_prometheus_or_the_page_could_not_read_is_refused(
-    desk: Client, wrong: dict[str, Any]
+def test_a_status_that_prometheus_or_the_page_could_not_read_is_refused(
+    control: Client, wrong: dict[str, Any]
 ) -> None:
-    assert desk.ask("PUT", "/bulletin", wrong).status_code == 400
-    assert desk.figures()
+    assert control.ask("PUT", "/status", wrong).status_code == 400
+    assert control.figures()
 
 
 # --- figures -----------------------------------------------------------------------------------
 
 
-def test_prometheus_sees_parts_links_and_faults(desk: Client) -> None:
-    healthy = desk.figures()
+def test_prometheus_sees_parts_links_and_faults(control: Client) -> None:
+    healthy = control.figures()
     assert healthy["linkstorm_part_up{web-1}"] == healthy["linkstorm_link_open{cache}"] == 1
     assert healthy["linkstorm_part_paused{web-1}"] == healthy["linkstorm_toxics{cache}"] == 0
     assert healthy["linkstorm_faults_active{}"] == 0
     assert not any(name.startswith("linkstorm_fault_active") for name in healthy)
 
-    desk.inject("pause", "web-1")
-    desk.inject("kill", "web-2")
-    desk.inject("cut", "cache")
-    desk.inject("slow", "queue", latency_ms=3)
-    broken = desk.figures()
+    control.inject("pause", "web-1")
+    control.inject("kill", "web-2")
+    control.inject("cut", "cache")
+    control.inject("slow", "queue", latency_ms=3)
+    broken = control.figures()
     assert (broken["linkstorm_part_up{web-1}"], broken["linkstorm_part_paused{web-1}"]) == (0, 1)
     assert (broken["linkstorm_part_up{web-2}"], broken["linkstorm_part_paused{web-2}"]) == (0, 0)
     assert broken["linkstorm_link_open{cache}"] == 0
@@ -500,14 +502,14 @@ def test_prometheus_sees_parts_links_and_faults(desk: Client) -> None:
     assert broken["linkstorm_fault_active{queue link +3 ms}"] == 1
 
 
-def test_the_newest_verdict_of_an_experiment_is_told_beside_the_counts(desk: Client) -> None:
+def test_the_newest_verdict_of_an_experiment_is_told_beside_the_counts(control: Client) -> None:
     for moment, verdict in (("20260101-1", "FAIL"), ("20260101-2", "PASS"), ("20260101-0", "PASS")):
-        run = desk.runs / f"{moment}-herd"
+        run = control.runs / f"{moment}-herd"
         run.mkdir()
         (run / "verdict.json").write_text(f'{{"experiment": "herd", "verdict": "{verdict}"}}')
-    (desk.runs / "damaged").mkdir()
-    (desk.runs / "damaged" / "verdict.json").write_text("{")
-    figures = desk.figures()
+    (control.runs / "damaged").mkdir()
+    (control.runs / "damaged" / "verdict.json").write_text("{")
+    figures = control.figures()
     assert figures["linkstorm_runs_total{herd,PASS}"] == 2
     assert figures["linkstorm_runs_total{herd,FAIL}"] == 1
     assert figures["linkstorm_last_verdict{herd,PASS}"] == 1

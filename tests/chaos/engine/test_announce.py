@@ -77,8 +77,8 @@ def running(tmp_path: Path) -> Iterator[Run]:
 
 
 @pytest.fixture
-def desk(running: Run, tmp_path: Path) -> Iterator[str]:
-    """A desk that the run is to tell, and has claimed the lab from; its page of metrics."""
+def control(running: Run, tmp_path: Path) -> Iterator[str]:
+    """A control that the run is to tell, and has claimed the lab from; its page of metrics."""
     (tmp_path / "runs").mkdir()
     with served(
         LabControl(FakeStack(World()), "fake", tmp_path / "runs", HostClock()), TOKEN
@@ -156,34 +156,34 @@ def test_a_run_tells_what_it_begins_and_each_fault_as_it_comes_and_goes(tmp_path
     assert [event["kind"] for event in events[-3:]] == ["reading-back", "read-back", "finished"]
 
 
-# --- the desk ----------------------------------------------------------------------------------
+# --- the control -------------------------------------------------------------------------------
 
 
-def test_the_desk_shows_what_a_run_is_at_and_its_faults_while_they_last(
-    running: Run, desk: str
+def test_the_control_shows_what_a_run_is_at_and_its_faults_while_they_last(
+    running: Run, control: str
 ) -> None:
     with running.announced():
-        assert eventually(lambda: 'what="starting"' in page(desk))
+        assert eventually(lambda: 'what="starting"' in page(control))
         running.writer.event("segment-started", what="lock · round 2", arm="lock", round=1)
         running.writer.event("injected", fault="redis killed", arm="lock")
         at_it = 'linkstorm_run_active{experiment="thundering-herd",what="lock · round 2"} 1.0'
-        assert eventually(lambda: at_it in page(desk))
-        assert eventually(lambda: 'linkstorm_fault_active{fault="redis killed"}' in page(desk))
+        assert eventually(lambda: at_it in page(control))
+        assert eventually(lambda: 'linkstorm_fault_active{fault="redis killed"}' in page(control))
         running.writer.event("healed", fault="redis killed", arm="lock")
-        assert eventually(lambda: "linkstorm_fault_active{" not in page(desk))
+        assert eventually(lambda: "linkstorm_fault_active{" not in page(control))
         running.writer.event("reading-back")
-        assert eventually(lambda: 'what="reading back"' in page(desk))
+        assert eventually(lambda: 'what="reading back"' in page(control))
     assert running.notes == []
 
 
-def test_the_desk_hands_on_the_figures_of_the_load_generator(running: Run, desk: str) -> None:
+def test_the_control_hands_on_the_figures_of_the_load_generator(running: Run, control: str) -> None:
     registry = CollectorRegistry()
     Counter("linkstorm_requests_sent", "Requests that left", registry=registry).inc(42)
     server, thread = start_http_server(0, "127.0.0.1", registry)
     load = Load(f"http://127.0.0.1:{server.server_port}/metrics")
     try:
         with running.announced(load):
-            assert eventually(lambda: "linkstorm_requests_sent_total 42.0" in page(desk))
+            assert eventually(lambda: "linkstorm_requests_sent_total 42.0" in page(control))
     finally:
         server.shutdown()
         server.server_close()
@@ -191,18 +191,22 @@ def test_the_desk_hands_on_the_figures_of_the_load_generator(running: Run, desk:
     assert running.notes == []
 
 
-def test_a_desk_is_told_even_while_the_load_generator_gives_no_figures(
-    running: Run, desk: str
+def test_a_control_is_told_even_while_the_load_generator_gives_no_figures(
+    running: Run, control: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         load = Load(f"http://127.0.0.1:{mute.getsockname()[1]}/metrics")
         with running.announced(load):
             running.writer.event("injected", fault="redis killed", arm="lock")
-            assert eventually(lambda: 'linkstorm_fault_active{fault="redis killed"}' in page(desk))
+            assert eventually(
+                lambda: 'linkstorm_fault_active{fault="redis killed"}' in page(control)
+            )
 
 
-@pytest.mark.usefixtures("desk")
-def test_a_desk_that_refuses_is_noted_once(running: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("control")
+def test_a_control_that_refuses_is_noted_once(
+    running: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tests.support.fake_stack.TOKEN", "another")
     with running.announced():
         assert eventually(lambda: running.notes)
@@ -317,7 +321,7 @@ def test_an_address_that_is_none_is_told_in_words(url: str) -> None:
 # --- neither -----------------------------------------------------------------------------------
 
 
-def test_a_stack_without_desk_and_grafana_starts_nothing(running: Run) -> None:
+def test_a_stack_without_control_and_grafana_starts_nothing(running: Run) -> None:
     before = threading.active_count()
     with running.announced():
         assert threading.active_count() == before

@@ -13,7 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from chaos.cli.entry import TROUBLE
+from chaos.cli.exits import TROUBLE
 from tests.support.running_labs import short_run, temporary_home
 from tools.crashtest.lab_under_test import LabUnderTest
 

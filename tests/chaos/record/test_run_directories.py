@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.cli import app
+from chaos.cli import run_command
+from chaos.cli.app import app
 from chaos.engine.run import HostClock
 from chaos.record.run_directories import new_run_dir
 from chaos.record.writer import RecordWriter
@@ -32,7 +33,7 @@ def test_a_record_is_never_written_over_another(tmp_path: Path) -> None:
     assert "the first" in (tmp_path / "run" / "plan.json").read_text()
 
 
-def test_a_directory_that_the_desk_has_made_for_its_run_is_written_into(
+def test_a_directory_that_the_control_has_made_for_its_run_is_written_into(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = tmp_path / "taken"
@@ -41,11 +42,11 @@ def test_a_directory_that_the_desk_has_made_for_its_run_is_written_into(
     refused = linkstorm(*arguments)
     assert "--into takes a new directory" in refused.stderr
     written: list[Path] = []
-    monkeypatch.setattr(app, "_on_record", lambda _order, _lab, into: written.append(into))
-    monkeypatch.setattr(app, "_judged", lambda *_, **__: 0)
-    monkeypatch.setattr(app, "end_at_once", lambda _: None)
+    monkeypatch.setattr(run_command, "_on_record", lambda _order, _lab, into: written.append(into))
+    monkeypatch.setattr(run_command, "judged", lambda *_, **__: 0)
+    monkeypatch.setattr(run_command, "end_at_once", lambda _: None)
     monkeypatch.setattr(sys, "argv", ["linkstorm", *arguments, "--claimed"])
     with pytest.raises(SystemExit):
-        app.app()
+        app()
     assert written == [taken]
-    assert app._command(7) == "linkstorm run thundering-herd --seed 7"
+    assert run_command._command(7) == "linkstorm run thundering-herd --seed 7"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -12,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos.runtimes.compose.containers import LISTENS, PART
-from chaos.runtimes.topology import LINKS, PARTS, PREFIX, SHORTENER, environment, link_port
+from chaos.runtimes.compose.containers import PART
+from chaos.runtimes.embedded.part_commands import environment
+from chaos.runtimes.topology import LINKS, PARTS, SETTING_PREFIX, SHORTENER, link_port
 
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "docker-compose.yml"
@@ -37,20 +37,14 @@ def test_every_part_of_the_embedded_stack_is_a_service_of_that_name() -> None:
     }
 
 
-def test_links_lead_where_the_embedded_ones_do() -> None:
-    file = json.loads((ROOT / "stack" / "toxiproxy" / "toxiproxy.json").read_text())
-    upstream = {link: ":".join(map(str, LISTENS[part])) for link, part in LINKS.items()}
-    assert {proxy["name"]: proxy["upstream"] for proxy in file} == upstream
-    listens = {proxy["name"]: int(proxy["listen"].rpartition(":")[2]) for proxy in file}
-    assert listens == {link: LISTENS[link_port(link)][1] for link in LINKS}
-
-
 @pytest.mark.parametrize("name", SHORTENER)
 def test_web_and_worker_go_through_the_same_links_as_embedded_ones(name: str) -> None:
     ports = dict.fromkeys([*PARTS, *map(link_port, LINKS)], 0)
     ports |= {link_port(link): number for number, link in enumerate(LINKS, start=1)}
     embedded = {
-        key: value for key, value in environment(name, ports, {}).items() if key.startswith(PREFIX)
+        key: value
+        for key, value in environment(name, ports, {}).items()
+        if key.startswith(SETTING_PREFIX)
     }
     contained = dict(SERVICES[name]["environment"])
     assert contained.pop("SHORTENER_SETTINGS_FILE") == "/etc/shortener/settings.env"
@@ -58,7 +52,7 @@ def test_web_and_worker_go_through_the_same_links_as_embedded_ones(name: str) ->
     for variable, url in contained.items():
         if variable.endswith("_URL"):
             port = int(re.search(r"toxiproxy:(\d+)", url).group(1))  # type: ignore[union-attr]
-            link = next(each for each in LINKS if LISTENS[link_port(each)][1] == port)
+            link = next(each for each, to in LINKS.items() if to.port == port)
             assert embedded[variable] == url.replace(
                 f"toxiproxy:{port}", f"127.0.0.1:{ports[link_port(link)]}"
             )

@@ -21,10 +21,10 @@ from chaos.model.stack import PartDied, Stack, StackError
 from chaos.runtimes.embedded import binaries, os_user
 from chaos.runtimes.embedded.lab_processes import members
 from chaos.runtimes.embedded.os_user import OsUser
+from chaos.runtimes.embedded.part_commands import Ports
 from chaos.runtimes.embedded.part_process import READY_S, PartProcess
 from chaos.runtimes.embedded.ports import HOST
 from chaos.runtimes.embedded.runtime import EmbeddedRuntime, EmbeddedStack
-from chaos.runtimes.topology import Ports
 from chaos.runtimes.trouble import check_disk
 from tests.support.patience import PATIENT
 from tests.support.running_labs import lab_process, python_for, temporary_home

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from chaos.model.stack import PartDied, StackError
-from chaos.runtimes.embedded.fork_client import UNKNOWN, Forked, Forks
+from chaos.runtimes.embedded.fork_client import UNKNOWN, Forked, ForkServerClient
 from chaos.runtimes.environment import clean_environment
 
 PROGRAM = """
@@ -57,7 +57,7 @@ class Place:
         (home / "program.py").write_text(PROGRAM)
         (home / "identity.py").write_text(IDENTITY)
         server_log = home / "forkserver.log"
-        self.forks = Forks(sys.executable, modules, home, self.environment, server_log)
+        self.forks = ForkServerClient(sys.executable, modules, home, self.environment, server_log)
 
     def fork(self, *command: str, **variables: str) -> Forked:
         environment = {**self.environment, **variables}

@@ -20,10 +20,11 @@ from chaos.model.stack import StackError
 from chaos.runtimes.embedded.guardian import shared_memory
 from chaos.runtimes.embedded.guardian_client import guarded
 from chaos.runtimes.embedded.os_user import OsUser
+from chaos.runtimes.embedded.part_commands import proxies
 from chaos.runtimes.embedded.part_process import PartProcess, concurrently
 from chaos.runtimes.embedded.ports import HOST, is_free, reserved
 from chaos.runtimes.environment import clean_environment
-from chaos.runtimes.topology import LINKS, PARTS, port_names, proxies
+from chaos.runtimes.topology import LINKS, PARTS, port_names
 from chaos.runtimes.trouble import last_lines, part_trouble, readable
 
 ROOT = Path(__file__).parents[3]

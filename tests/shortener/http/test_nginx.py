@@ -17,7 +17,7 @@ import requests
 from annotated_types import Le
 
 from chaos.runtimes.embedded import binaries
-from chaos.runtimes.topology import nginx_globals
+from chaos.runtimes.embedded.part_commands import nginx_globals
 from stack.shortener.http.asgi import ADDRESS_MAX_BYTES
 from stack.shortener.http.fast_path import HEAD_MAX_BYTES
 from stack.shortener.settings import WebSettings

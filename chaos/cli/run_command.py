@@ -1,0 +1,207 @@
+"""`linkstorm run`: an experiment from the command line to its verdict."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from chaos.cli.exits import INTERRUPTED, TROUBLE, USAGE, Judged, end_at_once, interruptible
+from chaos.cli.judge_commands import judged
+from chaos.cli.output import FormatOption, OutputFormat, errors, fail, progress
+from chaos.record.run_directories import ROOT, RUNS, made, new_run_dir, shown
+from chaos.runtimes.environment import clean_environment
+
+if TYPE_CHECKING:  # a command imports what it needs: all of it takes longer than most commands
+    from chaos.engine.run import Lab, Order
+    from chaos.model.experiment import Arm, Experiment
+    from chaos.model.stack import Runtime
+
+
+class RuntimeName(StrEnum):
+    """The runtime of a run."""
+
+    AUTO = "auto"
+    EMBEDDED = "embedded"
+    COMPOSE = "compose"
+
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting of the stack; repeatable."),
+]
+
+
+def run(
+    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="See `linkstorm list`.")],
+    full: Annotated[bool, typer.Option("--full", help="For numbers that are quoted.")] = False,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this arm, and the naive one to compare it with; repeatable."),
+    ] = None,
+    setting: SetOption = None,
+    seed: Annotated[int, typer.Option(help="Arrivals and order of arms follow from it.")] = 7,
+    runtime: Annotated[
+        RuntimeName, typer.Option(help="Where: a lab in containers if one is up, else embedded.")
+    ] = RuntimeName.AUTO,
+    runs: Annotated[Path, typer.Option(help="Where run directories go.")] = RUNS,
+    into: Annotated[
+        Path | None, typer.Option(help="The new run directory itself, with a name of your own.")
+    ] = None,
+    claimed: Annotated[
+        bool, typer.Option("--claimed", hidden=True, help="The control has made it.")
+    ] = False,
+    output: FormatOption = OutputFormat.TABLE,
+) -> None:
+    """Run an experiment: every arm in turn, judged, with a report."""
+    order = _order(name, full, arm or [], setting or [], seed)
+    lab = _lab(runtime)
+    with writing():
+        if into is not None and not claimed and not made(into):
+            fail(f"{shown(into)} is there already: --into takes a new directory", USAGE)
+        directory = into or new_run_dir(order.experiment.name, runs)
+    interrupted = (
+        f"interrupted: healed and stopped; `linkstorm judge {shown(directory)}` judges "
+        "the record so far"
+    )
+    with interruptible():
+        try:
+            _on_record(order, lab, directory)
+            end_at_once(interrupted)
+        except KeyboardInterrupt:
+            errors.print(interrupted)
+            raise typer.Exit(INTERRUPTED) from None
+        raise Judged(judged(directory, output, report=True))
+
+
+def _order(name: str, full: bool, arms: list[str], settings: list[str], seed: int) -> Order:
+    from chaos import experiments
+    from chaos.engine.run import Order
+    from chaos.model.experiment import SEED_MAX
+
+    if not 0 <= seed <= SEED_MAX:
+        fail(f"--seed must be from 0 to {SEED_MAX}, not {seed}", USAGE)
+    try:
+        experiment = experiments.load(name)
+        chosen = _chosen_arms(experiment, arms)
+        overrides = overridden(settings)
+    except experiments.UnknownName as unknown:
+        fail(str(unknown), USAGE)
+    order = Order(experiment, experiment.mode(full=full), chosen, overrides, seed, _command(seed))
+    for one, other in combinations(chosen, 2):
+        if order.settings_of(one) == order.settings_of(other):
+            fail(
+                f"with {' '.join(f'{n}={v}' for n, v in overrides.items())} the arms {one.name} "
+                f"and {other.name} do not differ: leave out what an arm sets itself; "
+                "--arm chooses arms",
+                USAGE,
+            )
+    return order
+
+
+def _on_record(order: Order, lab: Lab, directory: Path) -> None:
+    from chaos.engine.run import run as run_experiment
+
+    with writing(), progress() as bar:
+        run_experiment(order, lab, directory, bar)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Exit with an error where the record cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        fail(f"the record cannot be written: {error}", TROUBLE)
+
+
+def _chosen_arms(experiment: Experiment, names: list[str]) -> Sequence[Arm]:
+    """The named arms and the naive one; all of them if none is named."""
+    from chaos import experiments
+
+    known = [arm.name for arm in experiment.arms]
+    for name in names:
+        if name not in known:
+            raise experiments.UnknownName(f"arm of {experiment.name}", name, known)
+    return [arm for arm in experiment.arms if not names or arm.naive or arm.name in names]
+
+
+def overridden(settings: list[str]) -> dict[str, str]:
+    """Settings of the stack from `--set`, validated before anything starts."""
+    if not settings:
+        return {}
+    pairs = [setting.partition("=") for setting in settings]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            fail(f"--set takes NAME=VALUE, not {name!r}", USAGE)
+    from chaos import experiments
+
+    known = json.loads(_stack_settings({}))
+    for name, _, _ in pairs:
+        if name not in known:
+            raise experiments.UnknownName("setting", name, sorted(known))
+    overrides = {name: value for name, _, value in pairs}
+    _stack_settings(overrides)
+    return overrides
+
+
+def _stack_settings(overrides: dict[str, str]) -> str:
+    """The settings that the stack lists; it refuses values that it would not start with."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "stack.shortener", "settings"],
+        cwd=ROOT,
+        env=clean_environment() | {f"SHORTENER_{name}": value for name, value in overrides.items()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        fail(listed.stderr.strip(), USAGE if listed.returncode == USAGE else TROUBLE)
+    return listed.stdout
+
+
+def _command(seed: int) -> str:
+    """The command line of the same run in a directory of its own, with its seed."""
+    words = sys.argv[1:]
+    pairs = zip(words, ["", *words], strict=False)
+    ours = [word for word, before in pairs if "--into" not in (word.partition("=")[0], before)]
+    given = [word for word in ours if word != "--claimed"]
+    seeded = (
+        given if any(word.startswith("--seed") for word in given) else [*given, "--seed", str(seed)]
+    )
+    return shlex.join(["linkstorm", *seeded])
+
+
+def _lab(runtime: RuntimeName) -> Lab:
+    from chaos.engine.announce import announcer
+    from chaos.engine.load import locust
+    from chaos.engine.observer import eyes
+    from chaos.engine.run import Lab
+
+    return Lab(_runtime(runtime), locust, eyes, announcer)
+
+
+def _runtime(wanted: RuntimeName) -> Runtime:
+    from chaos.runtimes.compose.docker_engine import AnotherCheckout
+    from chaos.runtimes.compose.runtime import ComposeRuntime, why_not_up
+    from chaos.runtimes.embedded.runtime import EmbeddedRuntime
+
+    if wanted is RuntimeName.EMBEDDED:
+        return EmbeddedRuntime()
+    why_not = why_not_up()
+    if why_not is None:
+        return ComposeRuntime()
+    if wanted is RuntimeName.COMPOSE:
+        fail(str(why_not), USAGE)
+    if isinstance(why_not, AnotherCheckout):
+        errors.print(f"not in containers: {why_not}", highlight=False, markup=False)
+    return EmbeddedRuntime()
