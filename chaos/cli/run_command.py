@@ -18,7 +18,7 @@ import typer
 from chaos.cli.exits import INTERRUPTED, TROUBLE, USAGE, Judged, end_at_once, interruptible
 from chaos.cli.judge_commands import judged
 from chaos.cli.output import FormatOption, OutputFormat, errors, fail, progress
-from chaos.record.run_directories import ROOT, RUNS, made, new_run_dir, shown
+from chaos.record.run_directories import ROOT, RUNS, create, new_run_dir, shown
 from chaos.runtimes.environment import clean_environment
 
 if TYPE_CHECKING:  # a command imports what it needs: all of it takes longer than most commands
@@ -66,7 +66,7 @@ def run(
     order = _order(name, full, arm or [], setting or [], seed)
     lab = _lab(runtime)
     with writing():
-        if into is not None and not claimed and not made(into):
+        if into is not None and not claimed and not create(into):
             fail(f"{shown(into)} is there already: --into takes a new directory", USAGE)
         directory = into or new_run_dir(order.experiment.name, runs)
     interrupted = (
@@ -184,10 +184,10 @@ def _command(seed: int) -> str:
 def _lab(runtime: RuntimeName) -> Lab:
     from chaos.engine.announce import announcer
     from chaos.engine.load import locust
-    from chaos.engine.observer import eyes
+    from chaos.engine.observer import observer
     from chaos.engine.run import Lab
 
-    return Lab(_runtime(runtime), locust, eyes, announcer)
+    return Lab(_runtime(runtime), locust, observer, announcer)
 
 
 def _runtime(wanted: RuntimeName) -> Runtime:

@@ -22,7 +22,7 @@ from typing import Any
 
 import typer
 
-from chaos.record.columns import bounded
+from chaos.record.columns import bounded_duckdb
 from chaos.record.files import Files
 
 Event = dict[str, Any]
@@ -295,7 +295,7 @@ def _write_tables(
     source: RecordedRun, into: Path, placements: Sequence[Placement], shape: Shape
 ) -> Mapping[int, int]:
     """Write every table; return the number of requests by segment."""
-    with bounded(into) as db, Files() as files:
+    with bounded_duckdb(into) as db, Files() as files:
         db.execute(f"SET memory_limit = '{MEMORY}'")
         tables = {path.stem: _rows(files, path) for path in source.path.glob("*.parquet")}
         tables["rises"] = RISES[shape].format(**tables)
