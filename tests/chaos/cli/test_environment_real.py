@@ -80,7 +80,8 @@ def test_a_run_is_the_same_whatever_else_its_user_has_set() -> None:
         for name, content in DOTFILES.items():
             (home.cwd / name).write_text(content)
         with subprocess.Popen(
-            [*(sys.executable, "-m", "tools.crashtest.lab", "run", "short-herd", "--arm", "singleflight"),
+            [*(sys.executable, "-m", "tools.crashtest.lab"),
+             *("run", "short-herd", "--arm", "singleflight"),
              *("--runtime", "embedded", "--into", home.run, "--format", "json"),
              *("--set", "PRIMARY_TIMEOUT_S=2.5")],
             cwd=home.cwd,
