@@ -182,7 +182,7 @@ def test_an_interruption_while_python_winds_up_does_not_change_the_exit_code(nam
 
 SIGNALLED_IN_A_FINALISER = """
 import os, signal, time
-from chaos import cli, entry
+from chaos.cli import entry, run_command
 class Last:
     def __del__(self):
         os.kill(os.getpid(), signal.{name})
@@ -190,7 +190,7 @@ class Last:
 def running(*_):
     Last()
     time.sleep(50)
-cli._on_record = running
+run_command._on_record = running
 entry.main()
 """
 
@@ -210,13 +210,15 @@ def test_an_interruption_that_falls_into_a_finaliser_is_heard(name: str, tmp_pat
 SIGNALLED_WHILE_IT_JUDGES = """
 import os, signal, threading
 import duckdb
-from chaos.cli import entry, evidence, run
+from chaos.cli import entry
+from chaos.engine import run
+from chaos.record import reader
 def judging(_run):
     threading.Timer(0.3, os.kill, (os.getpid(), signal.{name})).start()
     duckdb.execute("SET enable_progress_bar = false")  # after one query, the next would go on
     duckdb.execute("SELECT sum(hash(range)) FROM range(10000000000000)").fetchall()
 run.run = lambda *_: None
-evidence.read_evidence = judging
+reader.read_evidence = judging
 entry.main()
 """
 

@@ -122,7 +122,8 @@ def test_a_report_that_cannot_be_written_is_said_so(run: Path) -> None:
 
 UNTIL_TOLD = """
 import time
-from chaos import cli, entry, run
+from chaos.cli import entry, run_command
+from chaos.engine import run
 from tests.support.fake_stack import World, herd_order, lab
 
 def on_record(order, runtime, directory):
@@ -133,7 +134,7 @@ def on_record(order, runtime, directory):
     world = World()
     run.run(herd_order(world), lab(world), directory, progress)
 
-cli._on_record = on_record
+run_command._on_record = on_record
 entry.main()
 """
 

@@ -38,7 +38,8 @@ match sys.argv[1:]:
 """
 IDENTITY = """
 import random
-from stack.shortener import metrics, request_ids
+from stack.shortener.http import request_ids
+from stack.shortener.infra import metrics
 (sample,) = metrics.started().samples
 print(request_ids.of(None).decode(), sample.value, random.random(), flush=True)
 """
