@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 NAME_BYTES = 255  # of a file, at most
 
@@ -112,8 +113,12 @@ def parsed(body: bytes, kind: type[M]) -> M:
     try:
         return kind.model_validate(found)
     except ValidationError as invalid:
-        why = "; ".join(
-            f"{'.'.join(map(str, error['loc']))}: {error['msg']}, not {error['input']!r}"
-            for error in invalid.errors()
-        )
+        why = "; ".join(map(_refusal, invalid.errors()))
         raise RequestRefused(HTTPStatus.BAD_REQUEST, why) from invalid
+
+
+def _refusal(error: ErrorDetails) -> str:
+    where = ".".join(map(str, error["loc"]))
+    if error["type"] == "missing":
+        return f"{where}: is missing"
+    return f"{where}: {error['msg']}, not {error['input']!r}"

@@ -186,7 +186,7 @@ def test_a_bad_body_is_said_to_be_one(page: Page, path: str, body: bytes) -> Non
     ours = {"X-Linkstorm-Token": page.token, "Origin": page.url}
     refused = requests.post(page.url + path, data=body, headers=ours, timeout=10)
     assert refused.status_code == 400
-    assert ("JSON" if body else "must be a name") in refused.json()["error"]
+    assert ("JSON" if body else "is missing") in refused.json()["error"]
 
 
 def test_something_else_in_the_place_of_the_control_is_named(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class FakeCache:
     def __init__(self) -> None:
         self.forgotten: list[tuple[str, int]] = []
 
-    async def forget(self, code: str, version: int) -> None:
+    async def invalidate(self, code: str, version: int) -> None:
         self.forgotten.append((code, version))
 
 

@@ -40,7 +40,7 @@ IDENTITY = """
 import random
 from stack.shortener.http import request_ids
 from stack.shortener.infra import metrics
-(sample,) = metrics.started().samples
+(sample,) = metrics.start_time().samples
 print(request_ids.of(None).decode(), sample.value, random.random(), flush=True)
 """
 

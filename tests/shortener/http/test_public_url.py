@@ -79,7 +79,7 @@ def test_a_wrong_one_is_refused_at_start_in_words(
     assert ended.value.code == 2
     told = capsys.readouterr().err
     assert f"SHORTENER_PUBLIC_URL={given!r}: {said}" in told
-    assert "what short links begin with" in told
+    assert "start of every short link" in told
 
 
 @pytest.mark.parametrize("port", ["99999", "0"])
