@@ -17,9 +17,9 @@ import duckdb
 import numpy as np
 
 from chaos.model.evidence import HOT_RANK
-from chaos.record.columns import bounded_duckdb
 from chaos.record.files import Files
 from chaos.record.reader import DamagedRecord, Event, read_events
+from chaos.record.stored_columns import bounded_duckdb
 from reports.arm_time import ArmSpan, fault_spans, on_arm_time, pitch_s, round_span
 
 POINTS_MAX = 80_000

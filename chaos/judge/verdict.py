@@ -9,9 +9,9 @@ from functools import partial
 
 import numpy as np
 
-from chaos.judge.checks import RUN_CHECKS
 from chaos.judge.predictions import herd_inputs
-from chaos.judge.soundness import figures_are_known, ran_as_planned
+from chaos.judge.record_checks import figures_are_known, ran_as_planned
+from chaos.judge.run_checks import RUN_CHECKS
 from chaos.model.evidence import (
     ArmResult,
     Estimate,

@@ -23,9 +23,9 @@ from chaos.model.evidence import (
     Segment,
 )
 from chaos.model.request_record import OUTCOMES, SERVED_FROM
-from chaos.record.columns import bounded_duckdb, store_requests
 from chaos.record.files import Files
 from chaos.record.schema import Events, Plan, SegmentEnd, first_error
+from chaos.record.stored_columns import bounded_duckdb, store_requests
 
 OTHERS = ("clicks", "totals")
 Event = dict[str, Any]

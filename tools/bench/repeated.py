@@ -22,8 +22,8 @@ from typing import Any
 
 import typer
 
-from chaos.record.columns import bounded_duckdb
 from chaos.record.files import Files
+from chaos.record.stored_columns import bounded_duckdb
 
 Event = dict[str, Any]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chaos.engine.run import run
-from chaos.judge.checks import generator_was_on_time
+from chaos.judge.run_checks import generator_was_on_time
 from chaos.model.evidence import Evidence, Generator, Verdict
 from chaos.record.reader import read_evidence
 from tests.support.fake_stack import World, herd_order, lab

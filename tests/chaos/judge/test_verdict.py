@@ -12,8 +12,8 @@ import pytest
 
 from chaos.engine.run import Order, run
 from chaos.judge import predictions as p
-from chaos.judge.checks import RUN_CHECKS
-from chaos.judge.soundness import figures_are_known, ran_as_planned
+from chaos.judge.record_checks import figures_are_known, ran_as_planned
+from chaos.judge.run_checks import RUN_CHECKS
 from chaos.judge.verdict import judge
 from chaos.model.evidence import (
     Evidence,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos import experiments
-from chaos.judge import soundness as s
+from chaos.judge import record_checks as s
 from chaos.measures.estimates import mean
 from chaos.model.evidence import (
     ArmResult,

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from chaos.measures import expiries as m
 from chaos.model.evidence import OriginQueries, Requests, Segment
-from chaos.record import columns
+from chaos.record import stored_columns
 from chaos.record.reader import read_evidence
 from tests.chaos.measures.test_expiries import segment
 from tests.support.results import judged_run
@@ -56,7 +56,7 @@ def test_the_size_of_a_batch_changes_nothing(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch, batch_rows: int
 ) -> None:
     whole = columns_of(list(read_evidence(run_dir).segments))
-    monkeypatch.setattr(columns, "BATCH_ROWS", batch_rows)
+    monkeypatch.setattr(stored_columns, "BATCH_ROWS", batch_rows)
 
     assert columns_of(list(read_evidence(run_dir).segments)) == whole
 
@@ -93,11 +93,11 @@ def test_reading_leaves_nothing_in_the_run_directory(run_dir: Path) -> None:
 SPILLING = """
 import sys, time
 from pathlib import Path
-from chaos.record import columns
+from chaos.record import stored_columns
 
-columns.MEMORY = "10MB"
+stored_columns.MEMORY = "10MB"
 ids = "SELECT md5(i::VARCHAR) AS id FROM range(300_000) numbers(i)"
-with columns.bounded_duckdb(Path(sys.argv[1])) as db:
+with stored_columns.bounded_duckdb(Path(sys.argv[1])) as db:
     db.execute("SET enable_progress_bar = false")  # of slow queries, which python -c has on stdout
     print(*db.execute(f"SELECT count(*) FROM (SELECT id FROM ({ids}) GROUP BY id)").fetchone())
     sys.stdout.flush()

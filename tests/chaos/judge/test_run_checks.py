@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.engine.run import run
-from chaos.judge import checks as c
 from chaos.judge import claims
+from chaos.judge import run_checks as c
 from chaos.measures import expiries as m
 from chaos.model.evidence import (
     ArmResult,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from chaos.judge import soundness
+from chaos.judge import record_checks
 from chaos.judge.claims import listed
 from chaos.measures.expiries import expiries
 from chaos.model.evidence import (
@@ -220,16 +220,16 @@ def _guard(text: str, holds: bool, observed: str) -> Finding:
 RUN_CHECKS: Sequence[Check] = (
     ran_to_its_end,
     record_is_whole,
-    soundness.requests_are_credible,
-    soundness.clocks_agree,
-    soundness.versions_are_one,
-    soundness.traffic_was_as_planned,
+    record_checks.requests_are_credible,
+    record_checks.clocks_agree,
+    record_checks.versions_are_one,
+    record_checks.traffic_was_as_planned,
     control_is_healthy,
     faults_are_proven,
     generator_was_on_time,
     counters_agree,
-    soundness.redis_was_watched,
-    soundness.webs_lived_on,
+    record_checks.redis_was_watched,
+    record_checks.webs_lived_on,
     nobody_else_used_the_lab,
     enough_expiries,
     clicks_are_exact,
