@@ -215,7 +215,7 @@ class Redirects:
         return _OUTCOME[status]
 
     async def _find(self, code: str, handed_over: _HandOver) -> FillResult:
-        """Find the link: near cache, Redis, replica, primary (`origin`), at last expired in Redis."""
+        """Find the link: near cache, Redis, replica, primary (`origin`), at last an expired one."""
         read, served = handed_over.read, handed_over.served
         if read is None:
             read, served = await self._read(code)
