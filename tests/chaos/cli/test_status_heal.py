@@ -150,7 +150,7 @@ def test_an_engine_that_is_there_and_does_not_run_is_told_and_no_socket_stays_op
         *("tcp://127.0.0.1:99999", "tcp://127.0.0.1:-1", "tcp://127.0.0.1:x", "tcp://[::1"),
         *("tcp://", "tcp://..:1", "tcp://a b:1", f"tcp://{'a' * 80}:1", "http://127.0.0.1"),
         *("fd://", "npipe://x", "ssh://nobody@127.0.0.1", "bar://x", "nonsense"),
-        *("unix://", "unix:///no/such/socket", f"unix:///{'a' * 200}"),
+        *("unix:///no/such/socket", f"unix:///{'a' * 200}"),
     ],
 )
 def test_an_engine_at_an_impossible_address_is_told_with_the_address(
