@@ -90,7 +90,7 @@ def environment(name: str, ports: Ports, settings: Settings) -> dict[str, str]:
         "CACHE_URL": links["cache"],
         "QUEUE_URL": links["queue"],
         "API_RATE_PER_S": "0",  # all the traffic of a lab comes from one address
-        "SHUTDOWN_TIMEOUT_S": "0.02",  # a lab is restarted between arms
+        "DRAIN_S": "0.02",  # a lab is restarted between arms
     }
     return clean_environment() | {
         SETTING_PREFIX + key: value for key, value in {**ours, **settings}.items()
