@@ -21,7 +21,7 @@ setup: $(VENV)/.installed ## install everything into .venv (done by the other ta
 
 demo: chaos-thundering-herd ## from nothing to the first table and report: a thundering herd and six ways to meet it
 
-test: $(VENV)/.installed-dev ## all tests, on a fake stack and on the real one (8 to 9 minutes on two cores)
+test: $(VENV)/.installed-dev ## all tests, on a fake stack and on the real one (a quarter of an hour on two busy cores)
 	$(BIN)/python -m tests $(ARGS)
 
 PROOFS := redirect/test_requirements_real api/test_claims_real api/test_model_real api/test_schema_real http/test_shutdown_real api/test_targets_fuzz
