@@ -93,8 +93,10 @@ class Mode:
 class Requests:
     """Request records of one segment, a column each, in order of intended time.
 
-    `rank` is the key's Zipf rank (0 is the hot key); `served_from` is the value of `X-Cache`;
-    `age_ms` is NaN, `version` and `status` are -1 and 0 where there was no answer.
+    `rank` is the key's number in its segment: the Zipf rank of a shared link, and from
+    `Traffic.keys` on the own links of sessions. `served_from` is the value of `X-Cache`; `age_ms`
+    is NaN, `version` and `status` are -1 and 0 where there was no answer. `session` is an opaque
+    number; the tries of an operation count from 1 in `attempt`, and `last` marks the final one.
     """
 
     intended_s: Floats
@@ -104,8 +106,12 @@ class Requests:
     status: Ints
     version: Ints
     age_ms: Floats
-    outcome: Strings  # ok, fail or unknown: a timeout is unknown
+    outcome: Strings  # ok, absent (404, 410), fail or unknown: a timeout is unknown
     served_from: Strings
+    operation: Strings
+    session: Ints
+    attempt: Ints
+    last: NDArray[np.bool_]
 
     @property
     def latency_ms(self) -> Floats:
