@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import ClassVar, Literal, cast, get_args
 
 from chaos.acts import probes
 from chaos.model.evidence import Reading
-from chaos.model.experiment import Fault
+from chaos.model.experiment import Act
 from chaos.model.stack import Link, PartName, Stack, Undo
 
 LinkFaultKind = Literal["slow", "cut"]
@@ -25,6 +25,7 @@ class Slow:
     latency_ms: float
 
     needs = "toxic"
+    hits: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def name(self) -> str:
@@ -69,6 +70,7 @@ class Cut(_Unresponsive):
     link: Link
 
     needs = "toxic"
+    hits: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def name(self) -> str:
@@ -91,6 +93,11 @@ class Kill(_Unresponsive):
     part: PartName
 
     needs = "kill"
+
+    @property
+    def hits(self) -> frozenset[str]:
+        """The part."""
+        return frozenset({self.part})
 
     @property
     def name(self) -> str:
@@ -121,6 +128,11 @@ class Pause(_Unresponsive):
     needs = "pause"
 
     @property
+    def hits(self) -> frozenset[str]:
+        """The part."""
+        return frozenset({self.part})
+
+    @property
     def name(self) -> str:
         """`redis paused`."""
         return f"{self.part} paused"
@@ -140,7 +152,7 @@ class Pause(_Unresponsive):
         return _tries_answered(probes.address(stack.endpoints, self.part))
 
 
-def fault(kind: str, target: str, latency_ms: float | None = None) -> Fault:
+def fault(kind: str, target: str, latency_ms: float | None = None) -> Act:
     """Make a fault of its kind, its link or part, and its latency.
 
     Raises:

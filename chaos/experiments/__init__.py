@@ -19,8 +19,9 @@ class UnknownName(Exception):
 
 
 def names() -> list[str]:
-    """Names of all experiments, as on the command line."""
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+    """Names of all experiments, as on the command line; a module with a leading _ is none."""
+    modules = [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted(name.replace("_", "-") for name in modules if not name.startswith("_"))
 
 
 def load(name: str) -> Experiment:
