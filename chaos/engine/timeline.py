@@ -51,8 +51,8 @@ class ScheduledAct:
         """Undo it, if it was injected and is not undone yet."""
         if self.injected_s is not None and self._lifted_s is None:
             self._lifted_s = self._clock.now_s()
-            if self._undo is not None:
-                self._undo()
+            assert self._undo is not None
+            self._undo()
             self._healed_s = self._clock.now_s()
             self._writer.event("healed", act=self.at.act.name, arm=self._arm)
 

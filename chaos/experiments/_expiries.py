@@ -19,7 +19,7 @@ import numpy as np
 
 from chaos.measures.estimates import mean, mean_of_counts, median, worst
 from chaos.model.evidence import Floats, Ints, Requests, Segment, Strings
-from chaos.model.experiment import Event, Input, Measure, Prediction
+from chaos.model.experiment import Event, Input, Measure, Prediction, Strip
 
 HOT = 0  # the rank of the hot key
 AFTERMATH_S = 1.0

@@ -108,8 +108,8 @@ class Act(Protocol):
     def hits(self) -> frozenset[str]:
         """Parts that it stops or hangs: they may not answer, and may count from zero afterwards."""
 
-    def inject(self, stack: Stack) -> Undo | None:
-        """Do it, and return what undoes it; `None` if there is nothing to undo."""
+    def inject(self, stack: Stack) -> Undo:
+        """Do it, and return what undoes it, which does nothing where nothing can be undone."""
 
     def probe(self, stack: Stack) -> Reading:
         """Measure, through the part or link that it acts on, the figure that it should move."""
