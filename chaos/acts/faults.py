@@ -27,6 +27,9 @@ class Slow:
     needs = "toxic"
     hits: ClassVar[frozenset[str]] = frozenset()
 
+    def __post_init__(self) -> None:
+        _one_of("link", self.link, get_args(Link))
+
     @property
     def name(self) -> str:
         """`replica link +120 ms`."""
@@ -72,6 +75,9 @@ class Cut(_Unresponsive):
     needs = "toxic"
     hits: ClassVar[frozenset[str]] = frozenset()
 
+    def __post_init__(self) -> None:
+        _one_of("link", self.link, get_args(Link))
+
     @property
     def name(self) -> str:
         """`replica link cut`."""
@@ -93,6 +99,9 @@ class Kill(_Unresponsive):
     part: PartName
 
     needs = "kill"
+
+    def __post_init__(self) -> None:
+        _one_of("part", self.part, get_args(PartName))
 
     @property
     def hits(self) -> frozenset[str]:
@@ -126,6 +135,9 @@ class Pause(_Unresponsive):
     part: PartName
 
     needs = "pause"
+
+    def __post_init__(self) -> None:
+        _one_of("part", self.part, get_args(PartName))
 
     @property
     def hits(self) -> frozenset[str]:
@@ -163,25 +175,17 @@ def fault(kind: str, target: str, latency_ms: float | None = None) -> Act:
         raise ValueError(f"latency_ms is for slow, not for {kind}")
     match kind:
         case "slow":
-            return Slow(_link(target), _latency_ms(latency_ms))
+            return Slow(cast(Link, target), _latency_ms(latency_ms))
         case "cut":
-            return Cut(_link(target))
+            return Cut(cast(Link, target))
         case "kill":
-            return Kill(_part(target))
+            return Kill(cast(PartName, target))
         case _:
-            return Pause(_part(target))
+            return Pause(cast(PartName, target))
 
 
 def _tries_answered(url: str) -> Reading:
     return Reading(probes.query_of(url), probes.tries_answered(url), f"of {probes.TRIES} answered")
-
-
-def _link(name: str) -> Link:
-    return cast(Link, _one_of("link", name, get_args(Link)))
-
-
-def _part(name: str) -> PartName:
-    return cast(PartName, _one_of("part", name, get_args(PartName)))
 
 
 def _one_of(what: str, name: str, known: tuple[str, ...]) -> str:

@@ -22,6 +22,9 @@ class When:
     title: str
     spans: Callable[[Segment], Sequence[Span]]
 
+    def __repr__(self) -> str:
+        return self.name.strip("_") or "whole"
+
     def holds(self, segment: Segment, t_s: Floats) -> Mask:
         """Mask of the times that lie in one of the spans."""
         inside = np.zeros(len(t_s), dtype=bool)
@@ -37,6 +40,9 @@ class Which:
     name: str
     title: str
     of: Callable[[Requests], Mask]
+
+    def __repr__(self) -> str:
+        return self.name.strip("_") or "every"
 
 
 def first_act_s(segment: Segment) -> float:
