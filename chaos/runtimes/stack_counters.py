@@ -24,6 +24,8 @@ FAMILIES = (
 )
 NO_ROUTE = "other"  # route label of unknown paths: the lab's own probe of nginx
 
+GAUGES = frozenset({"in_flight", "look_ups_in_flight", "clicks_waiting"})
+
 STREAM = "clicks"
 # Connection set-up and monitoring; the worker's commands begin with x.
 OVERHEAD = (
@@ -54,7 +56,7 @@ TOTALS = """
 
 
 def web_counters(text: str) -> Mapping[str, float]:
-    """The counters of a web process from its /metrics page.
+    """The counters and gauges of a web process from its /metrics page.
 
     Raises:
         StackError: the page lacks a family.
