@@ -63,14 +63,14 @@ _ALIAS = {
     "examples": ["spring-sale"],
     "description": "The code; random if absent. Reserved words and their look-alikes are rejected.",
 }
-_EXPIRY = {
+EXPIRY = {
     "type": "string",
     "format": "date-time",
     "examples": ["2099-12-31T23:59:59Z"],
     "description": "When the link expires, with UTC offset; null: never.",
 }
-_FUTURE = {**_EXPIRY, "description": "When the link expires, in the future; null: never."}
-_DISABLED = {"type": "boolean", "description": "True while the link is switched off."}
+_FUTURE = {**EXPIRY, "description": "When the link expires, in the future; null: never."}
+DISABLED = {"type": "boolean", "description": "True while the link is switched off."}
 
 
 class _Context(NamedTuple):
@@ -116,7 +116,7 @@ def _whole(value: object) -> object:
 
 
 _Clicks = Annotated[int, Field(strict=True, ge=1, le=CLICKS_MAX), BeforeValidator(_whole)]
-_MaxClicks = Annotated[
+MaxClicks = Annotated[
     _Clicks | None,
     Field(description="Exact number of redirects allowed; null: no limit.", examples=[1000]),
 ]
@@ -143,7 +143,7 @@ class NewLink(_Body):
     url: Annotated[str, PlainValidator(_target), WithJsonSchema(_URL)]
     alias: Annotated[str, PlainValidator(aliases.checked), WithJsonSchema(_ALIAS)] | None = None
     expires_at: Annotated[datetime, PlainValidator(_future), WithJsonSchema(_FUTURE)] | None = None
-    max_clicks: _MaxClicks = None
+    max_clicks: MaxClicks = None
 
 
 class LinkChange(_Body):
@@ -152,9 +152,9 @@ class LinkChange(_Body):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     url: Annotated[str | None, PlainValidator(_target), WithJsonSchema(_URL)] = None
-    disabled: Annotated[bool | None, PlainValidator(_boolean), WithJsonSchema(_DISABLED)] = None
-    expires_at: Annotated[datetime, PlainValidator(_moment), WithJsonSchema(_EXPIRY)] | None = None
-    max_clicks: _MaxClicks = None
+    disabled: Annotated[bool | None, PlainValidator(_boolean), WithJsonSchema(DISABLED)] = None
+    expires_at: Annotated[datetime, PlainValidator(_moment), WithJsonSchema(EXPIRY)] | None = None
+    max_clicks: MaxClicks = None
 
     @property
     def sets_expiry(self) -> bool:

@@ -15,8 +15,8 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 
 from stack.shortener.api import aliases
+from stack.shortener.api.answers import ShortLink
 from stack.shortener.api.bodies import NewLink
-from stack.shortener.api.links import ShortLink
 from stack.shortener.http.problems import Problem
 from stack.shortener.infra.database import Database
 

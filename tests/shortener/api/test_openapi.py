@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 from starlette.routing import Route
 
-from stack.shortener.api import aliases, validation
+from stack.shortener.api import aliases, answers, validation
 from stack.shortener.api.openapi import DeploymentFacts, document
 from stack.shortener.api.resources import Resource
 from stack.shortener.http import targets
@@ -94,6 +94,7 @@ def test_what_is_checked_is_what_it_shows(described: Any) -> None:
         ("GET", "/api/links/known", b"", "/api/links/{code}"),
         ("PATCH", "/api/links/known", b'{"disabled": true}', "/api/links/{code}"),
         ("DELETE", "/api/links/known", b"", "/api/links/{code}"),
+        ("GET", "/api/links/known/stats", b"", "/api/links/{code}/stats"),
         ("GET", "/api/links/known/qr", b"", "/api/links/{code}/qr"),
         ("GET", "/api/links/nobody", b"", "/api/links/{code}"),
         ("POST", "/api/links", b"{", "/api/links"),
@@ -117,6 +118,8 @@ def test_answers_are_as_described(
     if schema and "json" in answer.headers["content-type"]:
         whole = {**schema, "components": described["components"]}
         Draft202012Validator(whole).validate(answer.json())
+        model = getattr(answers, schema["$ref"].rpartition("/")[2])
+        model.model_validate_json(answer.body, strict=True)
 
 
 def test_keys_and_rates_are_in_it_where_they_are_in_force() -> None:

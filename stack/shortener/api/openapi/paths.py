@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stack.shortener.api import qr_code, validation
-from stack.shortener.api.openapi.components import CODE, DeploymentFacts, Json, ref
+from stack.shortener.api import answers, qr_code, validation
+from stack.shortener.api.openapi.components import DeploymentFacts, Json, ref
 
 
 class Paths:
@@ -273,7 +273,7 @@ def _code_parameter() -> Json:
         "in": "path",
         "required": True,
         "description": "The link's code.",
-        "schema": CODE,
+        "schema": {"type": "string", "pattern": answers.CODE_PATTERN},
     }
 
 
