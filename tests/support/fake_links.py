@@ -22,7 +22,7 @@ from stack.shortener.settings import WebSettings
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 DAY = DayClicks(day=NOW.date(), total=1, bots=0)
 REFERRER = ReferrerClicks(referrer="", total=1)
-ADDRESSES = {
+ADDRESSES: dict[str, Any] = {
     "primary_url": "postgresql://any",
     "replica_url": "postgresql://any",
     "cache_url": "redis://any",

@@ -207,17 +207,7 @@ class LinkApi:
         return ApiResponse(200, page, ((b"content-type", pages.MEDIA_TYPE),))
 
     def _render(self, base: str) -> tuple[bytes, bytes]:
-        settings = self._settings
-        document = openapi.document(
-            openapi.DeploymentFacts(
-                base=base,
-                needs_key=settings.require_api_key,
-                is_rate_limited=settings.api_rate_per_s > 0,
-                bulk_max_links=settings.bulk_max_links,
-                api_body_max_bytes=settings.api_body_max_bytes,
-                bulk_body_max_bytes=settings.bulk_body_max_bytes,
-            )
-        )
+        document = openapi.document(base, self._settings)
         return openapi.as_bytes(document), docs_page.render(document)
 
     async def _members(self, request: Request, max_bytes: int) -> dict[str, Any]:

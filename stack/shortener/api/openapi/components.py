@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
 from stack.shortener.api import answers, bodies
 from stack.shortener.http import problems
+from stack.shortener.settings import WebSettings
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class DeploymentFacts:
-    """Values that differ between deployments."""
-
-    base: str
-    needs_key: bool
-    is_rate_limited: bool
-    bulk_max_links: int
-    api_body_max_bytes: int
-    bulk_body_max_bytes: int
 
 
 def ref(kind: str, name: str) -> Json:
@@ -30,9 +18,9 @@ def ref(kind: str, name: str) -> Json:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-def schemas(facts: DeploymentFacts) -> Json:
+def schemas(settings: WebSettings) -> Json:
     """Schemas of requests and responses, from the models that validate and serialise them."""
-    requests = (bodies.NewLink, bodies.LinkChange, bodies.bulk_body(facts.bulk_max_links))
+    requests = (bodies.NewLink, bodies.LinkChange, bodies.bulk_body(settings.bulk_max_links))
     _, found = models_json_schema(
         [(model, "validation") for model in (*requests, *answers.MODELS)],
         ref_template="#/components/schemas/{model}",
@@ -74,7 +62,7 @@ def headers() -> Json:
     }
 
 
-def errors(facts: DeploymentFacts) -> Json:
+def errors(settings: WebSettings) -> Json:
     """Error responses by status, all with the same schema."""
     form = {"schema": ref("schemas", "Problem")}
     content = {problems.MEDIA_TYPE: form, "text/html": {"schema": {"type": "string"}}}
@@ -93,8 +81,8 @@ def errors(facts: DeploymentFacts) -> Json:
         "410": problem("The link has ended: expired, used up or switched off."),
         "412": problem("The link's version does not match If-Match.", ETag="ETag"),
         "413": problem(
-            f"The body is longer than {facts.api_body_max_bytes} bytes, "
-            f"or {facts.bulk_body_max_bytes} for many links."
+            f"The body is longer than {settings.api_body_max_bytes} bytes, "
+            f"or {settings.bulk_body_max_bytes} for many links."
         ),
         "414": problem("The address is too long."),
         "415": problem("The body must be application/json, and not compressed."),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stack.shortener.api import answers, qr_code, validation
-from stack.shortener.api.openapi.components import DeploymentFacts, Json, ref
+from stack.shortener.api.openapi.components import Json, ref
+from stack.shortener.settings import WebSettings
 
 _TEXT: Json = {"type": "string"}
 _OF_BODIES = (408, 413, 415, 422)  # errors of any request with a body
@@ -14,9 +15,10 @@ _OF_BODIES = (408, 413, 415, 422)  # errors of any request with a body
 class Paths:
     """The operations of one deployment."""
 
-    def __init__(self, facts: DeploymentFacts) -> None:
-        self._facts = facts
-        self._links = f"{facts.base}/api/links"
+    def __init__(self, base: str, settings: WebSettings) -> None:
+        self._base = base
+        self._settings = settings
+        self._links = f"{base}/api/links"
         self._link = f'"{self._links}/$code"'
 
     def all(self) -> Json:
@@ -40,15 +42,15 @@ class Paths:
 
     def _curl(self, address: str, *options: str, data: str = "") -> str:
         """A curl command with one option per line."""
-        key = ['-H "Authorization: Bearer $key"'] if self._facts.needs_key else []
+        key = ['-H "Authorization: Bearer $key"'] if self._settings.require_api_key else []
         body = ["-H 'Content-Type: application/json'", f"-d '{data}'"] if data else []
         return " \\\n  ".join([f"curl -sS {address}", *key, *options, *body])
 
     def _errors(self, *codes: int) -> Json:
         common = [400, 405, 414, 431, 503]
-        if self._facts.needs_key:
+        if self._settings.require_api_key:
             common.append(401)
-        if self._facts.is_rate_limited:
+        if self._settings.api_rate_per_s > 0:
             common.append(429)
         return _refs(*codes, *common)
 
@@ -200,7 +202,7 @@ class Paths:
                 "302": {"description": "Redirect to the target.", "headers": headers},
                 **_refs(400, 404, 405, 410, 414, 431, 503),
             },
-            {"Show the target": f'curl -sSi "{self._facts.base}/$code"'},
+            {"Show the target": f'curl -sSi "{self._base}/$code"'},
         )
         return {**operation, "security": []}
 
