@@ -40,7 +40,6 @@ HEADERS: asgi.Headers = (
     (b"x-content-type-options", b"nosniff"),
 )
 _NO_STORE: asgi.Headers = ((b"cache-control", b"no-store"),)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
@@ -261,7 +260,7 @@ def _validated(
     except Problem as problem:
         if key is None:
             raise
-        return checked(_EPOCH), problem
+        return checked(validation.EPOCH), problem
 
 
 @lru_cache(maxsize=1024)

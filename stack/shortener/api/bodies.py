@@ -29,7 +29,7 @@ from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect, Request
 
 from stack.shortener.api import aliases
-from stack.shortener.api.validation import no_such, quoted
+from stack.shortener.api.validation import EPOCH, no_such, quoted
 from stack.shortener.http.problems import Problem, Wrong
 from stack.shortener.http.targets import LONGEST, PATTERN, TargetRules
 
@@ -38,7 +38,6 @@ _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ANYWHERE = TargetRules()
 _RULES = {  # for what pydantic itself finds wrong with a member
     "url": "url is missing",
@@ -281,7 +280,7 @@ def change(
     """The changes of a PATCH request; an expiry in the past ends the link at once."""
     if not members:
         raise Problem(422, "nothing to change; give url, disabled, expires_at or max_clicks")
-    return _validated(LinkChange, members, _Context(_EPOCH, targets, base))
+    return _validated(LinkChange, members, _Context(EPOCH, targets, base))
 
 
 def _validated(
