@@ -14,7 +14,8 @@ import secrets
 
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import CacheUnavailable
-from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult, pauses
+from stack.shortener.redirect.fills.base import Fill, FillContext, pauses
+from stack.shortener.redirect.refill import FillResult
 
 
 class LeaseFill(Fill):
@@ -35,11 +36,11 @@ class LeaseFill(Fill):
             if entry is not None:
                 return FillResult(entry, "wait")
             await asyncio.sleep(pause_s)
-        return FillResult((await self._refill(code, read.read_s)).entry, "miss")
+        return await self._refill(code, read.read_s)
 
     async def _fill_leased(self, code: str, read_s: float, token: str) -> FillResult:
         try:
-            return FillResult((await self._refill(code, read_s, token)).entry, "miss")
+            return await self._refill(code, read_s, token)
         except BaseException:
             with contextlib.suppress(CacheUnavailable):  # then it expires
                 await self._cache.release(code, token)

@@ -15,7 +15,8 @@ import time
 
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import CacheUnavailable
-from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult, pauses
+from stack.shortener.redirect.fills.base import Fill, FillContext, pauses
+from stack.shortener.redirect.refill import FillResult
 
 
 class LockFill(Fill):
@@ -38,17 +39,13 @@ class LockFill(Fill):
             if cached is not None:
                 return cached
             await asyncio.sleep(pause_s)
-        return await self._query(code, read.read_s)
+        return await self._refill(code, read.read_s)
 
     async def _fill_locked(
         self, code: str, read_s: float, token: str, cached: FillResult | None
     ) -> FillResult:
         try:
-            return cached or await self._query(code, read_s)
+            return cached or await self._refill(code, read_s)
         finally:
             with contextlib.suppress(CacheUnavailable):  # then it expires
                 await self._cache.release(code, token)
-
-    async def _query(self, code: str, read_s: float) -> FillResult:
-        filled = await self._refill(code, read_s)
-        return FillResult(filled.entry, "miss", filled.proven_s)

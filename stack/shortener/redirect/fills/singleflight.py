@@ -11,7 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from stack.shortener.redirect.batched_reads import CacheRead
-from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult
+from stack.shortener.redirect.fills.base import Fill, FillContext
+from stack.shortener.redirect.refill import FillResult
 
 _REMEMBER_S = 2.0
 
@@ -72,9 +73,4 @@ class SingleFlightFill(Fill):
 
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """Share this process's one query for the code."""
-
-        async def query() -> FillResult:
-            filled = await self._refill(code, read.read_s)
-            return FillResult(filled.entry, "miss", filled.proven_s)
-
-        return await self._flights.share(code, read.read_s, query)
+        return await self._flights.share(code, read.read_s, lambda: self._refill(code, read.read_s))

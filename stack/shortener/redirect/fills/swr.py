@@ -17,9 +17,10 @@ from stack.shortener.infra.database import DatabaseUnavailable
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import CacheUnavailable
 from stack.shortener.redirect.cache_entry import CacheEntry
-from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult, Served
+from stack.shortener.redirect.fills.base import Fill, FillContext
 from stack.shortener.redirect.fills.lock import LockFill
 from stack.shortener.redirect.fills.singleflight import Flights
+from stack.shortener.redirect.refill import FillResult, Served
 
 
 class StaleWhileRevalidateFill(Fill):
