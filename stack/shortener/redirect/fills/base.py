@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, get_args
+from typing import get_args
 
 from stack.shortener.infra.metrics import Metrics
 from stack.shortener.redirect.batched_reads import CacheRead
@@ -29,13 +30,18 @@ class FillContext:
     settings: WebSettings
 
 
-class Fill(Protocol):
+class Fill(ABC):
     """A strategy for serving what the cache has, and for filling it on a miss."""
+
+    def __init__(self, context: FillContext) -> None:
+        self._context = context
+        self._refill = context.refill
 
     def serves(self, code: str, entry: CacheEntry, read_s: float) -> Served | None:  # noqa: ARG002
         """The X-Cache value of a cached link; `None` if this reader has to fill first."""
         return "hit"
 
+    @abstractmethod
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """The link of a code that is not served from the cache.
 

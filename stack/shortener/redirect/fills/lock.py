@@ -15,24 +15,19 @@ import time
 
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import CacheUnavailable
-from stack.shortener.redirect.fills.base import Fill, FillContext, pauses
+from stack.shortener.redirect.fills.base import Fill, pauses
 from stack.shortener.redirect.refill import FillResult
 
 
 class LockFill(Fill):
     """One query across all processes."""
 
-    def __init__(self, context: FillContext) -> None:
-        self._cache = context.cache
-        self._refill = context.refill
-        self._wait_s = context.settings.fill_wait_s
-
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """Take the lock and query, or wait for the value that its holder stores."""
         token = secrets.token_hex(8)
-        for pause_s in pauses(self._wait_s):
+        for pause_s in pauses(self._context.settings.fill_wait_s):
             started_s = time.monotonic()
-            taken, entry = await self._cache.lock(code, token)
+            taken, entry = await self._context.cache.lock(code, token)
             cached = FillResult(entry, "wait", started_s) if entry is not None else None
             if taken:
                 return await self._fill_locked(code, read.read_s, token, cached)
@@ -48,4 +43,4 @@ class LockFill(Fill):
             return cached or await self._refill(code, read_s)
         finally:
             with contextlib.suppress(CacheUnavailable):  # then it expires
-                await self._cache.release(code, token)
+                await self._context.cache.release(code, token)

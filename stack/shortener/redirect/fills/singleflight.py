@@ -68,7 +68,7 @@ class SingleFlightFill(Fill):
     """At most one query at a time in each process."""
 
     def __init__(self, context: FillContext) -> None:
-        self._refill = context.refill
+        super().__init__(context)
         self._flights = Flights(context.cache.get)
 
     async def fill(self, code: str, read: CacheRead) -> FillResult:

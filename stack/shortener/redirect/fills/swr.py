@@ -27,7 +27,7 @@ class StaleWhileRevalidateFill(Fill):
     """Background refreshes, one at a time for each key."""
 
     def __init__(self, context: FillContext) -> None:
-        self._context = context
+        super().__init__(context)
         self._lock_fill = LockFill(context)
         self._flights = Flights(context.cache.get)
         self._refreshing: dict[str, asyncio.Task[None]] = {}
@@ -66,7 +66,7 @@ class StaleWhileRevalidateFill(Fill):
         if not taken:
             return
         if entry is None or entry.fresh_until <= time.time():
-            await self._context.refill(code, read_s)
+            await self._refill(code, read_s)
         await self._context.cache.release(code, token)
 
     async def close(self) -> None:

@@ -30,7 +30,7 @@ class XFetchFill(Fill):
     """Readers refresh early, each by its own draw."""
 
     def __init__(self, context: FillContext) -> None:
-        self._refill = context.refill
+        super().__init__(context)
         self._beta = context.settings.xfetch_beta
 
     def serves(self, _code: str, entry: CacheEntry, _read_s: float) -> Served | None:
