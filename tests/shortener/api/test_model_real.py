@@ -181,14 +181,14 @@ class Api(RuleBasedStateMachine):
         ]
         name = None if key is None else f"{self.prefix}-{key}"
         self.creations.append((owner, named, name, bulk))
-        self._ask_for(web, owner, named, name, bulk)
+        self._request_for(web, owner, named, name, bulk)
 
     @rule(web=WEBS, number=st.integers(0, 10))
     def create_again(self, web: int, number: int) -> None:
         """The same request as before, key and all."""
-        self._ask_for(web, *self.creations[number % len(self.creations)])
+        self._request_for(web, *self.creations[number % len(self.creations)])
 
-    def _ask_for(
+    def _request_for(
         self, web: int, owner: int, named: list[dict[str, Any]], name: str | None, bulk: bool
     ) -> None:
         headers = {} if name is None else {"Idempotency_Key": name}
