@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import gevent  # type: ignore[import-untyped]
@@ -82,14 +81,13 @@ class TrafficWorker:
     def __init__(self, environment: Environment) -> None:
         assert environment.runner is not None
         self._runner = environment.runner
-        self._numbers = count(1)
         self._requested = 0
         self._reply: AsyncResult[dict[str, Any]] = AsyncResult()
         self._runner.register_message(ASSIGN_STREAM, self._receive)
 
     def request_stream(self) -> StreamAssignment:
         """Wait for a stream of the running test; `PrepareError` says why there is none."""
-        self._requested, self._reply = next(self._numbers), AsyncResult()
+        self._requested, self._reply = self._requested + 1, AsyncResult()
         self._runner.send_message(REQUEST_STREAM, self._requested)
         try:
             reply = self._reply.get(timeout=ASSIGN_TIMEOUT_S)

@@ -118,8 +118,7 @@ class ProcessState:
     def _open_request_log(self) -> RequestLog | None:
         directory = os.environ.get("LINKSTORM_RECORD")
         if directory and self._request_log is None:
-            runner = self._environment.runner
-            shard = runner.worker_index if isinstance(runner, WorkerRunner) else 0
+            shard = self._runner.worker_index if isinstance(self._runner, WorkerRunner) else 0
             self._request_log = RequestLog(Path(directory), str(shard))
         return self._request_log
 

@@ -93,17 +93,13 @@ class Control:
         if self._job is not None and not self._job.dead:
             self._error(f"{command.do}: the last command is not finished yet")
             return
-        work = self._prepare(command) if isinstance(command, Prepare) else self._start(command)
-        self._job = gevent.spawn(self._work, work)
+        self._job = gevent.spawn(self._work, command)
 
-    def _prepare(self, command: Prepare) -> Callable[[], None]:
-        def work() -> None:
-            codes = self._segment_runner().links.prepare(command.traffic.keys)
-            self._emit(event="prepared", codes=codes)
+    def _prepare(self, command: Prepare) -> None:
+        codes = self._segment_runner().links.prepare(command.traffic.keys)
+        self._emit(event="prepared", codes=codes)
 
-        return work
-
-    def _start(self, command: Start) -> Callable[[], None]:
+    def _start(self, command: Start) -> None:
         segment = SegmentTask(
             number=command.segment,
             traffic=command.traffic,
@@ -114,15 +110,15 @@ class Control:
         def started(t_s: float) -> None:
             self._emit(event="started", segment=segment.number, t_s=t_s)
 
-        def work() -> None:
-            figures = self._segment_runner().run(segment, started)
-            self._emit(event="finished", segment=segment.number, **asdict(figures))
+        figures = self._segment_runner().run(segment, started)
+        self._emit(event="finished", segment=segment.number, **asdict(figures))
 
-        return work
-
-    def _work(self, work: Callable[[], None]) -> None:
+    def _work(self, command: Prepare | Start) -> None:
         try:
-            work()
+            if isinstance(command, Prepare):
+                self._prepare(command)
+            else:
+                self._start(command)
         except (OSError, ValueError, PrepareError) as problem:
             self._error(str(problem))
         except Exception as problem:

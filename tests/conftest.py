@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chaos.model.stack import Stack
-from chaos.runtimes.compose.runtime import ComposeRuntime, is_up
+from chaos.runtimes.compose.runtime import ComposeRuntime, why_not_up
 from chaos.runtimes.embedded.runtime import EmbeddedRuntime
 from tests.support.patience import PATIENT
 
@@ -53,7 +53,7 @@ def stack(logs: Path) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def compose_lab() -> None:
     """A lab in containers; tests that need it are skipped where none is up."""
-    if not is_up():
+    if why_not_up() is not None:
         pytest.skip("no lab in containers is up: `make up` starts one")
 
 

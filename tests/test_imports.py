@@ -59,6 +59,7 @@ MAY_IMPORT = {
     ),
     "tools.crashtest.experiments": ("chaos.experiments", "chaos.model"),
     "tools.crashtest.program": ("chaos.cli.entry", "chaos.cli.exits", "chaos.experiments"),
+    "tools.crashtest.crashes": ("chaos.runtimes.topology", "tools.crashtest"),
     "tools.crashtest": ("tools.crashtest",),
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -34,105 +34,61 @@ TOKEN_HEADER = "X-Linkstorm-Token"
 OPEN_TO_ALL = ("/metrics", "/healthz")
 
 M = TypeVar("M", bound=Message)
-Handler = Callable[[LabControl, Request, M], Response]
+Handler = Callable[[Request, M], Response | None]  # none: an empty object
 
 
 def api(control: LabControl, token: str) -> Starlette:
     """The application."""
 
-    def route(method: str, path: str, handler: Handler[M], body: type[M]) -> Route:
-        return Route(path, _endpoint(control, handler, body), methods=[method])
+    def inject(_: Request, order: FaultOrder) -> Response:
+        fault = control.inject(order.kind, order.target, order.latency_ms)
+        return JSONResponse({"id": fault.id, "name": fault.name}, HTTPStatus.CREATED)
+
+    def heal(request: Request, _: NoBody) -> None:
+        control.heal(request.path_params["fault"])
+
+    def start(_: Request, order: RunOrder) -> Response:
+        run = control.start(order.experiment, full=order.full, arms=order.arms)
+        return JSONResponse({"id": run}, HTTPStatus.CREATED)
+
+    def report(request: Request, _: NoBody) -> Response:
+        return FileResponse(control.report(request.path_params["run"]))
+
+    def metrics(_: Request, __: NoBody) -> Response:
+        return Response(exposition(control), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return Starlette(
         routes=[
-            route("GET", "/state", _state, NoBody),
-            route("POST", "/faults", _inject, FaultOrder),
-            route("DELETE", "/faults/{fault}", _heal, NoBody),
-            route("POST", "/heal", _heal_all, NoBody),
-            route("POST", "/runs", _start, RunOrder),
-            route("DELETE", "/runs/current", _interrupt, NoBody),
-            route("GET", "/runs/{run}/report", _report, NoBody),
-            route("PUT", "/claim", _claim, Claim),
-            route("DELETE", "/claim", _release, Claim),
-            route("PUT", "/status", _update, RunStatus),
-            route("GET", "/metrics", _metrics, NoBody),
-            route("GET", "/healthz", _healthz, NoBody),
+            _route("GET", "/state", NoBody, lambda _, __: JSONResponse(control.overview())),
+            _route("POST", "/faults", FaultOrder, inject),
+            _route("DELETE", "/faults/{fault}", NoBody, heal),
+            _route("POST", "/heal", NoBody, lambda _, __: control.heal_all()),
+            _route("POST", "/runs", RunOrder, start),
+            _route("DELETE", "/runs/current", NoBody, lambda _, __: control.interrupt()),
+            _route("GET", "/runs/{run}/report", NoBody, report),
+            _route("PUT", "/claim", Claim, lambda _, claim: control.claim(claim.run)),
+            _route("DELETE", "/claim", Claim, lambda _, claim: control.release(claim.run)),
+            _route("PUT", "/status", RunStatus, lambda _, status: control.update(status)),
+            _route("GET", "/metrics", NoBody, metrics),
+            _route("GET", "/healthz", NoBody, lambda _, __: PlainTextResponse("ok\n")),
         ],
         middleware=[Middleware(_Guard, token)],
     )
 
 
-def _state(control: LabControl, _: Request, __: NoBody) -> Response:
-    return JSONResponse(control.overview())
-
-
-def _inject(control: LabControl, _: Request, order: FaultOrder) -> Response:
-    fault = control.inject(order.kind, order.target, order.latency_ms)
-    return JSONResponse({"id": fault.id, "name": fault.name}, HTTPStatus.CREATED)
-
-
-def _heal(control: LabControl, request: Request, _: NoBody) -> Response:
-    control.heal(request.path_params["fault"])
-    return JSONResponse({})
-
-
-def _heal_all(control: LabControl, _: Request, __: NoBody) -> Response:
-    control.heal_all()
-    return JSONResponse({})
-
-
-def _start(control: LabControl, _: Request, order: RunOrder) -> Response:
-    run = control.start(order.experiment, full=order.full, arms=order.arms)
-    return JSONResponse({"id": run}, HTTPStatus.CREATED)
-
-
-def _interrupt(control: LabControl, _: Request, __: NoBody) -> Response:
-    control.interrupt()
-    return JSONResponse({})
-
-
-def _report(control: LabControl, request: Request, _: NoBody) -> Response:
-    return FileResponse(control.report(request.path_params["run"]))
-
-
-def _claim(control: LabControl, _: Request, claim: Claim) -> Response:
-    control.claim(claim.run)
-    return JSONResponse({})
-
-
-def _release(control: LabControl, _: Request, claim: Claim) -> Response:
-    control.release(claim.run)
-    return JSONResponse({})
-
-
-def _update(control: LabControl, _: Request, status: RunStatus) -> Response:
-    control.update(status)
-    return JSONResponse({})
-
-
-def _metrics(control: LabControl, _: Request, __: NoBody) -> Response:
-    return Response(exposition(control), media_type=CONTENT_TYPE_PLAIN_0_0_4)
-
-
-def _healthz(_: LabControl, __: Request, ___: NoBody) -> Response:
-    return PlainTextResponse("ok\n")
-
-
-def _endpoint(
-    control: LabControl, handler: Handler[M], body: type[M]
-) -> Callable[[Request], Awaitable[Response]]:
+def _route(method: str, path: str, body: type[M], handler: Handler[M]) -> Route:
     """Validate the body, call the handler in a thread, and turn refusals into error responses."""
 
     async def endpoint(request: Request) -> Response:
         try:
             message = parsed(await request.body(), body)
-            return await run_in_threadpool(handler, control, request, message)
+            return await run_in_threadpool(handler, request, message) or JSONResponse({})
         except RequestRefused as refused:
             return _error(refused.status, str(refused), **refused.more)
         except StackError as trouble:
             return _error(HTTPStatus.BAD_GATEWAY, str(trouble))
 
-    return endpoint
+    return Route(path, endpoint, methods=[method])
 
 
 class _Guard:

@@ -82,7 +82,7 @@ class LabControl:
         self._runtime = runtime
         self._clock = clock or HostClock()
         self._runs = RunProcesses(runs, stack.workdir("runs"), run_command or command(runtime))
-        self._past = PastRuns(self._runs.path)
+        self.past = PastRuns(self._runs.path)
         self._faults = ActiveFaults(stack)
         self._claim = ExpiringValue[str](self._clock)
         self._status = ExpiringValue[RunStatus](self._clock)
@@ -206,11 +206,6 @@ class LabControl:
     def run_status(self) -> RunStatus | None:
         """The last status of a run, unless it has lapsed."""
         return self._status.get()
-
-    @property
-    def past(self) -> PastRuns:
-        """The verdicts so far."""
-        return self._past
 
     def report(self, run: str) -> Path:
         """The report of a run."""

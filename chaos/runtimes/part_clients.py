@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import LiteralString
 
@@ -37,14 +39,18 @@ def is_ready(part: str, address: Address) -> bool:
 
 def http_status(address: Address, path: str) -> int | None:
     """The status of a GET, `None` when there is no answer."""
-    connection = http.client.HTTPConnection(*address, timeout=TIMEOUT_S)
     try:
-        connection.request("GET", path)
-        return connection.getresponse().status
+        with _answer(address, path) as answer:
+            return answer.status
     except (OSError, http.client.HTTPException):
         return None
-    finally:
-        connection.close()
+
+
+@contextmanager
+def _answer(address: Address, path: str) -> Iterator[http.client.HTTPResponse]:
+    with closing(http.client.HTTPConnection(*address, timeout=TIMEOUT_S)) as connection:
+        connection.request("GET", path)
+        yield connection.getresponse()
 
 
 # --- Postgres ----------------------------------------------------------------------------------
@@ -126,12 +132,8 @@ def _redis(address: Address) -> redis.Redis:
 
 def toxiproxy_version(address: Address) -> str:
     """The version the server reports."""
-    connection = http.client.HTTPConnection(*address, timeout=TIMEOUT_S)
-    try:
-        connection.request("GET", "/version")
-        return str(json.loads(connection.getresponse().read())["version"])
-    finally:
-        connection.close()
+    with _answer(address, "/version") as answer:
+        return str(json.load(answer)["version"])
 
 
 def nginx_version(program: str | Path) -> str:

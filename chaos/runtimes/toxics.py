@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -31,23 +30,6 @@ class ToxicsError(StackError):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
-
-
-@dataclass(frozen=True)
-class ActiveToxic:
-    """A toxic that is on a link."""
-
-    link: str
-    name: str
-    kind: str
-    stream: str
-    toxicity: float
-    attributes: Mapping[str, int]
-
-    def __str__(self) -> str:
-        """`latency downstream latency=120`, without attributes that are zero."""
-        given = [f"{name}={value}" for name, value in self.attributes.items() if value]
-        return " ".join([self.kind, self.stream, *given])
 
 
 class Toxics:
@@ -107,7 +89,7 @@ class Toxics:
         """Every link as it is now."""
         with self._library() as toxiproxy:
             return {
-                link: LinkState(proxy.enabled, [str(each) for each in _toxics_on(link, proxy)])
+                link: LinkState(proxy.enabled, [*map(_described, proxy.toxics().values())])
                 for link, proxy in sorted(toxiproxy.proxies().items())
             }
 
@@ -115,12 +97,6 @@ class Toxics:
         """Open every link again, and remove every toxic."""
         with self._library() as toxiproxy:
             toxiproxy.reset()
-
-    def active(self) -> list[ActiveToxic]:
-        """Every toxic on every link."""
-        with self._library() as toxiproxy:
-            proxies = sorted(toxiproxy.proxies().items())
-            return [toxic for link, proxy in proxies for toxic in _toxics_on(link, proxy)]
 
     def _switch(self, link: str, which: Literal["enable", "disable"]) -> None:
         with self._library() as toxiproxy:
@@ -188,11 +164,10 @@ class _StrictSession(requests.Session):
         return answer
 
 
-def _toxics_on(link: str, proxy: Any) -> list[ActiveToxic]:
-    return [
-        ActiveToxic(link, each.name, each.type, each.stream, each.toxicity, each.attributes)
-        for each in proxy.toxics().values()
-    ]
+def _described(toxic: Any) -> str:
+    """`latency downstream latency=120`, without attributes that are zero."""
+    given = [f"{name}={value}" for name, value in toxic.attributes.items() if value]
+    return " ".join([toxic.type, toxic.stream, *given])
 
 
 def _message(answer: requests.Response) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client.metrics_core import Metric
@@ -97,25 +98,25 @@ class Web:
         self._settings = settings
         self._fill_name = settings.cache_fill
         self._metrics = metrics = Metrics(served=zero_served())
-        self._replica = Database(
+        database = partial(
+            Database,
+            wait_s=settings.pool_timeout_s,
+            breaker_failures=settings.breaker_failures,
+            breaker_open_s=settings.breaker_open_s,
+        )
+        self._replica = database(
             "replica",
             settings.replica_url,
             settings.pool_size,
             settings.replica_timeout_s,
             [LOOK_UP],
-            wait_s=settings.pool_timeout_s,
-            breaker_failures=settings.breaker_failures,
-            breaker_open_s=settings.breaker_open_s,
         )
-        self._primary = Database(
+        self._primary = database(
             "primary",
             settings.primary_url,
             settings.primary_pool_size,
             settings.primary_timeout_s,
             [LOOK_UP, TAKE, LOOK, KEY, WRITE, *links.STATEMENTS, *link_creation.STATEMENTS],
-            wait_s=settings.pool_timeout_s,
-            breaker_failures=settings.breaker_failures,
-            breaker_open_s=settings.breaker_open_s,
         )
         cache_client = connect(settings.cache_url, settings.cache_timeout_s, _CACHE_CONNECTIONS)
         self._queue_client = connect(

@@ -56,7 +56,7 @@ def test_arrivals_become_a_unit_poisson_process_when_time_runs_at_the_rate(curve
 
 
 @pytest.mark.parametrize("curve", CURVES)
-def test_every_second_has_as_many_arrivals_as_the_curve_says(curve: str) -> None:
+def test_every_second_has_as_many_arrivals_as_the_curve(curve: str) -> None:
     times, _ = drawn(CURVES[curve])
     counts, _ = np.histogram(times, bins=np.arange(DURATION_S + 1))
     sure = 1 - 0.01 / len(counts)  # so that all seconds together are within by 99 % (Bonferroni)
@@ -139,7 +139,7 @@ def test_one_key_gets_every_request() -> None:
     keys=st.integers(1, 40),
     seed=st.integers(0, 2**63),
 )
-def test_arrivals_ascend_within_the_duration_and_ask_for_keys_that_exist(
+def test_arrivals_ascend_within_the_duration_and_are_for_keys_that_exist(
     curve: str, rate: float, more: float, duration_s: float, keys: int, seed: int
 ) -> None:
     traffic = replace(CURVES[curve], rate_per_s=rate, peak_per_s=rate + more, keys=keys)

@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from chaos.record.run_directories import RUNS
 from chaos.runtimes.compose.containers import Containers
 from chaos.runtimes.compose.docker_engine import engine
-from chaos.runtimes.compose.runtime import is_up
+from chaos.runtimes.compose.runtime import why_not_up
 from tests.support.running_labs import temporary_home
 from tests.support.scenarios_lab import free_port
 
@@ -91,7 +91,7 @@ def wait_for_page(url: str) -> None:
 
 
 def in_containers() -> Lab:
-    if not is_up():
+    if why_not_up() is not None:
         pytest.skip("no lab in containers is up: `make up` starts one")
     with engine() as client:
         containers = Containers(client)

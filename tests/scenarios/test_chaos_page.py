@@ -76,7 +76,7 @@ def healed(page: Page) -> Iterator[None]:
     assert page.control.ask("POST", "/heal").ok
 
 
-def test_a_fault_is_injected_told_and_healed_through_the_page(page: Page) -> None:
+def test_a_fault_is_injected_shown_and_healed_through_the_page(page: Page) -> None:
     fault = page.change("/chaos/faults", SLOW)
     assert fault.ok
     told = page.get("/chaos/state").json()
@@ -130,7 +130,7 @@ def test_another_site_changes_nothing_even_with_the_token(
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8089", "10.0.0.7", "127.0.0.1.x"])
-def test_a_foreign_name_that_leads_here_is_told_nothing(page: Page, host: str) -> None:
+def test_a_foreign_name_that_leads_here_gets_nothing(page: Page, host: str) -> None:
     for path in ("/chaos", "/chaos/state", "/chaos/runs/x/report"):
         refused = page.get(path, Host=host)
         assert refused.status_code == 403

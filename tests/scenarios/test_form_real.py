@@ -153,7 +153,7 @@ def test_the_right_values_after_wrong_ones_send(form: Form) -> None:
     form.sends()
 
 
-def test_a_host_with_a_path_is_asked_below_it(form: Form) -> None:
+def test_a_host_with_a_path_gets_requests_below_it(form: Form) -> None:
     assert form.start(host=form.shop.url + "/below/")["success"]
     before = form.sent
     eventually(lambda: form.sent > before)

@@ -144,7 +144,7 @@ def test_greenlets_are_used_again_and_none_is_left_in_the_end() -> None:
 
 
 @pytest.mark.alone  # another thread of this process might let go of one
-def test_without_file_descriptors_nothing_is_asked_and_nothing_is_the_servers_failure() -> None:
+def test_without_file_descriptors_nothing_is_sent_and_nothing_is_the_servers_failure() -> None:
     with threaded_server(after_s=0.0) as url:
         client = HttpClient(url)
         request = client.request("GET", "/any")
@@ -202,7 +202,7 @@ def test_more_than_a_core_can_send_is_late_and_names_the_core(tmp_path: Path) ->
 
 
 @pytest.mark.alone
-def test_what_is_really_sent_is_poisson_and_asks_for_the_keys_as_stated(tmp_path: Path) -> None:
+def test_what_is_really_sent_is_poisson_and_for_the_keys_as_stated(tmp_path: Path) -> None:
     rate, keys, hot_share, duration_s = 150.0, 8, 0.4, 3.0
     with server() as shop, controlled(shop.url, tmp_path) as engine:
         traffic = {"rate_per_s": rate, "keys": keys, "hot_share": hot_share}

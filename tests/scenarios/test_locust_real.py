@@ -144,7 +144,7 @@ def test_what_a_bounded_generator_cannot_send_is_counted(tmp_path: Path) -> None
 
 
 @pytest.mark.alone
-def test_a_generator_that_stood_still_says_it_was_late(tmp_path: Path) -> None:
+def test_a_generator_that_stood_still_reports_that_it_was_late(tmp_path: Path) -> None:
     with server() as shop, controlled(shop.url, tmp_path) as engine:
         engine.prepare(rate_per_s=200)
         engine.start(1.0, rate_per_s=200)

@@ -24,7 +24,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"SHORTENER_{name}", value)
 
 
-def test_every_setting_says_what_it_is_for() -> None:
+def test_every_setting_has_a_description() -> None:
     fields = WebSettings.model_fields | WorkerSettings.model_fields
     assert not [name for name, field in fields.items() if not field.description]
 
@@ -102,7 +102,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_settings_file_that_is_not_there_says_nothing(file: Path) -> None:
+def test_a_settings_file_that_is_not_there_changes_nothing(file: Path) -> None:
     assert read(WebSettings).cache_fill == "swr"
 
 
@@ -167,7 +167,7 @@ def test_what_is_wrong_in_a_settings_file_is_explained_with_its_name(
     assert str(file) in message
 
 
-def test_a_settings_file_that_cannot_be_read_is_told(
+def test_a_settings_file_that_cannot_be_read_is_an_error(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file.mkdir()

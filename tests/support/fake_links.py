@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stack.shortener.api.access import AccessCheck
+from stack.shortener.api.answers import DayClicks, ReferrerClicks, ShortLink, Stats
 from stack.shortener.api.app import LinkApi
 from stack.shortener.api.bodies import LinkChange, NewLink
-from stack.shortener.api.links import LinkPage, ShortLink
+from stack.shortener.api.links import LinkPage
 from stack.shortener.api.rate_limit import RateLimit
 from stack.shortener.api.validation import PageRequest
 from stack.shortener.http.problems import Problem
@@ -19,7 +20,9 @@ from stack.shortener.infra.metrics import Metrics
 from stack.shortener.settings import WebSettings
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-ADDRESSES = {
+DAY = DayClicks(day=NOW.date(), total=1, bots=0)
+REFERRER = ReferrerClicks(referrer="", total=1)
+ADDRESSES: dict[str, Any] = {
     "primary_url": "postgresql://any",
     "replica_url": "postgresql://any",
     "cache_url": "redis://any",
@@ -30,10 +33,20 @@ ADDRESSES = {
 class FakeLinks:
     """One link, `known`, that belongs to nobody or to `me`; a created one is called `made`."""
 
-    link = ShortLink("known", "https://example.org/", 3, False, None, None, 0, NOW, NOW)
+    link = ShortLink(
+        code="known",
+        url="https://example.org/",
+        version=3,
+        disabled=False,
+        expires_at=None,
+        max_clicks=None,
+        uses=0,
+        created_at=NOW,
+        updated_at=NOW,
+    )
 
     async def create(self, wanted: NewLink, owner: str | None) -> ShortLink:
-        return dataclasses.replace(self.link, code=wanted.alias or "made", url=wanted.url)
+        return self.link.model_copy(update={"code": wanted.alias or "made", "url": wanted.url})
 
     async def create_all(self, wanted: Sequence[NewLink], owner: str | None) -> list[ShortLink]:
         return [await self.create(each, owner) for each in wanted]
@@ -54,9 +67,9 @@ class FakeLinks:
     async def delete(self, code: str, versions: Sequence[int] | None, owner: str | None) -> int:
         return (await self.get(code, owner)).version + 1
 
-    async def stats(self, code: str, owner: str | None) -> dict[str, Any]:
+    async def stats(self, code: str, owner: str | None) -> Stats:
         await self.get(code, owner)
-        return {"code": code}
+        return Stats(code=code, total=1, bots=0, visitors=1, days=[DAY], referrers=[REFERRER])
 
 
 class FakeCache:

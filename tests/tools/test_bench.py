@@ -103,7 +103,7 @@ def test_a_closed_loop_counts_what_was_answered_in_time() -> None:
     assert 0 < outcome.in_time <= outcome.answered <= outcome.in_time + 4
 
 
-def test_a_closed_loop_ends_when_there_is_nothing_left_to_ask() -> None:
+def test_a_closed_loop_ends_when_there_is_nothing_left_to_send() -> None:
     with server(FOUND) as (address, _):
         client = LoadClient(address, itertools.repeat(ASK, 100), Expected(302))
         with client.connected(4):
@@ -117,7 +117,7 @@ def test_answers_in_pieces_and_with_bodies_count_once() -> None:
             assert pieces.closed(0.1).answered > 0
 
 
-def test_another_status_is_told_by_its_status_line() -> None:
+def test_another_status_is_reported_by_its_status_line() -> None:
     with server(FOUND, CREATED) as (address, _):
         outcome = closed(address)
     assert set(outcome.wrong) == {"HTTP/1.1 201 Created"}
@@ -132,21 +132,21 @@ def test_an_answer_without_what_proves_it_is_wrong() -> None:
     assert said == "HTTP/1.1 302 Found without 'x-cache: hit\\r\\n'"
 
 
-def test_a_connection_that_the_server_closes_is_told_and_the_others_go_on() -> None:
+def test_a_connection_that_the_server_closes_is_reported_and_the_others_go_on() -> None:
     with server(*[FOUND] * 20, b"") as (address, _):
         outcome = closed(address)
     assert outcome.answered > 20
     assert outcome.wrong["closed by the server"] in range(1, 5)
 
 
-def test_a_request_without_an_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_without_an_answer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tools.bench.load_client._DRAIN_S", 0.2)
     with server(FOUND, FOUND, FOUND, FOUND, FOUND[:-1]) as (address, _):
         outcome = closed(address)
     assert outcome.wrong == {"no answer within 0.2 s of the end": 4}
 
 
-def test_arrivals_have_the_rate_that_was_asked_for_and_the_same_seed_draws_the_same() -> None:
+def test_arrivals_have_the_rate_that_was_set_and_the_same_seed_draws_the_same() -> None:
     times_s = list(arrivals(1_000, 20, seed=1))
     gaps_s = [after - before for before, after in itertools.pairwise(times_s)]
     assert len(times_s) == pytest.approx(20_000, rel=0.03)
@@ -168,7 +168,7 @@ def test_an_open_loop_sends_all_at_their_times_and_times_them_all() -> None:
 
 
 @pytest.mark.alone
-def test_a_server_that_freezes_delays_everybody_who_wanted_to_ask_meanwhile() -> None:
+def test_a_server_that_freezes_delays_all_requests_due_meanwhile() -> None:
     with server(FOUND) as (address, loop):
         client = LoadClient(address, itertools.repeat(ASK), Expected(302))
         threading.Timer(0.3, lambda: loop.call_soon_threadsafe(time.sleep, 0.5)).start()
@@ -283,7 +283,7 @@ def test_a_bare_server_that_differs_from_itself_makes_every_ratio_invalid() -> N
     assert "INVALID: a bare server beside another" in bench_table.text(found, {"bare": "bare"})
 
 
-def test_the_json_has_each_figure_by_name_and_says_what_is_invalid() -> None:
+def test_the_json_has_each_figure_by_name_and_what_is_invalid() -> None:
     shown = as_json(results({"bare": [repeat(100)], "redis": [repeat(80, "late"), repeat(80)]}))
     assert json.loads(json.dumps(shown)) == shown
     one = shown["redis"]
@@ -350,7 +350,7 @@ def test_an_arm_that_does_not_exist_is_refused() -> None:
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.name)
-def test_what_an_arm_asks_is_http(arm: BenchArm) -> None:
+def test_the_request_of_an_arm_is_http(arm: BenchArm) -> None:
     for request in itertools.islice(arm.requests(), 100):
         parsed = Parsed()
         parser = httptools.HttpRequestParser(parsed)

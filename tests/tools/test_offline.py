@@ -54,7 +54,7 @@ def test_stand_ins_start_from_nothing_that_would_be_pulled() -> None:
     assert {start for start in found.values() if start not in found} == {base[1]}
 
 
-def test_no_image_of_ours_asks_for_a_frontend_that_would_be_pulled() -> None:
+def test_no_image_of_ours_names_a_frontend_that_would_be_pulled() -> None:
     dockerfiles = [
         OFFLINE / "Dockerfile",
         *ROOT.glob("stack/**/Dockerfile"),

@@ -103,7 +103,7 @@ def test_a_directory_of_any_name_is_read_and_written_by_that_name_alone(
     assert list(into.parent.iterdir()) == [into]
 
 
-def test_it_says_that_it_was_made(large: Path) -> None:
+def test_it_is_marked_as_made(large: Path) -> None:
     plan = json.loads((large / "plan.json").read_text(encoding="utf-8"))
 
     assert plan["command"].startswith("python -m tools.bench record")

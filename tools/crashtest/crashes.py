@@ -14,12 +14,10 @@ from typing import IO
 
 import psutil
 
+from chaos.runtimes.topology import PARTS
 from tools.crashtest.lab_under_test import GUARDIAN, LabHome, LabUnderTest
 
-PARTS = (
-    *("primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker", "load"),
-    GUARDIAN,
-)
+VICTIMS = (*PARTS, "load", GUARDIAN)
 JUDGED = frozenset([0, 1, 3])
 INVALID, INTERRUPTED = 3, 130
 NEVER_STARTED = "never started"
@@ -64,7 +62,7 @@ def _ctrl_c(lab: LabUnderTest) -> str:
 
 
 def _part_dies(_home: LabHome, random: Random) -> AbstractContextManager[Inject]:
-    name = random.choice(PARTS)
+    name = random.choice(VICTIMS)
 
     def inject(lab: LabUnderTest) -> str:
         if (process := lab.part(name)) is None:

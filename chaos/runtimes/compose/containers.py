@@ -6,7 +6,6 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +45,6 @@ def project() -> str:
 def inside() -> bool:
     """True in one of the containers, where they reach each other by name."""
     return os.environ.get("LINKSTORM_INSIDE") == "containers"
-
-
-@dataclass(frozen=True)
-class ContainerSummary:
-    """One line of the engine's list: enough to detect a death, and cheap enough to poll."""
-
-    part: str
-    status: str
 
 
 class Containers:
@@ -117,14 +108,13 @@ class Containers:
             if row["Labels"][PART] in PAGES and "PublicPort" in port
         }
 
-    def listed(self) -> list[ContainerSummary]:
-        """The status of each, in one request."""
-        rows: list[dict[str, Any]] = self._client.api.containers(all=True, filters=ours())
-        return [ContainerSummary(row["Labels"][PART], row["State"]) for row in rows]
-
     def states(self) -> dict[str, PartState]:
-        """The state of each part of the stack; one whose container is gone is down."""
-        seen = {each.part: _state(each.status) for each in self.listed()}
+        """The state of each part of the stack; one whose container is gone is down.
+
+        From the engine's list: one request, cheap enough to poll.
+        """
+        rows: list[dict[str, Any]] = self._client.api.containers(all=True, filters=ours())
+        seen = {row["Labels"][PART]: _state(row["State"]) for row in rows}
         return {part: seen.get(part, "down") for part in PARTS}
 
     def kill(self, part: str) -> None:

@@ -100,11 +100,6 @@ class _RunStack(ComposeStack):
         super().check()
 
 
-def is_up() -> bool:
-    """True if there is a lab in containers that is ours."""
-    return why_not_up() is None
-
-
 def why_not_up() -> StackError | None:
     """The reason why there is no lab in containers of ours; None if there is one."""
     try:

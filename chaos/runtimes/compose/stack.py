@@ -7,16 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from chaos.model.stack import (
-    Endpoints,
-    Link,
-    LinkState,
-    PartDied,
-    Settings,
-    StackError,
-    State,
-    Undo,
-)
+from chaos.model.stack import Endpoints, PartDied, PartState, Settings, StackError
+from chaos.runtimes.base_stack import BaseStack
 from chaos.runtimes.compose.containers import LAB, Containers
 from chaos.runtimes.compose.settings_file import write_settings
 from chaos.runtimes.embedded.part_process import concurrently
@@ -29,7 +21,6 @@ from chaos.runtimes.part_clients import (
     toxiproxy_version,
 )
 from chaos.runtimes.topology import (
-    LINKS,
     NO_SUCH_PAGE,
     PARTS,
     SETTING_PREFIX,
@@ -37,7 +28,6 @@ from chaos.runtimes.topology import (
     WEB,
     restarted_by,
 )
-from chaos.runtimes.toxics import Toxics, ToxicsError
 from chaos.runtimes.trouble import TAIL_LINES
 
 READY_S = 30.0
@@ -46,22 +36,16 @@ CHECK_EVERY_S = 0.5  # each look at the containers costs the engine some millise
 IN_A_ROW = 6  # good answers through nginx, so that each of its web processes gave some
 
 
-class ComposeStack:
+class ComposeStack(BaseStack):
     """The containers of a running lab."""
 
-    can = frozenset({"kill", "pause", "toxic"})
-
     def __init__(self, containers: Containers, endpoints: Endpoints, folder: Path) -> None:
-        """`folder` is where other processes may work; it is for the caller to remove."""
+        super().__init__(endpoints, folder)
         self._containers = containers
         self._addresses = containers.addresses()
-        self._folder = folder
         self._settings: Settings | None = None
         self._killed: set[str] = set()
         self._looked_s = 0.0
-        self.endpoints = endpoints
-        self._toxics = Toxics(endpoints.toxiproxy)
-        self.versions: Mapping[str, str] = {}
 
     def configure(self, settings: Settings) -> None:
         """Restart web, and the worker if it has changed settings, on an empty cache.
@@ -103,32 +87,13 @@ class ComposeStack:
     def start(self, part: str) -> None:
         """Start a part that was killed, and return when it is ready."""
         self._known(part)
-        self._start(part)
+        super().start(part)
         if part in (*WEB, "nginx"):
             self._reload_nginx()
 
-    def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
-        """Put a toxic on a link; the toxic is there when this returns."""
-        return self._toxics.add(link, kind, stream, attributes)
-
-    def cut(self, link: Link) -> Undo:
-        """Close a link: connections break, new ones are refused."""
-        return self._toxics.cut(link)
-
-    def state(self) -> State:
-        """Every part and link as it is now; without Toxiproxy no link lets anything through."""
-        parts = self._containers.states()
-        return State(parts, self._links() if parts["toxiproxy"] == "up" else _closed())
-
     def heal(self) -> None:
         """Open every link, remove every toxic, resume what is paused, start what is down."""
-        states = self._containers.states()
-        down = [part for part, state in states.items() if state == "down"]
-        concurrently(*(partial(self._containers.resume, part) for part in states))
-        concurrently(*(partial(self._start, part) for part in down if part not in SHORTENER))
-        self._toxics.reset()
-        concurrently(*(partial(self._start, part) for part in down if part in SHORTENER))
-        concurrently(*(partial(self._wait_until_ready, part) for part in states))
+        super().heal()
         self._reload_nginx()
 
     def check(self) -> None:
@@ -139,12 +104,6 @@ class ComposeStack:
         for part, state in self._containers.states().items():
             if state == "down" and part not in self._killed:
                 raise PartDied(part, self._last_lines(part))
-
-    def workdir(self, name: str) -> Path:
-        """A folder for another process."""
-        folder = self._folder / name
-        folder.mkdir(exist_ok=True)
-        return folder
 
     def read_versions(self) -> None:
         """Read the version of every part."""
@@ -168,6 +127,9 @@ class ComposeStack:
     def _known(self, part: str) -> None:
         if part not in PARTS:
             raise StackError(f"there is no part {part}: {', '.join(PARTS)}")
+
+    def _part_states(self) -> Mapping[str, PartState]:
+        return self._containers.states()
 
     def _start(self, part: str) -> None:
         self._containers.start(part)
@@ -207,13 +169,3 @@ class ComposeStack:
 
     def _last_lines(self, part: str) -> Sequence[str]:
         return self._containers.last_lines(part, TAIL_LINES)
-
-    def _links(self) -> Mapping[str, LinkState]:
-        try:
-            return self._toxics.links()
-        except ToxicsError:  # it was killed or paused just now
-            return _closed()
-
-
-def _closed() -> Mapping[str, LinkState]:
-    return {link: LinkState(open=False, toxics=()) for link in LINKS}

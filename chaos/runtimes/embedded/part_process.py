@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Protocol
 
 import psutil
 
 from chaos.model.stack import PartDied, PartState, StackError
-from chaos.runtimes.embedded.fork_client import ForkServerClient
+from chaos.runtimes.embedded.fork_client import Forked, ForkServerClient
 from chaos.runtimes.embedded.lab_processes import members
 from chaos.runtimes.embedded.os_user import OsUser
 from chaos.runtimes.trouble import last_lines, part_trouble
@@ -25,22 +24,7 @@ READY_S = 20.0  # generous: a busy machine is slow, a broken part ends by itself
 RUN_S = 60.0  # a busy disk can make initdb slow
 GONE_S = 5.0
 
-
-class Process(Protocol):
-    """The used subset of `subprocess.Popen`."""
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-
-    def poll(self) -> int | None:
-        """The exit code, once it has ended."""
-
-    def wait(self, timeout: float) -> int:
-        """Wait for its end, or raise `subprocess.TimeoutExpired`."""
-
-    def terminate(self) -> None:
-        """SIGTERM."""
+Process = subprocess.Popen[bytes] | Forked
 
 
 @dataclass

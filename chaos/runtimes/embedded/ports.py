@@ -24,7 +24,9 @@ def reserved(names: Sequence[str]) -> Iterator[dict[str, int]]:
     taken and tries another block; a check for free ports alone would race.
     """
     for base in _bases():
-        if (sentinel := _listening(base)) is None:
+        try:
+            sentinel = socket.create_server((HOST, base))
+        except OSError:  # taken, by another lab maybe
             continue
         with sentinel:
             ports = dict(zip(names, range(base + 1, base + _BLOCK), strict=False))
@@ -52,14 +54,3 @@ def _bases() -> list[int]:
 
 def _first_ephemeral() -> int:
     return int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else _LAST
-
-
-def _listening(port: int) -> socket.socket | None:
-    sentinel = socket.socket()
-    try:
-        sentinel.bind((HOST, port))
-        sentinel.listen()
-    except OSError:
-        sentinel.close()
-        return None
-    return sentinel

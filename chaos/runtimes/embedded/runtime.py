@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from chaos.model.stack import Endpoints, Link, LinkState, Settings, Stack, StackError, State, Undo
+from chaos.model.stack import PartState, Settings, Stack, StackError
+from chaos.runtimes.base_stack import BaseStack
 from chaos.runtimes.embedded.binaries import postgres_install
 from chaos.runtimes.embedded.bringup import bring_up
 from chaos.runtimes.embedded.fork_client import ForkServerClient
@@ -34,15 +35,7 @@ from chaos.runtimes.part_clients import (
     redis_version,
     toxiproxy_version,
 )
-from chaos.runtimes.topology import (
-    LINKS,
-    NO_SUCH_PAGE,
-    PARTS,
-    SHORTENER,
-    port_names,
-    restarted_by,
-)
-from chaos.runtimes.toxics import Toxics, ToxicsError
+from chaos.runtimes.topology import NO_SUCH_PAGE, PARTS, SHORTENER, port_names, restarted_by
 from chaos.runtimes.trouble import check_disk, readable
 
 
@@ -93,12 +86,11 @@ class EmbeddedRuntime:
         return BuildContext(self._python, guardian.folder, logs.resolve(), ports, account, install)
 
 
-class EmbeddedStack:
+class EmbeddedStack(BaseStack):
     """The stack as processes on this machine."""
 
-    can = frozenset({"kill", "pause", "toxic"})
-
     def __init__(self, context: BuildContext, guardian: Guardian, settings: Settings) -> None:
+        super().__init__(endpoints(context.ports), context.folder)
         self._context = context
         self._guardian = guardian
         self._ports = context.ports
@@ -106,9 +98,6 @@ class EmbeddedStack:
         self._parts: dict[str, PartProcess] = {name: context.part(name, settings) for name in PARTS}
         for part in self._parts.values():
             part.meanwhile = self.check
-        self.endpoints: Endpoints = endpoints(self._ports)
-        self.versions: Mapping[str, str] = {}
-        self._toxics = Toxics(self.endpoints.toxiproxy)
         self.forks = self._forkserver()
         for name in SHORTENER:
             self._parts[name].forks = self.forks
@@ -151,38 +140,6 @@ class EmbeddedStack:
         """SIGCONT."""
         self._part(part).resume()
 
-    def start(self, part: str) -> None:
-        """Start a part that was killed, and return when it is ready; Toxiproxy with its links."""
-        self._part(part).start()
-        if part == "toxiproxy":
-            self._populate()
-
-    def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
-        """Put a toxic on a link; the toxic is there when this returns."""
-        return self._toxics.add(link, kind, stream, attributes)
-
-    def cut(self, link: Link) -> Undo:
-        """Close a link: connections break, new ones are refused."""
-        return self._toxics.cut(link)
-
-    def state(self) -> State:
-        """Every part and link as it is now; without Toxiproxy no link lets anything through."""
-        parts = {name: part.state() for name, part in self._parts.items()}
-        return State(parts, self._links() if parts["toxiproxy"] == "up" else _closed())
-
-    def heal(self) -> None:
-        """Open every link, remove every toxic, resume what is paused, start what is down.
-
-        Every part is ready when this returns.
-        """
-        down = [name for name, part in self._parts.items() if part.state() == "down"]
-        for part in self._parts.values():
-            part.resume()
-        concurrently(*(partial(self.start, name) for name in down if name not in SHORTENER))
-        self._toxics.reset()
-        concurrently(*(partial(self.start, name) for name in down if name in SHORTENER))
-        concurrently(*(part.wait_until_ready for part in self._parts.values()))
-
     def check(self) -> None:
         """Raise `PartDied` if a part ended unexpectedly, or the guardian did.
 
@@ -190,15 +147,10 @@ class EmbeddedStack:
             StackError: the disk is full.
         """
         self._guardian.check()
-        check_disk(self._context.folder)
+        check_disk(self._folder)
         self.forks.check()
-        self._check_parts()
-
-    def workdir(self, name: str) -> Path:
-        """A folder in the lab for another process, which must work there: it ends with the lab."""
-        folder = self._context.folder / name
-        folder.mkdir(exist_ok=True)
-        return folder
+        for part in self._parts.values():
+            part.check()
 
     def reap(self) -> None:
         """Wait for the end of every part, once the lab is swept."""
@@ -212,20 +164,21 @@ class EmbeddedStack:
         folder = self.workdir("forkserver")
         return ForkServerClient(self._context.python, [PRELOADED], folder, clean_environment(), log)
 
-    def _check_parts(self) -> None:
-        for part in self._parts.values():
-            part.check()
+    def _part_states(self) -> Mapping[str, PartState]:
+        return {name: part.state() for name, part in self._parts.items()}
+
+    def _start(self, part: str) -> None:
+        self._part(part).start()
+        if part == "toxiproxy":
+            self._populate()
+
+    def _wait_until_ready(self, part: str) -> None:
+        self._part(part).wait_until_ready()
 
     def _part(self, name: str) -> PartProcess:
         if name not in self._parts:
             raise StackError(f"there is no part {name}: {', '.join(self._parts)}")
         return self._parts[name]
-
-    def _links(self) -> Mapping[str, LinkState]:
-        try:
-            return self._toxics.links()
-        except ToxicsError:  # it was killed or paused just now
-            return _closed()
 
     def _populate(self) -> None:
         self._toxics.populate(proxies(self._ports))
@@ -242,10 +195,6 @@ class EmbeddedStack:
             "toxiproxy": toxiproxy_version((HOST, self._ports["toxiproxy"])),
             "python": platform.python_version(),
         }
-
-
-def _closed() -> Mapping[str, LinkState]:
-    return {link: LinkState(open=False, toxics=()) for link in LINKS}
 
 
 def _fixed(port: int) -> int:

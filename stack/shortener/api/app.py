@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -15,9 +15,10 @@ from starlette.routing import Route, Router
 
 from stack.shortener.api import bodies, docs_page, openapi, qr_code, validation
 from stack.shortener.api.access import AccessCheck, Caller, header
+from stack.shortener.api.answers import Link, Links, Page, ShortLink
 from stack.shortener.api.bodies import NewLink
 from stack.shortener.api.link_creation import LinkCreation
-from stack.shortener.api.links import LinkStore, ShortLink
+from stack.shortener.api.links import LinkStore
 from stack.shortener.api.resources import CALLER, ApiResponse, Resource, as_json
 from stack.shortener.http import asgi, pages
 from stack.shortener.http.problems import Problem, unavailable
@@ -39,7 +40,6 @@ HEADERS: asgi.Headers = (
     (b"x-content-type-options", b"nosniff"),
 )
 _NO_STORE: asgi.Headers = ((b"cache-control", b"no-store"),)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
@@ -113,12 +113,12 @@ class LinkApi:
         """POST /api/links: 201 with the link, also for a repeated Idempotency-Key and body."""
         [link], base = await self._create(request, bulk=False)
         location = (b"location", b"/api/links/" + link.code.encode())
-        return as_json(201, self._link_json(link, base), _tag(link), location)
+        return as_json(201, self._link(link, base), _tag(link), location)
 
     async def create_all(self, request: Request) -> ApiResponse:
         """POST /api/links/bulk: 201 with all links in their order, or no link is created."""
         links, base = await self._create(request, bulk=True)
-        return as_json(201, {"links": [self._link_json(link, base) for link in links]})
+        return as_json(201, Links(links=[self._link(link, base) for link in links]))
 
     async def _create(self, request: Request, *, bulk: bool) -> tuple[Sequence[ShortLink], str]:
         settings, owner = self._settings, _owner(request)
@@ -152,20 +152,17 @@ class LinkApi:
         page = validation.page(request.query_params.multi_items())
         base = self._base(request)
         listed = await self._links.page(page, _owner(request))
-        members = {
-            "links": [self._link_json(link, base) for link in listed.links],
-            "next": str(listed.next) if listed.next else None,
-        }
+        links = [self._link(link, base) for link in listed.links]
         if listed.next is None:
-            return as_json(200, members)
+            return as_json(200, Page(links=links, next=None))
         next_page = f'</api/links?limit={page.limit}&after={listed.next}>; rel="next"'
-        return as_json(200, members, (b"link", next_page.encode()))
+        return as_json(200, Page(links=links, next=str(listed.next)), (b"link", next_page.encode()))
 
     async def show(self, request: Request) -> ApiResponse:
         """GET /api/links/{code}: the link as it is now."""
         base = self._base(request)
         link = await self._links.get(_code(request), _owner(request))
-        return as_json(200, self._link_json(link, base), _tag(link))
+        return as_json(200, self._link(link, base), _tag(link))
 
     async def update(self, request: Request) -> ApiResponse:
         """PATCH /api/links/{code}: change the given members if the version matches If-Match."""
@@ -175,7 +172,7 @@ class LinkApi:
         change = bodies.change(members, self._targets, base)
         link = await self._links.update(code, change, versions, _owner(request))
         await self._invalidate(link.code, link.version)
-        return as_json(200, self._link_json(link, base), _tag(link))
+        return as_json(200, self._link(link, base), _tag(link))
 
     async def delete(self, request: Request) -> ApiResponse:
         """DELETE /api/links/{code}: 204; the code is never reused."""
@@ -209,17 +206,7 @@ class LinkApi:
         return ApiResponse(200, page, ((b"content-type", pages.MEDIA_TYPE),))
 
     def _render(self, base: str) -> tuple[bytes, bytes]:
-        settings = self._settings
-        document = openapi.document(
-            openapi.DeploymentFacts(
-                base=base,
-                needs_key=settings.require_api_key,
-                is_rate_limited=settings.api_rate_per_s > 0,
-                bulk_max_links=settings.bulk_max_links,
-                api_body_max_bytes=settings.api_body_max_bytes,
-                bulk_body_max_bytes=settings.bulk_body_max_bytes,
-            )
-        )
+        document = openapi.document(base, self._settings)
         return openapi.as_bytes(document), docs_page.render(document)
 
     async def _members(self, request: Request, max_bytes: int) -> dict[str, Any]:
@@ -257,20 +244,8 @@ class LinkApi:
         scheme = _forwarded_scheme(headers) if client and self._peers.is_trusted(client[0]) else ""
         return f"{scheme or request.scope['scheme']}://{host}"
 
-    def _link_json(self, link: ShortLink, base: str) -> Mapping[str, Any]:
-        """The link as JSON; the shell examples rely on `code` being the first member."""
-        return {
-            "code": link.code,
-            "short_url": f"{self._public_url or base}/{link.code}",
-            "url": link.url,
-            "version": link.version,
-            "disabled": link.disabled,
-            "expires_at": link.expires_at.isoformat() if link.expires_at else None,
-            "max_clicks": link.max_clicks,
-            "uses": link.uses,
-            "created_at": link.created_at.isoformat(),
-            "updated_at": link.updated_at.isoformat(),
-        }
+    def _link(self, link: ShortLink, base: str) -> Link:
+        return Link(**vars(link), short_url=f"{self._public_url or base}/{link.code}")
 
 
 def _validated(
@@ -285,7 +260,7 @@ def _validated(
     except Problem as problem:
         if key is None:
             raise
-        return checked(_EPOCH), problem
+        return checked(validation.EPOCH), problem
 
 
 @lru_cache(maxsize=1024)

@@ -29,7 +29,7 @@ from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect, Request
 
 from stack.shortener.api import aliases
-from stack.shortener.api.validation import no_such, quoted
+from stack.shortener.api.validation import EPOCH, no_such, quoted
 from stack.shortener.http.problems import Problem, Wrong
 from stack.shortener.http.targets import LONGEST, PATTERN, TargetRules
 
@@ -38,7 +38,6 @@ _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ANYWHERE = TargetRules()
 _RULES = {  # for what pydantic itself finds wrong with a member
     "url": "url is missing",
@@ -63,14 +62,14 @@ _ALIAS = {
     "examples": ["spring-sale"],
     "description": "The code; random if absent. Reserved words and their look-alikes are rejected.",
 }
-_EXPIRY = {
+EXPIRY = {
     "type": "string",
     "format": "date-time",
     "examples": ["2099-12-31T23:59:59Z"],
     "description": "When the link expires, with UTC offset; null: never.",
 }
-_FUTURE = {**_EXPIRY, "description": "When the link expires, in the future; null: never."}
-_DISABLED = {"type": "boolean", "description": "True while the link is switched off."}
+_FUTURE = {**EXPIRY, "description": "When the link expires, in the future; null: never."}
+DISABLED = {"type": "boolean", "description": "True while the link is switched off."}
 
 
 class _Context(NamedTuple):
@@ -116,7 +115,7 @@ def _whole(value: object) -> object:
 
 
 _Clicks = Annotated[int, Field(strict=True, ge=1, le=CLICKS_MAX), BeforeValidator(_whole)]
-_MaxClicks = Annotated[
+MaxClicks = Annotated[
     _Clicks | None,
     Field(description="Exact number of redirects allowed; null: no limit.", examples=[1000]),
 ]
@@ -143,7 +142,7 @@ class NewLink(_Body):
     url: Annotated[str, PlainValidator(_target), WithJsonSchema(_URL)]
     alias: Annotated[str, PlainValidator(aliases.checked), WithJsonSchema(_ALIAS)] | None = None
     expires_at: Annotated[datetime, PlainValidator(_future), WithJsonSchema(_FUTURE)] | None = None
-    max_clicks: _MaxClicks = None
+    max_clicks: MaxClicks = None
 
 
 class LinkChange(_Body):
@@ -152,9 +151,9 @@ class LinkChange(_Body):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     url: Annotated[str | None, PlainValidator(_target), WithJsonSchema(_URL)] = None
-    disabled: Annotated[bool | None, PlainValidator(_boolean), WithJsonSchema(_DISABLED)] = None
-    expires_at: Annotated[datetime, PlainValidator(_moment), WithJsonSchema(_EXPIRY)] | None = None
-    max_clicks: _MaxClicks = None
+    disabled: Annotated[bool | None, PlainValidator(_boolean), WithJsonSchema(DISABLED)] = None
+    expires_at: Annotated[datetime, PlainValidator(_moment), WithJsonSchema(EXPIRY)] | None = None
+    max_clicks: MaxClicks = None
 
     @property
     def sets_expiry(self) -> bool:
@@ -281,7 +280,7 @@ def change(
     """The changes of a PATCH request; an expiry in the past ends the link at once."""
     if not members:
         raise Problem(422, "nothing to change; give url, disabled, expires_at or max_clicks")
-    return _validated(LinkChange, members, _Context(_EPOCH, targets, base))
+    return _validated(LinkChange, members, _Context(EPOCH, targets, base))
 
 
 def _validated(

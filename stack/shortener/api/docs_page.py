@@ -102,10 +102,9 @@ class _Page:
     def _kind_of(self, schema: Json) -> str:
         if schema.get("type") != "array":
             return _kind(schema)
-        items = schema["items"]
-        if "$ref" in items:
+        if schema["items"]["$ref"].endswith("Link"):
             return "list of links"
-        return "list of {" + ", ".join(items["properties"]) + "}"
+        return "list of {" + ", ".join(self._resolved(schema["items"])["properties"]) + "}"
 
     def _resolved(self, part: Json) -> Json:
         if "$ref" not in part:

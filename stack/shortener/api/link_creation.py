@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -15,8 +15,8 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 
 from stack.shortener.api import aliases
+from stack.shortener.api.answers import ShortLink
 from stack.shortener.api.bodies import NewLink
-from stack.shortener.api.links import ShortLink
 from stack.shortener.http.problems import Problem
 from stack.shortener.infra.database import Database
 
@@ -64,7 +64,7 @@ class LinkCreation:
                     INSERT, code, wanted.url, wanted.expires_at, wanted.max_clicks, owner
                 )
                 if created_at is not None:
-                    return _new_link(code, wanted, created_at)
+                    return _new_link(code, vars(wanted), created_at)
                 if wanted.alias is not None:
                     raise Problem(409, f"the alias {code} is taken", field="alias")
         raise _no_free_code()
@@ -115,7 +115,7 @@ class LinkCreation:
                     _reject_taken({row["code"] for row in taken}, wanted, bulk)
                     continue
                 if created_at is not None:
-                    pairs = zip(codes, wanted, strict=True)
+                    pairs = zip(codes, map(vars, wanted), strict=True)
                     return [_new_link(*pair, created_at) for pair in pairs], True
                 if claim is not None:
                     earlier = await connection.fetchrow(EARLIER, owner, claim[0])
@@ -159,15 +159,15 @@ async def _insert(
     return created_at
 
 
-def _new_link(code: str, wanted: NewLink, created_at: datetime) -> ShortLink:
-    """The link as stored, without another query."""
+def _new_link(code: str, wanted: Mapping[str, Any], created_at: datetime) -> ShortLink:
+    """The link as stored, without another query, from the members of a `NewLink`."""
     return ShortLink(
         code=code,
-        url=wanted.url,
+        url=wanted["url"],
         version=1,
         disabled=False,
-        expires_at=wanted.expires_at,
-        max_clicks=wanted.max_clicks,
+        expires_at=wanted["expires_at"],
+        max_clicks=wanted["max_clicks"],
         uses=0,
         created_at=created_at,
         updated_at=created_at,
@@ -203,15 +203,6 @@ def _replayed(earlier: Any, fingerprint: bytes) -> list[ShortLink]:
     if earlier["fingerprint"] != fingerprint:
         raise Problem(422, "this Idempotency-Key was used for another request")
     return [
-        _new_link(code, _stored(members), earlier["created_at"])
+        _new_link(code, members, earlier["created_at"])
         for code, members in json.loads(earlier["answer"])
     ]
-
-
-def _stored(members: dict[str, Any]) -> NewLink:
-    expires_at = members["expires_at"]
-    return NewLink.model_construct(
-        url=members["url"],
-        expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
-        max_clicks=members["max_clicks"],
-    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from stack.shortener.api.answers import ShortLink, Stats
 from stack.shortener.api.bodies import LinkChange
 from stack.shortener.api.link_statistics import STATISTICS, statistics
 from stack.shortener.api.validation import Cursor, PageRequest
@@ -35,21 +36,6 @@ PAGE_OF_OWNER = _PAGE.format(columns=_COLUMNS, owned="AND owner = $4")
 
 STATEMENTS = (SELECT, UPDATE, DELETE, PAGE, PAGE_OF_OWNER, STATISTICS)
 _NEWEST = Cursor(datetime(9999, 1, 1, tzinfo=UTC), "")
-
-
-@dataclass(frozen=True, slots=True)
-class ShortLink:
-    """A link with all that its owner may see."""
-
-    code: str
-    url: str
-    version: int
-    disabled: bool
-    expires_at: datetime | None
-    max_clicks: int | None
-    uses: int
-    created_at: datetime
-    updated_at: datetime
 
 
 @dataclass(frozen=True)
@@ -84,7 +70,7 @@ class LinkStore:
                 rows = await connection.fetch(PAGE, *place)
             else:
                 rows = await connection.fetch(PAGE_OF_OWNER, *place, owner)
-        links = [ShortLink(*row) for row in rows[: page.limit]]
+        links = [ShortLink(**row) for row in rows[: page.limit]]
         more = len(rows) > page.limit
         return LinkPage(links, Cursor(links[-1].created_at, links[-1].code) if more else None)
 
@@ -110,7 +96,7 @@ class LinkStore:
             )
             if row is None:
                 raise _stale(_found(await connection.fetchrow(SELECT, code, owner)), versions)
-            return ShortLink(*row)
+            return ShortLink(**row)
 
     async def delete(self, code: str, versions: Sequence[int] | None, owner: str | None) -> int:
         """Delete a link for good and return its last version; 404 and 412 as for `update`."""
@@ -120,17 +106,17 @@ class LinkStore:
                 raise _stale(_found(await connection.fetchrow(SELECT, code, owner)), versions)
         return version
 
-    async def stats(self, code: str, owner: str | None) -> dict[str, Any]:
+    async def stats(self, code: str, owner: str | None) -> Stats:
         """Statistics of a link, or 404."""
         async with self.primary.connection() as connection:
             _found(await connection.fetchrow(SELECT, code, owner))
-            return {"code": code, **await statistics(connection, code)}
+            return Stats(code=code, **await statistics(connection, code))
 
 
 def _found(row: Any) -> ShortLink:
     if row is None:
         raise Problem(404, "there is no such link")
-    return ShortLink(*row)
+    return ShortLink(**row)
 
 
 def _stale(link: ShortLink, versions: Sequence[int] | None) -> Problem:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
+from pydantic import BaseModel
+from pydantic_core import to_json
 from starlette.requests import Request
 
 from stack.shortener.http import asgi
@@ -29,9 +29,9 @@ CALLER = "shortener.caller"  # key in the ASGI scope, set after the access check
 _JSON = (b"content-type", b"application/json")
 
 
-def as_json(status: int, members: Mapping[str, Any], *headers: tuple[bytes, bytes]) -> ApiResponse:
+def as_json(status: int, answer: BaseModel, *headers: tuple[bytes, bytes]) -> ApiResponse:
     """A JSON response, with a final newline for terminals."""
-    return ApiResponse(status, f"{json.dumps(members)}\n".encode(), (_JSON, *headers))
+    return ApiResponse(status, to_json(answer) + b"\n", (_JSON, *headers))
 
 
 class Resource:

@@ -24,7 +24,7 @@ _KEY = re.compile(KEY_PATTERN[1:-1])
 _CURSOR = re.compile(CURSOR_PATTERN[1:-1])
 _TAGS = re.compile(TAGS_PATTERN[1:-1])
 _STRONG_VERSION = re.compile('(?<!/)"([0-9]{1,18})"')
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Cursor:
     code: str
 
     def __str__(self) -> str:
-        return f"{(self.created_at - _EPOCH) // timedelta(microseconds=1)}.{self.code}"
+        return f"{(self.created_at - EPOCH) // timedelta(microseconds=1)}.{self.code}"
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,14 @@ def page(query: Iterable[tuple[str, str]]) -> PageRequest:
 
 def _cursor(after: str) -> Cursor:
     microseconds, _, code = after.partition(".")
-    return Cursor(_EPOCH + timedelta(microseconds=int(microseconds)), code)
+    return Cursor(EPOCH + timedelta(microseconds=int(microseconds)), code)
 
 
 def qr_options(query: Iterable[tuple[str, str]]) -> tuple[str, int]:
     """The image format and the scale that a query requests."""
     given = parameters(query, {"format", "scale"})
-    image_format, scale = (
-        given.get("format", qr_code.FORMATS[0]),
-        given.get("scale", str(qr_code.SCALE_DEFAULT)),
-    )
+    image_format = given.get("format", qr_code.FORMATS[0])
+    scale = given.get("scale", str(qr_code.SCALE_DEFAULT))
     if image_format not in qr_code.FORMATS:
         raise Problem(422, f"format must be {' or '.join(qr_code.FORMATS)}")
     return image_format, _number("scale", scale, qr_code.SCALE_MAX)

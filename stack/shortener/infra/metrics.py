@@ -54,17 +54,12 @@ class DurationHistogram:
 
     def __init__(self) -> None:
         self._counts = [0] * (len(_BOUNDS_S) + 1)
-        self._sum_s = 0.0
+        self.sum_s = 0.0
 
     def observe(self, seconds: float) -> None:
         """Count one duration."""
         self._counts[bisect_left(_BOUNDS_S, seconds)] += 1
-        self._sum_s += seconds
-
-    @property
-    def sum_s(self) -> float:
-        """Sum of all durations."""
-        return self._sum_s
+        self.sum_s += seconds
 
     def buckets(self) -> list[tuple[str, int]]:
         """The buckets for Prometheus: cumulative, ending at infinity."""

@@ -27,11 +27,10 @@ from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import Cache, CacheUnavailable
 from stack.shortener.redirect.cache_entry import LIMITED, LIVE, CacheEntry
 from stack.shortener.redirect.click_limits import ClickPermits
-from stack.shortener.redirect.fills import Fill, FillResult
-from stack.shortener.redirect.fills.base import Served
+from stack.shortener.redirect.fills import Fill
 from stack.shortener.redirect.fills.singleflight import Flights
 from stack.shortener.redirect.near_cache import NearCache
-from stack.shortener.redirect.refill import Refill
+from stack.shortener.redirect.refill import FillResult, Refill, Served
 from stack.shortener.settings import WebSettings
 
 _OUTCOME = {302: "found", 404: "unknown", 410: "gone"}
@@ -261,11 +260,7 @@ class Redirects:
         """Query the database without the cache; one flight a process at a time for each code."""
         self._metrics.cache_failures += 1
         read_s = time.monotonic()
-
-        async def query() -> FillResult:
-            return FillResult(await self._refill.uncached(code, read_s), "miss")
-
-        return await self._flights.share(code, read_s, query)
+        return await self._flights.share(code, read_s, lambda: self._refill.uncached(code, read_s))
 
     async def _permitted(
         self, code: str, entry: CacheEntry, scope: asgi.Scope

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from stack.shortener.infra.metrics import Metrics
 from stack.shortener.redirect.cache import Cache, CacheUnavailable, StoreOutcome
 from stack.shortener.redirect.cache_entry import CacheEntry
 from stack.shortener.redirect.origin import Origin, OriginQuery
 
+Served = Literal["near", "hit", "stale", "early", "wait", "miss"]  # the values of X-Cache
 
-class FilledLink(NamedTuple):
-    """A link with every change acknowledged before `proven_s` (monotonic seconds).
 
-    The replica may lag; the cache holds the newest version's floor, so a value is proven when the
-    cache accepts it.
+class FillResult(NamedTuple):
+    """A link, and where it was served from.
+
+    It includes every change acknowledged before `proven_s` (monotonic seconds), so any reader that
+    missed before then may share it. The replica may lag; the cache holds the newest version's
+    floor, so a value is proven when the cache accepts it.
     """
 
     entry: CacheEntry
-    proven_s: float
+    served: Served
+    proven_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Refill:
     cache: Cache
     metrics: Metrics
 
-    async def __call__(self, code: str, read_s: float, token: str = "") -> FilledLink:
+    async def __call__(self, code: str, read_s: float, token: str = "") -> FillResult:
         """Query the link, and store it if the cache is available.
 
         `read_s` is the time of the cache miss; with a `token` the value is stored only if that
@@ -47,7 +52,7 @@ class Refill:
                 stored_s = time.monotonic() if storing_s else None
             finally:
                 query.log(stored_s)
-        return FilledLink(entry, storing_s or asked_s)
+        return FillResult(entry, "miss", storing_s or asked_s)
 
     async def _store(
         self, query: OriginQuery, code: str, entry: CacheEntry, token: str
@@ -65,11 +70,11 @@ class Refill:
             return entry, None
         return entry, storing_s if stored is StoreOutcome.STORED else None
 
-    async def uncached(self, code: str, read_s: float) -> CacheEntry:
+    async def uncached(self, code: str, read_s: float) -> FillResult:
         """Query the link while the cache is unavailable."""
         query = self.origin.query(code, read_s)
         with self.metrics.filling():
             try:
-                return await query.fetch()
+                return FillResult(await query.fetch(), "miss")
             finally:
                 query.log(None)

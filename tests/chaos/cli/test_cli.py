@@ -40,7 +40,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_shown() -> None:
     told = linkstorm("--version")
     assert told.returncode == 0
     assert told.stdout.startswith("linkstorm 0.")
@@ -53,7 +53,7 @@ def test_a_run_directory_that_is_there_is_not_written_into(tmp_path: Path) -> No
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         told = linkstorm("locust", "--locust-port", str(port), "--runs", tmp_path)
@@ -63,7 +63,7 @@ def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
-def test_list_tells_each_experiment_with_its_question_and_arms() -> None:
+def test_list_prints_each_experiment_with_its_question_and_arms() -> None:
     told = linkstorm("list")
     assert told.returncode == 0
     assert "thundering-herd" in told.stdout
@@ -114,7 +114,7 @@ def test_bad_input_is_refused_with_what_exists_and_exit_code_2(
         ("part dies", "INVALID", 3),
     ],
 )
-def test_the_exit_code_tells_the_verdict_and_stdout_is_json_alone(
+def test_the_exit_code_is_that_of_the_verdict_and_stdout_is_json_alone(
     runs: Path, name: str, verdict: str, code: int
 ) -> None:
     judged = linkstorm("judge", runs / name, "--format", "json")
@@ -196,7 +196,7 @@ entry.main()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_an_interruption_that_falls_into_a_finaliser_is_heard(name: str, tmp_path: Path) -> None:
+def test_an_interruption_that_falls_into_a_finaliser_is_not_lost(name: str, tmp_path: Path) -> None:
     program = SIGNALLED_IN_A_FINALISER.format(name=name)
     arguments = ["run", "thundering-herd", "--runs", str(tmp_path)]
     run = subprocess.run(
@@ -247,7 +247,7 @@ def test_a_result_that_cannot_be_printed_is_no_pass(runs: Path) -> None:
      ["judge", "{run}"], ["judge", "{run}", "--format", "json"]],
     ids=" ".join,
 )  # fmt: skip
-def test_what_cannot_be_printed_is_trouble_and_told_in_words(
+def test_what_cannot_be_printed_is_trouble_and_explained_in_words(
     runs: Path, command: list[str]
 ) -> None:
     linkstorm("judge", runs / "sound")
@@ -269,7 +269,7 @@ def test_streams_that_are_closed_or_full_change_no_exit_code(
     assert "Traceback" not in told.stderr
 
 
-def test_bad_input_is_2_even_if_nobody_can_be_told() -> None:
+def test_bad_input_is_2_even_if_nothing_can_be_printed() -> None:
     for streams in ("2>&-", "2> /dev/full", ">&- 2>&-"):
         assert shell(f"{in_shell(['judge', 'no/such/run'])} {streams}").returncode == 2
         assert shell(f"{in_shell(['frobnicate'])} {streams}").returncode == 2
@@ -322,7 +322,7 @@ def test_a_python_without_assertions_and_docstrings_gives_the_same_result(
     assert told.stdout == linkstorm("judge", runs / "sound", "--format", "json").stdout
 
 
-def test_a_python_that_is_told_to_leave_out_docstrings_is_refused() -> None:
+def test_a_python_without_docstrings_is_refused() -> None:
     told = shell(f"{sys.executable} -OO -m chaos list")
     assert told.returncode == 2
     assert "start it without" in told.stderr

@@ -113,7 +113,7 @@ def linkstorm(command: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_what_a_killed_lab_and_guardian_left_is_told_and_mended(
+def test_what_a_killed_lab_and_guardian_left_is_reported_and_mended(
     home: Path, watch: LeftoverWatch
 ) -> None:
     with small_lab(watch, home / "log") as lab:
@@ -132,7 +132,7 @@ def test_what_a_killed_lab_and_guardian_left_is_told_and_mended(
     assert not labs_in(home)
 
 
-def test_an_engine_that_is_there_and_does_not_run_is_told_and_no_socket_stays_open(
+def test_an_engine_that_is_there_and_does_not_run_is_reported_and_no_socket_stays_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with temporary_home() as home:
@@ -153,7 +153,7 @@ def test_an_engine_that_is_there_and_does_not_run_is_told_and_no_socket_stays_op
         *("unix:///no/such/socket", f"unix:///{'a' * 200}"),
     ],
 )
-def test_an_engine_at_an_impossible_address_is_told_with_the_address(
+def test_an_engine_at_an_impossible_address_is_reported_with_the_address(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
@@ -165,7 +165,7 @@ def test_an_engine_at_an_impossible_address_is_told_with_the_address(
 @pytest.mark.parametrize(
     "certificates", [{"DOCKER_TLS_VERIFY": "1"}, {"DOCKER_CERT_PATH": "/no/such/folder"}]
 )
-def test_certificates_for_an_engine_that_are_not_there_are_told(
+def test_certificates_for_an_engine_that_are_not_there_are_reported(
     certificates: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
@@ -175,7 +175,7 @@ def test_certificates_for_an_engine_that_are_not_there_are_told(
         pass
 
 
-def test_a_lab_at_work_is_told_and_left_alone(home: Path, watch: LeftoverWatch) -> None:
+def test_a_lab_at_work_is_reported_and_left_alone(home: Path, watch: LeftoverWatch) -> None:
     with small_lab(watch, home / "log") as lab:
         at_work = f"{lab.folder}: a lab at work, process {lab.process.pid}: 1 processes"
         assert leftovers.told(looked_at(lab)).startswith(at_work)

@@ -1,4 +1,4 @@
-"""The control API over HTTP, on a fake stack: who is let in, what is refused, what is told."""
+"""The control API over HTTP, on a fake stack: who is let in, what is refused, what is shown."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ def control(tmp_path: Path) -> Iterator[Client]:
         ("PUT", "/claim"), ("DELETE", "/claim"), ("PUT", "/status"), ("GET", "/nowhere"),
     ],
 )  # fmt: skip
-def test_nothing_is_done_or_told_without_the_token(control: Client, method: str, path: str) -> None:
+def test_nothing_is_done_or_shown_without_the_token(
+    control: Client, method: str, path: str
+) -> None:
     for token in (None, b"", b"a tokem", "tökén".encode()):
         control.headers = {} if token is None else {"X-Linkstorm-Token": token}
         refused = control.ask(method, path, {"kind": "cut", "target": "cache"})
@@ -128,7 +130,7 @@ def test_a_token_in_a_file_is_made_once_and_then_kept(tmp_path: Path) -> None:
 # --- faults ------------------------------------------------------------------------------------
 
 
-def test_every_part_and_link_is_told_with_its_state(control: Client) -> None:
+def test_every_part_and_link_is_shown_with_its_state(control: Client) -> None:
     told = control.state()
     assert told["runtime"] == "fake"
     assert set(told["parts"].values()) == {"up"}
@@ -150,7 +152,7 @@ def test_every_part_and_link_is_told_with_its_state(control: Client) -> None:
         ("pause", "replica", {}, lambda t: t["parts"]["replica"] == "paused"),
     ],
 )
-def test_each_fault_is_injected_told_and_healed(
+def test_each_fault_is_injected_shown_and_healed(
     control: Client,
     kind: str,
     target: str,
@@ -208,7 +210,7 @@ def test_a_fault_that_does_not_exist_is_refused_in_words(
     ("method", "path"),
     [("POST", "/faults"), ("POST", "/runs"), ("PUT", "/claim"), ("PUT", "/status")],
 )
-def test_what_could_not_be_told_again_is_refused(
+def test_what_could_not_be_sent_on_is_refused(
     control: Client, method: str, path: str, body: bytes
 ) -> None:
     refused = requests.request(
@@ -238,7 +240,7 @@ def test_heal_all_mends_also_what_nobody_here_broke(control: Client) -> None:
     assert told["faults"] == []
 
 
-def test_a_fault_that_somebody_else_healed_is_told_no_more(control: Client) -> None:
+def test_a_fault_that_somebody_else_healed_is_shown_no_more(control: Client) -> None:
     control.inject("slow", "replica", latency_ms=120)
     control.inject("kill", "web-1")
     FakeStack(control.world).heal()
@@ -246,7 +248,7 @@ def test_a_fault_that_somebody_else_healed_is_told_no_more(control: Client) -> N
     assert control.state()["faults"] == []
 
 
-def test_a_slow_link_is_not_forgotten_while_toxiproxy_cannot_tell_of_it(control: Client) -> None:
+def test_a_slow_link_stays_listed_while_toxiproxy_cannot_be_read(control: Client) -> None:
     control.inject("slow", "replica", latency_ms=120)
     control.inject("pause", "toxiproxy")
     control.state()
@@ -280,7 +282,7 @@ def test_what_was_broken_by_hand_is_healed_when_the_control_ends(tmp_path: Path)
     assert control.world.toxics == []
 
 
-def test_the_state_is_told_while_the_stack_is_in_use(
+def test_the_state_is_shown_while_the_stack_is_in_use(
     control: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     control.state()
@@ -312,7 +314,7 @@ def test_a_run_is_started_judged_and_its_report_served(control: Client) -> None:
     assert control.figures()["linkstorm_last_verdict{thundering-herd,PASS}"] == 1
 
 
-def test_a_run_tells_how_far_it_is_and_is_stopped(tmp_path: Path) -> None:
+def test_a_run_shows_its_progress_and_is_stopped(tmp_path: Path) -> None:
     with control_at(tmp_path, WAITS) as control:
         run = control.start().json()["id"]
         told = control.eventually(lambda told: told["run"]["done"] == 3)
@@ -338,7 +340,7 @@ def test_a_run_tells_how_far_it_is_and_is_stopped(tmp_path: Path) -> None:
         assert control.ask("DELETE", "/runs/current").status_code == 404
 
 
-def test_a_run_that_breaks_says_why(tmp_path: Path) -> None:
+def test_a_run_that_breaks_has_the_reason(tmp_path: Path) -> None:
     with control_at(tmp_path, BREAKS) as control:
         control.start()
         run = control.eventually(lambda told: told["run"]["state"] == "done")["run"]
@@ -441,7 +443,7 @@ STATUS = {
 }
 
 
-def test_a_status_is_told_and_measured_while_it_is_fresh(control: Client) -> None:
+def test_a_status_is_shown_and_measured_while_it_is_fresh(control: Client) -> None:
     control.ask("PUT", "/claim", {"run": "one"})
     assert control.ask("PUT", "/status", STATUS).status_code == 200
     told = control.state()
@@ -482,7 +484,7 @@ def test_a_status_that_prometheus_or_the_page_could_not_read_is_refused(
 # --- figures -----------------------------------------------------------------------------------
 
 
-def test_prometheus_sees_parts_links_and_faults(control: Client) -> None:
+def test_prometheus_gets_parts_links_and_faults(control: Client) -> None:
     healthy = control.figures()
     assert healthy["linkstorm_part_up{web-1}"] == healthy["linkstorm_link_open{cache}"] == 1
     assert healthy["linkstorm_part_paused{web-1}"] == healthy["linkstorm_toxics{cache}"] == 0
@@ -502,7 +504,7 @@ def test_prometheus_sees_parts_links_and_faults(control: Client) -> None:
     assert broken["linkstorm_fault_active{queue link +3 ms}"] == 1
 
 
-def test_the_newest_verdict_of_an_experiment_is_told_beside_the_counts(control: Client) -> None:
+def test_the_newest_verdict_of_an_experiment_is_a_metric_beside_the_counts(control: Client) -> None:
     for moment, verdict in (("20260101-1", "FAIL"), ("20260101-2", "PASS"), ("20260101-0", "PASS")):
         run = control.runs / f"{moment}-herd"
         run.mkdir()

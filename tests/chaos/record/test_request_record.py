@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from chaos.model.request_record import SERVED_FROM
-from stack.shortener.redirect.fills.base import Served
+from stack.shortener.redirect.refill import Served
 
 
 def test_the_record_has_every_value_of_x_cache_and_no_other() -> None:

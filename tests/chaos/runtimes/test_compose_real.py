@@ -65,7 +65,7 @@ def all_gone(processes: list[psutil.Process], within_s: float = 10) -> bool:
     return not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_what_a_killed_run_left_is_told_and_healed(lab: None, tmp_path: Path) -> None:
+def test_what_a_killed_run_left_is_reported_and_healed(lab: None, tmp_path: Path) -> None:
     with herd(tmp_path) as process:
         wait_for_toxic()
         helpers = family(process)

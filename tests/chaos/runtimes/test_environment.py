@@ -108,9 +108,7 @@ def test_requests_and_libpq_find_no_settings_of_the_user(tmp_path: Path) -> None
         ("PYTHONVERBOSE", "1"),
     ],
 )
-def test_a_python_that_was_told_to_run_programs_otherwise_is_started_anew(
-    name: str, value: str
-) -> None:
+def test_a_python_that_would_run_programs_otherwise_is_started_anew(name: str, value: str) -> None:
     look = "print(json.dumps([str(sys.flags), sys.warnoptions, sys.prefix]))"
     assert in_a_lab(look, {name: value}) == in_a_lab(look, {})
 

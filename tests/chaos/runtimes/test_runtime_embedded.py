@@ -145,7 +145,7 @@ def test_nothing_of_postgres_lies_outside_its_folder(stack: Stack) -> None:
             assert database.execute("SHOW unix_socket_directories").fetchone() == ("",)
 
 
-def test_a_redis_that_takes_no_writes_is_told_in_words(stack: Stack) -> None:
+def test_a_redis_that_takes_no_writes_is_explained_in_words(stack: Stack) -> None:
     """As one does whose disk is full."""
     with redis.Redis.from_url(stack.endpoints.redis) as server:
         server.set("cached", "value", ex=60)
@@ -318,6 +318,6 @@ def test_a_program_for_another_machine_is_named(
     assert not list(home.iterdir())
 
 
-def test_logs_that_cannot_be_written_are_told_in_words(tmp_path: Path) -> None:
+def test_logs_that_cannot_be_written_are_explained_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "file/logs" in why_not(EmbeddedRuntime(), tmp_path / "file" / "logs")

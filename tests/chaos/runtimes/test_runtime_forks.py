@@ -122,7 +122,7 @@ def test_its_exit_code_is_known(tmp_path: Path, does: list[str], code: int) -> N
         assert ("ValueError: on purpose" in here.log.read_text()) == (code == 1)
 
 
-def test_it_is_there_until_it_is_asked_to_end(tmp_path: Path) -> None:
+def test_it_is_there_until_sigterm(tmp_path: Path) -> None:
     with place(tmp_path) as here:
         process = here.fork("program", "stay")
         here.said()
@@ -181,7 +181,7 @@ def test_a_server_that_was_killed_is_named_and_its_processes_are_still_seen(tmp_
         assert process.wait(10) == UNKNOWN
 
 
-def test_a_server_that_cannot_import_says_what(tmp_path: Path) -> None:
+def test_a_failed_import_of_the_server_is_named(tmp_path: Path) -> None:
     with (
         place(tmp_path, "no_such_module") as here,
         pytest.raises(StackError, match=r"did not fork(.|\n)*No module named 'no_such_module'"),

@@ -87,7 +87,7 @@ def test_a_second_ctrl_c_leaves_nothing_either() -> None:
         assert not lab.left_after(GONE_S)
 
 
-def test_without_its_guardian_the_lab_says_so_and_tidies_up_itself(
+def test_without_its_guardian_the_lab_reports_that_and_tidies_up_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with temporary_home() as home:
@@ -121,7 +121,7 @@ def test_stubborn_and_stopped_processes_and_orphans_end_with_the_lab(tmp_path: P
     assert not members(folder)
 
 
-def test_no_part_holds_the_pipe_that_tells_the_guardian(tmp_path: Path) -> None:
+def test_no_part_holds_the_pipe_of_the_guardian(tmp_path: Path) -> None:
     with (
         guarded(sys.executable, clean_environment(), tmp_path / "guardian.log") as guardian,
         subprocess.Popen(["sleep", "60"], cwd=guardian.folder) as child,

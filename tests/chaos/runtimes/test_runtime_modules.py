@@ -81,7 +81,7 @@ def test_concurrent_calls_run_at_the_same_time() -> None:
         (redis.ConnectionError("refused"), "could not be started: refused"),
     ],
 )
-def test_what_was_refused_is_told_in_words(error: Exception, said: str) -> None:
+def test_what_was_refused_is_explained_in_words(error: Exception, said: str) -> None:
     with pytest.raises(StackError, match=said), readable(Path("/lab")):
         raise error
 
@@ -119,7 +119,7 @@ def test_a_part_is_waited_for_no_longer_once_something_else_is_wrong(tmp_path: P
     slow.kill()
 
 
-def test_a_preparation_that_fails_or_hangs_is_told_in_words(
+def test_a_preparation_that_fails_or_hangs_is_explained_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chaos.runtimes.embedded.part_process.RUN_S", 0.5)
@@ -202,7 +202,7 @@ def test_a_low_limit_of_open_files_is_raised_as_far_as_it_may_be(tmp_path: Path)
         ("RLIMIT_FSIZE", 1 << 20, r"1,024 kB in one file, and .*`ulimit -f 1048576`"),
     ],
 )
-def test_a_limit_that_is_too_low_is_told_before_anything_starts(
+def test_a_limit_that_is_too_low_is_an_error_before_anything_starts(
     limit: str, hard: int, said: str, tmp_path: Path
 ) -> None:
     refused = started_with(limit, hard, hard, tmp_path / "log")
@@ -212,7 +212,7 @@ def test_a_limit_that_is_too_low_is_told_before_anything_starts(
 
 
 @pytest.mark.parametrize("name", [b"two\nlines", b"a\ttab", b"latin \xe4"])
-def test_a_tmpdir_that_cannot_be_told_in_a_line_is_refused(
+def test_a_tmpdir_that_cannot_be_written_in_a_line_is_refused(
     name: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / os.fsdecode(name)
@@ -241,7 +241,7 @@ def test_a_tmpdir_of_any_other_name_will_do(
 @pytest.mark.parametrize(
     ("there", "why"), [(None, "No such file or directory"), ("file", "Not a directory")]
 )
-def test_a_tmpdir_that_is_no_folder_is_told(
+def test_a_tmpdir_that_is_no_folder_is_named(
     there: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if there:

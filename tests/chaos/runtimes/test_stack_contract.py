@@ -153,7 +153,7 @@ def test_requests_reach_both_web_processes(real_stack: Stack) -> None:
     assert all(after[name] > before[name] for name in before)
 
 
-def test_it_says_what_it_is_made_of(real_stack: Stack) -> None:
+def test_it_has_the_versions_of_its_parts(real_stack: Stack) -> None:
     assert {"postgres", "redis", "nginx", "toxiproxy", "python"} <= set(real_stack.versions)
     assert real_stack.versions["postgres"].startswith(("17", "18"))
 
@@ -231,7 +231,7 @@ def test_a_cut_link_lets_nothing_through_until_it_is_mended(any_stack: Stack, li
     any_stack.check()
 
 
-def test_a_stack_tells_what_is_wrong_with_it_and_heals_it_all(any_stack: Stack) -> None:
+def test_a_stack_lists_what_is_wrong_with_it_and_heals_it_all(any_stack: Stack) -> None:
     assert set(any_stack.state().parts.values()) == {"up"}
     any_stack.pause("replica")
     any_stack.kill("redis")
@@ -318,7 +318,7 @@ def test_no_request_fails_once_other_settings_are_in_force(real_stack: Stack) ->
     assert {requests.get(page, timeout=5).status_code for _ in range(20)} == {404}
 
 
-def test_a_wrong_setting_is_told_in_words(real_stack: Stack) -> None:
+def test_a_wrong_setting_is_explained_in_words(real_stack: Stack) -> None:
     try:
         with pytest.raises(StackError, match="CACHE_FILL"):
             real_stack.configure({**PATIENT, "CACHE_FILL": "by magic"})
@@ -326,6 +326,6 @@ def test_a_wrong_setting_is_told_in_words(real_stack: Stack) -> None:
         real_stack.configure(PATIENT)
 
 
-def test_a_part_that_does_not_exist_is_told_in_words(any_stack: Stack) -> None:
+def test_a_part_that_does_not_exist_is_explained_in_words(any_stack: Stack) -> None:
     with pytest.raises(StackError, match="no part web-9"):
         any_stack.kill("web-9")

@@ -109,7 +109,7 @@ def test_populate_replaces_a_proxy_with_another_upstream_without_its_toxics(
     assert (after["upstream"], after["toxics"]) == ("127.0.0.1:10", [])
 
 
-def test_populate_tells_what_it_did_before_it_failed(server: ToxiproxyServer) -> None:
+def test_populate_returns_what_it_did_before_it_failed(server: ToxiproxyServer) -> None:
     taken = create(server)["listen"]
     wanted = [PROXY | {"name": "b"}, PROXY | {"name": "c", "listen": taken}]
     answer = server.call("POST", "/populate", wanted)
@@ -270,7 +270,7 @@ def test_browsers_are_refused(server: ToxiproxyServer) -> None:
     assert (answer.status_code, answer.text) == (403, "User agent not allowed\n")
 
 
-def test_the_version_is_told(server: ToxiproxyServer) -> None:
+def test_the_version_is_shown(server: ToxiproxyServer) -> None:
     answer = server.call("GET", "/version")
     assert answer.headers["content-type"] == "application/json;charset=utf-8"
     if server.kind == ORIGINAL:
@@ -338,7 +338,7 @@ def test_where_a_proxy_without_a_host_listens(server: ToxiproxyServer) -> None:
     assert re.fullmatch(expected, create(server, name="b", listen=f":{free_port()}")["listen"])
 
 
-def test_a_name_that_nobody_knows_is_refused(server: ToxiproxyServer) -> None:
+def test_an_unknown_name_is_refused(server: ToxiproxyServer) -> None:
     """Toxiproxy's words name the resolver of the machine, too."""
     answer = server.call("POST", "/proxies", PROXY | {"listen": "no-such-host.invalid:0"})
     assert answer.status_code == 500

@@ -2,14 +2,14 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from chaos.model.stack import LinkState
 from chaos.runtimes import toxics
-from chaos.runtimes.toxics import ActiveToxic, Toxics, ToxicsError
+from chaos.runtimes.toxics import Toxics, ToxicsError
 from tests.chaos.toxiproxy.servers import EMBEDDED, ToxiproxyServer, free_port, running
 
 
@@ -19,6 +19,11 @@ def lab(server: ToxiproxyServer) -> Toxics:
     made = Toxics(server.url)
     made.populate(dict.fromkeys(("cache", "queue"), ("127.0.0.1:0", "127.0.0.1:9")))
     return made
+
+
+def toxics_on(lab: Toxics) -> dict[str, Sequence[str]]:
+    """The toxics of each link that has some."""
+    return {name: link.toxics for name, link in lab.links().items() if link.toxics}
 
 
 @pytest.fixture
@@ -43,15 +48,15 @@ def test_a_toxic_is_there_when_add_returns_and_gone_when_it_is_undone(
     server: ToxiproxyServer, lab: Toxics
 ) -> None:
     undo = lab.add("cache", "latency", "downstream", {"latency": 120.0, "jitter": 5})
-    assert lab.active() == [
-        ActiveToxic(
-            "cache", "latency_downstream", "latency", "downstream", 1.0,
-            {"latency": 120, "jitter": 5},
-        )
-    ]  # fmt: skip
+    assert server.get("/proxies/cache/toxics") == [
+        {
+            **{"name": "latency_downstream", "type": "latency", "stream": "downstream"},
+            **{"toxicity": 1.0, "attributes": {"latency": 120, "jitter": 5}},
+        }
+    ]
     assert server.get("/proxies/queue/toxics") == []
     undo()
-    assert lab.active() == []
+    assert not toxics_on(lab)
     undo()
 
 
@@ -68,7 +73,7 @@ def test_reset_opens_links_and_removes_toxics(server: ToxiproxyServer, lab: Toxi
     lab.add("queue", "timeout", "upstream", {"timeout": 0})
     server.call("PATCH", "/proxies/queue", {"enabled": False}).raise_for_status()
     lab.reset()
-    assert lab.active() == []
+    assert not toxics_on(lab)
     assert server.get("/proxies/queue")["enabled"]
 
 
@@ -85,7 +90,7 @@ def test_a_cut_link_is_closed_when_cut_returns_and_open_when_it_is_undone(
         lab.cut("cash")
 
 
-def test_every_link_is_told_with_its_toxics_in_words(server: ToxiproxyServer, lab: Toxics) -> None:
+def test_every_link_is_listed_with_its_toxics(server: ToxiproxyServer, lab: Toxics) -> None:
     lab.add("cache", "latency", "downstream", {"latency": 120})
     lab.add("cache", "timeout", "upstream", {"timeout": 0})
     lab.cut("queue")
@@ -95,7 +100,7 @@ def test_every_link_is_told_with_its_toxics_in_words(server: ToxiproxyServer, la
     }
 
 
-def test_refusals_are_told(server: ToxiproxyServer, lab: Toxics) -> None:
+def test_refusals_are_errors(server: ToxiproxyServer, lab: Toxics) -> None:
     with pytest.raises(ToxicsError, match="has no link 'cash'"):
         lab.add("cash", "latency", "upstream", {})
     with pytest.raises(ToxicsError, match="invalid toxic type"):
@@ -112,10 +117,10 @@ def test_refusals_are_told(server: ToxiproxyServer, lab: Toxics) -> None:
 def test_a_fraction_is_no_attribute(lab: Toxics) -> None:
     with pytest.raises(ValueError, match=r"latency=0.5 must be whole"):
         lab.add("cache", "latency", "upstream", {"latency": 0.5})
-    assert lab.active() == []
+    assert not toxics_on(lab)
 
 
-def test_a_failure_to_heal_is_told_and_can_be_tried_again() -> None:
+def test_a_failure_to_heal_is_an_error_and_can_be_tried_again() -> None:
     with running(EMBEDDED) as server:
         lab = Toxics(server.url)
         lab.populate({"cache": ("127.0.0.1:0", "127.0.0.1:9")})
@@ -125,16 +130,16 @@ def test_a_failure_to_heal_is_told_and_can_be_tried_again() -> None:
             undo()
 
 
-def test_a_server_that_is_not_there_is_told() -> None:
+def test_a_server_that_is_not_there_is_an_error() -> None:
     with pytest.raises(ToxicsError, match="cannot be reached; is it running"):
-        Toxics(f"http://127.0.0.1:{free_port()}").active()
+        Toxics(f"http://127.0.0.1:{free_port()}").links()
 
 
 def test_a_server_that_does_not_answer_is_given_up(
     mute: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(toxics, "TIMEOUT_S", 0.2)
-    for ask in (Toxics(mute).active, Toxics(mute).reset):
+    for ask in (Toxics(mute).links, Toxics(mute).reset):
         with pytest.raises(ToxicsError, match=r"did not answer within 0.2 s"):
             ask()
 
@@ -143,19 +148,20 @@ def test_clients_of_two_servers_do_not_mix_in_threads(server: ToxiproxyServer) -
     with running(EMBEDDED) as second:
         ready = threading.Barrier(2)
 
-        def use(url: str, link: str) -> list[str]:
+        def use(url: str, link: str) -> dict[str, Sequence[str]]:
             lab = Toxics(url)
             lab.populate({link: ("127.0.0.1:0", "127.0.0.1:9")})
             ready.wait(10)
             for _ in range(20):
                 lab.add(link, "latency", "upstream", {"latency": 1})()
             lab.add(link, "latency", "upstream", {"latency": 1})
-            return [toxic.link for toxic in lab.active()]
+            return toxics_on(lab)
 
         with ThreadPoolExecutor() as pool:
             one = pool.submit(use, server.url, "cache")
             two = pool.submit(use, second.url, "queue")
-            assert (one.result(), two.result()) == (["cache"], ["queue"])
+            assert one.result() == {"cache": ["latency upstream latency=1"]}
+            assert two.result() == {"queue": ["latency upstream latency=1"]}
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8474", "http://127.0.0.1", "https://127.0.0.1:1"])

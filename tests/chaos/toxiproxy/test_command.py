@@ -65,12 +65,12 @@ def test_it_begins_with_the_proxies_of_its_config(
     assert {name: proxy["enabled"] for name, proxy in told.items()} == {"a": True, "b": False}
 
 
-def test_there_are_no_metrics_unless_it_is_told_to_have_some(any_server: ToxiproxyServer) -> None:
+def test_there_are_no_metrics_unless_an_option_turns_them_on(any_server: ToxiproxyServer) -> None:
     with running(any_server.kind, free_port(), "-proxy-metrics=false") as server:
         assert server.call("GET", "/metrics").status_code == 404
 
 
-def test_it_tells_its_version_and_ends(any_server: ToxiproxyServer) -> None:
+def test_it_prints_its_version_and_ends(any_server: ToxiproxyServer) -> None:
     for option in ("-version", "--version"):
         done = subprocess.run(
             [*program(any_server.kind), option], capture_output=True, text=True, timeout=WAIT_S
@@ -79,7 +79,7 @@ def test_it_tells_its_version_and_ends(any_server: ToxiproxyServer) -> None:
         assert re.fullmatch(r"toxiproxy-server version \S+\n", done.stdout)
 
 
-def test_one_line_tells_where_it_is() -> None:
+def test_one_line_has_its_address() -> None:
     with subprocess.Popen([*COMMAND, "--port=0"], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
@@ -219,7 +219,7 @@ SURVIVED = ["USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "XFSZ", "IO", "PWR
 
 
 @pytest.mark.parametrize("number", [*(getattr(signal, f"SIG{name}") for name in SURVIVED), 35, 64])
-def test_a_signal_that_asks_for_no_end_changes_nothing(
+def test_a_signal_that_ends_nothing_changes_nothing(
     any_server: ToxiproxyServer, number: int
 ) -> None:
     any_server.process.send_signal(number)

@@ -232,7 +232,7 @@ def test_a_stage_that_was_stopped_sets_no_timer() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 4_000), st.integers(-5, 300), st.integers(-5, 300))
-def test_slices_are_as_large_as_told_and_make_up_the_whole(
+def test_slices_are_as_large_as_set_and_make_up_the_whole(
     size: int, average: int, variation: int
 ) -> None:
     toxic, slices = Slicer(average, variation), list[bytes]()

@@ -51,7 +51,7 @@ def problem(answer: AsgiAnswer) -> str:
         ("GET", "/elsewhere/too", b"", 404),
     ],
 )
-def test_every_answer_says_what_a_browser_may_do_with_it(
+def test_every_answer_has_what_a_browser_may_do_with_it(
     api: FakeApi, method: str, path: str, body: bytes, status: int
 ) -> None:
     answer = ask(api.app, method, path, JSON, body)
@@ -125,7 +125,9 @@ def test_a_strange_host_is_not_repeated(api: FakeApi) -> None:
         assert "Host" in problem(ask(api.app, "GET", "/api/links/known", {"Host": host}))
 
 
-def test_the_short_url_is_where_the_client_asked_as_a_trusted_proxy_tells(api: FakeApi) -> None:
+def test_the_short_url_is_where_the_request_went_as_a_trusted_proxy_forwards_it(
+    api: FakeApi,
+) -> None:
     def short_url(peer: str, **headers: str) -> str:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return str(ask(api.app, "GET", "/api/links/known", given, peer=peer).json()["short_url"])
@@ -147,7 +149,7 @@ def test_the_short_url_is_where_the_client_asked_as_a_trusted_proxy_tells(api: F
         ("wss,https", "http"),
     ],
 )
-def test_of_several_proxies_the_first_tells_how_the_client_spoke(
+def test_of_several_proxies_the_first_has_the_scheme_of_the_client(
     api: FakeApi, told: str, scheme: str
 ) -> None:
     given = {"X-Forwarded-Proto": told}
@@ -239,7 +241,7 @@ def test_each_address_and_each_key_has_a_rate_of_its_own() -> None:
     ]
 
 
-def test_guessing_keys_is_bounded_before_the_database_is_asked() -> None:
+def test_guessing_keys_is_bounded_before_the_database_is_queried() -> None:
     api = fake_api(RateLimit(10, 3, clock=lambda: 1.0), require_api_key=True)
     for guess in range(10):
         ask(api.app, "GET", "/api/links/known", {"Authorization": f"Bearer {guess}"})

@@ -258,7 +258,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("method", "path", "headers", "body", "status"), BAD)
-def test_bad_input_gets_a_problem_that_tells_what_is_wrong(
+def test_bad_input_gets_a_problem_with_what_is_wrong(
     entrance: str, method: str, path: str, headers: dict[str, str], body: bytes, status: int
 ) -> None:
     answered, kind, text = ask(entrance, method, path, headers, body)

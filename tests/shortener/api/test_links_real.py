@@ -300,7 +300,7 @@ def test_the_newest_come_first_and_the_deleted_not_at_all(api: str) -> None:
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=101", "limit=x", "limit=1&limit=2", "after=x", "before=1"]
 )
-def test_a_wrong_question_for_the_list_is_told_so(api: str, query: str) -> None:
+def test_a_wrong_query_of_the_list_is_refused(api: str, query: str) -> None:
     assert requests.get(f"{api}?{query}", timeout=10).status_code == 422
 
 
@@ -483,7 +483,7 @@ def test_a_revoked_key_ends_and_none_is_stored_as_it_is(
 
 
 @pytest.mark.parametrize("arguments", [(), ("add",), ("add", ""), ("add", "a\nb"), ("drop", "x")])
-def test_a_command_for_keys_that_is_not_understood_says_what_is(
+def test_a_wrong_command_for_keys_prints_the_right_ones(
     keys: Keys, arguments: tuple[str, ...]
 ) -> None:
     ran = keys(*arguments)
@@ -491,7 +491,7 @@ def test_a_command_for_keys_that_is_not_understood_says_what_is(
     assert ran.told.startswith("usage:")
 
 
-def test_a_command_for_keys_tells_when_there_is_no_database() -> None:
+def test_a_command_for_keys_reports_that_there_is_no_database() -> None:
     environment = {"SHORTENER_PRIMARY_URL": "postgresql://anybody@127.0.0.1:1/any"}
     command = [sys.executable, "-m", "stack.shortener", "keys", "list"]
     ran = subprocess.run(

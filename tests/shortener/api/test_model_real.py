@@ -88,7 +88,7 @@ def service(stack: Stack, servers: list[OwnWeb]) -> Iterator[Service]:
 
 
 TARGETS = st.sampled_from(["https://example.org/a", "http://example.com/?b#c", "https://x.example"])
-FAR = st.sampled_from(["2040-01-01T00:00:00+00:00", "2050-12-31T23:59:59.500000+00:00"])
+FAR = st.sampled_from(["2040-01-01T00:00:00Z", "2050-12-31T23:59:59.500000Z"])
 LIMITS = st.integers(1, 3)
 WEBS = st.integers(0, 1)
 ALIASES = st.one_of(st.integers(0, 5), st.sampled_from(RESERVED))
@@ -114,6 +114,12 @@ CHANGES = st.fixed_dictionaries(
 ).filter(bool)
 VISITS = st.lists(st.tuples(WEBS, st.sampled_from(["GET", "GET", "HEAD"])), min_size=1, max_size=5)
 MATCHES = st.sampled_from(["none", "any", "right", "among others", "stale", "weak"])
+
+
+def from_now(seconds: float) -> str:
+    """The time, in the form in which the API sends it."""
+    moment = datetime.now(UTC) + timedelta(seconds=seconds)
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 class Api(RuleBasedStateMachine):
@@ -175,14 +181,14 @@ class Api(RuleBasedStateMachine):
         ]
         name = None if key is None else f"{self.prefix}-{key}"
         self.creations.append((owner, named, name, bulk))
-        self._ask_for(web, owner, named, name, bulk)
+        self._request_for(web, owner, named, name, bulk)
 
     @rule(web=WEBS, number=st.integers(0, 10))
     def create_again(self, web: int, number: int) -> None:
         """The same request as before, key and all."""
-        self._ask_for(web, *self.creations[number % len(self.creations)])
+        self._request_for(web, *self.creations[number % len(self.creations)])
 
-    def _ask_for(
+    def _request_for(
         self, web: int, owner: int, named: list[dict[str, Any]], name: str | None, bulk: bool
     ) -> None:
         headers = {} if name is None else {"Idempotency_Key": name}
@@ -228,13 +234,13 @@ class Api(RuleBasedStateMachine):
     @rule(web=WEBS, number=st.integers(0, 30), ago_s=st.sampled_from([0.001, 60, 86_400]))
     def expire(self, web: int, number: int, ago_s: float) -> None:
         link = self.link(number)
-        expires_at = (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat()
+        expires_at = from_now(-ago_s)
         self._change(web, self.whose(link), link, {"expires_at": expires_at}, "none")
 
     @rule(webs=st.tuples(WEBS, WEBS), number=st.integers(0, 30))
     def expire_while_it_is_cached(self, webs: tuple[int, int], number: int) -> None:
         link = self.link(number)
-        expires_at = (datetime.now(UTC) + timedelta(seconds=SOON_S)).isoformat()
+        expires_at = from_now(SOON_S)
         self._change(webs[0], self.whose(link), link, {"expires_at": expires_at}, "none")
         self.service.ask(webs[1], "HEAD", f"/{link.code}")
         time.sleep(SOON_S + 0.005)

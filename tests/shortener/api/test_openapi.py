@@ -13,16 +13,18 @@ from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 from starlette.routing import Route
 
-from stack.shortener.api import aliases, validation
-from stack.shortener.api.openapi import DeploymentFacts, document
+from stack.shortener.api import aliases, answers, validation
+from stack.shortener.api.openapi import document
 from stack.shortener.api.resources import Resource
 from stack.shortener.http import targets
+from stack.shortener.settings import WebSettings
 from tests.support.asgi_client import ask
-from tests.support.fake_links import fake_api
+from tests.support.fake_links import ADDRESSES, fake_api
 
 JSON = {"Content-Type": "application/json"}
 LINK = b'{"url": "https://example.org/"}'
-FACTS = DeploymentFacts("https://s.example", True, True, 100, 16_384, 262_144)
+OPEN = WebSettings(**ADDRESSES, api_rate_per_s=0, bulk_max_links=1)
+GUARDED = WebSettings(**ADDRESSES, require_api_key=True, api_rate_per_s=50)
 
 
 @pytest.fixture
@@ -53,9 +55,9 @@ def resolved(described: Any, part: Any) -> Any:
     return found
 
 
-@pytest.mark.parametrize("facts", [FACTS, DeploymentFacts("http://x", False, False, 1, 1024, 1024)])
-def test_it_is_valid_and_every_reference_leads_somewhere(facts: DeploymentFacts) -> None:
-    described = document(facts)
+@pytest.mark.parametrize("settings", [OPEN, GUARDED])
+def test_it_is_valid_and_every_reference_leads_somewhere(settings: WebSettings) -> None:
+    described = document("https://s.example", settings)
     OPENAPI_31_VALIDATOR.validate(described)
     for part in parts(described):
         resolved(described, part)
@@ -94,6 +96,7 @@ def test_what_is_checked_is_what_it_shows(described: Any) -> None:
         ("GET", "/api/links/known", b"", "/api/links/{code}"),
         ("PATCH", "/api/links/known", b'{"disabled": true}', "/api/links/{code}"),
         ("DELETE", "/api/links/known", b"", "/api/links/{code}"),
+        ("GET", "/api/links/known/stats", b"", "/api/links/{code}/stats"),
         ("GET", "/api/links/known/qr", b"", "/api/links/{code}/qr"),
         ("GET", "/api/links/nobody", b"", "/api/links/{code}"),
         ("POST", "/api/links", b"{", "/api/links"),
@@ -117,14 +120,16 @@ def test_answers_are_as_described(
     if schema and "json" in answer.headers["content-type"]:
         whole = {**schema, "components": described["components"]}
         Draft202012Validator(whole).validate(answer.json())
+        model = getattr(answers, schema["$ref"].rpartition("/")[2])
+        model.model_validate_json(answer.body, strict=True)
 
 
 def test_keys_and_rates_are_in_it_where_they_are_in_force() -> None:
-    open_to_all = document(DeploymentFacts("http://x", False, False, 100, 16_384, 262_144))
+    open_to_all = document("http://x", OPEN)
     assert "security" not in open_to_all
     for _, _, operation in operations(open_to_all):
         assert not {"401", "429"} & set(operation["responses"])
-    guarded = document(FACTS)
+    guarded = document("https://s.example", GUARDED)
     for path, _, operation in operations(guarded):
         needs = path.startswith("/api/")
         assert (operation.get("security") != []) == needs
@@ -189,7 +194,7 @@ def test_a_host_that_somebody_made_up_is_only_text_on_the_page() -> None:
 
 
 def test_the_examples_fit_in_a_terminal() -> None:
-    for _, _, operation in operations(document(FACTS)):
+    for _, _, operation in operations(document("https://s.example", GUARDED)):
         for sample in operation["x-codeSamples"]:
             assert max(map(len, sample["source"].splitlines())) <= 100
             assert not re.search(r"\s$", sample["source"])

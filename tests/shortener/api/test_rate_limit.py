@@ -30,7 +30,7 @@ def test_a_burst_goes_through_and_then_one_at_a_time() -> None:
     assert rate.take("a").wait_s > 0
 
 
-def test_what_is_left_is_told_and_comes_back() -> None:
+def test_what_is_left_is_in_the_answer_and_comes_back() -> None:
     clock = Clock()
     rate = RateLimit(10, 5, clock)
     assert [rate.take("a").left for _ in range(3)] == [4, 3, 2]

@@ -16,6 +16,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
@@ -23,6 +24,7 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
 from chaos.model.stack import Stack
+from stack.shortener.api.answers import Link, Links, Page, Problem, Stats
 from tests.support.patience import PATIENT
 from tests.support.shortener_webs import OwnWeb, webs
 from tests.support.thorough import LONG_S, SCALE, counted, times
@@ -35,6 +37,7 @@ CASES = times(quick=7, thorough=10_000 // (2 * OPERATIONS) + 1)
 REFUSED = {"expected-statuses": ["4xx"]}  # also 413, of which schemathesis does not think
 REFUSALS = {"negative_data_rejection": REFUSED, "missing_required_header": REFUSED}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
+ANSWERS: TypeAdapter[Any] = TypeAdapter(Link | Links | Page | Problem | Stats)
 CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,
@@ -108,13 +111,15 @@ def tried(web: OwnWeb, session: requests.Session, operation: Any, mode: Generati
         if mode.is_positive and "code" in (case.path_parameters or {}) and len(sent) % 2:
             case.path_parameters["code"] = new_code(web, session)
         sent.add(len(sent))
-        case.call_and_validate(
+        answer = case.call_and_validate(
             base_url=web.url,
             session=session,
             headers={"Authorization": session.headers["Authorization"]},
             checks=CHECKS,
             allow_redirects=False,
         )
+        if "json" in answer.headers.get("content-type", [""])[0]:
+            ANSWERS.validate_json(answer.content, strict=True)
 
     one()
     return len(sent)

@@ -106,7 +106,7 @@ def test_after_the_last_attempt_clicks_are_counted_as_dropped(
     assert capsys.readouterr().out.count("clicks_not_sent") == 2
 
 
-def test_a_full_buffer_drops_and_says_so() -> None:
+def test_a_full_buffer_drops_and_counts_that() -> None:
     metrics, entries = run(Queue(), adding(12), click_buffer=10)
     assert len(unpack(entries[0])) == 10
     assert metrics.clicks == {"minted": 12, "queued": 10, "dropped": 2}

@@ -386,7 +386,7 @@ def test_a_click_that_two_workers_find_refused_is_dead_lettered_once(
     assert {logged.count(f'"{one.click_id}"') for one in clicks} == {1}
 
 
-def test_an_outbox_that_cannot_be_written_says_so() -> None:
+def test_an_outbox_that_cannot_be_written_is_an_error() -> None:
     closed = Database("primary", "postgresql://nobody@127.0.0.1:1/x", 1, 0.1, [])
     with pytest.raises(NotWritten):
         asyncio.run(Outbox(closed).write([at_ms(click("code"))]))

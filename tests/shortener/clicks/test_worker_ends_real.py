@@ -113,7 +113,7 @@ def test_workers_that_end_again_and_again_lose_and_double_no_click(
     check_each_once(stack, feed)
 
 
-def test_a_worker_that_is_told_to_stop_finishes_what_it_holds(stack: Stack, feed: Feed) -> None:
+def test_a_worker_that_gets_sigterm_finishes_what_it_holds(stack: Stack, feed: Feed) -> None:
     end_in_the_middle(stack, "tidy", signal.SIGTERM)
     with redis.Redis.from_url(stack.endpoints.redis, decode_responses=True) as queue:
         held = queue.xpending_range("clicks", "workers", "-", "+", 10, consumername="tidy")

@@ -168,7 +168,7 @@ def test_clicks_wait_out_a_queue_that_does_not_answer(stack: Stack) -> None:
     assert stored(stack, code) == Counter(ids)
 
 
-def test_a_web_process_that_is_told_to_stop_sends_its_clicks_first(stack: Stack) -> None:
+def test_a_web_process_that_gets_sigterm_sends_its_clicks_first(stack: Stack) -> None:
     code = new_code(stack)
     ids = click(stack, code, 20)
     stack.configure(PATIENT)  # which restarts it with SIGTERM

@@ -151,7 +151,7 @@ def test_answers_of_one_turn_are_sent_together_at_its_end() -> None:
     connected(test)
 
 
-def test_who_wants_the_connection_closed_gets_it_closed() -> None:
+def test_a_request_to_close_the_connection_closes_it() -> None:
     async def test(connection: Connection) -> None:
         connection.send(request("/abc", "Connection: close"))
         await connection.answer()
@@ -325,7 +325,7 @@ def test_half_a_request_behind_a_whole_one_leaves_one_timer_and_is_waited_for() 
     connected(test)
 
 
-def test_a_connection_is_closed_when_nothing_was_asked_for_long_and_not_before() -> None:
+def test_a_connection_is_closed_when_it_was_idle_for_long_and_not_before() -> None:
     async def test(connection: Connection) -> None:
         connection.protocol.timeout_keep_alive = 1
         for _ in range(4):

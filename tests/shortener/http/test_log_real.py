@@ -37,7 +37,7 @@ def lines(captured: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("as_a_process")
-def test_a_line_says_when_how_bad_what_and_who(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_has_time_level_event_and_process(capsys: pytest.CaptureFixture[str]) -> None:
     log.log("cache_not_told", level="warning", code="abc", error=ValueError("x"))
     (line,) = lines(capsys)
     assert abs(datetime.fromisoformat(line.pop("time")) - datetime.now(UTC)) < timedelta(seconds=5)
@@ -51,7 +51,7 @@ def test_a_line_says_when_how_bad_what_and_who(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.usefixtures("as_a_process")
-def test_what_a_library_says_becomes_a_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_library_logs_becomes_a_line_too(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         raise ZeroDivisionError
     except ZeroDivisionError:
@@ -128,7 +128,7 @@ ANSWERS = [
 ]
 
 
-def ids_told(web: ShortenerProcess) -> None:
+def ids_sent(web: ShortenerProcess) -> None:
     for method, path, status in ANSWERS:
         for given in ("", "deploy-17", "two words"):
             headers = {"X-Request-Id": given} if given else {}
@@ -141,7 +141,7 @@ def ids_told(web: ShortenerProcess) -> None:
 def test_every_answer_names_its_request_and_so_does_the_log() -> None:
     with process("web", {"SHORTENER_NAME": "web-3"}) as web:
         eventually(web.serves)
-        ids_told(web)
+        ids_sent(web)
         web.popen.terminate()
         said, _ = web.popen.communicate(timeout=10)
     logged = [json.loads(line) for line in said.splitlines()]

@@ -151,7 +151,7 @@ def test_a_handler_that_raises_is_counted_as_5xx(app: asgi.App, status: str) -> 
     assert {name for name, count in statuses.items() if count} == {status}
 
 
-def test_it_says_what_it_is() -> None:
+def test_it_has_its_version_and_fill() -> None:
     with process("web", {"SHORTENER_CACHE_FILL": "lease"}) as web, process("worker") as worker:
         eventually(web.serves)
         eventually(worker.serves)
@@ -176,12 +176,12 @@ def test_the_documentation_names_every_metric() -> None:
     assert {name for name in named if name.startswith("shortener_")} <= shown
 
 
-def test_the_version_it_says_is_the_one_that_is_released() -> None:
+def test_its_version_is_the_one_that_is_released() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == __version__
 
 
-def test_who_asks_often_can_ask_for_a_few_metrics_only() -> None:
+def test_a_frequent_scrape_can_be_for_a_few_metrics_only() -> None:
     with process("web") as web:
         eventually(web.serves)
         few = scraped(web.url, "shortener_redirects_total", "shortener_fills_in_flight", "no_such")

@@ -146,7 +146,7 @@ def entrance(request: pytest.FixtureRequest) -> Entrance:
         (b"GET /abc HTTP/2.0", 505),
     ],
 )
-def test_what_nginx_refuses_is_a_problem_that_says_what_is_wrong(
+def test_what_nginx_refuses_is_a_problem_with_what_is_wrong(
     nginx: Entrance, request_line: bytes, status: int
 ) -> None:
     answer = nginx.ask(request_line + b"\r\n" + END)
@@ -202,7 +202,7 @@ def test_metrics_are_not_for_users_however_they_are_spelt(nginx: Entrance, path:
     assert (answer.status, answer.detail()) == (404, "there is nothing here")
 
 
-def test_a_web_process_that_is_away_is_told_with_when_to_come_again(tmp_path: Path) -> None:
+def test_a_web_process_that_is_away_is_a_problem_with_retry_after(tmp_path: Path) -> None:
     for nginx in nginx_before(f"127.0.0.1:{free_port()}", tmp_path):
         answer = nginx.ask(b"GET /abc HTTP/1.1\r\n" + END)
         assert (answer.status, answer.headers["retry-after"]) == (502, "1")

@@ -28,14 +28,14 @@ sys.addaudithook(watch)
 """
 
 
-def hears_sigterm(process: ShortenerProcess) -> bool:
+def handles_sigterm(process: ShortenerProcess) -> bool:
     status = Path(f"/proc/{process.popen.pid}/status").read_text()
     caught = int(re.findall(r"SigCgt:\s*(\w+)", status)[0], 16)
     return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def as_process_1() -> None:
-    """To process 1 of a container SIGTERM does nothing, until it says what it does."""
+    """Ignore SIGTERM, as process 1 of a container does unless it has a handler."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
@@ -48,9 +48,9 @@ def stopped_s(process: ShortenerProcess) -> float:
 
 
 @BOTH
-def test_sigterm_is_heard_before_there_is_anything_to_stop(kind: str) -> None:
+def test_sigterm_is_handled_before_there_is_anything_to_stop(kind: str) -> None:
     with process(kind, before=as_process_1) as started:
-        eventually(lambda: hears_sigterm(started))
+        eventually(lambda: handles_sigterm(started))
         assert stopped_s(started) < 2
         assert started.popen.communicate() == ("", "")  # it had hardly begun
 
@@ -105,7 +105,7 @@ def test_it_opens_no_file_for_writing(kind: str, tmp_path: Path) -> None:
 
 
 @BOTH
-def test_it_serves_on_every_address_when_it_is_told_to(kind: str) -> None:
+def test_it_serves_on_every_address_when_it_is_set_to(kind: str) -> None:
     with process(kind, host="0.0.0.0") as started:
         eventually(started.serves)
         port = int(started.url.rpartition(":")[2])

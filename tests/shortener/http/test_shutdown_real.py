@@ -95,7 +95,7 @@ class Seen:
 
 
 class Load(threading.Thread):
-    """Clients that visit, make and change links through nginx until they are told to stop."""
+    """Clients that visit, make and change links through nginx until they are stopped."""
 
     def __init__(self, address: tuple[str, int], code: str) -> None:
         super().__init__()

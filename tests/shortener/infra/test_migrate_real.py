@@ -148,7 +148,9 @@ def test_a_command_migrates_and_ends(empty: str) -> None:
 
 
 @real
-def test_a_start_on_a_database_that_is_up_to_date_asks_once_and_takes_no_lock(empty: str) -> None:
+def test_a_start_on_a_database_that_is_up_to_date_queries_once_and_takes_no_lock(
+    empty: str,
+) -> None:
     asyncio.run(migrate(empty, 5))
 
     async def start_beside_a_lock() -> float:

@@ -112,7 +112,7 @@ def test_reads_of_a_later_turn_are_a_command_of_their_own() -> None:
     assert store.asked == [["a"], ["a"]]
 
 
-def test_everybody_learns_that_a_read_failed() -> None:
+def test_every_reader_gets_the_error_of_a_read() -> None:
     store = Store({}, error=CacheUnavailable("gone"))
 
     async def read() -> list[object]:

@@ -48,7 +48,7 @@ def test_a_higher_limit_lets_so_many_more_through_and_none_lets_all(
     assert [ask(stack, code) for _ in range(5)] == [302] * 5
 
 
-def test_a_used_up_link_is_not_asked_for_again_and_again(stack: Stack, code: str) -> None:
+def test_a_used_up_link_is_not_queried_again_and_again(stack: Stack, code: str) -> None:
     web = stack.endpoints.web["web-1"]
     for _ in range(6):
         requests.get(f"{web}/{code}", allow_redirects=False, timeout=10)
@@ -84,7 +84,7 @@ def test_without_the_primary_there_are_no_permits(stack: Stack, code: str) -> No
         {"User-Agent": "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)"},
     ],
 )
-def test_what_only_looks_neither_uses_a_click_up_nor_learns_the_target(
+def test_what_only_looks_neither_uses_a_click_up_nor_gets_the_target(
     stack: Stack, api: str, headers: dict[str, str]
 ) -> None:
     alias = secrets.token_hex(8)

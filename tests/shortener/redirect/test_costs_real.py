@@ -151,7 +151,7 @@ def test_redirects_at_the_same_time_share_their_reads_and_their_stream_entries(
     assert not any(others.values()), others
 
 
-def test_a_redirect_from_the_near_cache_asks_nobody(stack: Stack) -> None:
+def test_a_redirect_from_the_near_cache_sends_nothing(stack: Stack) -> None:
     with web(stack, {"SHORTENER_NEAR_CACHE_TTL_S": "60"}) as one:
         codes = one.links(LINKS)
         one.redirects(codes, 2 * LINKS, connections=1)

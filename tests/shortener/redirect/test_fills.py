@@ -11,9 +11,10 @@ import pytest
 
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache_entry import LIVE, CacheEntry
-from stack.shortener.redirect.fills.base import FillResult, pauses
+from stack.shortener.redirect.fills.base import pauses
 from stack.shortener.redirect.fills.singleflight import Flights
 from stack.shortener.redirect.fills.xfetch import is_drawn
+from stack.shortener.redirect.refill import FillResult
 
 DELTA_S, FRESH_UNTIL = 0.1, 100.0
 ENTRY = CacheEntry(1, LIVE, math.inf, 0.0, DELTA_S, FRESH_UNTIL, b"https://example.org/")

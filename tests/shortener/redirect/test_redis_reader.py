@@ -176,7 +176,7 @@ def test_an_error_is_no_answer(said: bytes) -> None:
 
 
 @pytest.mark.parametrize("said", [b"?\r\n", b"+OK\r\n+OK\r\n"])
-def test_what_nobody_can_understand_or_asked_for_ends_the_connection(said: bytes) -> None:
+def test_a_malformed_or_unexpected_reply_ends_the_connection(said: bytes) -> None:
     async def test() -> None:
         async with redis() as (served, reader):
             await ask(reader, "k")
@@ -190,7 +190,7 @@ def test_what_nobody_can_understand_or_asked_for_ends_the_connection(said: bytes
     run(test)
 
 
-def test_a_connection_begins_with_what_the_url_says() -> None:
+def test_a_connection_begins_with_what_is_in_the_url() -> None:
     async def test() -> None:
         async with redis() as (served, _):
             url = f"redis://me:s%20t@127.0.0.1:{served.port}/3"
@@ -218,7 +218,7 @@ def test_a_url_is_read_as_redis_py_reads_it() -> None:
     )
 
 
-def test_tls_checks_certificate_and_name_unless_it_is_told_not_to() -> None:
+def test_tls_checks_certificate_and_name_unless_the_url_turns_it_off() -> None:
     strict = RedisAddress.of("rediss://cache:6380/0").tls
     assert strict is not None
     assert (strict.verify_mode, strict.check_hostname) == (ssl.CERT_REQUIRED, True)

@@ -63,7 +63,7 @@ def visit(stack: Stack, visits: Callable[[ApiClients], Awaitable[None]], visitor
 
 
 def each_asks(request: bytes, in_all: int, answers: list[ApiAnswer]) -> Callable[[ApiClients], Any]:
-    """Every visitor asks again as soon as it is answered, until it was asked often enough."""
+    """Each visitor sends a request as soon as its last one is answered, `in_all` in total."""
     numbers = itertools.count()
 
     async def one(client: ApiClient) -> None:

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import random
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import get_args
 
 from stack.shortener.infra.metrics import Metrics
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import Cache
 from stack.shortener.redirect.cache_entry import CacheEntry
-from stack.shortener.redirect.refill import Refill
+from stack.shortener.redirect.refill import FillResult, Refill, Served
 from stack.shortener.settings import WebSettings
 
-Served = Literal["near", "hit", "stale", "early", "wait", "miss"]  # the values of X-Cache
-
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.04
-
-
-class FillResult(NamedTuple):
-    """A link, and where it was served from.
-
-    It includes every change acknowledged before `proven_s` (monotonic seconds), so any reader that
-    missed before then may share it.
-    """
-
-    entry: CacheEntry
-    served: Served
-    proven_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +30,18 @@ class FillContext:
     settings: WebSettings
 
 
-class Fill(Protocol):
+class Fill(ABC):
     """A strategy for serving what the cache has, and for filling it on a miss."""
+
+    def __init__(self, context: FillContext) -> None:
+        self._context = context
+        self._refill = context.refill
 
     def serves(self, code: str, entry: CacheEntry, read_s: float) -> Served | None:  # noqa: ARG002
         """The X-Cache value of a cached link; `None` if this reader has to fill first."""
         return "hit"
 
+    @abstractmethod
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """The link of a code that is not served from the cache.
 

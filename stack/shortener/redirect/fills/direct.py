@@ -8,15 +8,13 @@ first look-up miss, too: 1 + λδ queries.
 from __future__ import annotations
 
 from stack.shortener.redirect.batched_reads import CacheRead
-from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult
+from stack.shortener.redirect.fills.base import Fill
+from stack.shortener.redirect.refill import FillResult
 
 
 class DirectFill(Fill):
     """One database query for each miss."""
 
-    def __init__(self, context: FillContext) -> None:
-        self._refill = context.refill
-
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """Query the database."""
-        return FillResult((await self._refill(code, read.read_s)).entry, "miss")
+        return await self._refill(code, read.read_s)

@@ -14,33 +14,29 @@ import secrets
 
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import CacheUnavailable
-from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult, pauses
+from stack.shortener.redirect.fills.base import Fill, pauses
+from stack.shortener.redirect.refill import FillResult
 
 
 class LeaseFill(Fill):
     """One query across all processes, and no stale value is stored."""
 
-    def __init__(self, context: FillContext) -> None:
-        self._cache = context.cache
-        self._refill = context.refill
-        self._wait_s = context.settings.fill_wait_s
-
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """Take the lease and query, or wait for the value that its holder stores."""
         token = secrets.token_hex(8)
-        for pause_s in pauses(self._wait_s):
-            leased, entry = await self._cache.lease(code, token)
+        for pause_s in pauses(self._context.settings.fill_wait_s):
+            leased, entry = await self._context.cache.lease(code, token)
             if leased:
                 return await self._fill_leased(code, read.read_s, token)
             if entry is not None:
                 return FillResult(entry, "wait")
             await asyncio.sleep(pause_s)
-        return FillResult((await self._refill(code, read.read_s)).entry, "miss")
+        return await self._refill(code, read.read_s)
 
     async def _fill_leased(self, code: str, read_s: float, token: str) -> FillResult:
         try:
-            return FillResult((await self._refill(code, read_s, token)).entry, "miss")
+            return await self._refill(code, read_s, token)
         except BaseException:
             with contextlib.suppress(CacheUnavailable):  # then it expires
-                await self._cache.release(code, token)
+                await self._context.cache.release(code, token)
             raise

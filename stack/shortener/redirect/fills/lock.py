@@ -15,40 +15,32 @@ import time
 
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import CacheUnavailable
-from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult, pauses
+from stack.shortener.redirect.fills.base import Fill, pauses
+from stack.shortener.redirect.refill import FillResult
 
 
 class LockFill(Fill):
     """One query across all processes."""
 
-    def __init__(self, context: FillContext) -> None:
-        self._cache = context.cache
-        self._refill = context.refill
-        self._wait_s = context.settings.fill_wait_s
-
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """Take the lock and query, or wait for the value that its holder stores."""
         token = secrets.token_hex(8)
-        for pause_s in pauses(self._wait_s):
+        for pause_s in pauses(self._context.settings.fill_wait_s):
             started_s = time.monotonic()
-            taken, entry = await self._cache.lock(code, token)
+            taken, entry = await self._context.cache.lock(code, token)
             cached = FillResult(entry, "wait", started_s) if entry is not None else None
             if taken:
                 return await self._fill_locked(code, read.read_s, token, cached)
             if cached is not None:
                 return cached
             await asyncio.sleep(pause_s)
-        return await self._query(code, read.read_s)
+        return await self._refill(code, read.read_s)
 
     async def _fill_locked(
         self, code: str, read_s: float, token: str, cached: FillResult | None
     ) -> FillResult:
         try:
-            return cached or await self._query(code, read_s)
+            return cached or await self._refill(code, read_s)
         finally:
             with contextlib.suppress(CacheUnavailable):  # then it expires
-                await self._cache.release(code, token)
-
-    async def _query(self, code: str, read_s: float) -> FillResult:
-        filled = await self._refill(code, read_s)
-        return FillResult(filled.entry, "miss", filled.proven_s)
+                await self._context.cache.release(code, token)

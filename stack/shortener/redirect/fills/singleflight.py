@@ -11,7 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from stack.shortener.redirect.batched_reads import CacheRead
-from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult
+from stack.shortener.redirect.fills.base import Fill, FillContext
+from stack.shortener.redirect.refill import FillResult
 
 _REMEMBER_S = 2.0
 
@@ -67,14 +68,9 @@ class SingleFlightFill(Fill):
     """At most one query at a time in each process."""
 
     def __init__(self, context: FillContext) -> None:
-        self._refill = context.refill
+        super().__init__(context)
         self._flights = Flights(context.cache.get)
 
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """Share this process's one query for the code."""
-
-        async def query() -> FillResult:
-            filled = await self._refill(code, read.read_s)
-            return FillResult(filled.entry, "miss", filled.proven_s)
-
-        return await self._flights.share(code, read.read_s, query)
+        return await self._flights.share(code, read.read_s, lambda: self._refill(code, read.read_s))

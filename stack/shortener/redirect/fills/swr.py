@@ -17,16 +17,17 @@ from stack.shortener.infra.database import DatabaseUnavailable
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import CacheUnavailable
 from stack.shortener.redirect.cache_entry import CacheEntry
-from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult, Served
+from stack.shortener.redirect.fills.base import Fill, FillContext
 from stack.shortener.redirect.fills.lock import LockFill
 from stack.shortener.redirect.fills.singleflight import Flights
+from stack.shortener.redirect.refill import FillResult, Served
 
 
 class StaleWhileRevalidateFill(Fill):
     """Background refreshes, one at a time for each key."""
 
     def __init__(self, context: FillContext) -> None:
-        self._context = context
+        super().__init__(context)
         self._lock_fill = LockFill(context)
         self._flights = Flights(context.cache.get)
         self._refreshing: dict[str, asyncio.Task[None]] = {}
@@ -65,7 +66,7 @@ class StaleWhileRevalidateFill(Fill):
         if not taken:
             return
         if entry is None or entry.fresh_until <= time.time():
-            await self._context.refill(code, read_s)
+            await self._refill(code, read_s)
         await self._context.cache.release(code, token)
 
     async def close(self) -> None:

@@ -17,7 +17,8 @@ import time
 from stack.shortener.infra.database import DatabaseUnavailable
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache_entry import CacheEntry
-from stack.shortener.redirect.fills.base import Fill, FillContext, FillResult, Served
+from stack.shortener.redirect.fills.base import Fill, FillContext
+from stack.shortener.redirect.refill import FillResult, Served
 
 
 def is_drawn(entry: CacheEntry, now: float, beta: float, draw: float) -> bool:
@@ -29,7 +30,7 @@ class XFetchFill(Fill):
     """Readers refresh early, each by its own draw."""
 
     def __init__(self, context: FillContext) -> None:
-        self._refill = context.refill
+        super().__init__(context)
         self._beta = context.settings.xfetch_beta
 
     def serves(self, _code: str, entry: CacheEntry, _read_s: float) -> Served | None:
@@ -40,7 +41,7 @@ class XFetchFill(Fill):
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """Query the database; if an early refresh fails, serve the cached link."""
         if read.entry is None:
-            return FillResult((await self._refill(code, read.read_s)).entry, "miss")
+            return await self._refill(code, read.read_s)
         with contextlib.suppress(DatabaseUnavailable):
-            return FillResult((await self._refill(code, read.read_s)).entry, "early")
+            return (await self._refill(code, read.read_s))._replace(served="early")
         return FillResult(read.entry, "hit")
