@@ -6,7 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -118,6 +118,9 @@ def _order(
         experiment = experiments.load(name)
         chosen = _chosen_arms(experiment, arms)
         overrides = overridden(settings)
+        require_settings(
+            {name for arm in chosen for name in {**experiment.settings, **arm.settings}}
+        )
     except (experiments.UnknownName, experiments.WrongExperiment) as wrong:
         fail(str(wrong), USAGE)
     mode = length.of(experiment.mode(full=full))
@@ -188,14 +191,19 @@ def checked_settings(settings: dict[str, str]) -> dict[str, str]:
     Raises:
         UnknownName: there is no such setting.
     """
+    require_settings(settings)
+    _stack_settings(settings)
+    return settings
+
+
+def require_settings(names: Iterable[str]) -> None:
+    """Raise `UnknownName` if the stack lacks one of these settings."""
     from chaos import experiments
 
     known = json.loads(_stack_settings({}))
-    for name in settings:
+    for name in names:
         if name not in known:
             raise experiments.UnknownName("setting", name, sorted(known))
-    _stack_settings(settings)
-    return settings
 
 
 def _stack_settings(overrides: dict[str, str]) -> str:

@@ -19,7 +19,7 @@ RECOVERY = recovery(within_ms=100)
 DB = per_second("web.look_ups", "look-ups during", "look-ups", during)
 PAUSE_S = 3
 ENDLESS = {"CACHE_TIMEOUT_S": "30", "FILL_LOCK_TTL_S": "60", "REQUEST_DEADLINE_S": "60"}
-NO_BREAKER = {"BREAKER": "false"}
+NO_BREAKER = {"BREAKER_FAILURES": "1000", "BREAKER_OPEN_S": "86400"}
 
 experiment = Experiment(
     name="cache-down",
