@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # a command imports what it needs: all of it takes longer tha
     from chaos.model.experiment import Arm, Experiment
     from chaos.model.stack import Runtime
 
+PREFIXES = ("postgres:", "redis:")  # settings of those servers, which alone know them
+
 
 class RuntimeName(StrEnum):
     """The runtime of a run."""
@@ -192,7 +194,7 @@ def checked_settings(settings: dict[str, str]) -> dict[str, str]:
         UnknownName: there is no such setting.
     """
     require_settings(settings)
-    _stack_settings(settings)
+    _stack_settings({n: v for n, v in settings.items() if not n.startswith(PREFIXES)})
     return settings
 
 
@@ -202,7 +204,7 @@ def require_settings(names: Iterable[str]) -> None:
 
     known = json.loads(_stack_settings({}))
     for name in names:
-        if name not in known:
+        if name not in known and not name.startswith(PREFIXES):
             raise experiments.UnknownName("setting", name, sorted(known))
 
 

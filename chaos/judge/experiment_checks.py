@@ -12,7 +12,7 @@ from chaos.model.evidence import ArmResult, Estimate, Mode, Predicted, Verdict
 from chaos.model.experiment import Arm, Claim, Experiment, Operation, Timeline, Traffic
 from chaos.model.stack import PartName
 
-ABILITIES = ("kill", "pause", "toxic")
+ABILITIES = ("kill", "pause", "sql", "toxic")
 UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0, "mean95")
 
 

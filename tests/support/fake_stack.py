@@ -134,7 +134,7 @@ class FakeRuntime:
 
 class FakeStack:
     versions: Mapping[str, str] = {"postgres": "fake"}
-    can = frozenset({"kill", "pause", "toxic"})
+    can = frozenset({"kill", "pause", "sql", "toxic"})
 
     def __init__(self, world: World, url: str = "") -> None:
         self.world = world
