@@ -4,7 +4,7 @@ Metric names are common to postgres_exporter 0.17 and 0.20, and to redis_exporte
 """
 
 from chaos.runtimes import topology
-from dashboards.panel import RATE, Dashboard, Panel, Query, Section, quantile
+from dashboards.panel import RATE, Dashboard, Panel, Query, Section, p50_and_p99
 
 SLOW = 5  # seconds between two scrapes of an exporter
 WEB = 'job="web"'  # the worker has a pool, too
@@ -132,14 +132,7 @@ POOLS = Section(
             "Time until a pool hands a connection out. Microseconds in health; in a herd the p99 "
             "nears the query's time, as requests queue for connections.",
             "s",
-            [
-                Query(
-                    quantile(0.5, "shortener_pool_wait_seconds", "db", WEB),
-                    "{{db}} p50",
-                    dashed=True,
-                ),
-                Query(quantile(0.99, "shortener_pool_wait_seconds", "db", WEB), "{{db}} p99"),
-            ],
+            p50_and_p99("shortener_pool_wait_seconds", "db", WEB),
             width=12,
         ),
         Panel(
@@ -149,14 +142,11 @@ POOLS = Section(
             "none",
             [
                 Query(
-                    f'sum by (db) (shortener_pool_connections{{{WEB}, state="used"}})',
-                    "{{db}} used",
-                ),
-                Query(
-                    f'sum by (db) (shortener_pool_connections{{{WEB}, state="idle"}})',
-                    "{{db}} idle",
-                    dashed=True,
-                ),
+                    f'sum by (db) (shortener_pool_connections{{{WEB}, state="{state}"}})',
+                    f"{{{{db}}}} {state}",
+                    dashed=state == "idle",
+                )
+                for state in ("used", "idle")
             ],
             width=12,
         ),

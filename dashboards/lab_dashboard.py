@@ -1,7 +1,7 @@
 """The lab itself: faults in force, the load generator's accuracy, runs and verdicts."""
 
 from chaos.runtimes.topology import PARTS
-from dashboards.panel import RATE, Dashboard, Panel, PanelState, Query, Section, quantile
+from dashboards.panel import RATE, Dashboard, Panel, PanelState, Query, Section, p50_and_p99
 
 FAULT = "a fault is in force"
 RUN = "a run is in progress"
@@ -91,10 +91,7 @@ GENERATOR = Section(
             "Delay of a request after its intended time. Over 10 ms it counts as late. If this "
             "rises with the rate, the generator is the bottleneck.",
             "s",
-            [
-                Query(quantile(0.5, "linkstorm_dispatch_lag_seconds", ""), "p50", dashed=True),
-                Query(quantile(0.99, "linkstorm_dispatch_lag_seconds", ""), "p99"),
-            ],
+            p50_and_p99("linkstorm_dispatch_lag_seconds"),
             limit=0.01,
         ),
         Panel(

@@ -1,7 +1,17 @@
 """Overview: requests, errors and durations as visitors see them, cache and origin behind them."""
 
 from chaos.runtimes import topology
-from dashboards.panel import RANGE, RATE, Dashboard, Panel, PanelState, Query, Section, quantile
+from dashboards.panel import (
+    RANGE,
+    RATE,
+    Dashboard,
+    Panel,
+    PanelState,
+    Query,
+    Section,
+    p50_and_p99,
+    quantile,
+)
 
 WEB = 'part=~"$part"'
 REDIRECT = 'route="redirect"'
@@ -103,10 +113,7 @@ LOAD = Section(
             "From the intended time to the answer, so waiting to be sent counts. A p99 that rises "
             "while the stack's own stays flat: the delay is before it.",
             "s",
-            [
-                Query(quantile(0.5, "linkstorm_request_seconds", ""), "p50", dashed=True),
-                Query(quantile(0.99, "linkstorm_request_seconds", ""), "p99"),
-            ],
+            p50_and_p99("linkstorm_request_seconds"),
             limit=0.1,
         ),
     ],
@@ -153,14 +160,7 @@ ROUTES = Section(
             "Redirects: duration, p50 and p99",
             "Both rise: everything is slow. Only p99 rises: cache misses are slow, hits are not.",
             "s",
-            [
-                Query(
-                    quantile(0.5, "shortener_request_seconds", "", f"{WEB}, {REDIRECT}"),
-                    "p50",
-                    dashed=True,
-                ),
-                Query(quantile(0.99, "shortener_request_seconds", "", f"{WEB}, {REDIRECT}"), "p99"),
-            ],
+            p50_and_p99("shortener_request_seconds", "", f"{WEB}, {REDIRECT}"),
             limit=0.1,
         ),
         Panel(

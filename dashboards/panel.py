@@ -79,6 +79,17 @@ class Dashboard:
         return [panel for section in self.sections for panel in section.panels]
 
 
+def p50_and_p99(histogram: str, by: str = "", where: str = "") -> list[Query]:
+    """The median of a histogram, dashed, and its 99th percentile."""
+    label = f"{{{{{by}}}}} " if by else ""
+    return [
+        Query(
+            quantile(share, histogram, by, where), f"{label}p{100 * share:g}", dashed=share == 0.5
+        )
+        for share in (0.5, 0.99)
+    ]
+
+
 def quantile(share: float, histogram: str, by: str, where: str = "") -> str:
     """A quantile of a histogram, one for each value of a label."""
     series = f"{histogram}_bucket{{{where}}}" if where else f"{histogram}_bucket"

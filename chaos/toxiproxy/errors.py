@@ -31,33 +31,3 @@ def bad_body(why: str) -> ApiError:
 def missing(field: str) -> ApiError:
     """400: a required field is missing."""
     return ApiError(f"missing required field: {field}", 400)
-
-
-def no_proxy() -> ApiError:
-    """404: no proxy of that name."""
-    return ApiError("proxy not found", 404)
-
-
-def proxy_exists() -> ApiError:
-    """409: a proxy of that name exists."""
-    return ApiError("proxy already exists", 409)
-
-
-def no_toxic() -> ApiError:
-    """404: no toxic of that name."""
-    return ApiError("toxic not found", 404)
-
-
-def toxic_exists() -> ApiError:
-    """409: a toxic of that name exists."""
-    return ApiError("toxic already exists", 409)
-
-
-def bad_stream() -> ApiError:
-    """400: the stream is neither upstream nor downstream."""
-    return ApiError("stream was invalid, can be either upstream or downstream", 400)
-
-
-def bad_kind() -> ApiError:
-    """400: no such kind of toxic."""
-    return ApiError("invalid toxic type", 400)

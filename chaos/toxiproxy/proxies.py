@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from chaos.toxiproxy import errors
 from chaos.toxiproxy.connection import Count
+from chaos.toxiproxy.errors import ApiError
 from chaos.toxiproxy.proxy import Proxy
 
 Series = tuple[str, str, str, str, str]  # received or sent, direction, proxy, listener, upstream
@@ -39,7 +39,7 @@ class ProxyRegistry:
         try:
             return self.proxies[name]
         except KeyError:
-            raise errors.no_proxy() from None
+            raise ApiError("proxy not found", 404) from None
 
     def create(self, wanted: ProxySpec) -> Proxy:
         """Create a proxy.
@@ -49,7 +49,7 @@ class ProxyRegistry:
             ListenError: it cannot listen; then it is not created.
         """
         if wanted.name in self.proxies:
-            raise errors.proxy_exists()
+            raise ApiError("proxy already exists", 409)
         return self._start(wanted)
 
     def populate(self, all_wanted: Sequence[ProxySpec]) -> Iterator[Proxy]:

@@ -7,8 +7,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from chaos.toxiproxy import address, errors
+from chaos.toxiproxy import address
 from chaos.toxiproxy.connection import Count, ProxyConnection
+from chaos.toxiproxy.errors import ApiError, ListenError
 from chaos.toxiproxy.toxic import ToxicWrapper
 
 ACCEPT_AGAIN_S = 0.02
@@ -103,7 +104,7 @@ class Proxy:
         try:
             return self._toxics[name]
         except KeyError:
-            raise errors.no_toxic() from None
+            raise ApiError("toxic not found", 404) from None
 
     def set_toxic(self, wrapper: ToxicWrapper) -> None:
         """Apply a toxic's attributes without interrupting it."""
@@ -167,7 +168,7 @@ class Proxy:
         """Connect a client to the upstream, or close it if that fails."""
         try:
             server = await address.dial(self.upstream)
-        except (OSError, UnicodeError, errors.ListenError, asyncio.CancelledError):
+        except (OSError, UnicodeError, ListenError, asyncio.CancelledError):
             client.close()
             return
         connection = ProxyConnection(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chaos.toxiproxy import errors, toxics
+from chaos.toxiproxy.errors import ApiError
 from chaos.toxiproxy.json_fields import (
     Fields,
     Struct,
@@ -95,12 +96,12 @@ def new_toxic(proxy: Proxy, body: bytes) -> ToxicWrapper:
     fields = fields_of(body, TOXIC)
     kind, stream = fields.get("type", ""), fields.get("stream", "downstream")
     if stream.lower() not in DIRECTIONS:
-        raise errors.bad_stream()
+        raise ApiError("stream was invalid, can be either upstream or downstream", 400)
     if kind not in KINDS:
-        raise errors.bad_kind()
+        raise ApiError("invalid toxic type", 400)
     name = fields.get("name") or f"{kind}_{stream}"
     if any(wrapper.name == name for wrapper in proxy.toxics):
-        raise errors.toxic_exists()
+        raise ApiError("toxic already exists", 409)
     given = fields_of(body, Struct("", {"attributes": _attributes_of(kind)}))
     toxic = KINDS[kind](**given.get("attributes", {}))
     return ToxicWrapper(name, kind, stream, toxic, fields.get("toxicity", 1.0))

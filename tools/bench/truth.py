@@ -45,12 +45,10 @@ def _two_modes(u: float) -> float:
     return 0.04 if u < 0.97 else 0.4
 
 
-def _quick(_: float) -> float:
-    return 0.02
-
-
 CASES = {
     "steady": ServerModel("50 to 150 ms, evenly spread", _spread, 20.0, 3),
     "bimodal": ServerModel("97 % 40 ms, 3 % 400 ms", _two_modes, 20.0, 3),
-    "freeze": ServerModel("20 ms, and frozen for 2 s in every 20", _quick, 80.0, 1, 2.0, 20.0),
+    "freeze": ServerModel(
+        "20 ms, and frozen for 2 s in every 20", lambda _: 0.02, 80.0, 1, 2.0, 20.0
+    ),
 }

@@ -19,9 +19,9 @@ FOLDER, NAME = "/etc/shortener", "settings.env"
 
 def write_settings(container: Container, settings: Settings) -> None:
     """Replace the file, through a container that may write to the volume."""
-    lines = [
-        f"{SETTING_PREFIX}{name}={_one_line(value)}\n" for name, value in sorted(settings.items())
-    ]
+    if split := [name for name, value in settings.items() if "\n" in value]:
+        raise StackError(f"a setting is one line: {', '.join(split)}")
+    lines = [f"{SETTING_PREFIX}{name}={value}\n" for name, value in sorted(settings.items())]
     content = "".join(lines).encode()
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -30,9 +30,3 @@ def write_settings(container: Container, settings: Settings) -> None:
         archive.addfile(entry, io.BytesIO(content))
     if not container.put_archive(FOLDER, packed.getvalue()):
         raise StackError(f"the settings could not be written to {FOLDER}/{NAME}")
-
-
-def _one_line(value: str) -> str:
-    if "\n" in value:
-        raise StackError(f"a setting is one line: {value!r}")
-    return value
