@@ -24,6 +24,8 @@ PostgresUrl = Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://\S+$")
 RedisUrl = Annotated[str, StringConstraints(pattern=r"^rediss?://\S+$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 FillName = Literal["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
+ReadFrom = Literal["replica-then-primary", "replica", "primary", "pinned", "lsn", "lsn-wait"]
+SynchronousCommit = Literal["", "off", "local", "remote_write", "on", "remote_apply"]
 
 
 class KeySettings(BaseSettings):
@@ -91,6 +93,37 @@ class WebSettings(_Settings):
         "",
         description="start of every short link, with a path if needed; empty: the host named in "
         "the request",
+    )
+
+    read_from: ReadFrom = Field(
+        "replica-then-primary",
+        description="database of a look-up, for a code that the cache cannot answer: the replica, "
+        "and the primary if it is unavailable, has no such link, or is behind a change that the "
+        "cache knows (replica-then-primary); always the primary (primary); by the X-Read-Token of "
+        "the request, the primary for READ_PIN_S after the session's last write (pinned), or until "
+        "the replica has replayed it (lsn), for which lsn-wait first waits READ_WAIT_S, and the "
+        "replica alone otherwise; `replica` is NAIVE, the replica alone: while it lags, new links "
+        "are 404 (cached for NEGATIVE_TTL_S) and edits are not seen. The default needs no token "
+        "and no second trip unless the replica cannot answer",
+    )
+    read_pin_s: Seconds = Field(
+        5.0,
+        description="pinned: time after a session's write for which it reads from the primary; "
+        "above the replica's lag, or the session reads what it has just replaced",
+    )
+    read_wait_s: Seconds = Field(
+        0.1,
+        description="lsn-wait: longest wait for the replica to replay the session's write; then "
+        "the primary is queried. Above the usual lag, below what a user notices",
+    )
+    synchronous_commit: SynchronousCommit = Field(
+        "",
+        description="what a commit waits for: the primary's disk (local), and the standby's "
+        "memory (remote_write), disk (on) or replay (remote_apply); empty, since that is for the "
+        "server to decide. The last three wait for nobody unless the server names standbys "
+        "(synchronous_standby_names), and without end if those are away: PRIMARY_TIMEOUT_S then "
+        "ends the request, and the write may be there. `off` is NAIVE: it waits for nothing, and "
+        "a crash loses acknowledged writes",
     )
 
     cache_fill: FillName = Field(
@@ -328,6 +361,25 @@ class WebSettings(_Settings):
     def _is_a_list_of_networks(cls, value: str) -> str:
         networks(value)
         return value
+
+    @property
+    def keeps_sessions(self) -> bool:
+        """True if a reader's token decides where a look-up goes."""
+        return self.read_from == "pinned" or self.compares_positions
+
+    @property
+    def compares_positions(self) -> bool:
+        """True if a token's position in the log is compared with the replica's."""
+        return self.read_from in ("lsn", "lsn-wait")
+
+    @model_validator(mode="after")
+    def _positions_are_flushed(self) -> Self:
+        if self.compares_positions and self.synchronous_commit == "off":
+            raise ValueError(
+                f"{PREFIX}SYNCHRONOUS_COMMIT=off does not go with {PREFIX}READ_FROM="
+                f"{self.read_from}: a token is a flushed position, which such a write precedes"
+            )
+        return self
 
     @model_validator(mode="after")
     def _locks_outlive_look_ups(self) -> Self:

@@ -45,6 +45,8 @@ from stack.shortener.redirect.fills.base import zero_served
 from stack.shortener.redirect.handler import Redirects
 from stack.shortener.redirect.near_cache import NearCache
 from stack.shortener.redirect.origin import LOOK_UP, Origin
+from stack.shortener.redirect.read_routes import READ_ROUTES, REPLAYED
+from stack.shortener.redirect.read_tokens import WRITTEN, ReadTokens
 from stack.shortener.redirect.refill import Refill
 from stack.shortener.settings import WebSettings
 
@@ -102,7 +104,7 @@ class Web:
             settings.replica_url,
             settings.pool_size,
             settings.replica_timeout_s,
-            [LOOK_UP],
+            [LOOK_UP, *([REPLAYED] if settings.compares_positions else [])],
             wait_s=settings.pool_timeout_s,
             breaker_failures=settings.breaker_failures,
             breaker_open_s=settings.breaker_open_s,
@@ -112,10 +114,11 @@ class Web:
             settings.primary_url,
             settings.primary_pool_size,
             settings.primary_timeout_s,
-            [LOOK_UP, TAKE, LOOK, KEY, WRITE, *links.STATEMENTS, *link_creation.STATEMENTS],
+            _primary_statements(settings),
             wait_s=settings.pool_timeout_s,
             breaker_failures=settings.breaker_failures,
             breaker_open_s=settings.breaker_open_s,
+            synchronous_commit=settings.synchronous_commit,
         )
         cache_client = connect(settings.cache_url, settings.cache_timeout_s, _CACHE_CONNECTIONS)
         self._queue_client = connect(
@@ -124,7 +127,9 @@ class Web:
         stale_s = settings.stale_while_revalidate_s if settings.cache_fill == "swr" else 0.0
         near = NearCache(settings.near_cache_ttl_s, settings.near_cache_size)
         self._cache = cache = Cache(cache_client, near, settings, stale_s)
-        origin = Origin(self._replica, self._primary, metrics, RetryBudget(settings.retry_budget))
+        route = READ_ROUTES[settings.read_from](settings)
+        budget = RetryBudget(settings.retry_budget)
+        origin = Origin(self._replica, self._primary, metrics, budget, route)
         refill = Refill(origin, cache, metrics)
         self._fill = FILLS[settings.cache_fill](FillContext(cache, refill, metrics, settings))
         self._clicks = ClickBuffer(self._sink(), metrics, settings)
@@ -138,6 +143,7 @@ class Web:
             gate=_gate(peers, self._primary, metrics, settings),
             peers=peers,
             settings=settings,
+            tokens=_tokens(self._primary, settings),
         )
         self._redirects = Redirects(
             cache=cache,
@@ -211,6 +217,19 @@ class Web:
         yield breaker_states(self._cache.breaker, self._replica.breaker, self._primary.breaker)
         yield build_info(self._fill_name)
         yield start_time()
+
+
+def _primary_statements(settings: WebSettings) -> list[str]:
+    position = [WRITTEN] if settings.compares_positions else []
+    redirects = [LOOK_UP, TAKE, LOOK, WRITE, *position]
+    return [*redirects, KEY, *links.STATEMENTS, *link_creation.STATEMENTS]
+
+
+def _tokens(primary: Database, settings: WebSettings) -> ReadTokens | None:
+    """What answers to writes get, if sessions are kept."""
+    if not settings.keeps_sessions:
+        return None
+    return ReadTokens(primary, with_position=settings.compares_positions)
 
 
 def _tracing(process: str) -> Tracing | None:

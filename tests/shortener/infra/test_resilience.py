@@ -24,6 +24,7 @@ from stack.shortener.infra.retry_budget import RetryBudget
 from stack.shortener.redirect.cache_entry import ABSENT, DISABLED, LIMITED, LIVE, CacheEntry
 from stack.shortener.redirect.near_cache import NearCache
 from stack.shortener.redirect.origin import Origin
+from stack.shortener.redirect.read_routes import ReplicaThenPrimary
 from stack.shortener.settings import WebSettings
 
 PAUSE_S = 0.02
@@ -260,9 +261,13 @@ def asked(replica: Asked, primary: Asked, budget: RetryBudget) -> tuple[int | No
     metrics = Metrics()
     first: Any = replica
     second: Any = primary
-    query = Origin(first, second, metrics, budget).query("code", 0.0)
+    query = Origin(first, second, metrics, budget, ReplicaThenPrimary()).query("code", 0.0)
+
+    async def look_up() -> int:
+        return (await query.fetch()).version
+
     try:
-        return asyncio.run(query.fetch()).version, metrics
+        return asyncio.run(look_up()), metrics
     except DatabaseUnavailable:
         return None, metrics
 
@@ -281,9 +286,12 @@ def test_a_clock_that_is_set_meanwhile_does_not_change_how_long_a_look_up_took(
     wall = count(2_000_000_000.0, -3600)
     monkeypatch.setattr("time.time", lambda: next(wall))
     replica: Any = Asked("replica")
-    entry = asyncio.run(
-        Origin(replica, replica, Metrics(), RetryBudget(0)).query("code", 0.0).fetch()
-    )
+    origin = Origin(replica, replica, Metrics(), RetryBudget(0), ReplicaThenPrimary())
+
+    async def look_up() -> CacheEntry:
+        return await origin.query("code", 0.0).fetch()
+
+    entry = asyncio.run(look_up())
     assert 0 <= entry.recompute_s < 60
 
 

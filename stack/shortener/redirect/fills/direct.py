@@ -19,4 +19,4 @@ class DirectFill(Fill):
 
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """Query the database."""
-        return FillResult((await self._refill(code, read.read_s)).entry, "miss")
+        return FillResult((await self._refill(code, read)).entry, "miss")

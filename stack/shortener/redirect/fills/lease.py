@@ -31,15 +31,15 @@ class LeaseFill(Fill):
         for pause_s in pauses(self._wait_s):
             leased, entry = await self._cache.lease(code, token)
             if leased:
-                return await self._fill_leased(code, read.read_s, token)
+                return await self._fill_leased(code, read, token)
             if entry is not None:
                 return FillResult(entry, "wait")
             await asyncio.sleep(pause_s)
-        return FillResult((await self._refill(code, read.read_s)).entry, "miss")
+        return FillResult((await self._refill(code, read)).entry, "miss")
 
-    async def _fill_leased(self, code: str, read_s: float, token: str) -> FillResult:
+    async def _fill_leased(self, code: str, read: CacheRead, token: str) -> FillResult:
         try:
-            return FillResult((await self._refill(code, read_s, token)).entry, "miss")
+            return FillResult((await self._refill(code, read, token)).entry, "miss")
         except BaseException:
             with contextlib.suppress(CacheUnavailable):  # then it expires
                 await self._cache.release(code, token)

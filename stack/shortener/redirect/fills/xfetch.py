@@ -40,7 +40,7 @@ class XFetchFill(Fill):
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """Query the database; if an early refresh fails, serve the cached link."""
         if read.entry is None:
-            return FillResult((await self._refill(code, read.read_s)).entry, "miss")
+            return FillResult((await self._refill(code, read)).entry, "miss")
         with contextlib.suppress(DatabaseUnavailable):
-            return FillResult((await self._refill(code, read.read_s)).entry, "early")
+            return FillResult((await self._refill(code, read)).entry, "early")
         return FillResult(read.entry, "hit")
