@@ -97,14 +97,15 @@ class WebSettings(_Settings):
 
     read_from: ReadFrom = Field(
         "replica-then-primary",
-        description="database of a look-up, for a code that the cache cannot answer: the replica, "
-        "and the primary if it is unavailable, has no such link, or is behind a change that the "
-        "cache knows (replica-then-primary); always the primary (primary); by the X-Read-Token of "
-        "the request, the primary for READ_PIN_S after the session's last write (pinned), or until "
-        "the replica has replayed it (lsn), for which lsn-wait first waits READ_WAIT_S, and the "
-        "replica alone otherwise; `replica` is NAIVE, the replica alone: while it lags, new links "
-        "are 404 (cached for NEGATIVE_TTL_S) and edits are not seen. The default needs no token "
-        "and no second trip unless the replica cannot answer",
+        description="database of a look-up, for a code that the cache cannot answer. "
+        "replica-then-primary: the replica, and the primary if that is unavailable, has no such "
+        "link, or is behind a change that the cache knows. primary: always the primary. pinned: "
+        "the primary for READ_PIN_S after the session's last write, by its X-Read-Token, else the "
+        "replica alone. lsn: the replica once it has replayed that write, the primary until then. "
+        "lsn-wait: the same, after waiting READ_WAIT_S for the replica. replica: NAIVE, the "
+        "replica alone, so that while it lags new links are 404 (cached for NEGATIVE_TTL_S) and "
+        "edits are not seen; the default needs no token, and no second trip unless the replica "
+        "cannot answer",
     )
     read_pin_s: Seconds = Field(
         5.0,
@@ -120,7 +121,7 @@ class WebSettings(_Settings):
         "",
         description="what a commit waits for: the primary's disk (local), and the standby's "
         "memory (remote_write), disk (on) or replay (remote_apply); empty, since that is for the "
-        "server to decide. The last three wait for nobody unless the server names standbys "
+        "server to decide. The last three wait for no standby unless the server names some "
         "(synchronous_standby_names), and without end if those are away: PRIMARY_TIMEOUT_S then "
         "ends the request, and the write may be there. `off` is NAIVE: it waits for nothing, and "
         "a crash loses acknowledged writes",
@@ -402,6 +403,31 @@ class WorkerSettings(_Settings):
         ge=1,
         le=10_000,
         description="most stream entries stored in one transaction; enough to share its cost",
+    )
+    worker_acknowledge: Literal["after-commit", "before-commit"] = Field(
+        "after-commit",
+        description="when the clicks of a stream entry are acknowledged: once they are committed "
+        "(after-commit), or before (before-commit), which is NAIVE: a crash between the two, or "
+        "a database that is down, loses the batch; after-commit, since what is delivered again "
+        "counts once",
+    )
+    click_dedupe: bool = Field(
+        True,
+        description="count a click only if its id is new. Off is NAIVE: what is delivered again is "
+        "added to the totals again, though `clicks` keeps one row of it; on, since a worker that "
+        "dies before it acknowledges has its clicks delivered again",
+    )
+    worker_step: Literal["", "after-read", "after-store", "after-acknowledge"] = Field(
+        "",
+        description="test aid: step of every batch of the stream at which the worker pauses for "
+        "WORKER_STEP_PAUSE_S; empty (none), since a pause is only for a kill from outside to hit "
+        "that step",
+    )
+    worker_step_pause_s: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="test aid: pause at WORKER_STEP; above a stop's 3 s the batch is not finished",
     )
     worker_block_s: float = Field(
         1.0,

@@ -56,9 +56,9 @@ _SECTIONS = {
         "click_stream_mb"
     ),
     "Worker": (
-        "worker_batch worker_gather_s worker_block_s worker_claim_idle_s worker_backoff_s "
-        "outbox_poll_s sweep_interval_s expired_link_retention_s click_retention_days "
-        "idempotency_key_ttl_s"
+        "worker_acknowledge click_dedupe worker_batch worker_gather_s worker_block_s "
+        "worker_claim_idle_s worker_backoff_s outbox_poll_s sweep_interval_s "
+        "expired_link_retention_s click_retention_days idempotency_key_ttl_s worker_step worker_step_pause_s"
     ),
 }
 
