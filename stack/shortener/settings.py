@@ -24,6 +24,7 @@ PostgresUrl = Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://\S+$")
 RedisUrl = Annotated[str, StringConstraints(pattern=r"^rediss?://\S+$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 FillName = Literal["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
+Invalidation = Literal["delete-with-floor", "none", "delete", "double-delete"]
 ReadFrom = Literal["replica-then-primary", "replica", "primary", "pinned", "lsn", "lsn-wait"]
 SynchronousCommit = Literal["", "off", "local", "remote_write", "on", "remote_apply"]
 
@@ -144,6 +145,22 @@ class WebSettings(_Settings):
         60.0,
         description="swr: time for which an expired link is still served while it is refreshed; "
         "the TTL again, so a link read every other minute never waits",
+    )
+    cache_invalidation: Invalidation = Field(
+        "delete-with-floor",
+        description="what a change does to the cached link. delete-with-floor: deletes it, voids "
+        "fills in flight, and keeps older versions out for VERSION_FLOOR_S. none: NAIVE, nothing, "
+        "so that it is served until its TTL ends. delete: NAIVE, deletes it, so that a fill which "
+        "has read the old version stores that afterwards, for a whole TTL (not with "
+        "CACHE_FILL=lease, whose leases the delete voids). double-delete: NAIVE, deletes it, and "
+        "again after CACHE_SECOND_DELETE_S; with the default no old version is stored, whenever "
+        "it was read",
+    )
+    cache_second_delete_s: Seconds = Field(
+        1.0,
+        description="double-delete: time from the first delete to the second; above a look-up plus "
+        "the replica's lag, or what it should repair comes later. Until then the old version is "
+        "served, and a process that stops meanwhile does not make it",
     )
     negative_ttl_s: Seconds = Field(
         2.0, description="time for which an unknown code is cached; creating it invalidates that"

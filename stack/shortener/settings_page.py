@@ -40,7 +40,8 @@ _SECTIONS = {
     _READS: "read_from read_pin_s read_wait_s synchronous_commit",
     "Cache and freshness": (
         "cache_fill cache_ttl_s cache_ttl_jitter stale_while_revalidate_s negative_ttl_s "
-        "version_floor_s near_cache_ttl_s near_cache_size xfetch_beta fill_lock_ttl_s fill_wait_s"
+        "cache_invalidation version_floor_s cache_second_delete_s near_cache_ttl_s "
+        "near_cache_size xfetch_beta fill_lock_ttl_s fill_wait_s"
     ),
     _OUTAGES: (
         "request_deadline_s cache_timeout_s replica_timeout_s primary_timeout_s queue_timeout_s "
@@ -58,7 +59,8 @@ _SECTIONS = {
     "Worker": (
         "worker_acknowledge click_dedupe worker_batch worker_gather_s worker_block_s "
         "worker_claim_idle_s worker_backoff_s outbox_poll_s sweep_interval_s "
-        "expired_link_retention_s click_retention_days idempotency_key_ttl_s worker_step worker_step_pause_s"
+        "expired_link_retention_s click_retention_days idempotency_key_ttl_s worker_step "
+        "worker_step_pause_s"
     ),
 }
 
