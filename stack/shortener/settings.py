@@ -4,6 +4,7 @@ file named by SHORTENER_SETTINGS_FILE. The environment wins."""
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -181,17 +182,27 @@ class WebSettings(_Settings):
         3.0, description="longest wait for another's fill; then the reader queries the database"
     )
     cache_timeout_s: Seconds = Field(
-        0.25, description="timeout of the cache; then the redirect goes on without it"
+        0.25,
+        description="timeout of the cache; then the redirect goes on without it. NAIVE in minutes: "
+        "redirects hang for as long as Redis does, the near cache's apart",
     )
     replica_timeout_s: Seconds = Field(
-        1.0, description="timeout of the replica; then the primary is queried"
+        1.0,
+        description="timeout of the replica; then the primary is queried, if READ_FROM says so. "
+        "NAIVE in minutes: a replica that hangs takes all POOL_SIZE connections with it",
+    )
+    breaker: bool = Field(
+        True,
+        description="open a breaker when the cache or a database fails. Off is NAIVE: as long as a "
+        "server hangs each request waits for its timeout; on, since one wait says as much as many",
     )
     breaker_failures: int = Field(
         5,
         ge=1,
         le=1000,
         description="failures in a row that open a breaker; one may be chance, each may have cost "
-        "a timeout. Two or more that last for BREAKER_OPEN_S open it, too",
+        "a timeout. Two or more that last for BREAKER_OPEN_S open it, too, so a high number is no "
+        "way to be without: BREAKER=false is",
     )
     breaker_open_s: Seconds = Field(
         1.0,
@@ -208,14 +219,16 @@ class WebSettings(_Settings):
     request_deadline_s: Seconds = Field(
         4.0,
         description="longest time for a whole request, then 503; above the timeouts of cache, "
-        "replica and primary in a row, below a balancer's timeout",
+        "replica and primary in a row, below a balancer's timeout. NAIVE in minutes: requests are "
+        "worked on whose clients have long gone",
     )
     max_in_flight: int = Field(
         1000,
         ge=1,
         le=1_000_000,
         description="requests in flight in one process, beyond which they get 503 at once; ten "
-        "times what a healthy core has, so it acts only when something hangs",
+        "times what a healthy core has, so it acts only when something hangs. NAIVE at a million: "
+        "an unbounded queue, in which every request becomes late",
     )
     stale_if_error_s: float = Field(
         3600.0,
@@ -241,7 +254,7 @@ class WebSettings(_Settings):
     pool_timeout_s: Seconds = Field(
         0.5,
         description="longest wait for a free connection to a database; a queue longer than that "
-        "does not drain by waiting",
+        "does not drain by waiting. NAIVE in minutes: an unbounded queue for the database",
     )
     pool_size: int = Field(
         20, ge=1, le=200, description="connections to the replica; limits look-ups in flight"
@@ -379,6 +392,13 @@ class WebSettings(_Settings):
     def _is_a_list_of_networks(cls, value: str) -> str:
         networks(value)
         return value
+
+    @property
+    def breaker_limits(self) -> tuple[float, float]:
+        """Failures, and seconds of them, that open a breaker; infinite if there is none."""
+        if not self.breaker:
+            return math.inf, math.inf
+        return self.breaker_failures, self.breaker_open_s
 
     @property
     def keeps_sessions(self) -> bool:

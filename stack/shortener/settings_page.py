@@ -45,8 +45,8 @@ _SECTIONS = {
     ),
     _OUTAGES: (
         "request_deadline_s cache_timeout_s replica_timeout_s primary_timeout_s queue_timeout_s "
-        "pool_size primary_pool_size pool_timeout_s breaker_failures breaker_open_s retry_budget "
-        "max_in_flight stale_if_error_s ready_wait_s drain_s shutdown_timeout_s"
+        "pool_size primary_pool_size pool_timeout_s breaker breaker_failures breaker_open_s "
+        "retry_budget max_in_flight stale_if_error_s ready_wait_s drain_s shutdown_timeout_s"
     ),
     "Links and the API": (
         "code_length bulk_max_links api_body_max_bytes bulk_body_max_bytes api_body_timeout_s "

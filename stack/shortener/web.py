@@ -98,6 +98,7 @@ class Web:
         self._tracing = _tracing(settings.name)
         self._settings = settings
         self._fill_name = settings.cache_fill
+        failures, open_s = settings.breaker_limits
         self._metrics = metrics = Metrics(served=zero_served())
         self._replica = Database(
             "replica",
@@ -106,8 +107,8 @@ class Web:
             settings.replica_timeout_s,
             [LOOK_UP, *([REPLAYED] if settings.compares_positions else [])],
             wait_s=settings.pool_timeout_s,
-            breaker_failures=settings.breaker_failures,
-            breaker_open_s=settings.breaker_open_s,
+            breaker_failures=failures,
+            breaker_open_s=open_s,
         )
         self._primary = Database(
             "primary",
@@ -116,8 +117,8 @@ class Web:
             settings.primary_timeout_s,
             _primary_statements(settings),
             wait_s=settings.pool_timeout_s,
-            breaker_failures=settings.breaker_failures,
-            breaker_open_s=settings.breaker_open_s,
+            breaker_failures=failures,
+            breaker_open_s=open_s,
             synchronous_commit=settings.synchronous_commit,
         )
         cache_client = connect(settings.cache_url, settings.cache_timeout_s, _CACHE_CONNECTIONS)

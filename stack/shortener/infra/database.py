@@ -72,7 +72,7 @@ class Database:
         statements: Sequence[str],
         *,
         wait_s: float | None = None,
-        breaker_failures: int = 5,
+        breaker_failures: float = 5,
         breaker_open_s: float = 1.0,
         synchronous_commit: str = "",
     ) -> None:

@@ -78,10 +78,7 @@ class Cache:
     ) -> None:
         self._client: Any = client  # its stubs promise sync and async results at once
         self._reader = RedisReader(
-            settings.cache_url,
-            settings.cache_timeout_s,
-            settings.breaker_failures,
-            settings.breaker_open_s,
+            settings.cache_url, settings.cache_timeout_s, *settings.breaker_limits
         )
         self.breaker = self._reader.breaker
         self._near = near
