@@ -25,8 +25,8 @@ _ABOUT = {
     "`X-Read-Token`, and a session sends the last one it got with its redirects; without one it "
     "reads what the replica has. A replica's older answer is not cached, as long as "
     "`CACHE_INVALIDATION` keeps it out; a 404 of `replica` for a new link is. To compare positions "
-    "the database's user must be a member of `pg_read_all_stats`, or every session reads the "
-    "primary.",
+    "the database's user must be a member of `pg_read_all_stats`, or every session that has "
+    "written reads the primary; and the server's own `synchronous_commit` must not be `off`.",
     _OUTAGES: "A redirect looks in the near cache, the cache, the replica and the primary, in this "
     "order, and stops at the first answer; if all fail it serves a cached link that has expired. A "
     "breaker takes a failed server out of use, so that no request waits for it, and probes it "

@@ -102,7 +102,8 @@ async def _fetch_row(connection: Any, code: str, look_up: LookUp) -> Any:
 class ReadRoute(Protocol):
     """The databases that a look-up goes to."""
 
-    # Of an answer that is older than a change known to the cache; if not, it is served as it is.
+    # An answer older than a change that the cache knows of is then looked up on the primary, not
+    # served.
     asks_again_if_behind: bool = False
 
     async def fetch(self, query: OriginQuery) -> CacheEntry:

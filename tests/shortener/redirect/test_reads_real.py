@@ -101,6 +101,18 @@ def test_a_session_reads_what_it_has_written(stack: Stack, web: OwnWeb) -> None:
         assert asked(web, new)[-1] == asked(web, old)[-1] == "primary"
 
 
+@reading(*NEVER_STALE)
+def test_a_session_sees_its_bulk_and_its_delete_as_well(stack: Stack, web: OwnWeb) -> None:
+    old, _ = create(web)
+    replicated(stack, old)
+    with behind(stack):
+        bulk = requests.post(f"{web.url}/api/links/bulk", json={"links": [TARGET]}, timeout=20)
+        (new,) = bulk.json()["links"]
+        assert read(web, new["code"], bulk.headers.get("X-Read-Token", "")) == (302, "1")
+        deleted = requests.delete(f"{web.url}/api/links/{old}", timeout=20)
+        assert read(web, old, deleted.headers.get("X-Read-Token", "")) == (404, "2")
+
+
 @reading("replica")
 def test_of_a_replica_that_is_behind_naive_readers_get_404_and_old_versions(
     stack: Stack, web: OwnWeb
