@@ -154,8 +154,8 @@ class WebSettings(_Settings):
         "so that it is served until its TTL ends. delete: NAIVE, deletes it, so that a fill which "
         "has read the old version stores that afterwards, for a whole TTL (not with "
         "CACHE_FILL=lease, whose leases the delete voids). double-delete: NAIVE, deletes it, and "
-        "again after CACHE_SECOND_DELETE_S; with the default no old version is stored, whenever "
-        "it was read",
+        "again after CACHE_SECOND_DELETE_S; with the default no fill brings an old version back, "
+        "however late it comes within that time",
     )
     cache_second_delete_s: Seconds = Field(
         1.0,
