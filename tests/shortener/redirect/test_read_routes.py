@@ -17,7 +17,6 @@ from stack.shortener.infra.retry_budget import RetryBudget
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import StoreOutcome
 from stack.shortener.redirect.cache_entry import CacheEntry
-from stack.shortener.redirect.fills.base import FillResult
 from stack.shortener.redirect.fills.singleflight import Flights
 from stack.shortener.redirect.origin import LOOK_UP, Origin
 from stack.shortener.redirect.read_routes import READ_ROUTES
@@ -30,7 +29,7 @@ from stack.shortener.redirect.read_tokens import (
     sent,
     unpack,
 )
-from stack.shortener.redirect.refill import Refill
+from stack.shortener.redirect.refill import FillResult, Refill
 from stack.shortener.settings import ReadFrom, WebSettings
 from tests.support.fake_links import ADDRESSES
 
