@@ -21,7 +21,8 @@ P99, FAILED = latency(99), failed()
 
 def _held(step: str) -> dict[str, str]:
     """The worker spends nearly all its time at this step, so that the kill falls into it."""
-    return {"WORKER_STEP": step, "WORKER_STEP_PAUSE_S": "0.6", "WORKER_GATHER_S": "0"}
+    pause = {"WORKER_STEP": step, "WORKER_STEP_PAUSE_S": "0.6"}
+    return {**pause, "WORKER_GATHER_S": "0", "WORKER_BATCH": "500"}
 
 
 experiment = Experiment(
@@ -46,7 +47,7 @@ experiment = Experiment(
         at_least("no-dedupe", TWICE, 1),
         none(LOST, but="ack-first"),
         none(TWICE, but="no-dedupe"),
-        *(at_most(arm, CATCH_UP, 5) for arm in ("exactly-once", "sync", "outbox")),
+        *(at_most(arm, CATCH_UP, 6) for arm in ("exactly-once", "sync", "outbox")),
         none(FAILED),
     ],
     costs=[P99],
