@@ -33,10 +33,11 @@ TrafficFields = Annotated[Traffic, PlainValidator(from_fields)]
 
 
 class Prepare(BaseModel):
-    """Create the links for some traffic, and follow each once."""
+    """Create the links for some traffic, all new if `fresh`, and follow each once."""
 
     model_config = STRICT
     do: Literal["prepare"]
+    fresh: bool = False
     traffic: TrafficFields
 
 
@@ -96,8 +97,9 @@ class Control:
         self._job = gevent.spawn(self._work, command)
 
     def _prepare(self, command: Prepare) -> None:
-        codes = self._segment_runner().links.prepare(command.traffic.keys)
-        self._emit(event="prepared", codes=codes)
+        links = self._segment_runner().links
+        codes = links.prepare(command.traffic.keys, fresh=command.fresh)
+        self._emit(event="prepared", codes=codes, follows=len(codes))
 
     def _start(self, command: Start) -> None:
         segment = SegmentTask(
