@@ -17,7 +17,7 @@ CLICKS = f"""
     WITH ids AS (
         SELECT {SEGMENT_OF} AS segment, click_id, key,
             count(*) FILTER (ours) AS times, count(*) FILTER (NOT ours) AS rows
-        FROM (SELECT click_id, key, true AS ours FROM {{}}
+        FROM (SELECT click_id, key, true AS ours FROM {{requests}}
               WHERE operation = 'follow' AND outcome = 'ok' AND click_id <> ''
               UNION ALL SELECT click_id, key, false FROM {{clicks}})
             LEFT JOIN keys AS k USING (key)
@@ -30,7 +30,7 @@ CLICKS = f"""
     asked AS (
         SELECT segment, count(*) FILTER (outcome = 'ok') AS attempted,
             count(*) FILTER (outcome = 'unknown' OR status >= 500) AS unsure
-        FROM {{}} WHERE operation = 'follow' GROUP BY segment),
+        FROM {{requests}} WHERE operation = 'follow' GROUP BY segment),
     told AS (
         SELECT segment, sum(times) AS acknowledged,
             count(*) FILTER (rows > 0 AND times > 0) AS held,
@@ -67,7 +67,7 @@ LINKS = f"""
             coalesce(bool_or(outcome = 'ok') FILTER (operation = 'create'),
                 bool_or(operation IS NULL OR operation <> 'create')) AS acknowledged,
             coalesce(bool_or(operation = 'delete' AND outcome <> 'fail'), false) AS removed
-        FROM keys LEFT JOIN (SELECT key, operation, outcome FROM {{}}
+        FROM keys LEFT JOIN (SELECT key, operation, outcome FROM {{requests}}
             WHERE operation IN ('create', 'delete')) USING (key)
         GROUP BY ALL)
     SELECT {SEGMENT_OF} AS segment, count(k.key) AS attempted,
@@ -96,12 +96,12 @@ EDITS = """
     WITH writes AS (
         SELECT segment, key, version, target, operation, outcome = 'ok' AS told,
             outcome IN ('ok', 'unknown') OR status >= 500 AS could
-        FROM {} WHERE operation IN ('edit', 'delete')),
+        FROM {requests} WHERE operation IN ('edit', 'delete')),
     of_key AS (
         SELECT k.segment, key, count(*) FILTER (could) AS could,
-            count(*) FILTER (told) - count(DISTINCT version) FILTER (told) AS duplicated,
+            count(*) FILTER (told) - count(DISTINCT w.version) FILTER (told) AS duplicated,
             any_value(l.version) AS held_version
-        FROM keys AS k LEFT JOIN writes USING (key) LEFT JOIN {links} AS l USING (key)
+        FROM keys AS k LEFT JOIN writes AS w USING (key) LEFT JOIN {links} AS l USING (key)
         GROUP BY ALL),
     edits AS (
         SELECT segment, count(*) AS attempted, count(*) FILTER (told) AS acknowledged,
