@@ -117,7 +117,8 @@ class DirectObserver:
             self._wait_until_idle()
             counters: dict[str, float] = {}
             for name in self._stack.endpoints.web:
-                counters |= _named(name, self._web(name))
+                seen = self._web(name).items()
+                counters |= _named(name, {n: v for n, v in seen if n not in stack_.GAUGES})
             for name in ("primary", "replica"):
                 counters |= _named(name, self._database(name))
             counters |= _named("redis", self._redis_state())

@@ -22,6 +22,7 @@ FAMILIES = (
     "shortener_clicks_total",
     PROCESS_START,
 )
+GAUGES = ("look_ups_in_flight", "in_flight", "clicks_waiting")  # of a web process: they may fall
 NO_ROUTE = "other"  # route label of unknown paths: the lab's own probe of nginx
 
 STREAM = "clicks"
@@ -54,7 +55,7 @@ TOTALS = """
 
 
 def web_counters(text: str) -> Mapping[str, float]:
-    """The counters of a web process from its /metrics page.
+    """The counters and gauges of a web process from its /metrics page.
 
     Raises:
         StackError: the page lacks a family.
