@@ -74,21 +74,26 @@ LINKS = f"""
         count(*) FILTER (acknowledged) AS acknowledged,
         count(*) FILTER (acknowledged AND held.key IS NOT NULL AND (removed OR NOT deleted))
             AS held,
-        count(*) FILTER (k.key IS NULL) AS unexpected
+        count(*) FILTER (k.key IS NULL) AS unexpected,
+        (SELECT count(*) FROM {{requests}} WHERE operation = 'create' AND coalesce(key, '') = ''
+            AND (outcome = 'unknown' OR status >= 500)) AS unsure
     FROM told AS k FULL JOIN {{links}} AS held ON k.key = held.key
     GROUP BY 1
 """
 
 
 def _links(counts: Counts, _: int) -> Ledger:
-    """Links acknowledged to clients against those in the primary, by key."""
+    """Links acknowledged to clients against those in the primary, by key.
+
+    A link of unknown key may come of a request without an answer, or with a gateway's.
+    """
     return Ledger(
         attempted=counts["attempted"],
         acknowledged=counts["acknowledged"],
         held=counts["held"],
         lost=counts["acknowledged"] - counts["held"],
         duplicated=0,
-        unexpected=counts["unexpected"],
+        unexpected=max(0, counts["unexpected"] - counts["unsure"]),
     )
 
 
