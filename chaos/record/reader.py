@@ -210,8 +210,9 @@ ODDITIES = """
         count(*) FILTER (operation = 'follow' AND outcome = 'ok' AND (version < 1 OR age_ms IS NULL
             OR NOT isfinite(age_ms) OR age_ms < 0 OR
             NOT coalesce(list_contains($served_from::VARCHAR[], served_from), false))) AS incomplete
-    FROM {requests} AS r LEFT JOIN (SELECT segment, rank, any_value(key) AS key, count(*) = 1 AS named
-        FROM keys GROUP BY segment, rank) AS k
+    FROM {requests} AS r LEFT JOIN (
+        SELECT segment, rank, any_value(key) AS key, count(*) = 1 AS named FROM keys
+        GROUP BY segment, rank) AS k
         ON r.segment = k.segment AND r.rank = k.rank AND r.key = k.key
 """
 
