@@ -117,8 +117,8 @@ class DirectObserver:
             self._wait_until_idle()
             counters: dict[str, float] = {}
             for name in self._stack.endpoints.web:
-                read = self._web(name)
-                counters |= _named(name, {n: v for n, v in read.items() if n not in stack_.GAUGES})
+                seen = self._web(name).items()
+                counters |= _named(name, {n: v for n, v in seen if n not in stack_.GAUGES})
             for name in ("primary", "replica"):
                 counters |= _named(name, self._database(name))
             counters |= _named("redis", self._redis_state())

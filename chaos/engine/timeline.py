@@ -7,7 +7,7 @@ an act or its end.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 
 from chaos.model.evidence import ActEvidence, Reading
 from chaos.model.experiment import At
@@ -135,6 +135,7 @@ class SegmentTimeline:
         """End all that is in force, the latest first, and wait for the last probe."""
         for act in reversed(self._injections):
             self._end(act)
+        wait([*self._injections.values(), *self._ends.values()])  # they add the last probes
         for future in [*self._injections.values(), *self._ends.values(), *self._probes]:
             future.result()
 

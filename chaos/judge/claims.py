@@ -65,8 +65,13 @@ def at_most(arm: str, measure: Measure, limit: float) -> Claim:
 
 def at_least(arm: str, measure: Measure, limit: float) -> Claim:
     """An arm's figure reaches a limit."""
-    text = f"{arm}: {measure.title} ≥ {limit:g} {measure.unit}"
-    return _of_one(text, arm, measure, lambda seen: Verdict.of(seen.value >= limit))
+
+    def holds(seen: Estimate) -> Verdict:
+        if seen.at_least and seen.value < limit:
+            return Verdict.INVALID  # it may have come to reach it
+        return Verdict.of(seen.value >= limit)
+
+    return _of_one(f"{arm}: {measure.title} ≥ {limit:g} {measure.unit}", arm, measure, holds)
 
 
 def _of_one(text: str, arm: str, measure: Measure, holds: Callable[[Estimate], Verdict]) -> Claim:
@@ -85,7 +90,11 @@ def none(measure: Measure, *, but: str | tuple[str, ...] = ()) -> Claim:
         seen = {n: row.measures[measure.name] for n, row in rows.items() if n not in others}
         if not seen or not all(estimate.known for estimate in seen.values()):
             return NO_DATA
-        some = {name: f"{e.value:g}" for name, e in seen.items() if e.value > 0 or e.at_least}
+        some = {
+            name: f"≥ {e.value:g}" if e.at_least else f"{e.value:g}"
+            for name, e in seen.items()
+            if e.value > 0 or e.at_least
+        }
         return Verdict.of(not some), listed(some) or f"0 {measure.unit}"
 
     text = f"no arm has any {measure.title}" + f", but for {', '.join(others)}" * bool(others)
@@ -113,8 +122,10 @@ def fewer_than(arm: str, other: str, measure: Measure, *, share: float = 1.0) ->
         seen, beside = rows[arm].measures[measure.name], rows[other].measures[measure.name]
         if not seen.known or not beside.known or seen.at_least:
             return NO_DATA
-        observed = f"{figure(seen, measure)}, {other} {figure(beside)}"
-        return Verdict.of(seen.value <= share * beside.value), observed
+        fewer = seen.value <= share * beside.value
+        if beside.at_least and not fewer:
+            return NO_DATA
+        return Verdict.of(fewer), f"{figure(seen, measure)}, {other} {figure(beside)}"
 
     text = f"{arm}: {measure.title} ≤ {share:g} × {other}'s"
     return Claim(text, (arm, other), (measure,), check)

@@ -7,7 +7,7 @@ only what a single process recorded cannot be checked.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from itertools import pairwise
 from math import isnan, sqrt
@@ -288,7 +288,7 @@ def samples_are_whole(experiment: Experiment, evidence: Evidence) -> Finding:
 def _sampled(segment: Segment) -> Sequence[str]:
     """Counters that are sampled and read at rest, too."""
     names = {*segment.samples.t_s, *REQUIRED_SAMPLES}
-    return sorted(name for name in names if name in segment.counted)
+    return sorted(name for name in names if name in segment.counted or name in REQUIRED_SAMPLES)
 
 
 def _hit(experiment: Experiment, segment: Segment) -> Mapping[str, Sequence[tuple[float, float]]]:
@@ -316,7 +316,9 @@ def _odd_samples(
         excused = any(a <= later_s and earlier_s <= b for a, b in hit.get(part_of(name), []))
         if later_s - earlier_s > SAMPLE_GAP_S and not excused:
             return f"no reading for {later_s - earlier_s:.1f} s"
-    total = segment.counted[name]
+    total = segment.counted.get(name)
+    if total is None:
+        return "it was not read at rest"
     if isnan(total) and part_of(name) in hit:
         return None
     if isnan(total) or (np.diff(values) < 0).any() or total < 0:
@@ -327,12 +329,11 @@ def _odd_samples(
 
 
 def parts_lived_on(experiment: Experiment, evidence: Evidence) -> Finding:
-    """Parts began anew only where an act stopped them."""
+    """Parts began anew only where an act stopped them, and only their counts are unknown."""
     odd = [
-        f"{segment.arm}: {part_of(name)}"
+        f"{segment.arm}: {part}"
         for segment in evidence.all_segments
-        for name, value in segment.counted.items()
-        if name.endswith(".starts") and value and part_of(name) not in _hit(experiment, segment)
+        for part in _begun_anew(segment) - _hit(experiment, segment).keys()
     ]
     starts = [
         v for s in evidence.all_segments for n, v in s.counted.items() if n.endswith(".starts")
@@ -341,6 +342,15 @@ def parts_lived_on(experiment: Experiment, evidence: Evidence) -> Finding:
     return _guard(
         "no part died unplanned", [*odd, *lacking], f"{sum(starts):g} began anew, as planned"
     )
+
+
+def _begun_anew(segment: Segment) -> Set[str]:
+    """Parts that began anew by their starts, or of which a count is unknown."""
+    return {
+        part_of(name)
+        for name, value in segment.counted.items()
+        if isnan(value) or (name.endswith(".starts") and value)
+    }
 
 
 def figures_are_known(measures: Sequence[Measure], rows: Mapping[str, ArmResult]) -> Finding:

@@ -8,8 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
+
 from chaos.judge import record_checks
 from chaos.judge.claims import listed
+from chaos.measures.recovery import catch_up
 from chaos.model.evidence import (
     LATE_SHARE_MAX,
     ActEvidence,
@@ -134,6 +137,11 @@ def record_is_whole(_: Experiment, evidence: Evidence) -> Finding:
         for s in evidence.all_segments
         if not s.generator.offered == s.generator.sent == len(s.requests)
     ]
+    apart += [
+        f"{s.arm}: {s.generator.visits} visits, {sessions} sessions on record"
+        for s in evidence.all_segments
+        if (sessions := len(np.unique(s.requests.session))) != s.generator.visits
+    ]
     complete = bool(evidence.segments) and not apart
     observed = "all are" if complete else "; ".join(apart) or "no segment is"
     return _guard("every request sent is on record", complete, observed)
@@ -221,13 +229,18 @@ WRONG = ("lost", "duplicated", "unexpected", "miscounted")
 def ledgers_are_exact(experiment: Experiment, evidence: Evidence) -> Finding:
     """What clients were told is in the primary, once, after queue and outbox were empty.
 
-    What a claim judges by a measure of a ledger, such as `clicks_lost`, is left to the claim.
+    What a claim judges by a measure of a ledger, such as `clicks_lost`, is left to the claim, and
+    so is how long clicks take to be counted. Where they still waited when the run went on, what
+    is lost may only be late.
     """
     text = "all that was acknowledged is in the primary, exactly once"
     told = sum(ledger.acknowledged for s in evidence.segments for ledger in s.ledgers.values())
     if not evidence.read_back or not told:
         return Finding(text, Verdict.INVALID, "nothing was read back")
     judged = _judged_by_claims(experiment)
+    waiting = [s.arm for s in evidence.all_segments if math.isnan(s.settled_s)]
+    if late := [arm for arm in dict.fromkeys(waiting) if (catch_up().name, arm) not in judged]:
+        return Finding(text, Verdict.INVALID, f"clicks still waited after {', '.join(late)}")
     wrong: dict[str, int] = {}
     for segment in evidence.all_segments:
         for kind, ledger in segment.ledgers.items():

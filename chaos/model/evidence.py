@@ -304,6 +304,7 @@ class Oddities:
     doubled: int  # beyond the first of a try
     misnamed: int  # whose key is not the one of its rank
     contradictory: int  # whose status is another outcome's
+    disordered: int  # operations whose tries do not count from 1 to one that is marked as the last
     incomplete: int  # a followed link without version, age or where it was served from
 
 

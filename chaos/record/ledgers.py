@@ -17,7 +17,7 @@ CLICKS = f"""
     WITH ids AS (
         SELECT {SEGMENT_OF} AS segment, click_id, key,
             count(*) FILTER (ours) AS times, count(*) FILTER (NOT ours) AS rows
-        FROM (SELECT click_id, key, true AS ours FROM {{0}}
+        FROM (SELECT click_id, key, true AS ours FROM {{requests}}
               WHERE operation = 'follow' AND outcome = 'ok' AND click_id <> ''
               UNION ALL SELECT click_id, key, false FROM {{clicks}})
             LEFT JOIN keys AS k USING (key)
@@ -30,7 +30,7 @@ CLICKS = f"""
     asked AS (
         SELECT segment, count(*) FILTER (outcome = 'ok') AS attempted,
             count(*) FILTER (outcome = 'unknown' OR status >= 500) AS unsure
-        FROM {{0}} WHERE operation = 'follow' GROUP BY segment),
+        FROM {{requests}} WHERE operation = 'follow' GROUP BY segment),
     told AS (
         SELECT segment, sum(times) AS acknowledged,
             count(*) FILTER (rows > 0 AND times > 0) AS held,
@@ -67,28 +67,33 @@ LINKS = f"""
             coalesce(bool_or(outcome = 'ok') FILTER (operation = 'create'),
                 bool_or(operation IS NULL OR operation <> 'create')) AS acknowledged,
             coalesce(bool_or(operation = 'delete' AND outcome <> 'fail'), false) AS removed
-        FROM keys LEFT JOIN (SELECT key, operation, outcome FROM {{0}}
+        FROM keys LEFT JOIN (SELECT key, operation, outcome FROM {{requests}}
             WHERE operation IN ('create', 'delete')) USING (key)
         GROUP BY ALL)
     SELECT {SEGMENT_OF} AS segment, count(k.key) AS attempted,
         count(*) FILTER (acknowledged) AS acknowledged,
         count(*) FILTER (acknowledged AND held.key IS NOT NULL AND (removed OR NOT deleted))
             AS held,
-        count(*) FILTER (k.key IS NULL) AS unexpected
+        count(*) FILTER (k.key IS NULL) AS unexpected,
+        (SELECT count(*) FROM {{requests}} WHERE operation = 'create' AND coalesce(key, '') = ''
+            AND (outcome = 'unknown' OR status >= 500)) AS unsure
     FROM told AS k FULL JOIN {{links}} AS held ON k.key = held.key
     GROUP BY 1
 """
 
 
 def _links(counts: Counts, _: int) -> Ledger:
-    """Links acknowledged to clients against those in the primary, by key."""
+    """Links acknowledged to clients against those in the primary, by key.
+
+    A link of unknown key may come of a request without an answer, or with a gateway's.
+    """
     return Ledger(
         attempted=counts["attempted"],
         acknowledged=counts["acknowledged"],
         held=counts["held"],
         lost=counts["acknowledged"] - counts["held"],
         duplicated=0,
-        unexpected=counts["unexpected"],
+        unexpected=max(0, counts["unexpected"] - counts["unsure"]),
     )
 
 
@@ -96,7 +101,7 @@ EDITS = """
     WITH writes AS (
         SELECT segment, key, version, target, operation, outcome = 'ok' AS told,
             outcome IN ('ok', 'unknown') OR status >= 500 AS could
-        FROM {0} WHERE operation IN ('edit', 'delete')),
+        FROM {requests} WHERE operation IN ('edit', 'delete')),
     of_key AS (
         SELECT k.segment, key, count(*) FILTER (could) AS could,
             count(*) FILTER (told) - count(DISTINCT w.version) FILTER (told) AS duplicated,

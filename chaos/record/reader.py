@@ -197,23 +197,29 @@ OWN_KEYS = """
 ODDITIES = """
     SELECT count(*) FILTER (NOT list_contains($numbers::INTEGER[], r.segment)) AS stray,
         count(*) - count(DISTINCT hash(op_id, attempt)) AS doubled,
-        count(*) FILTER (NOT coalesce(named, false)) AS misnamed,
+        count(*) FILTER (NOT coalesce(named, false)
+            AND (operation <> 'create' OR outcome = 'ok' OR r.key <> '')) AS misnamed,
         count(*) FILTER (CASE outcome WHEN 'ok' THEN status NOT BETWEEN 200 AND 399
             WHEN 'absent' THEN status NOT IN (404, 410)
             WHEN 'fail' THEN (status < 400 AND status <> 0) OR status IN (404, 410)
             ELSE status <> 0 END) AS contradictory,
+        (SELECT count(*) FROM (SELECT count(*) AS tries, max(attempt) AS highest,
+                max(attempt) FILTER (last) AS final, count(*) FILTER (last) AS lasts
+            FROM {requests} AS r GROUP BY hash(op_id))
+            WHERE tries <> highest OR lasts <> 1 OR final <> highest) AS disordered,
         count(*) FILTER (operation = 'follow' AND outcome = 'ok' AND (version < 1 OR age_ms IS NULL
             OR NOT isfinite(age_ms) OR age_ms < 0 OR
             NOT coalesce(list_contains($served_from::VARCHAR[], served_from), false))) AS incomplete
-    FROM {} AS r LEFT JOIN (SELECT segment, rank, any_value(key) AS key, count(*) = 1 AS named
-        FROM keys GROUP BY segment, rank) AS k
+    FROM {requests} AS r LEFT JOIN (
+        SELECT segment, rank, any_value(key) AS key, count(*) = 1 AS named FROM keys
+        GROUP BY segment, rank) AS k
         ON r.segment = k.segment AND r.rank = k.rank AND r.key = k.key
 """
 
 
 def _oddities(tables: _Tables, events: Events) -> Oddities:
     if not events.segment:
-        return Oddities(0, 0, 0, 0, 0)
+        return Oddities(0, 0, 0, 0, 0, 0)
     _make_keys(tables, events)
     numbers = [segment.segment for segment in events.segment]
     values = {"numbers": numbers, "served_from": SERVED_FROM}

@@ -22,6 +22,7 @@ FAMILIES = (
     "shortener_clicks_total",
     PROCESS_START,
 )
+GAUGES = ("look_ups_in_flight", "in_flight", "clicks_waiting")  # of a web process: they may fall
 NO_ROUTE = "other"  # route label of unknown paths: the lab's own probe of nginx
 
 GAUGES = frozenset({"in_flight", "look_ups_in_flight", "clicks_waiting"})
