@@ -11,7 +11,7 @@ have happened at any time from `sent_s` on, or never; with any other error it di
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -156,6 +156,10 @@ class RedirectWindow:
     versions_behind: Ints
     false_absent: Bools
     impossible: Bools
+
+    def only(self, keep: Bools) -> RedirectWindow:
+        """Some of the reads."""
+        return RedirectWindow(*(getattr(self, field.name)[keep] for field in fields(self)))
 
     @property
     def stale(self) -> Bools:

@@ -259,6 +259,7 @@ class Segment:
     ended_s: float
     settled_s: float
     web_processes: int
+    shared_links: int  # those with a rank below it; they were made before the segment
     requests: Requests
     look_ups: LookUps
     samples: Samples

@@ -265,6 +265,7 @@ def _segments(
     _make_keys(tables, events)
     look_ups = tables.query("look_ups", LOOK_UP_COLUMNS)
     samples = _samples(tables)
+    shared = {event.segment: len(event.codes) for event in events.links}
     for segment in events.segment:
         yield Segment(
             number=segment.segment,
@@ -275,6 +276,7 @@ def _segments(
             ended_s=segment.ended_s,
             settled_s=math.nan if segment.settled_s is None else segment.settled_s,
             web_processes=segment.web_processes,
+            shared_links=shared.get(segment.segment, 0),
             requests=requests_of(segment.segment),
             look_ups=_look_ups_of(look_ups, segment),
             samples=_slice_samples(samples, segment.from_s, segment.to_s),

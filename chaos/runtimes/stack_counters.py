@@ -25,8 +25,6 @@ FAMILIES = (
 GAUGES = ("look_ups_in_flight", "in_flight", "clicks_waiting")  # of a web process: they may fall
 NO_ROUTE = "other"  # route label of unknown paths: the lab's own probe of nginx
 
-GAUGES = frozenset({"in_flight", "look_ups_in_flight", "clicks_waiting"})
-
 STREAM = "clicks"
 # Connection set-up and monitoring; the worker's commands begin with x.
 OVERHEAD = (
