@@ -14,6 +14,8 @@ LinkFaultKind = Literal["slow", "cut"]
 PartFaultKind = Literal["kill", "pause"]
 FaultKind = Literal[LinkFaultKind, PartFaultKind]
 SLOW_PROBE_TIMEOUT_S = 10.0
+SHORT_S = 0.2  # of this machine, while it is busy
+LONG_MS = 300
 LATENCY_MAX_MS = 60_000
 
 
@@ -39,11 +41,21 @@ class Slow:
         """Put a latency toxic on the answers of the link."""
         return stack.toxic(self.link, "latency", "downstream", latency=self.latency_ms)
 
+    @property
+    def probe_s(self) -> float:
+        """Two round trips to connect, and those that are measured."""
+        return (2 + self._tries) * self.latency_ms / 1000 + SHORT_S
+
+    @property
+    def _tries(self) -> int:
+        return probes.TRIES if self.latency_ms < LONG_MS else 1
+
     def probe(self, stack: Stack) -> Reading:
-        """Median of three round trips through the link itself."""
+        """Median of three round trips through the link itself; one if it takes long."""
         url = stack.endpoints.links[self.link]
-        timeout_s = SLOW_PROBE_TIMEOUT_S + 5 * self.latency_ms / 1000  # round trips to connect
-        return Reading(probes.query_of(url), round(probes.round_trip_ms(url, timeout_s), 2), "ms")
+        timeout_s = SLOW_PROBE_TIMEOUT_S + self.probe_s
+        took_ms = probes.round_trip_ms(url, timeout_s, self._tries)
+        return Reading(probes.query_of(url), round(took_ms, 2), "ms")
 
     def took_effect(self, before: Reading, during: Reading) -> bool:
         """The round trip grew by at least nine tenths of what was injected."""
@@ -56,6 +68,8 @@ class Slow:
 
 class _Unresponsive:
     """Base of faults under which nothing answers: of three tries all before, none during."""
+
+    probe_s = probes.ANSWER_TIMEOUT_S + SHORT_S
 
     def took_effect(self, before: Reading, during: Reading) -> bool:
         """Every try was answered before, none during the fault."""

@@ -24,6 +24,7 @@ class PauseReplay:
     """Stop the replica from replaying; reads from it see no later change. Exact staleness."""
 
     needs = "sql"
+    probe_s = PATIENCE_S + 0.2
     hits: ClassVar[frozenset[str]] = frozenset()
 
     @property

@@ -168,8 +168,12 @@ def _of_acts(timeline: Timeline, segment_s: float) -> Iterator[str]:
                 yield f"{name}: no part {part!r}; {nearest(part, get_args(PartName))}"
         if not 0 <= at.second < segment_s:
             yield f"{name} begins at {at.second:g} s, outside its segment of {segment_s:g} s"
-        if at.until_s is not None and not at.second < at.until_s <= segment_s:
+        if at.until_s is None:
+            continue
+        if not at.second < at.until_s <= segment_s:
             yield f"{name} ends at {at.until_s:g} s: before its start or after its segment"
+        elif at.until_s - max(at.second, 0) < at.act.probe_s:
+            yield f"{name} must last {at.act.probe_s:.1f} s: its probe takes that long"
 
 
 def _of_names_twice(timeline: Timeline) -> Iterator[str]:

@@ -108,6 +108,10 @@ class Act(Protocol):
     def hits(self) -> frozenset[str]:
         """Parts that it stops or hangs: they may not answer, and may count from zero afterwards."""
 
+    @property
+    def probe_s(self) -> float:
+        """How long its probe takes while it is in force: it must last longer to be proven."""
+
     def inject(self, stack: Stack) -> Undo:
         """Do it, and return what undoes it, which does nothing where nothing can be undone."""
 
