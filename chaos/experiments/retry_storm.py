@@ -23,8 +23,8 @@ UNBOUNDED = ("POOL_TIMEOUT_S", "REPLICA_TIMEOUT_S", "PRIMARY_TIMEOUT_S", "REQUES
 
 
 def _traffic(tries: int = 1, budget: float = 1.0) -> Traffic:
-    spread = {"keys": 1000, "hot_share": 0.0, "zipf_alpha": 0.0}
-    return Traffic(RATE_PER_S, timeout_s=1, retries=Retries(tries, budget=budget), **spread)
+    retries = Retries(tries, budget=budget)
+    return Traffic(RATE_PER_S, keys=1000, hot_share=0, zipf_alpha=0, timeout_s=1, retries=retries)
 
 
 experiment = Experiment(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chaos.model.evidence import Floats, Requests, Segment
+from chaos.model.evidence import ActEvidence, Floats, Requests, Segment
 
 Mask = NDArray[np.bool_]
 Span = tuple[float, float]
@@ -45,20 +45,30 @@ class Which:
         return self.name.strip("_") or "every"
 
 
+def passing_acts(segment: Segment) -> Sequence[ActEvidence]:
+    """The acts that were undone before the segment ended; all of them if none was.
+
+    One that lasts to the end is what the segment was like, not what happened in it.
+    """
+    passed = [a for a in segment.acts if a.healed_s is not None and a.healed_s <= segment.ended_s]
+    return passed or segment.acts
+
+
 def first_act_s(segment: Segment) -> float:
-    """When the first act began; the end of the segment without one."""
-    return min((act.injected_s for act in segment.acts), default=segment.ended_s)
+    """When the first passing act began; the end of the segment without one."""
+    return min((act.injected_s for act in passing_acts(segment)), default=segment.ended_s)
 
 
 def healed_s(segment: Segment) -> float:
-    """When the last act was undone; the start of the segment without one."""
-    ends = [act.healed_s for act in segment.acts]
+    """When the last passing act was undone; the start of the segment without one."""
+    ends = [act.healed_s for act in passing_acts(segment)]
     return max((segment.ended_s if end is None else end for end in ends), default=segment.started_s)
 
 
 def _during(segment: Segment) -> Sequence[Span]:
     return [
-        (act.injected_s, np.inf if act.healed_s is None else act.healed_s) for act in segment.acts
+        (act.injected_s, np.inf if act.healed_s is None else act.healed_s)
+        for act in passing_acts(segment)
     ]
 
 
