@@ -22,7 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from scenarios.generator.segment_runner import SegmentRunner, SegmentTask
 from scenarios.generator.traffic_links import PrepareError
 from scenarios.generator.traffic_plan import STRICT, from_fields, messages

@@ -17,9 +17,9 @@ from typing import Any
 import requests
 
 from chaos.model.evidence import Generator
-from chaos.model.experiment import Traffic
 from chaos.model.lab import Links
 from chaos.model.stack import PartDied, Stack, StackError
+from chaos.model.traffic import Traffic
 from chaos.runtimes.embedded.ports import reserved
 from chaos.runtimes.environment import at_home
 

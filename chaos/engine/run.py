@@ -20,10 +20,11 @@ from typing import Any
 
 from chaos.engine.timeline import SegmentTimeline
 from chaos.model.evidence import CONTROL, Generator, Mode, part_of
-from chaos.model.experiment import Arm, Experiment, Timeline, Traffic
+from chaos.model.experiment import Arm, Experiment, Timeline
 from chaos.model.lab import INCARNATION, Clock, Counters, Load, Observer
 from chaos.model.plan import timeline_plan, traffic_plan
 from chaos.model.stack import PartDied, Runtime, Settings, Stack, StackError
+from chaos.model.traffic import Traffic
 from chaos.record.provenance import commit
 from chaos.record.writer import RecordWriter
 

@@ -5,21 +5,24 @@ bounds the wait of each request, a breaker spares nearly all of them the wait, a
 spares the database what the cache no longer holds back.
 """
 
-from chaos.acts.faults import Pause
+from chaos import measures as m
+from chaos.acts import Pause
 from chaos.judge.claims import at_least, at_most, fewer_than, none, shows
-from chaos.measures.outcomes import failed, latency
-from chaos.measures.recovery import recovery
-from chaos.measures.samples import per_second
-from chaos.measures.selections import during
-from chaos.model.evidence import Mode
-from chaos.model.experiment import LATENCY, Arm, At, Experiment, Strip, Traffic
+from chaos.model.experiment import LATENCY, Arm, At, Experiment, Mode, Prediction, Strip
+from chaos.model.traffic import Traffic
 
-P99, P50, FAILED = latency(99, during), latency(50, during), failed(during)
-RECOVERY = recovery(within_ms=100)
-DB = per_second("web.look_ups", "look-ups during", "look-ups", during)
-PAUSE_S = 3
+PAUSE_S, TIMEOUT_S = 3, 0.25
+P99, P50, FAILED = m.latency(99, m.during), m.latency(50, m.during), m.failed(m.during)
+RECOVERY = m.recovery(within_ms=100)
+DB = m.per_second("web.look_ups", "look-ups during", "look-ups", m.during)
 ENDLESS = {"CACHE_TIMEOUT_S": "30", "FILL_LOCK_TTL_S": "60", "REQUEST_DEADLINE_S": "60"}
 NO_BREAKER = {"BREAKER": "false"}
+WAITS = Prediction(
+    "0.99 D", "a request due in a pause of D waits for its end", lambda _: 990 * PAUSE_S
+)
+BOUNDED = Prediction(
+    "timeout", "the cache's, before the database is asked", lambda _: 1000 * TIMEOUT_S
+)
 
 experiment = Experiment(
     name="cache-down",
@@ -27,8 +30,8 @@ experiment = Experiment(
     traffic=Traffic(rate_per_s=200, keys=10, hot_share=0.5),
     timeline=[At(2.0, Pause("redis"), until_s=2.0 + PAUSE_S)],
     arms=[
-        Arm("naive", {**ENDLESS, **NO_BREAKER}, naive=True),
-        Arm("timeout", NO_BREAKER),
+        Arm("naive", {**ENDLESS, **NO_BREAKER}, naive=True, predictions={P99.name: WAITS}),
+        Arm("timeout", NO_BREAKER, predictions={P99.name: BOUNDED}),
         Arm("breaker"),
         Arm("near", {"NEAR_CACHE_TTL_S": "30"}),
     ],

@@ -5,35 +5,23 @@ seen the edit, and the old target is back for a whole TTL. A second delete repai
 lease does not notice it. Only a cache that knows the version keeps it out.
 """
 
-from chaos.acts.faults import Slow
+from chaos import measures as m
+from chaos.acts import Slow
 from chaos.judge.claims import at_least, at_most, none, shows
-from chaos.measures.outcomes import failed, latency
-from chaos.measures.samples import per_second
-from chaos.measures.selections import during, follows
-from chaos.measures.staleness import stale, staleness
-from chaos.model.evidence import Mode
-from chaos.model.experiment import (
-    FOLLOW,
-    LATENCY,
-    Arm,
-    At,
-    Experiment,
-    Step,
-    Strip,
-    Traffic,
-    Visit,
-)  # fmt: skip
+from chaos.model.experiment import LATENCY, Arm, At, Experiment, Mode, Prediction, Strip
+from chaos.model.traffic import FOLLOW, Step, Traffic, Visit
 
 LAG_MS, TTL_MS, SECOND_MS = 300, 2000, 600
-STALE, AGE = stale(), staleness()
-P99, FAILED = latency(99, during, follows), failed()
-LOOK_UPS = per_second("web.look_ups", "look-ups", "look-ups", during)
+STALE, AGE, FAILED = m.stale(), m.staleness(), m.failed()
+P99 = m.latency(99, m.during, m.follows)
+LOOK_UPS = m.per_second("web.look_ups", "look-ups", "look-ups", m.during)
 EDITED = Visit("edit", (Step("edit"), Step("follow", after_s=0.05)), weight=0.05)
-NAIVE = ("ttl", "delete", "double-delete", "lease")
 
 
-def _arm(name: str, invalidation: str, *, naive: bool = False, **settings: str) -> Arm:
-    return Arm(name, {"CACHE_INVALIDATION": invalidation, **settings}, naive)
+def _arm(name: str, invalidation: str, age_ms: float, why: str, **settings: str) -> Arm:
+    law = Prediction(f"{age_ms:g} ms", why, lambda _: age_ms)
+    chosen = {"CACHE_INVALIDATION": invalidation, **settings}
+    return Arm(name, chosen, naive=name == "delete", predictions={AGE.name: law})
 
 
 experiment = Experiment(
@@ -46,19 +34,18 @@ experiment = Experiment(
     },
     timeline=[At(0.3, Slow("replication", LAG_MS))],
     arms=[
-        _arm("ttl", "none"),
-        _arm("delete", "delete", naive=True),
-        _arm("double-delete", "double-delete"),
-        _arm("lease", "delete", CACHE_FILL="lease"),
-        _arm("versioned", "delete-with-floor"),
+        _arm("ttl", "none", TTL_MS, "stored just before the edit"),
+        _arm("delete", "delete", TTL_MS, "filled just after the edit, from the lagging replica"),
+        _arm("double-delete", "double-delete", SECOND_MS, "until the second delete"),
+        _arm("lease", "delete", TTL_MS, "the lease was taken after the edit", CACHE_FILL="lease"),
+        _arm("versioned", "delete-with-floor", 0, "an older version is not stored"),
     ],
     measures=[AGE, STALE, P99, LOOK_UPS, FAILED],
     claims=[
         shows("delete", AGE, at_least=TTL_MS * 0.75),
-        at_least("ttl", AGE, TTL_MS * 0.6),
-        at_least("lease", AGE, TTL_MS * 0.6),
+        *(at_least(arm, AGE, TTL_MS * 0.6) for arm in ("ttl", "lease")),
         at_most("double-delete", AGE, SECOND_MS + 200),
-        none(STALE, but=NAIVE),
+        none(STALE, but=("ttl", "delete", "double-delete", "lease")),
         none(FAILED),
     ],
     costs=[LOOK_UPS],

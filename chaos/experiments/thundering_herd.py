@@ -5,12 +5,12 @@ cache: at λ requests a second and δ seconds a query, one miss becomes a herd o
 lets fewer of them through; the fixes differ in what the other requests do meanwhile, and its cost.
 """
 
-from chaos.acts.faults import Slow
+from chaos.acts import Slow
 from chaos.experiments import _expiries as m
 from chaos.judge.claims import at_most, fewer_than, follows_law, none, shows
-from chaos.measures.outcomes import failed
-from chaos.model.evidence import Mode
-from chaos.model.experiment import Arm, At, Experiment, Prediction, Traffic
+from chaos.measures import failed
+from chaos.model.experiment import Arm, At, Experiment, Mode, Prediction
+from chaos.model.traffic import Traffic
 
 HERD, FAILED = m.origin_queries, failed()
 

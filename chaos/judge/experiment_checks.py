@@ -9,8 +9,9 @@ from difflib import get_close_matches
 from typing import get_args
 
 from chaos.model.evidence import ArmResult, Estimate, Mode, Predicted, Verdict
-from chaos.model.experiment import Arm, Claim, Experiment, Operation, Timeline, Traffic
+from chaos.model.experiment import Arm, Claim, Experiment, Timeline
 from chaos.model.stack import PartName
+from chaos.model.traffic import Operation, Traffic
 
 ABILITIES = ("kill", "pause", "sql", "toxic")
 UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0, "mean95")

@@ -26,9 +26,10 @@ from chaos.model.evidence import (
     Verdict,
     part_of,
 )
-from chaos.model.experiment import Experiment, Measure, Traffic
+from chaos.model.experiment import Experiment, Measure
 from chaos.model.plan import timeline_plan, traffic_plan
 from chaos.model.stack import Settings
+from chaos.model.traffic import Traffic
 
 ROUNDING_S = 2e-6  # times on record have six decimals
 SAMPLE_GAP_S = 1.0

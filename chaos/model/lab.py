@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chaos.model.evidence import Generator, ReadBack
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 
 
 class Clock(Protocol):

@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from chaos.model.experiment import Timeline, Traffic
+from chaos.model.experiment import Timeline
+from chaos.model.traffic import Traffic
 
 
 def traffic_plan(traffic: Traffic) -> dict[str, Any]:

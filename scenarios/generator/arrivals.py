@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from chaos.model.evidence import Floats, Ints
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from scenarios.generator.curves import peak_of, rate_of
 
 CANDIDATES = 4096

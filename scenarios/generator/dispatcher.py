@@ -16,7 +16,7 @@ from typing import NamedTuple
 import gevent  # type: ignore[import-untyped]
 
 from chaos.model.evidence import Generator
-from chaos.model.experiment import Operation
+from chaos.model.traffic import Operation
 from scenarios.generator.arrivals import Batch
 from scenarios.generator.http_client import HttpClient, OutOfSockets, Response
 from scenarios.generator.timer import PreciseTimer

@@ -11,7 +11,7 @@ from time import monotonic
 import gevent  # type: ignore[import-untyped]
 
 from chaos.model.evidence import Generator
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from scenarios.generator.arrivals import arrivals
 from scenarios.generator.dispatcher import Dispatcher, Exchange
 from scenarios.generator.http_client import HttpClient

@@ -7,8 +7,8 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError, conlist, create_model
 
-from chaos.model.experiment import Curve, Retries, Step, Traffic, Visit
 from chaos.model.plan import traffic_plan
+from chaos.model.traffic import Curve, Retries, Step, Traffic, Visit
 
 CURVES: tuple[str, ...] = get_args(Curve)
 MAX_KEYS = 100_000

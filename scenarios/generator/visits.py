@@ -19,7 +19,7 @@ from time import monotonic
 
 import gevent  # type: ignore[import-untyped]
 
-from chaos.model.experiment import FOLLOW, Operation, Retries, Traffic, Visit
+from chaos.model.traffic import FOLLOW, Operation, Retries, Traffic, Visit
 from scenarios.generator.dispatcher import Dispatcher, Exchange
 from scenarios.generator.http_client import HttpClient, OutOfSockets, Response
 

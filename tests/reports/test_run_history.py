@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from chaos.measures.expiries import expiries
+
 from chaos.record.reader import read_evidence, read_json
 from reports.arm_time import fault_spans
 from reports.run_history import Bins, read_history

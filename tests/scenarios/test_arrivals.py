@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from chaos.model.evidence import Floats, Ints
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from scenarios.generator.arrivals import CANDIDATES, arrivals
 from scenarios.generator.curves import rate_of
 

@@ -24,7 +24,7 @@ import psutil
 import pytest
 from scipy import stats
 
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from scenarios.generator.arrivals import arrivals
 from scenarios.generator.dispatcher import Dispatcher, Exchange
 from scenarios.generator.http_client import HttpClient, OutOfSockets

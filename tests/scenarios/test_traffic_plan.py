@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from scenarios.generator.traffic_plan import from_fields
 
 ROOT = Path(__file__).parents[2]

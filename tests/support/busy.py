@@ -12,7 +12,8 @@ from chaos.measures.recovery import catch_up, recovery
 from chaos.measures.samples import peak, per_second
 from chaos.measures.selections import during, writes
 from chaos.model.evidence import Mode
-from chaos.model.experiment import FOLLOW, Arm, At, Experiment, Retries, Step, Traffic, Visit
+from chaos.model.experiment import Arm, At, Experiment
+from chaos.model.traffic import FOLLOW, Retries, Step, Traffic, Visit
 from tests.support.fake_stack import FakeKill, World
 
 VISITS = (

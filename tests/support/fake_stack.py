@@ -25,7 +25,7 @@ from chaos.engine.announce import announcer
 from chaos.engine.run import Lab, Order
 from chaos.experiments import load as load_experiment
 from chaos.model.evidence import Generator, ReadBack, Reading
-from chaos.model.experiment import FOLLOW, Act, At, Experiment, Traffic
+from chaos.model.experiment import Act, At, Experiment
 from chaos.model.lab import INCARNATION, Counters, Links
 from chaos.model.stack import (
     Endpoints,
@@ -39,6 +39,7 @@ from chaos.model.stack import (
     State,
     Undo,
 )
+from chaos.model.traffic import FOLLOW, Traffic
 from chaos.record.writer import SCHEMAS, RecordWriter
 from chaos.runtimes.topology import LINKS, PARTS, WEB
 from tests.support.fake_parts import answering, not_while

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from chaos.model.experiment import Retries, Traffic, Visit
+from chaos.model.traffic import Retries, Traffic, Visit
 
 TOOK_S = 0.002
 UNSENT_S = 0.1  # clicks younger than this are lost with what holds them

@@ -17,7 +17,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from scenarios.generator.arrivals import arrivals
 from scenarios.generator.dispatcher import Dispatcher, Exchange
 from scenarios.generator.http_client import HttpClient

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-
 from chaos.measures.final_reads import Held
+
 from chaos.model.evidence import Requests
 
 PREPARED = 2  # links that a simulated segment begins with

@@ -26,7 +26,7 @@ import typer
 
 from chaos.engine.load import LocustLoad, locust_against
 from chaos.model.evidence import LATE_SHARE_MAX, Generator
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from chaos.model.stack import PartDied, StackError
 from chaos.runtimes.embedded import binaries
 from chaos.runtimes.embedded.ports import HOST, reserved

@@ -26,7 +26,7 @@ import numpy as np
 
 from chaos.engine.load import LOCUSTFILE, LocustLoad, locust_against
 from chaos.model.evidence import Floats, Generator
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from chaos.model.stack import StackError
 from tools.bench.truth import QUANTILES
 

@@ -23,8 +23,8 @@ from chaos.engine.announce import announcer
 from chaos.engine.run import HostClock, run
 from chaos.judge.verdict import judge
 from chaos.model.evidence import Generator, Verdict
-from chaos.model.experiment import Traffic
 from chaos.model.lab import Links
+from chaos.model.traffic import Traffic
 from chaos.record.reader import read_events, read_evidence
 from chaos.record.writer import RecordWriter
 from tests.support.fake_stack import TOKEN, FakeStack, World, herd_order, lab

@@ -29,7 +29,8 @@ from chaos.model.evidence import (
     Segment,
     Verdict,
 )
-from chaos.model.experiment import Measure, Traffic
+from chaos.model.experiment import Measure
+from chaos.model.traffic import Traffic
 
 EDGE_S = 2e-6  # rounding may be so much
 HERD = replace(
