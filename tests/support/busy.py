@@ -15,10 +15,11 @@ from chaos.model.evidence import Mode
 from chaos.model.experiment import FOLLOW, Arm, At, Experiment, Retries, Step, Traffic, Visit
 from tests.support.fake_stack import FakeKill, World
 
+OWN = (Step("create"), Step("follow"), Step("edit"), Step("delete"))
 VISITS = (
     FOLLOW,
     Visit("edit", (Step("edit"), Step("follow", after_s=0.01)), weight=0.2),
-    Visit("own", (*map(Step, ("create", "follow", "edit", "delete")),), weight=0.1, own_link=True),
+    Visit("own", OWN, weight=0.1, own_link=True),
 )
 LOST, TRIES, FAILED, RECOVERY = lost("clicks"), tries(during), failed(), recovery(within_ms=100)
 CATCH_UP, WAITING = catch_up(), peak("clicks_waiting", "most clicks waiting", "clicks")
