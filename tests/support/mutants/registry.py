@@ -277,7 +277,8 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("a worker away for a segment", "half a generator, in all accounts", TRAFFIC,
                _half_the_crowd("segment = 3")),
         Mutant("hot requests said to be of another link", "keys drawn by another law", TRAFFIC,
-               changed("requests", "segment > 1 AND hash(op_id) % 5 = 0", rank="3", key="segment || '-code3'")),
+               changed("requests", "segment > 1 AND hash(op_id) % 5 = 0", rank="3",
+                       key="segment || '-code3'")),
         Mutant("one of another segment", "a row under the wrong number", CREDIBLE,
                changed("requests", ONE, segment="3")),
         Mutant("one of no segment", "rows of another run", CREDIBLE,
@@ -417,7 +418,7 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
                _unknown("redis.commands")),
         Mutant("no count of Redis at rest", "a source forgotten", WATCHED,
                _uncounted("redis.commands")),
-        Mutant("no count of requests", "a source forgotten", "nobody_else_used_the_lab",
+        Mutant("no count of requests", "a source forgotten", NOBODY_ELSE,
                _uncounted("web-1.requests")),
         Mutant("no part's starts", "marks not read", LIVED_ON, each(
             "segment", lambda event: [event["counted"].pop(name) for name in
@@ -581,7 +582,8 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
                plan(lambda planned: planned.update(began_s=5000.0))),
         Mutant("one web process more for a while", "a stack that changed", AS_PLANNED,
                _segment(2, web_processes=3)),
-        Mutant("no links", "codes that nobody wrote down", CREDIBLE, without("links")),
+        Mutant("no links", "codes that nobody wrote down", LEDGERS, without("links")),
+        Mutant("links told twice", "a line written twice", CREDIBLE, twice("links")),
     ],
     "Claims: what the arms did": [
         Mutant("one in three of the naive arm's look-ups", "a failure that is not shown",
@@ -593,7 +595,8 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("lock locks nothing", "a fix that does not work",
                "lock: origin queries per expiry ≤ 1.1 queries", flaws=("lock acts as direct",)),
         Mutant("lease per process only", "a fix that works half",
-               "lease: origin queries per expiry ≤ 1.1 queries", flaws=("lease acts as singleflight",)),
+               "lease: origin queries per expiry ≤ 1.1 queries",
+               flaws=("lease acts as singleflight",)),
         Mutant("xfetch never early", "a fix that does not work",
                "xfetch: origin queries per expiry ≤ 0.5 × direct's",
                flaws=("xfetch acts as direct",)),
