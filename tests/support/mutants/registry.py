@@ -1,8 +1,7 @@
 """The mutants: every way that we could think of in which a run's evidence can be wrong.
 
-Segment 1 is the control, 2 and 3 the first arms; request `2-100` is one that was answered. The links
-of segment 2 are `2-code0`, the hot one, `2-code1` and so on. Of the busy experiment, segment 2 is
-the careless arm, and `2-v3-0` the first operation of its third visit.
+Segment 1 is the control, 2 and 3 the first arms; request `2-100` is one that was answered. The
+links of segment 2 are `2-code0`, the hot one, `2-code1` and so on.
 """
 
 from __future__ import annotations
@@ -219,7 +218,7 @@ SILENT: Sequence[Act] = (Cut("replica"), Kill("redis"), Pause("web-1"))
 
 def sound_under(act: Act) -> Mutant:
     """No mutant, but a record under another act, as it should be."""
-    return Mutant(f"{fault.name}", "", "", _of_three(3, 0, 3, act), act=act)
+    return Mutant(f"{act.name}", "", "", _of_three(3, 0, 3, act), act=act)
 
 
 def _skewed(by_s: float) -> Alter:
