@@ -70,6 +70,8 @@ def _odd_acts(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
                 yield f"{segment.arm}: {at.act.name} was not in force as planned"
         if len(segment.acts) > len(timeline):
             yield f"{segment.arm}: more acts than planned"
+        if any((act.arm, act.segment) != (segment.arm, segment.number) for act in segment.acts):
+            yield f"{segment.arm}: an act of another segment"
     if any(control.acts for control in evidence.control):
         yield "an act was in force in the control"
 
@@ -235,7 +237,8 @@ def ledgers_are_exact(experiment: Experiment, evidence: Evidence) -> Finding:
     """
     text = "all that was acknowledged is in the primary, exactly once"
     told = sum(ledger.acknowledged for s in evidence.segments for ledger in s.ledgers.values())
-    if not evidence.read_back or not told:
+    read = evidence.read_back and all(segment.ledgers for segment in evidence.all_segments)
+    if not read or not told:
         return Finding(text, Verdict.INVALID, "nothing was read back")
     judged = _judged_by_claims(experiment)
     waiting = [s.arm for s in evidence.all_segments if math.isnan(s.settled_s)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -246,10 +247,12 @@ def _ledgers(tables: _Tables, events: Events) -> Mapping[int, Mapping[str, Ledge
     for kind, (sql, ledger) in ledgers.KINDS.items():
         counted = f"SELECT segment, coalesce(COLUMNS(* EXCLUDE segment), 0)::BIGINT FROM ({sql})"
         rows = tables.query("requests", counted, **({"first": first} if "$first" in sql else {}))
-        for place, number in enumerate(rows.pop("segment").tolist()):
-            counts = {name: int(column[place]) for name, column in rows.items()}
-            if number in books:
-                books[number][kind] = ledger(counts, follows[number])
+        counted_in = {
+            number: Counter({name: int(column[place]) for name, column in rows.items()})
+            for place, number in enumerate(rows.pop("segment").tolist())
+        }
+        for number, own in books.items():
+            own[kind] = ledger(counted_in.get(number, Counter()), follows[number])
     return books
 
 

@@ -16,10 +16,11 @@ from chaos.model.experiment import Arm, At, Experiment
 from chaos.model.traffic import FOLLOW, Retries, Step, Traffic, Visit
 from tests.support.fake_stack import FakeKill, World
 
+OWN = (Step("create"), Step("follow"), Step("edit"), Step("delete"))
 VISITS = (
     FOLLOW,
     Visit("edit", (Step("edit"), Step("follow", after_s=0.01)), weight=0.2),
-    Visit("own", (*map(Step, ("create", "follow", "edit", "delete")),), weight=0.1, own_link=True),
+    Visit("own", OWN, weight=0.1, own_link=True),
 )
 LOST, TRIES, FAILED, RECOVERY = lost("clicks"), tries(during), failed(), recovery(within_ms=100)
 CATCH_UP, WAITING = catch_up(), peak("clicks_waiting", "most clicks waiting", "clicks")

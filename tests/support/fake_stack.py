@@ -481,7 +481,9 @@ class FakeLoad:
         else:
             arrivals = _arrivals(draw, traffic.rate_per_s, *span)
             down = [outage for outage in world.outages if outage.part == "redis"]
-            answers = visits(draw, traffic, arrivals, down, world.settings)
+            careless = {"FALLBACK": "none", "CLICKS": "careless"}
+            settings = careless if world.has("careful as careless") else world.settings
+            answers = visits(draw, traffic, arrivals, down, settings)
         answers.sort(key=lambda answer: answer.intended_s)
         late = self._write(segment, answers)
         self._log(segment, key.queries)
@@ -597,7 +599,8 @@ class FakeObserver:
         if self.world.has("link lost"):
             del links["2-code3"]
         if self.world.has("edit lost"):
-            code = next(c for c, held in links.items() if held.version > 1 and not held.deleted)
+            edited = [c for c, held in links.items() if held.version > 1 and not held.deleted]
+            code = edited[-1]
             links[code] = replace(links[code], version=links[code].version - 1)
         totals = Counter(code for _, code in clicks)
         totals["1-code0"] += 3 * self.world.has("total wrong")

@@ -164,7 +164,7 @@ def test_a_part_that_began_anew_has_no_counts_and_its_start_is_told(tmp_path: Pa
         assert math.isnan(segment.count("web.requests"))
         assert (segment.counted["web-2.starts"], segment.counted["web-2.requests"]) == (0, 0)
         assert segment.counted["redis.commands"] > 0
-        with pytest.raises(KeyError, match="no counter web.magic: primary.look_ups"):
+        with pytest.raises(KeyError, match=r"no counter web\.magic: primary\.look_ups"):
             segment.count("web.magic")
 
 

@@ -1,4 +1,4 @@
-"""Each claim passes, fails or has no data, as the figures say; a figure cut short proves nothing."""
+"""Each claim passes, fails or has no data; a figure that was cut short is no good news."""
 
 from __future__ import annotations
 

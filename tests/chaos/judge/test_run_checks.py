@@ -133,6 +133,10 @@ def unsettled(segment: Segment) -> Segment:
     return replace(segment, settled_s=math.nan)
 
 
+def of_another_segment(segment: Segment) -> Segment:
+    return replace(segment, acts=[replace(segment.acts[0], segment=2)])
+
+
 def one_session(segment: Segment) -> Ints:
     """The first two requests are of one visit."""
     session = segment.requests.session.copy()
@@ -214,6 +218,12 @@ MUTANTS: dict[str, tuple[c.Check, Callable[[Evidence], Evidence], str]] = {
         c.acts_are_proven,
         first_segment(lambda s: replace(s, acts=[*s.acts, *s.acts])),
         f"13 of 13 acts proven; singleflight: {IN_FORCE}; singleflight: more acts than planned",
+    ),
+    "an act of another arm, and one of another segment": (
+        c.acts_are_proven,
+        lambda e: act(arm="lock")(last_segment(of_another_segment)(e)),
+        "12 of 12 acts proven; singleflight: an act of another segment;"
+        " direct: an act of another segment",
     ),
     "an act in the control": (
         c.acts_are_proven,
@@ -321,6 +331,11 @@ MUTANTS: dict[str, tuple[c.Check, Callable[[Evidence], Evidence], str]] = {
         "nothing was read back",
     ),
     "no ledgers": (c.ledgers_are_exact, every_segment(ledgers={}), "nothing was read back"),
+    "no ledgers of the control": (
+        c.ledgers_are_exact,
+        lambda e: replace(e, control=[replace(e.control[0], ledgers={})]),
+        "nothing was read back",
+    ),
     "no read-back": (
         c.ledgers_are_exact,
         lambda e: replace(e, read_back=False),
