@@ -13,8 +13,8 @@ from typing import Any
 
 from reports import formatting
 from reports.formatting import Json, clean
-from reports.log_scale import LogScale, around
 from reports.palette import DARK, LIGHT, properties
+from reports.scales import Scale, fitting
 
 WIDTH = 760
 NARROW = 560
@@ -33,6 +33,7 @@ STYLE = f"""
 .linkstorm .flag {{ fill: var(--ink); }}
 .linkstorm .naive {{ stroke: var(--naive); fill: var(--naive); }}
 .linkstorm .fixed {{ stroke: var(--fixed); fill: var(--fixed); }}
+.linkstorm .open {{ fill: var(--paper); stroke-width: 2; }}
 .linkstorm tspan.soft {{ font-weight: 400; }}
 .linkstorm text.naive {{ stroke: none; fill: var(--naive); font-weight: 600; }}
 .linkstorm text.fixed {{ stroke: none; fill: var(--fixed); font-weight: 600; }}
@@ -69,7 +70,7 @@ def picture(result: Mapping[str, Any], width: int = WIDTH, *, titled: bool = Tru
     """
     heading = _heading(result, width) if titled else []
     frame = _frame(result, width, sum(line.height for line in heading))
-    scale = around(_figures(result), frame.left, frame.right)
+    scale = _scale(result, frame)
     parts = [
         *_title(heading),
         *_axis(result, frame, scale),
@@ -94,11 +95,17 @@ def _measures(result: Json) -> list[Json]:
     return [arm["measures"][result["headline"]] for arm in result["arms"]]
 
 
-def _figures(result: Json) -> Iterator[float]:
-    for measure in _measures(result):
-        prediction = measure["prediction"] or {"value": None}
-        shown = (measure["value"], measure["low"], measure["high"], prediction["value"])
-        yield from (value for value in shown if value is not None)
+def _scale(result: Json, frame: _Frame) -> Scale:
+    """The scale that has a place for every figure, interval and prediction."""
+    measures = _measures(result)
+    theory = [(measure["prediction"] or {"value": None})["value"] for measure in measures]
+    figures = [*(measure["value"] for measure in measures), *theory]
+    ends = [end for measure in measures for end in formatting.ends(measure)]
+    return fitting(_known(figures), _known(ends), frame.left, frame.right)
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 # --- its parts ---------------------------------------------------------------------------------
@@ -133,50 +140,53 @@ def _title(heading: Sequence[_Line]) -> Iterator[str]:
         yield _text(20, y, line.text, line.style)
 
 
-def _axis(result: Json, frame: _Frame, scale: LogScale) -> Iterator[str]:
+def _axis(result: Json, frame: _Frame, scale: Scale) -> Iterator[str]:
     bottom = frame.top + TOP + frame.row * len(result["arms"]) + 4
     unit = _measures(result)[0]["unit"] if result["arms"] else ""
-    for value in scale.ticks():
+    ticks = scale.ticks()
+    decimals = 0 if all(tick.is_integer() for tick in ticks) else None
+    for value in ticks:
         x = scale.place(value)
         yield f'<path class="grid" d="M{x:.1f} {frame.top + TOP - 4}V{bottom}"/>'
-        yield _text(round(x, 1), bottom + 16, _short(value, unit), "soft middle")
+        label = formatting.figure(value, unit, decimals)
+        yield _text(round(x, 1), bottom + 16, label, "soft middle")
     if result["arms"]:
-        yield from _headings(result, frame)
+        yield from _headings(result, frame, scale)
 
 
-def _headings(result: Json, frame: _Frame) -> Iterator[str]:
+def _headings(result: Json, frame: _Frame, scale: Scale) -> Iterator[str]:
     measure = _measures(result)[0]
-    yield _text(frame.left, frame.top + 8, f"{clean(measure['title'])}, log scale", "soft")
+    title = ", ".join(filter(None, [clean(measure["title"]), scale.name]))
+    yield _text(frame.left, frame.top + 8, title, "soft")
     if frame.wide:
         spread = "range" if measure["interval"] == "range" else "95 % interval"
         yield _text(frame.width - 156, frame.top + 8, spread, "soft")
         yield _text(frame.width - 20, frame.top + 8, "theory", "soft end")
 
 
-def _short(value: float, unit: str) -> str:
-    return formatting.milliseconds(value) if unit == "ms" else f"{value:g}"
-
-
-def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: LogScale) -> Iterator[str]:
+def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: Scale) -> Iterator[str]:
     measure = arm["measures"][result["headline"]]
     style = "naive" if arm["naive"] else "fixed"
     y = frame.line_y(index)
-    yield from _labels(arm, measure, style, index, frame)
+    yield from _labels(result, arm, style, index, frame)
     yield f'<path class="grid" d="M{frame.left} {y:g}H{frame.right}" stroke-dasharray="1 4"/>'
     yield from _mark_theory(measure, y, scale)
     if measure["value"] is None:
         return
-    low, high = (measure[end] for end in ("low", "high"))
-    if low is not None and high is not None:
-        d = f"M{scale.place(low):.1f} {y:g}H{scale.place(high):.1f}"
+    x, at_least = scale.place(measure["value"]), measure["at_least"]
+    low, high = formatting.ends(measure)
+    if at_least:
+        yield f'<path class="{style} more" d="M{frame.right} {y:g}l-9 -4.5v9z"/>'
+    if low is not None and (high is not None or at_least):
+        end = frame.right - 6 if high is None else scale.place(high)
+        d = f"M{scale.place(low):.1f} {y:g}H{end:.1f}"
         yield f'<path class="{style}" d="{d}" stroke-width="3" stroke-linecap="round"/>'
-    x = scale.place(measure["value"])
-    yield f'<circle class="{style}" cx="{x:.1f}" cy="{y:g}" r="5.5"/>'
+    yield f'<circle class="{style}{" open" if at_least else ""}" cx="{x:.1f}" cy="{y:g}" r="5.5"/>'
 
 
-def _labels(arm: Json, measure: Json, style: str, index: int, frame: _Frame) -> Iterator[str]:
-    y = frame.text_y(index)
-    value, spread = _said(measure)
+def _labels(result: Json, arm: Json, style: str, index: int, frame: _Frame) -> Iterator[str]:
+    y, measure = frame.text_y(index), arm["measures"][result["headline"]]
+    value, spread = _said(result, measure)
     theory = formatting.theory(measure)
     naive = '<tspan class="soft" dx="8">naive</tspan>' if arm["naive"] else ""
     yield _text(20, y, clean(arm["name"]), style, naive)
@@ -188,15 +198,13 @@ def _labels(arm: Json, measure: Json, style: str, index: int, frame: _Frame) -> 
         yield _text(frame.width - 20, y, f"{value}  {spread}  theory {theory}", "soft end")
 
 
-def _said(measure: Json) -> tuple[str, str]:
+def _said(result: Json, measure: Json) -> tuple[str, str]:
     """The figure and its interval, with the same decimals in all rows."""
-    decimals = None if measure["unit"] == "ms" else 1
-    return formatting.figure(measure["value"], measure["unit"], decimals), formatting.interval(
-        measure, decimals
-    )
+    decimals = formatting.headline_decimals(result)
+    return formatting.estimate(measure, decimals), formatting.interval(measure, decimals)
 
 
-def _mark_theory(measure: Json, y: float, scale: LogScale) -> Iterator[str]:
+def _mark_theory(measure: Json, y: float, scale: Scale) -> Iterator[str]:
     """A tick; with a flag to its left where theory gives an upper bound."""
     prediction = measure["prediction"]
     if not prediction or prediction["value"] is None:
@@ -231,7 +239,7 @@ def _description(result: Json) -> str:
     """The picture in words, for screen readers."""
     said = [f"Verdict {result['verdict']}."]
     for arm, measure in zip(result["arms"], _measures(result), strict=True):
-        value, spread = _said(measure)
+        value, spread = _said(result, measure)
         kind = " (naive)" if arm["naive"] else ""
         said.append(
             f"{clean(arm['name'])}{kind}: {value} {spread}, theory {formatting.theory(measure)}."
