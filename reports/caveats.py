@@ -68,15 +68,17 @@ def _of_the_acts(result: Json) -> Iterator[str]:
 
 
 def _of_the_ledgers(result: Json) -> Iterator[str]:
+    shares = []
     for kind in kinds(result):
         own = [arm["ledgers"][kind] for arm in result["arms"] if kind in arm["ledgers"]]
         known = [ledger["acknowledged"] for ledger in own if not ledger["lost"]]
         if known and min(known):
-            yield (
-                f"Rare losses of {kind}: an arm that lost none of {min(known):,} may still lose up"
-                f" to {_up_to(min(known)):.2g} % of others (95 % confidence, if each is lost by"
-                " itself)."
-            )
+            shares.append(f"{_up_to(min(known)):.2g} % of {kind}")
+    if shares:
+        yield (
+            f"Rare losses: an arm that lost none may still lose up to {', '.join(shares)} (95 %"
+            " confidence, if each is lost by itself)."
+        )
 
 
 def _up_to(alike: int) -> float:

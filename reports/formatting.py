@@ -111,6 +111,11 @@ def theory(measure: Json) -> str:
     return f"≤ {text}" if prediction["bound"] else text
 
 
+def has_theory(result: Json) -> bool:
+    """True if theory predicts the headline of an arm."""
+    return any(arm["measures"][result["headline"]]["prediction"] for arm in result["arms"])
+
+
 def costs(arm: Json) -> list[str]:
     """The costs of an arm beyond the naive one: `none`, or a dash if unknown."""
     if arm["cost"] is None or not any(measure["samples"] for measure in arm["measures"].values()):

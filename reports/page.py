@@ -132,6 +132,7 @@ def _render(
         undecided=undecided(result),
         wide=_svg(result),
         narrow=_svg(result, NARROW_PX),
+        has_theory=formatting.has_theory(result),
         titles=_titles(result),
         decimals=_decimals(result),
         proofs=act_proofs(result),

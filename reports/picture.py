@@ -160,8 +160,10 @@ def _headings(result: Json, frame: _Frame, scale: Scale) -> Iterator[str]:
     yield _text(frame.left, frame.top + 8, title, "soft")
     if frame.wide:
         spread = "range" if measure["interval"] == "range" else "95 % interval"
-        yield _text(frame.width - 156, frame.top + 8, spread, "soft")
-        yield _text(frame.width - 20, frame.top + 8, "theory", "soft end")
+        if any(formatting.interval(measure) for measure in _measures(result)):
+            yield _text(frame.width - 156, frame.top + 8, spread, "soft")
+        if formatting.has_theory(result):
+            yield _text(frame.width - 20, frame.top + 8, "theory", "soft end")
 
 
 def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: Scale) -> Iterator[str]:
@@ -187,7 +189,7 @@ def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: Scale) -> It
 def _labels(result: Json, arm: Json, style: str, index: int, frame: _Frame) -> Iterator[str]:
     y, measure = frame.text_y(index), arm["measures"][result["headline"]]
     value, spread = _said(result, measure)
-    theory = formatting.theory(measure)
+    theory = formatting.theory(measure) if formatting.has_theory(result) else ""
     naive = '<tspan class="soft" dx="8">naive</tspan>' if arm["naive"] else ""
     yield _text(20, y, clean(arm["name"]), style, naive)
     if frame.wide:
@@ -195,7 +197,8 @@ def _labels(result: Json, arm: Json, style: str, index: int, frame: _Frame) -> I
         yield _text(frame.width - 156, y, spread, "soft")
         yield _text(frame.width - 20, y, theory, "end")
     else:
-        yield _text(frame.width - 20, y, f"{value}  {spread}  theory {theory}", "soft end")
+        said = f"{value}  {spread}  {f'theory {theory}' if theory else ''}".rstrip()
+        yield _text(frame.width - 20, y, said, "soft end")
 
 
 def _said(result: Json, measure: Json) -> tuple[str, str]:
@@ -241,7 +244,6 @@ def _description(result: Json) -> str:
     for arm, measure in zip(result["arms"], _measures(result), strict=True):
         value, spread = _said(result, measure)
         kind = " (naive)" if arm["naive"] else ""
-        said.append(
-            f"{clean(arm['name'])}{kind}: {value} {spread}, theory {formatting.theory(measure)}."
-        )
+        theory = f", theory {formatting.theory(measure)}" if formatting.has_theory(result) else ""
+        said.append(f"{clean(arm['name'])}{kind}: {value} {spread}".rstrip() + f"{theory}.")
     return " ".join(said)

@@ -8,56 +8,25 @@ ten million requests make a page no larger than a hundred thousand.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import numpy as np
 
 from chaos.model.experiment import Strip
 from chaos.record.files import Files
 from chaos.record.reader import DamagedRecord, Event, read_events
 from chaos.record.stored_columns import bounded_duckdb
-from reports.arm_time import ArmSpan, act_spans, on_arm_time, pitch_s, round_span
-from reports.sampled_series import Readings, levels, readings
+from reports.arm_history import ArmHistory, ArmTables, Bins, Rank, ranks
+from reports.arm_time import pitch_s
+from reports.sampled_series import Readings, readings
 
 POINTS_MAX = 80_000
 BINS_MAX = 3_000  # an arm
 OPENING_S = 10.0
 BATCH_REQUESTS = 1_000_000
 STEPS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
-
-Columns = dict[str, Any]
-Rank = int | None  # of one link, or None for all
-
-
-@dataclass(frozen=True)
-class Bins:
-    """Bin lengths of each line, in seconds: as short as the length of the run allows."""
-
-    rate_s: float = 0.1
-    percentile_s: float = 0.25  # and of sampled series
-    look_ups_s: float = 0.05
-
-
-@dataclass(frozen=True)
-class ArmHistory:
-    """The history of one arm: columns of points and bins over its time, by column name.
-
-    What belongs to one link or to all is by rank; `samples` is by series, as counted or as a rate.
-    """
-
-    rounds: Sequence[ArmSpan]
-    acts: Sequence[ArmSpan]
-    events_s: Sequence[float]
-    offered: Columns  # x, end, rate
-    achieved: Columns  # x, end, rate
-    points: Mapping[Rank, Columns]  # x, latency, age, outcome, status, what
-    percentiles: Mapping[Rank, Columns]  # x, end, p50, p99
-    look_ups: Mapping[Rank, Columns]  # x, until, look_ups
-    samples: Mapping[tuple[str, bool], Columns]  # x, end, level
 
 
 @dataclass(frozen=True)
@@ -84,7 +53,7 @@ class RunHistory:
 
     arms: Mapping[str, ArmHistory]
     thinning: Mapping[Rank, Thinning] = field(default_factory=dict)
-    bins: Bins = Bins()
+    bins: Bins = field(default_factory=Bins)
     missing: Sequence[str] = field(default_factory=list)
 
 
@@ -114,25 +83,20 @@ def _history(
 ) -> RunHistory:
     segments = [e for e in events if e["kind"] == "segment" and e["arm"] in arms]
     bins = _bins(segments)
-    ranks = _ranks(strips, "requests")
+    drawn = ranks(strips, "requests")
     with bounded_duckdb(run_dir) as db, Files() as files:
         sources = {name: _source(db, files, run_dir / f"{name}.parquet") for name in EMPTY}
         _create_segments(db, segments)
         _create_views(db, sources, events)
-        share = points_max // max(len(ranks), 1)
-        thinning = {rank: _create_points(db, segments, rank, share, bins) for rank in ranks}
+        share = points_max // max(len(drawn), 1)
+        thinning = {rank: _create_points(db, segments, rank, share, bins) for rank in drawn}
         _create_bins(db, segments, bins, strips)
         series = _read_series(db, sources["samples"] or EMPTY["samples"], strips)
         seen = [arm for arm in arms if any(segment["arm"] == arm for segment in segments)]
-        reader = _Reader(db, segments, strips, series, bins)
-        histories = {arm: reader.arm(arm, arms[arm]) for arm in seen}
+        tables = ArmTables(db, segments, bins)
+        histories = {arm: tables.history(arm, arms[arm], strips, series) for arm in seen}
     missing = [f"{name}.parquet" for name, source in sources.items() if source is None]
     return RunHistory(histories, thinning, bins, missing)
-
-
-def _ranks(strips: Sequence[Strip], source: str) -> list[Rank]:
-    """The links that strips of a source show, each once."""
-    return [*dict.fromkeys(strip.rank for strip in strips if strip.source == source)]
 
 
 def _read_series(
@@ -290,7 +254,7 @@ RATES = """
 PERCENTILES = f"""
     INSERT INTO percentiles
     SELECT $rank, arm, began, floor(due / $bin) AS bin, quantile_cont(latency, [0.5, 0.99])
-    FROM requests WHERE {OF_RANK} AND segment BETWEEN $first AND $last GROUP BY arm, began, bin
+    FROM requests WHERE {DRAWABLE} AND segment BETWEEN $first AND $last GROUP BY arm, began, bin
 """
 LOOK_UP_BINS = f"""
     INSERT INTO look_ups
@@ -312,11 +276,11 @@ def _create_bins(
     achieved = RATES.format(name="achieved", when="done", which="outcome = 'ok'")
     db.execute(offered, {"bin": bins.rate_s})
     db.execute(achieved, {"bin": bins.rate_s})
-    for rank in _ranks(strips, "requests"):
+    for rank in ranks(strips, "requests"):
         for first, last in _batches(segments):
             values = {"bin": bins.percentile_s, "rank": rank, "first": first, "last": last}
             db.execute(PERCENTILES, values)
-    for rank in _ranks(strips, "look-ups"):
+    for rank in ranks(strips, "look-ups"):
         db.execute(LOOK_UP_BINS, {"bin": bins.look_ups_s, "rank": rank})
 
 
@@ -330,98 +294,3 @@ def _batches(segments: Sequence[Event]) -> Iterator[tuple[int, int]]:
         if sent >= BATCH_REQUESTS or event is segments[-1]:
             yield first, event["segment"]
             sent, first = 0, None
-
-
-# --- one arm -----------------------------------------------------------------------------------
-
-ROWS = "SELECT {columns} FROM {table} WHERE arm = $arm{of_link} ORDER BY ALL"
-OF_LINK = " AND link IS NOT DISTINCT FROM $rank"
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Reads an arm's columns from the tables of a run."""
-
-    db: duckdb.DuckDBPyConnection
-    segments: Sequence[Event]
-    strips: Sequence[Strip]
-    series: Mapping[str, Sequence[Readings]]
-    bins: Bins
-
-    def arm(self, arm: str, events_s: Sequence[float]) -> ArmHistory:
-        """The history of one arm."""
-        apart_s, bins = pitch_s(self.segments), self.bins
-        own = [segment for segment in self.segments if segment["arm"] == arm]
-        rounds = [round_span(segment, apart_s) for segment in own]
-        sampled = {(s.value, s.per_s) for s in self.strips if s.source == "samples"}
-
-        def rates(table: str) -> Columns:
-            rows = self._rows(table, "began, bin, rate", arm)
-            return _on_grid(rows, rounds, bins.rate_s, 0.0)
-
-        def percentiles(rank: Rank) -> Columns:
-            columns = "began, bin, p[1] AS p50, p[2] AS p99"
-            rows = self._rows("percentiles", columns, arm, rank=rank)
-            return _on_grid(rows, rounds, bins.percentile_s, math.nan)
-
-        def sample(name: str, per_s: bool) -> Columns:
-            rows = levels(self.series[name], own, apart_s, bins.percentile_s, per_s=per_s)
-            return _on_grid(rows, rounds, bins.percentile_s, math.nan)
-
-        def of_links(source: str, columns_of: Callable[[Rank], Columns]) -> Mapping[Rank, Columns]:
-            return {rank: columns_of(rank) for rank in _ranks(self.strips, source)}
-
-        points = "x, latency, age, outcome, status, what"
-        look_ups = "x, until, look_ups"
-        return ArmHistory(
-            rounds=rounds,
-            acts=list(act_spans(own, apart_s)),
-            events_s=list(on_arm_time(events_s, own, apart_s)),
-            offered=rates("offered"),
-            achieved=rates("achieved"),
-            points=of_links(
-                "requests", lambda rank: _compact(self._rows("points", points, arm, rank=rank))
-            ),
-            percentiles=of_links("requests", percentiles),
-            look_ups=of_links(
-                "look-ups", lambda rank: _compact(self._rows("look_ups", look_ups, arm, rank=rank))
-            ),
-            samples={series: sample(*series) for series in sampled},
-        )
-
-    def _rows(self, table: str, columns: str, arm: str, **rank: Rank) -> Columns:
-        rows = ROWS.format(columns=columns, table=table, of_link=OF_LINK if rank else "")
-        found: Columns = self.db.execute(rows, {"arm": arm, **rank}).fetchnumpy()
-        return found
-
-
-def _compact(columns: Columns) -> Columns:
-    """Store numbers in 32 bits, which is finer than a screen; "" for a missing text."""
-    return {
-        name: np.ma.filled(column.astype(np.float32), np.nan)
-        if column.dtype.kind in "fiu"
-        else [text or "" for text in np.ma.filled(column, "")]
-        for name, column in columns.items()
-    }
-
-
-def _on_grid(
-    columns: Mapping[str, Any], rounds: Sequence[ArmSpan], bin_s: float, empty: float
-) -> Columns:
-    """Every bin of every round, `empty` where it has no data, with a break between rounds."""
-    names = [name for name in columns if name not in ("began", "bin")]
-    began, places = columns["began"], columns["bin"].astype(int)
-    parts: list[Any] = []
-    for span in rounds:
-        count = math.ceil((span.to_s - span.from_s) / bin_s - 1e-6)
-        part = np.full((count + 1, 2 + len(names)), empty, dtype=np.float32)
-        edges = np.minimum(span.from_s + np.arange(count + 2) * bin_s, span.to_s)
-        part[:, 0], part[:, 1] = edges[:-1], edges[1:]
-        part[-1, 2:] = math.nan
-        own = slice(*np.searchsorted(began, [span.from_s - 1e-6, span.from_s + 1e-6]))
-        inside = places[own] < count
-        for column, name in enumerate(names, start=2):
-            part[places[own][inside], column] = columns[name][own][inside]
-        parts.append(part)
-    table = np.concatenate(parts) if parts else np.zeros((0, 2 + len(names)), dtype=np.float32)
-    return {name: table[:, place] for place, name in enumerate(("x", "end", *names))}

@@ -122,7 +122,10 @@ def _first_columns(result: Json) -> list[Column]:
     return [
         Column("arm", names, justify="left"),
         Column(_folded(measures[0]["title"], 18), _estimates(result, measures), justify="left"),
-        Column("theory", [formatting.theory(measure) for measure in measures]),
+        *(
+            [Column("theory", list(map(formatting.theory, measures)))]
+            * formatting.has_theory(result)
+        ),
     ]
 
 

@@ -36,7 +36,8 @@ from bokeh.models.renderers import GlyphRenderer
 
 from chaos.model.experiment import Strip
 from reports import formatting
-from reports.run_history import OPENING_S, ArmHistory, Bins, Columns, Rank, RunHistory
+from reports.arm_history import ArmHistory, Bins, Columns, Rank
+from reports.run_history import OPENING_S, RunHistory
 from reports.scales import LogScale, around
 
 FONT: dict[str, Any] = {"text_font": {"value": "system-ui, sans-serif"}, "text_font_size": "11px"}
@@ -184,7 +185,10 @@ def _samples(strip: Strip, history: RunHistory) -> TimelineKind:
     """A counter or gauge as it was read, or how fast it rose."""
     series = (strip.value, strip.per_s)
     top = _top([own.samples[series]["level"] for own in history.arms.values()])
-    return _linear(strip.title, _unit(strip), top, "%.4g", partial(_draw_samples, strip))
+    unit = _unit(strip)
+    on_axis = {"ms": "%.4g ms", "s": "%.4g s", "%": "%.4g %%"}.get(unit)
+    lines = "" if on_axis else unit
+    return _linear(strip.title, lines, top, on_axis or "%.4g", partial(_draw_samples, strip))
 
 
 def _unit(strip: Strip) -> str:

@@ -36,7 +36,8 @@ from bokeh.resources import Resources
 from bokeh.settings import settings
 
 from chaos.model.experiment import Strip
-from reports.run_history import OPENING_S, Columns, RunHistory
+from reports.arm_history import Columns
+from reports.run_history import OPENING_S, RunHistory
 from reports.timeline_strips import (
     Canvas,
     Common,
