@@ -46,9 +46,11 @@ class _Frame:
 
     width: int
     top: int
-    left: int
-    right: int
+    left: float
+    right: float
     row: int
+    value: float = 0.0  # right edge of the figures, where they have a column
+    spread: float = 0.0  # left edge of the intervals
 
     @property
     def wide(self) -> bool:
@@ -87,8 +89,19 @@ def picture(result: Mapping[str, Any], width: int = WIDTH, *, titled: bool = Tru
 def _frame(result: Json, width: int, top: int) -> _Frame:
     if width < NARROW:
         return _Frame(width, top + 26, 20, width - 20, 50)
-    longest = max((len(arm["name"]) for arm in result["arms"]), default=0)
-    return _Frame(width, top + 26, 20 + max(112, round(7.8 * longest) + 16), width - 240, 32)
+    said = [_said(result, measure) for measure in _measures(result)]
+    name = _room([arm["name"] for arm in result["arms"]], 7.8, 96) + 16
+    theory = _room([theory for *_, theory in said], 7.6, 43) + 10
+    spread = width - 20 - theory - _room([spread for _, spread, _ in said], 6.4, 75) - 8
+    value = spread - 10
+    right = value - _room([value for value, *_ in said], 7.8, 50) - 24
+    return _Frame(width, top + 26, 20 + name, round(right), 32, value, spread)
+
+
+def _room(texts: Sequence[str], per_character: float, least: float) -> float:
+    """Pixels that a column of these texts takes; none if all are empty."""
+    longest = max(map(len, texts), default=0)
+    return max(least, per_character * longest) if longest else 0.0
 
 
 def _measures(result: Json) -> list[Json]:
@@ -143,13 +156,10 @@ def _title(heading: Sequence[_Line]) -> Iterator[str]:
 def _axis(result: Json, frame: _Frame, scale: Scale) -> Iterator[str]:
     bottom = frame.top + TOP + frame.row * len(result["arms"]) + 4
     unit = _measures(result)[0]["unit"] if result["arms"] else ""
-    ticks = scale.ticks()
-    decimals = 0 if all(tick.is_integer() for tick in ticks) else None
-    for value in ticks:
+    for value in scale.ticks():
         x = scale.place(value)
         yield f'<path class="grid" d="M{x:.1f} {frame.top + TOP - 4}V{bottom}"/>'
-        label = formatting.figure(value, unit, decimals)
-        yield _text(round(x, 1), bottom + 16, label, "soft middle")
+        yield _text(round(x, 1), bottom + 16, _round(value, unit), "soft middle")
     if result["arms"]:
         yield from _headings(result, frame, scale)
 
@@ -161,9 +171,17 @@ def _headings(result: Json, frame: _Frame, scale: Scale) -> Iterator[str]:
     if frame.wide:
         spread = "range" if measure["interval"] == "range" else "95 % interval"
         if any(formatting.interval(measure) for measure in _measures(result)):
-            yield _text(frame.width - 156, frame.top + 8, spread, "soft")
+            yield _text(frame.spread, frame.top + 8, spread, "soft")
         if formatting.has_theory(result):
             yield _text(frame.width - 20, frame.top + 8, "theory", "soft end")
+
+
+def _round(value: float, unit: str) -> str:
+    """A round value with its unit: `50 ms`, `2 s`, `10,000`."""
+    if unit == "ms" and value >= 1000:
+        return _round(value / 1000, "s")
+    text = f"{value:,.6g}"
+    return f"{text} {unit}" if unit in ("ms", "s", "%") else text
 
 
 def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: Scale) -> Iterator[str]:
@@ -187,24 +205,27 @@ def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: Scale) -> It
 
 
 def _labels(result: Json, arm: Json, style: str, index: int, frame: _Frame) -> Iterator[str]:
-    y, measure = frame.text_y(index), arm["measures"][result["headline"]]
-    value, spread = _said(result, measure)
-    theory = formatting.theory(measure) if formatting.has_theory(result) else ""
+    y, name = frame.text_y(index), clean(arm["name"])
+    value, spread, theory = _said(result, arm["measures"][result["headline"]])
     naive = '<tspan class="soft" dx="8">naive</tspan>' if arm["naive"] else ""
-    yield _text(20, y, clean(arm["name"]), style, naive)
+    yield _text(20, y, name, style, naive)
     if frame.wide:
-        yield _text(frame.width - 166, y, value, "end")
-        yield _text(frame.width - 156, y, spread, "soft")
+        yield _text(frame.value, y, value, "end")
+        yield _text(frame.spread, y, spread, "soft")
         yield _text(frame.width - 20, y, theory, "end")
-    else:
-        said = f"{value}  {spread}  {f'theory {theory}' if theory else ''}".rstrip()
-        yield _text(frame.width - 20, y, said, "soft end")
+        return
+    theory = f"theory {theory}" if theory else ""
+    room = frame.width - 52 - 7.8 * len(name) - 44 * arm["naive"]
+    said = "  ".join(filter(None, [value, spread, theory]))
+    short = "  ".join(filter(None, [value, theory]))
+    yield _text(frame.width - 20, y, said if 6.4 * len(said) <= room else short, "soft end")
 
 
-def _said(result: Json, measure: Json) -> tuple[str, str]:
-    """The figure and its interval, with the same decimals in all rows."""
+def _said(result: Json, measure: Json) -> tuple[str, str, str]:
+    """The figure, its interval, with the same decimals in all rows, and what theory predicts."""
     decimals = formatting.headline_decimals(result)
-    return formatting.estimate(measure, decimals), formatting.interval(measure, decimals)
+    theory = formatting.theory(measure) if formatting.has_theory(result) else ""
+    return formatting.estimate(measure, decimals), formatting.interval(measure, decimals), theory
 
 
 def _mark_theory(measure: Json, y: float, scale: Scale) -> Iterator[str]:
@@ -242,8 +263,8 @@ def _description(result: Json) -> str:
     """The picture in words, for screen readers."""
     said = [f"Verdict {result['verdict']}."]
     for arm, measure in zip(result["arms"], _measures(result), strict=True):
-        value, spread = _said(result, measure)
+        value, spread, theory = _said(result, measure)
         kind = " (naive)" if arm["naive"] else ""
-        theory = f", theory {formatting.theory(measure)}" if formatting.has_theory(result) else ""
-        said.append(f"{clean(arm['name'])}{kind}: {value} {spread}".rstrip() + f"{theory}.")
+        said.append(f"{clean(arm['name'])}{kind}: {value} {spread}".rstrip())
+        said[-1] += f", theory {theory}." if theory else "."
     return " ".join(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -134,6 +135,24 @@ def test_the_scale_suits_the_figures(
     edges = [path.attrib["d"] for path in svg.iter(f"{SVG}path") if path.get("stroke-dasharray")]
     left, right = (float(edge) for edge in edges[0][1:].replace(" 88H", " ").split())
     assert all(left + 5.5 < x < right - 5.5 for x in found)
+
+
+@pytest.mark.parametrize("width", [350, 760])
+def test_long_figures_do_not_run_into_one_another(width: int) -> None:
+    theory = ZERO | {"value": 11_000.0}
+    figures = {"low": 9e3, "value": 12_345.0, "high": 15e3, "prediction": theory}
+    svg = drawn(of_two(figures | {"interval": "mean95"}, {"value": 0.0}), width)
+
+    y = next(t.attrib["y"] for t in svg.iter(f"{SVG}text") if "12,345" in str(t.text))
+    row = [text for text in svg.iter(f"{SVG}text") if text.attrib["y"] == y]
+    spans = sorted(_span(text) for text in row)
+    assert all(left_end < right for (_, left_end), (right, _) in itertools.pairwise(spans))
+
+
+def _span(text: Xml.Element) -> tuple[float, float]:
+    """About where a text begins and ends: 6.3 pixels a character."""
+    x, length = float(text.attrib["x"]), 6.3 * len("".join(text.itertext()))
+    return (x - length, x) if "end" in text.attrib["class"].split() else (x, x + length)
 
 
 def test_a_censored_figure_is_an_open_dot_with_an_arrow() -> None:
