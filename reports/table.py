@@ -118,14 +118,12 @@ def _first_columns(result: Json) -> list[Column]:
         return []
     measures = [arm["measures"][headline] for arm in arms]
     name = max(len(arm["name"]) for arm in arms)
+    theory = [formatting.theory(measure) for measure in measures]
     names = [f"{arm['name']:<{name}}{'  naive' if arm['naive'] else ''}" for arm in arms]
     return [
         Column("arm", names, justify="left"),
         Column(_folded(measures[0]["title"], 18), _estimates(result, measures), justify="left"),
-        *(
-            [Column("theory", list(map(formatting.theory, measures)))]
-            * formatting.has_theory(result)
-        ),
+        *([Column("theory", theory)] if formatting.has_theory(result) else []),
     ]
 
 

@@ -194,6 +194,21 @@ def test_a_claim_that_has_no_data_and_one_that_fails_are_told_apart() -> None:
     assert open_.startswith("could not be judged: singleflight: ")
 
 
+def test_only_a_claim_about_the_naive_arm_alone_says_that_the_failure_did_not_show() -> None:
+    result = result_with() | {"checks": []}
+    open_ = {"text": "t", "verdict": "INVALID", "observed": "no data"}
+    for arms, said in (
+        (["direct"], "the failure did not show, so there was nothing to fix; wanted: t"),
+        (["lock", "direct"], "could not be judged: t"),
+        (["lock"], "could not be judged: t"),
+        ([], "could not be judged: t"),
+    ):
+        (reason,) = reasons(result | {"claims": [open_ | {"arms": arms}]})
+        assert reason.sentence == said
+    (crashed,) = reasons(result | {"arms": [], "claims": [open_ | {"arms": []}]})
+    assert crashed.sentence == "could not be judged: t"
+
+
 def test_a_run_that_stopped_shows_why_with_the_end_of_the_log_and_no_made_up_figures() -> None:
     text = shown(result_with("part dies"))
 
