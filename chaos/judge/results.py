@@ -61,15 +61,17 @@ def _arm(
     naive: ArmResult | None,
 ) -> dict[str, Any]:
     own = [segment for segment in evidence.segments if segment.arm == arm.name]
+    plan = evidence.plan["arms"][arm.name]
     return {
         "name": arm.name,
         "naive": arm.naive,
         "verdict": arm.verdict,
-        "settings": evidence.plan["arms"][arm.name]["settings"],
+        "settings": plan["settings"],
         "inputs": dict(arm.inputs),
         "measures": {m.name: _measure(m, arm) for m in experiment.measures},
         "cost": _cost(arm, naive, experiment),
         "ledgers": {kind: asdict(ledger) for kind, ledger in result.ledgers[arm.name].items()},
+        "shared_links": plan["traffic"]["keys"] * len(own),
         "events_s": [float(t_s) for segment in own for t_s in experiment.event.of(segment)],
     }
 
