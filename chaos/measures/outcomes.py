@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chaos.measures.estimates import mean, total
+from chaos.measures.estimates import mean_of_counts, total
 from chaos.measures.selections import When, Which, every, selected, whole
 from chaos.model.evidence import Floats, Segment
 from chaos.model.experiment import Measure
@@ -38,7 +38,7 @@ def latency(percentile: float, when: When = whole, which: Which = every) -> Meas
         "ms",
         f"{which.title}p{percentile:g}{when.title}",
         of,
-        mean,
+        mean_of_counts,
         NO_REQUEST,
     )
 
@@ -52,7 +52,7 @@ def tries(when: When = whole, which: Which = every) -> Measure:
         return np.array([chosen.sum() / first if first else np.nan])
 
     name, title = f"{which.name}tries{when.name}", f"{which.title}tries per operation{when.title}"
-    return Measure(name, "tries", title, of, mean, NO_REQUEST)
+    return Measure(name, "tries", title, of, mean_of_counts, NO_REQUEST)
 
 
 def goodput(when: When = whole, which: Which = every, *, within_ms: float = np.inf) -> Measure:
@@ -65,4 +65,4 @@ def goodput(when: When = whole, which: Which = every, *, within_ms: float = np.i
         return np.array([100 * good.sum() / due if due else np.nan])
 
     name, title = f"{which.name}goodput{when.name}", f"{which.title}goodput{when.title}"
-    return Measure(name, "%", title, of, mean, NO_REQUEST)
+    return Measure(name, "%", title, of, mean_of_counts, NO_REQUEST)

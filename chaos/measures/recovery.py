@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chaos.measures.estimates import mean
+from chaos.measures.estimates import mean_of_counts
 from chaos.measures.samples import series
 from chaos.measures.selections import Which, every, first_act_s, healed_s
 from chaos.model.evidence import Floats, Segment
@@ -42,7 +42,7 @@ def recovery(which: Which = every, *, within_ms: float, share: float = 0.99) -> 
         return np.array([np.inf if bad[-1] == len(count) - 1 else (bad[-1] + 1) * BIN_S])
 
     title = f"{which.title}recovery"
-    return Measure(f"{which.name}recovery_s", "s", title, of, mean, NO_ACT, _after_heal_s)
+    return Measure(f"{which.name}recovery_s", "s", title, of, mean_of_counts, NO_ACT, _after_heal_s)
 
 
 def catch_up() -> Measure:
@@ -64,4 +64,4 @@ def catch_up() -> Measure:
         settled_s = np.inf if np.isnan(segment.settled_s) else segment.settled_s
         return np.array([settled_s - healed_s(segment)])
 
-    return Measure("clicks_catch_up_s", "s", "catch-up", of, mean, NO_ACT, _after_heal_s)
+    return Measure("clicks_catch_up_s", "s", "catch-up", of, mean_of_counts, NO_ACT, _after_heal_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chaos.measures.estimates import mean, worst
+from chaos.measures.estimates import mean_of_counts, worst
 from chaos.measures.selections import When, whole
 from chaos.model.evidence import Floats, Segment
 from chaos.model.experiment import Measure
@@ -63,7 +63,9 @@ def per_second(name: str, title: str, unit: str, when: When = whole) -> Measure:
                 lasted_s += float(t_s[inside][-1] - t_s[inside][0])
         return np.array([risen / lasted_s if lasted_s else np.nan])
 
-    return Measure(f"{_plain(name)}_per_s{when.name}", f"{unit}/s", title, of, mean, NO_SAMPLE)
+    return Measure(
+        f"{_plain(name)}_per_s{when.name}", f"{unit}/s", title, of, mean_of_counts, NO_SAMPLE
+    )
 
 
 def _plain(name: str) -> str:
