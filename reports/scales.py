@@ -5,26 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 MARGIN = 1.25
 LINEAR_MARGIN = 0.06
 DECADE = 10
 ROUND = (1, 2, 5)
-
-
-class Scale(Protocol):
-    """Places values on an axis."""
-
-    @property
-    def name(self) -> str:
-        """Its name, if a reader has to know."""
-
-    def place(self, value: float) -> float:
-        """The position of a value, within the edges."""
-
-    def ticks(self) -> list[float]:
-        """Round values inside."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +60,9 @@ class LinearScale:
         step = next(s * power for s in (*ROUND, 10) if (self.high - self.low) / (s * power) <= 6)
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
+
+
+Scale = LogScale | LinearScale
 
 
 def around(values: Iterable[float], left: float, right: float) -> LogScale:
