@@ -35,7 +35,7 @@ def _matches(sampled: str, name: str) -> bool:
     kind, dot, wanted = name.partition(".")
     if not dot:
         return what == name
-    return what == wanted and part.partition("-")[0] == kind
+    return what == wanted and kind in (part, part.partition("-")[0])
 
 
 def peak(name: str, title: str, unit: str, when: When = whole) -> Measure:
