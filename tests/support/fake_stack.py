@@ -269,6 +269,7 @@ class FakeSlow:
     latency_ms: float
     name: str = "replica link +120 ms"
     needs: str = "toxic"
+    probe_s: float = 0.0
     hits: ClassVar[frozenset[str]] = frozenset()
 
     def inject(self, stack: Stack) -> Undo:
@@ -293,6 +294,7 @@ class FakeKill:
     world: World
     part: str = "redis"
     needs: str = "kill"
+    probe_s: float = 0.0
 
     @property
     def name(self) -> str:

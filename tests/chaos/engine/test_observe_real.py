@@ -14,15 +14,18 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chaos.engine.observer import CLICKS, SAMPLE_PERIOD_S, DirectObserver
+from chaos.engine.observer import SAMPLE_PERIOD_S, DirectObserver
 from chaos.engine.observer import observer as observing
 from chaos.engine.run import HostClock
+from chaos.model.lab import INCARNATION, Counters
 from chaos.model.stack import Stack, StackError
 from chaos.record.writer import RecordWriter
+from chaos.runtimes.stack_counters import CLICKS
 from tests.support.thorough import times
 
 pytestmark = pytest.mark.real
 
+OF_LINKS = "SELECT click_id, code FROM clicks WHERE code = ANY(%s)"
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
@@ -45,16 +48,27 @@ def follow(stack: Stack, code: str) -> str:
     return answer.headers["X-Click-Id"]
 
 
-def test_only_clicks_on_the_links_asked_for_are_read_back(
-    stack: Stack, observer: DirectObserver
-) -> None:
-    ours, another = new_link(stack), new_link(stack)
-    clicks = [follow(stack, ours) for _ in range(3)]
-    follow(stack, another)
-    seen = observer.read_back([ours])
-    assert sorted(seen.clicks) == sorted((click_id, ours) for click_id in clicks)
-    assert seen.totals == {ours: 3}
-    assert list(observer.read_back([]).clicks) == []
+def test_only_links_made_since_the_run_began_are_read_back(stack: Stack) -> None:
+    another = new_link(stack)
+    observer = DirectObserver(stack)
+    try:
+        ours = new_link(stack)
+        clicks = [follow(stack, ours) for _ in range(3)]
+        follow(stack, another)
+        wait_until_settled(observer)
+        seen = observer.read_back()
+        assert sorted(seen.clicks) == sorted((click_id, ours) for click_id in clicks)
+        assert [*seen.links] == [(ours, 1, "https://example.org/", False)]
+        assert seen.totals == {ours: 3}
+    finally:
+        observer.close()
+
+
+def wait_until_settled(observer: DirectObserver) -> None:
+    deadline_s = time.monotonic() + 15
+    while not observer.settled():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
 
 
 class FullDisk(RecordWriter):
@@ -95,7 +109,6 @@ def test_clicks_that_come_bit_by_bit_are_those_that_come_at_once(
     rows: list[tuple[str, int]],
     data: st.DataObject,
 ) -> None:
-    asked = data.draw(st.lists(st.sampled_from(links), unique=True))
     with (
         psycopg.connect(stack.endpoints.primary) as database,
         pytest.MonkeyPatch.context() as patch,
@@ -108,22 +121,23 @@ def test_clicks_that_come_bit_by_bit_are_those_that_come_at_once(
             [[click_id for click_id, _ in rows], [links[link] for _, link in rows]],
         )
         database.commit()
-        at_once = database.execute(CLICKS, [asked]).fetchall()
-        patch.setattr("chaos.engine.observer.CLICKS_AT_ONCE", data.draw(st.integers(2, 9)))
-        assert sorted(observer.read_back(asked).clicks) == sorted(at_once)
+        at_once = database.execute(OF_LINKS, [links]).fetchall()
+        patch.setattr("chaos.engine.observer.ROWS_AT_ONCE", data.draw(st.integers(2, 9)))
+        ours = [click for click in observer.read_back().clicks if click[1] in links]
+        assert sorted(ours) == sorted(at_once)
 
 
 def test_clicks_are_never_all_in_memory(
     stack: Stack, observer: DirectObserver, links: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_clicks(stack, links[0], 8000)
-    monkeypatch.setattr("chaos.engine.observer.CLICKS_AT_ONCE", 100)
-    clicks = observer.read_back(links).clicks
+    monkeypatch.setattr("chaos.engine.observer.ROWS_AT_ONCE", 100)
+    clicks = observer.read_back().clicks
     tracemalloc.start()
     try:
         count = sum(1 for _ in clicks)
         bit_by_bit = tracemalloc.get_traced_memory()[1]
-        clicks = list(observer.read_back(links).clicks)
+        clicks = list(observer.read_back().clicks)
         assert len(clicks) == count == 8000
         assert bit_by_bit < tracemalloc.get_traced_memory()[0] / 5
     finally:
@@ -134,13 +148,13 @@ def test_a_primary_that_goes_away_amid_the_clicks_is_trouble_and_no_short_answer
     stack: Stack, observer: DirectObserver, links: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_clicks(stack, links[0], 5000, times=64)  # 10 MB, more than waits between two processes
-    monkeypatch.setattr("chaos.engine.observer.CLICKS_AT_ONCE", 2)
-    clicks = iter(observer.read_back(links).clicks)
+    monkeypatch.setattr("chaos.engine.observer.ROWS_AT_ONCE", 2)
+    clicks = iter(observer.read_back().clicks)
     assert next(clicks)
     with psycopg.connect(stack.endpoints.primary) as database:
         database.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE %s",
-            [f"{CLICKS.partition('%s')[0]}%"],
+            [f"%{CLICKS.strip().partition('%s')[0]}%"],
         )
     with pytest.raises(StackError, match="did not answer"):
         list(clicks)
@@ -168,19 +182,24 @@ def test_every_request_of_a_user_is_counted_and_none_of_the_labs_own(
     for url in stack.endpoints.web.values():
         requests.get(f"{url}/readyz", timeout=5)
     after = observer.counters()
-    assert after.web_requests - before.web_requests == 7
-    assert after.web_starts == before.web_starts
+    assert requests_of(after) - requests_of(before) == 7
+    assert incarnations(after) == incarnations(before)
 
 
-def test_the_count_goes_on_when_a_web_process_starts_again(
-    stack: Stack, observer: DirectObserver
+def requests_of(counters: Counters) -> float:
+    return sum(value for name, value in counters.items() if name.endswith(".requests"))
+
+
+def incarnations(counters: Counters) -> Counters:
+    return {name: value for name, value in counters.items() if name.endswith(f".{INCARNATION}")}
+
+
+@pytest.mark.parametrize("part", ["web-1", "worker", "redis"])
+def test_a_part_that_starts_again_has_another_incarnation_and_no_other_part_has(
+    stack: Stack, observer: DirectObserver, part: str
 ) -> None:
-    code = new_link(stack)
-    before = observer.counters()
-    stack.kill("web-1")
-    stack.start("web-1")
-    for _ in range(4):
-        follow(stack, code)
-    after = observer.counters()
-    assert after.web_requests - before.web_requests == 4
-    assert after.web_starts - before.web_starts == 1
+    before = incarnations(observer.counters())
+    stack.kill(part)
+    stack.start(part)
+    after = incarnations(observer.counters())
+    assert {name for name in after if after[name] != before[name]} == {f"{part}.{INCARNATION}"}

@@ -48,6 +48,7 @@ class Told:
     probe_: Callable[[], object] = lambda: None
     needs: str = "kill"
     hits: frozenset[str] = frozenset()
+    probe_s: float = 0.0
 
     def inject(self, stack: Stack) -> Undo:
         self.inject_()

@@ -29,8 +29,9 @@ from chaos.model.evidence import (
     Segment,
     Verdict,
 )
-from chaos.model.experiment import At, Experiment, Measure, Step, Traffic, Visit
+from chaos.model.experiment import At, Experiment, Measure
 from chaos.model.plan import timeline_plan, traffic_plan
+from chaos.model.traffic import Step, Traffic, Visit
 from tests.support.fake_stack import FakeKill, FakeSlow, World
 
 EDGE_S = 2e-6  # rounding may be so much
