@@ -46,15 +46,6 @@ REMOTE_CONTROLLED = os.environ.get("LINKSTORM_CONTROL") == "1"
 EVENTS = claim_stdout() if REMOTE_CONTROLLED else None
 
 
-METHODS = {"follow": "GET", "create": "POST", "edit": "PATCH", "delete": "DELETE", "stats": "GET"}
-
-
-def _name(exchange: Exchange) -> str:
-    if exchange.operation != "follow":
-        return f"{exchange.operation} link"
-    return "hot link" if exchange.rank == HOT_RANK else "other links"
-
-
 class RequestFailed(Exception):
     """The error that Locust shows for a failed request."""
 
@@ -63,8 +54,8 @@ def report_to_locust(exchange: Exchange) -> None:
     """Report a request to Locust, with its latency from the intended time."""
     answer = exchange.answer
     events.request.fire(  # type: ignore[no-untyped-call]
-        request_type=METHODS[exchange.operation],
-        name=_name(exchange),
+        request_type="GET",
+        name="hot link" if exchange.rank == HOT_RANK else "other links",
         response_time=(exchange.done_s - exchange.intended_s) * 1000,
         response_length=len(answer.body),
         exception=RequestFailed(answer.error) if answer.error else None,

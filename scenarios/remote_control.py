@@ -33,11 +33,10 @@ TrafficFields = Annotated[Traffic, PlainValidator(from_fields)]
 
 
 class Prepare(BaseModel):
-    """Create the links for some traffic, all new if `fresh`, and follow each once."""
+    """Create the links for some traffic, and follow each once."""
 
     model_config = STRICT
     do: Literal["prepare"]
-    fresh: bool = False
     traffic: TrafficFields
 
 
@@ -97,9 +96,8 @@ class Control:
         self._job = gevent.spawn(self._work, command)
 
     def _prepare(self, command: Prepare) -> None:
-        links = self._segment_runner().links
-        codes = links.prepare(command.traffic.keys, fresh=command.fresh)
-        self._emit(event="prepared", codes=codes, follows=len(codes))
+        codes = self._segment_runner().links.prepare(command.traffic.keys)
+        self._emit(event="prepared", codes=codes)
 
     def _start(self, command: Start) -> None:
         segment = SegmentTask(

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import gevent  # type: ignore[import-untyped]
 
 from chaos.model.evidence import Generator
-from chaos.model.traffic import Operation
 from scenarios.generator.arrivals import Batch
 from scenarios.generator.http_client import HttpClient, OutOfSockets, Response
 from scenarios.generator.timer import PreciseTimer
@@ -32,11 +31,7 @@ Arrival = tuple[int, float, int]  # number, intended_s, rank
 
 
 class Exchange(NamedTuple):
-    """One request that was sent, and its answer; times on the monotonic clock.
-
-    `number` is the operation's in the segment and `session` that of its visit, 0 for a number of
-    its own. `key` is the code of its link, "" for that of its rank.
-    """
+    """One request that was sent, and its answer; times on the monotonic clock."""
 
     number: int
     rank: int
@@ -44,12 +39,6 @@ class Exchange(NamedTuple):
     sent_s: float
     done_s: float
     answer: Response
-    operation: Operation = "follow"
-    session: int = 0
-    attempt: int = 1
-    last: bool = True
-    key: str = ""
-    target: str = ""  # written
 
 
 class LagHistogram:
@@ -79,7 +68,7 @@ class DispatchCounts:
     """Counts and lags of one segment, in memory that does not grow."""
 
     def __init__(self) -> None:
-        self.visits = self.offered = self.late = self.no_socket = self.in_flight = 0
+        self.offered = self.late = self.no_socket = self.in_flight = 0
         self._tried = self._skipped = 0
         self._dispatch_lags, self._read_lags = LagHistogram(), LagHistogram()
         self._began_s, self._began_cpu_s = monotonic(), process_time()
@@ -122,7 +111,6 @@ class DispatchCounts:
             no_socket=self.no_socket,
             read_lag_p99_ms=self._read_lags.quantile_ms(0.99),
             cpu_share=(process_time() - self._began_cpu_s) / elapsed_s,
-            visits=self.visits,
         )
 
 
@@ -198,11 +186,10 @@ class Dispatcher:
         while self._next is not None and (late_s := monotonic() - self._next[0]) >= 0:
             intended_s, rank = self._next
             self._next = next(self._arrivals, None)
-            counts.visits += 1
             counts.offered += 1
             if counts.in_flight < self._max_in_flight and late_s <= self._timeout_s:
                 counts.in_flight += 1
-                return counts.visits, intended_s, rank
+                return counts.offered, intended_s, rank
             counts.note_skipped()
         return None
 

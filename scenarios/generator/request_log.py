@@ -1,7 +1,7 @@
 """The record of every request: one CSV shard a process, flushed at the end of each segment.
 
-`outcome` as far as the client can tell: `ok` (2xx, 3xx), `absent` (404, 410), `fail` (other 4xx,
-5xx, or never sent), or `unknown` (sent, no answer: it may have arrived).
+`outcome` as far as the client can tell: `ok` (2xx, 3xx), `fail` (4xx, 5xx, or never sent), or
+`unknown` (sent, no answer: it may have arrived).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 
 from chaos.model.request_record import REQUEST_COLUMNS
 from scenarios.generator.dispatcher import Exchange
-from scenarios.generator.visits import version_of
 
 BUFFER_BYTES = 1 << 20
 
@@ -33,6 +32,7 @@ class RequestLog:
         """A function that writes one line for each request of a segment; `codes` are its keys."""
 
         def write(exchange: Exchange) -> None:
+            # Every arrival is a new visitor, hence a session.
             op_id = f"{segment}-{self._shard}-{exchange.number}"
             answer = exchange.answer
             header = answer.headers.get
@@ -40,14 +40,11 @@ class RequestLog:
                 (
                     segment,
                     op_id,
-                    f"{segment}-{self._shard}-{exchange.session}" if exchange.session else op_id,
-                    exchange.operation,
-                    exchange.attempt,
-                    exchange.last,
+                    op_id,
+                    "redirect",
                     exchange.rank,
-                    exchange.key or codes[exchange.rank],
-                    version_of(exchange),
-                    exchange.target or header(b"location", b"").decode("latin-1"),
+                    codes[exchange.rank],
+                    header(b"x-link-version", b"-1").decode("latin-1"),
                     f"{exchange.intended_s:.6f}",
                     f"{exchange.sent_s:.6f}",
                     f"{exchange.done_s:.6f}",

@@ -18,7 +18,6 @@ from scenarios.generator.http_client import HttpClient
 from scenarios.generator.live_metrics import LiveMetrics
 from scenarios.generator.request_log import RequestLog
 from scenarios.generator.traffic_links import PrepareError, TrafficLinks
-from scenarios.generator.visits import VisitDispatcher, VisitPlan, is_plain
 
 log = logging.getLogger(__name__)
 
@@ -98,28 +97,12 @@ class SegmentRunner:
         observers = [self._live.observe, self._report]
         if self._request_log is not None:
             observers.append(self._request_log.observer(segment.number, self.links.codes))
-        dispatcher = (
-            Dispatcher(
-                self._client,
-                self.links.requests(),
-                segment.traffic.timeout_s,
-                self._max_in_flight,
-                observers,
-            )
-            if is_plain(segment.traffic)
-            else VisitDispatcher(
-                self._client,
-                VisitPlan(
-                    segment.traffic,
-                    self.links.codes,
-                    segment.number,
-                    segment.seed,
-                    segment.stream,
-                    segment.streams,
-                ),
-                self._max_in_flight,
-                observers,
-            )
+        dispatcher = Dispatcher(
+            self._client,
+            self.links.requests(),
+            segment.traffic.timeout_s,
+            self._max_in_flight,
+            observers,
         )
         self._live.follow(dispatcher.counts)
         return dispatcher
