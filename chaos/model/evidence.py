@@ -178,6 +178,7 @@ class Generator:
     no_socket: int = 0  # of the unsent: its machine had no socket, port or file descriptor left
     read_lag_p99_ms: float = math.nan  # answers waited in the kernel; not in their latency
     cpu_share: float = math.nan  # of one core, by its process
+    visits: int = 0  # arrivals that were due; `offered` counts what follows in a visit, too
 
     @staticmethod
     def together(own: Sequence[Generator]) -> Generator:
@@ -192,6 +193,7 @@ class Generator:
             no_socket=sum(g.no_socket for g in own),
             read_lag_p99_ms=max((g.read_lag_p99_ms for g in own), default=math.nan),
             cpu_share=max((g.cpu_share for g in own), default=math.nan),
+            visits=sum(g.visits for g in own),
         )
 
 
