@@ -182,7 +182,7 @@ class Generator:
     no_socket: int = 0  # of the unsent: its machine had no socket, port or file descriptor left
     read_lag_p99_ms: float = math.nan  # answers waited in the kernel; not in their latency
     cpu_share: float = math.nan  # of one core, by its process
-    visits: int = 0  # arrivals; of the offered requests, each one's first
+    visits: int = 0  # arrivals that were due; `offered` counts what follows in a visit, too
 
     @staticmethod
     def together(own: Sequence[Generator]) -> Generator:

@@ -1,7 +1,7 @@
 """The record of every request: one CSV shard a process, flushed at the end of each segment.
 
-`outcome` as far as the client can tell: `ok` (2xx, 3xx), `fail` (4xx, 5xx, or never sent), or
-`unknown` (sent, no answer: it may have arrived).
+`outcome` as far as the client can tell: `ok` (2xx, 3xx), `absent` (404, 410), `fail` (other 4xx,
+5xx, or never sent), or `unknown` (sent, no answer: it may have arrived).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from chaos.model.request_record import REQUEST_COLUMNS
-from scenarios.generator.dispatcher import Exchange
+from scenarios.generator.http_client import Response
+from scenarios.generator.open_loop import Exchange
 
 BUFFER_BYTES = 1 << 20
 
@@ -29,22 +30,24 @@ class RequestLog:
         self.flush()
 
     def observer(self, segment: int, codes: Sequence[str]) -> Callable[[Exchange], None]:
-        """A function that writes one line for each request of a segment; `codes` are its keys."""
+        """A function that writes one line a request; `codes` are the shared links by rank."""
 
         def write(exchange: Exchange) -> None:
-            # Every arrival is a new visitor, hence a session.
-            op_id = f"{segment}-{self._shard}-{exchange.number}"
+            session = f"{segment}-{self._shard}-{exchange.session}"
             answer = exchange.answer
             header = answer.headers.get
             self._write(
                 (
                     segment,
-                    op_id,
-                    op_id,
-                    "redirect",
+                    f"{session}-{exchange.step}",
+                    session,
+                    exchange.operation,
+                    exchange.attempt,
+                    "true" if exchange.last else "false",
                     exchange.rank,
-                    codes[exchange.rank],
-                    header(b"x-link-version", b"-1").decode("latin-1"),
+                    exchange.own_key or codes[exchange.rank],
+                    _version(answer),
+                    exchange.written or header(b"location", b"").decode("latin-1"),
                     f"{exchange.intended_s:.6f}",
                     f"{exchange.sent_s:.6f}",
                     f"{exchange.done_s:.6f}",
@@ -62,3 +65,14 @@ class RequestLog:
     def flush(self) -> None:
         """Hand everything written so far to the operating system."""
         self._file.flush()
+
+
+def _version(answer: Response) -> str:
+    """The version in `X-Link-Version` of a redirect, or in the `ETag` of a created or edited link.
+
+    A redirect from elsewhere may have any ETag.
+    """
+    version = answer.headers.get(b"x-link-version")
+    if version is None and 200 <= answer.status < 300:
+        version = answer.headers.get(b"etag", b"").strip(b'"')
+    return version.decode("latin-1") if version and version.isdigit() else "-1"
