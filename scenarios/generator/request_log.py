@@ -31,9 +31,10 @@ class RequestLog:
 
     def observer(self, segment: int, codes: Sequence[str]) -> Callable[[Exchange], None]:
         """A function that writes one line a request; `codes` are the shared links by rank."""
+        prefix = f"{segment}-{self._shard}-"
 
         def write(exchange: Exchange) -> None:
-            session = f"{segment}-{self._shard}-{exchange.session}"
+            session = f"{prefix}{exchange.session}"
             answer = exchange.answer
             header = answer.headers.get
             self._write(
@@ -46,7 +47,7 @@ class RequestLog:
                     "true" if exchange.last else "false",
                     exchange.rank,
                     exchange.own_key or codes[exchange.rank],
-                    _version(answer),
+                    (header(b"x-link-version") or _version_in_tag(answer)).decode("latin-1"),
                     exchange.written or header(b"location", b"").decode("latin-1"),
                     f"{exchange.intended_s:.6f}",
                     f"{exchange.sent_s:.6f}",
@@ -67,12 +68,10 @@ class RequestLog:
         self._file.flush()
 
 
-def _version(answer: Response) -> str:
-    """The version in `X-Link-Version` of a redirect, or in the `ETag` of a created or edited link.
+def _version_in_tag(answer: Response) -> bytes:
+    """The version in the ETag of a created or edited link; -1 without one.
 
     A redirect from elsewhere may have any ETag.
     """
-    version = answer.headers.get(b"x-link-version")
-    if version is None and 200 <= answer.status < 300:
-        version = answer.headers.get(b"etag", b"").strip(b'"')
-    return version.decode("latin-1") if version and version.isdigit() else "-1"
+    tag = answer.headers.get(b"etag", b"").strip(b'"') if 200 <= answer.status < 300 else b""
+    return tag if tag.isdigit() else b"-1"
