@@ -83,9 +83,11 @@ class OpenLoop(ABC, Generic[Due]):
                 self._timer.sleep_until(due_s)
                 if (due := self._take()) is not None:
                     self._start(due)
+        except BaseException:
+            self._stop()
+            raise
         finally:
             self._timer.close()
-            self._stop()
 
     def drain(self) -> None:
         """Wait for every answer; each request has its own timeout, so this ends."""
