@@ -37,7 +37,8 @@ def column(count: int, of: dict[int, Any], otherwise: Any, kind: Any = "U8") -> 
 
 
 def due(segment: Segment, span: when.When) -> list[float]:
-    return segment.requests.intended_s[when.selected(segment, span, when.every)].tolist()
+    chosen = segment.requests.intended_s[when.selected(segment, span, when.every)]
+    return [float(t_s) for t_s in chosen]
 
 
 def test_before_during_and_after_are_told_by_the_acts_of_the_segment() -> None:
@@ -186,7 +187,7 @@ def test_recovery_is_what_a_slow_reader_finds(asked: list[tuple[float, bool]]) -
 
 def waiting(values: list[float], settled_s: float = 9.0, *acts: Any) -> Segment:
     """Clicks that wait in the queue, read every second from 0.5."""
-    name, at_s = "redis.clicks_waiting", np.arange(len(values)) + 0.5
+    name, at_s = "redis.clicks_waiting", floats(np.arange(len(values)) + 0.5)
     samples = Samples({name: at_s}, {name: floats(values)})
     segment = lasting(6.0, *(acts or (acted(2.0, 3.0),)))
     return replace(segment, samples=samples, settled_s=settled_s)
