@@ -16,9 +16,7 @@ from chaos.model.evidence import (
     Segment,
     Verdict,
 )
-from chaos.model.evidence import (
-    Mode as Mode,
-)
+from chaos.model.evidence import Mode as Mode
 from chaos.model.stack import Settings, Stack, Undo
 from chaos.model.traffic import Traffic
 

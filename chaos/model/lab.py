@@ -22,7 +22,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True)
 class Links:
-    """The shared links of a segment, by rank, and the redirects that filled the cache."""
+    """The shared links of a segment, by rank, and the redirects that warmed the cache."""
 
     codes: Sequence[str]
     follows: int

@@ -55,7 +55,7 @@ FOLLOW = Visit("follow", (Step("follow"),))
 
 @dataclass(frozen=True)
 class Traffic:
-    """Open arrivals: a rate curve over time, spread over Zipf keys with one hot key.
+    """Open arrivals: a rate curve over time, spread over Zipf keys; one has a share of its own.
 
     An arrival starts a visit, drawn by weight.
 

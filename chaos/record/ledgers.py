@@ -45,7 +45,7 @@ CLICKS = f"""
 def _clicks(counts: Counts, follows: int) -> Ledger:
     """Clicks acknowledged to clients against those in the primary, by id and link.
 
-    The requests that fill the cache are answered, but not on record, so their clicks have unknown
+    The requests that warm the cache are answered, but not on record, so their clicks have unknown
     ids. So has the click, if any, of a request without an answer or with a gateway's. The first
     give the minimum of unknown ids, both together the maximum.
     """

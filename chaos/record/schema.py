@@ -100,7 +100,7 @@ class SegmentEnd(_Record):
 
 
 class LinksEvent(_Record):
-    """The shared links of a segment by rank, and the redirects that filled the cache."""
+    """The shared links of a segment by rank, and the redirects that warmed the cache."""
 
     segment: int
     codes: list[str]

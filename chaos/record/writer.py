@@ -1,6 +1,6 @@
 """Writer of the run directory; `chaos.record.reader` reads it.
 
-Requests, origin queries, samples and the read-back are Parquet files, for DuckDB or pandas;
+Requests, look-ups, samples and the read-back are Parquet files, for DuckDB or pandas;
 `plan.json`, `events.jsonl` and `verdict.json` are text.
 """
 
@@ -107,14 +107,14 @@ def _write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def _logged_look_ups(logs: Path) -> Iterator[list[object]]:
-    """Origin queries in the logs of the web processes.
+    """Look-ups in the logs of the web processes: the lines that tell when a cache was read.
 
     A line cut short by the death of its process is left out, which the counters show.
     """
     for log in sorted(logs.glob("web-*.log")):
         with log.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                if '"origin_query"' in line and line.rstrip().endswith("}"):
+                if '"read_s"' in line and line.rstrip().endswith("}"):
                     query = json.loads(line) | {"part": log.stem}
                     yield [query[name] for name in SCHEMAS["look_ups"]]
 

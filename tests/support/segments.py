@@ -37,9 +37,9 @@ def followed(intended_s: ArrayLike) -> Requests:
 
 def looked_up(*times: ArrayLike) -> LookUps:
     """Look-ups of the most popular link: read, asked, answered and stored at these times."""
-    columns = [floats(column) for column in times]
-    count = len(columns[0])
-    return LookUps(np.zeros(count, dtype=np.int64), *columns, np.zeros(count, dtype=bool))
+    read_s, asked_s, answered_s, stored_s = (floats(column) for column in times)
+    rank, failed = np.zeros(len(read_s), dtype=np.int64), np.zeros(len(read_s), dtype=bool)
+    return LookUps(rank, read_s, asked_s, answered_s, stored_s, failed)
 
 
 def segment_of(started_s: float, ended_s: float, **fields: Any) -> Segment:

@@ -105,8 +105,8 @@ def of_look_ups(look_ups: list[tuple[float, float]], ended_s: float) -> Segment:
     """A segment with look-ups that were read at a moment, and stored so much later."""
     read_s = sorted(read_s for read_s, _ in look_ups)
     stored_s = [read_s + took_s for read_s, (_, took_s) in zip(read_s, look_ups, strict=True)]
-    look_ups = looked_up(read_s, read_s, read_s, stored_s)
-    return replace(segment([1]), look_ups=look_ups, started_s=0.0, ended_s=ended_s)
+    found = looked_up(read_s, read_s, read_s, stored_s)
+    return replace(segment([1]), look_ups=found, started_s=0.0, ended_s=ended_s)
 
 
 def herds_of(found: Segment) -> list[list[tuple[float, float]]]:

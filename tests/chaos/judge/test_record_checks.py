@@ -33,6 +33,7 @@ from chaos.model.experiment import At, Experiment, Measure
 from chaos.model.plan import timeline_plan, traffic_plan
 from chaos.model.traffic import Step, Traffic, Visit
 from tests.support.fake_stack import FakeKill, FakeSlow, World
+from tests.support.segments import looked_up as all_of_rank_0
 
 EDGE_S = 2e-6  # rounding may be so much
 HERD = replace(
@@ -99,8 +100,7 @@ def segment(arm: str, number: int, started_s: float, duration_s: float) -> Segme
 
 def looked_up(rank: Sequence[int] | np.ndarray, *times: Sequence[float] | np.ndarray) -> LookUps:
     """Look-ups that were read, asked, answered and stored at these times; none failed."""
-    failed = np.zeros(len(rank), dtype=bool)
-    return LookUps(np.array(rank), *(np.array(column, dtype=float) for column in times), failed)
+    return replace(all_of_rank_0(*times), rank=np.array(rank))
 
 
 def redis(at_s: Sequence[float] | np.ndarray, commands: Sequence[float] | np.ndarray) -> Samples:

@@ -237,6 +237,8 @@ def _look_ups(arm: str, kept: str) -> Alter:
             if event["kind"] == "segment" and event["arm"] == arm:
                 inside = f"read_s BETWEEN {event['from_s']} AND {event['to_s']}"
                 dropped("look_ups", f"{inside} AND NOT ({kept})")(run)
+                read = f"name = 'replica.look_ups' AND {inside.replace('read_s', 't_s')}"
+                changed("samples", read, value="0")(run)
         each("segment", partial(account, run))(run)
 
     def account(run: Path, event: dict[str, Any]) -> None:
