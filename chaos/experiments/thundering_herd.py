@@ -42,11 +42,9 @@ experiment = Experiment(
     claims=[
         shows("direct", HERD, share_of_prediction=0.5, prediction_at_least=20),
         at_most("singleflight", HERD, 2),
-        at_most("lock", HERD, 1.1),
-        at_most("lease", HERD, 1.1),
+        *(at_most(arm, HERD, 1.1) for arm in ("lock", "lease", "swr")),
         fewer_than("xfetch", "direct", HERD, share=0.5),
         follows_law("xfetch", HERD, within=0.25, full_only=True),
-        at_most("swr", HERD, 1.1),
         at_most("swr", m.waited, 0),
         at_most("swr", m.latency_p99, 60),  # half of δ: waiting would show
         none(FAILED),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from chaos.measures.final_reads import Held
 
 from chaos.model.evidence import Requests
 
@@ -50,17 +49,6 @@ def requests(rows: Sequence[Row]) -> Requests:
     )
 
 
-def held(*links: tuple[int, int] | tuple[int, int, bool]) -> Held:
-    """A final read: rank, version, and whether it is deleted, of each link."""
-    full = [(*link, False)[:3] for link in links]
-    ranks, versions, deleted = zip(*full, strict=True) if full else ((), (), ())
-    return Held(
-        np.array(ranks, dtype=np.int64),
-        np.array(versions, dtype=np.int64),
-        np.array(deleted, dtype=np.bool_),
-    )
-
-
 @dataclass
 class _Link:
     """A simulated link: its changes as they happened, and what writers were told."""
@@ -97,10 +85,9 @@ def _told(row: Row, version: int, outcome: str) -> Row:
 
 @dataclass(frozen=True)
 class SoundHistory:
-    """Requests to a shortener with one current copy, and what it holds in the end."""
+    """Requests to a shortener with one current copy."""
 
     rows: Sequence[Row]
-    held: Held
 
     @property
     def requests(self) -> Requests:
@@ -118,8 +105,7 @@ def sound_history(seed: int, links: int = 5, reads: int = 60) -> SoundHistory:
     for link in each:
         for before in [row for row in link.rows if row.outcome == "ok"]:
             rows += _followed(rng, link.rank, before.done_s, [link])[:1]
-    final = [(link.rank, *link.states[-1][1:]) for link in each if link.states[-1][1]]
-    return SoundHistory(sorted(rows, key=lambda row: row.sent_s), held(*final))
+    return SoundHistory(sorted(rows, key=lambda row: row.sent_s))
 
 
 def _written(rng: random.Random, rank: int) -> _Link:

@@ -46,6 +46,7 @@ def segment_of(started_s: float, ended_s: float, **fields: Any) -> Segment:
     """A segment in which nothing happened but what is told."""
     blank: dict[str, Any] = {
         "number": 1,
+        "shared_links": 20,
         "arm": "direct",
         "round": 0,
         "settings": {},

@@ -74,6 +74,7 @@ def segment(arm: str, number: int, started_s: float, duration_s: float) -> Segme
         ended_s=started_s + duration_s,
         settled_s=started_s + duration_s,
         web_processes=2,
+        shared_links=20,
         requests=Requests(
             intended_s=intended_s,
             sent_s=intended_s + 0.001,
