@@ -123,6 +123,9 @@ BROKEN: Mapping[str, FailedCheck] = {
     "every reader of a link saw the same version": FailedCheck(
         "readers saw several versions of a link that nobody edited"
     ),
+    "no reader saw what nobody had written": FailedCheck(
+        "readers saw versions that no writer had begun by then: clocks or versions are wrong"
+    ),
     "the traffic was the planned one": FailedCheck(
         "there were far more or fewer visits than planned, in all or to the most popular link"
     ),

@@ -14,6 +14,7 @@ from math import isnan, sqrt
 
 import numpy as np
 
+from chaos.measures.histories import redirect_window
 from chaos.model.evidence import (
     CONTROL,
     ArmResult,
@@ -202,6 +203,19 @@ def versions_are_one(experiment: Experiment, evidence: Evidence) -> Finding | No
     return _guard(
         "every reader of a link saw the same version", odd, f"{len(seen)} links, one each"
     )
+
+
+def versions_are_written(experiment: Experiment, evidence: Evidence) -> Finding | None:
+    """No reader saw a version before somebody began to write it, if visits change links."""
+    if not any(_changes_links(experiment.traffic_of(arm)) for arm in experiment.arms):
+        return None
+    odd, reads = [], 0
+    for segment in evidence.all_segments:
+        window = redirect_window(segment.requests, segment.shared_links)
+        reads += len(window.row)
+        if count := int(window.impossible.sum()):
+            odd.append(f"{segment.arm}: {count} reads")
+    return _guard("no reader saw what nobody had written", odd, f"{reads} reads")
 
 
 def _changes_links(traffic: Traffic) -> bool:

@@ -281,6 +281,7 @@ RUN_CHECKS: Sequence[Check] = (
     record_checks.requests_are_credible,
     record_checks.clocks_agree,
     record_checks.versions_are_one,
+    record_checks.versions_are_written,
     record_checks.traffic_was_as_planned,
     control_is_healthy,
     acts_are_proven,

@@ -40,6 +40,7 @@ ENDED = "the run came to its end"
 ON_RECORD = "every request sent is on record"
 CREDIBLE = "every request on record can be true"
 CLOCKS = "every look-up falls into a request for its key"
+WRITTEN = "no reader saw what nobody had written"
 VERSIONS = "every reader of a link saw the same version"
 TRAFFIC = "the traffic was the planned one"
 CONTROL = "the control without acts is healthy"
@@ -62,6 +63,8 @@ LOST = "click_id = '2-100'"
 OTHER = "click_id = '2-101'"
 RETRIED = """op_id = (SELECT min(op_id) FROM {0} WHERE attempt = 3 AND segment = 2)
     AND attempt < 3"""
+FOLLOWED = """op_id = (SELECT min(op_id) FROM {0} WHERE operation = 'follow' AND segment = 2
+    AND outcome = 'ok')"""
 EDITED = """op_id = (SELECT min(op_id) FROM {0} WHERE operation = 'edit' AND segment = 2
     AND outcome = 'ok')"""
 
@@ -310,6 +313,8 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("no version", "a header missing", CREDIBLE, changed("requests", ONE, version="-1")),
         Mutant("a version swapped", "a reader who got what nobody wrote", VERSIONS,
                changed("requests", ONE, version="2")),
+        Mutant("a version from the future", "a reader who got what nobody wrote yet", WRITTEN,
+               changed("requests", FOLLOWED, version="version + 9"), of="busy"),
         Mutant("a time that is not a number", "a generator with an error", REQUESTS_FILE,
                changed("requests", ONE, done_s="'NaN'::DOUBLE")),
         Mutant("an endless time", "an overflow", REQUESTS_FILE,
