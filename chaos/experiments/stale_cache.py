@@ -12,6 +12,7 @@ from chaos.model.experiment import LATENCY, Arm, At, Experiment, Mode, Predictio
 from chaos.model.traffic import FOLLOW, Step, Traffic, Visit
 
 LAG_MS, TTL_MS, SECOND_MS = 300, 2000, 600
+WORST_MS = TTL_MS + LAG_MS
 STALE, AGE, FAILED = m.stale(), m.staleness(), m.failed()
 P99 = m.latency(99, m.during, m.follows)
 LOOK_UPS = m.per_second("web.look_ups", "look-ups", "look-ups", m.during)
@@ -19,7 +20,7 @@ EDITED = Visit("edit", (Step("edit"), Step("follow", after_s=0.05)), weight=0.05
 
 
 def _arm(name: str, invalidation: str, age_ms: float, why: str, **settings: str) -> Arm:
-    law = Prediction(f"{age_ms:g} ms", why, lambda _: age_ms)
+    law = Prediction(f"≤ {age_ms:g} ms", why, lambda _: age_ms, bound=True)
     chosen = {"CACHE_INVALIDATION": invalidation, **settings}
     return Arm(name, chosen, naive=name == "delete", predictions={AGE.name: law})
 
@@ -34,10 +35,10 @@ experiment = Experiment(
     },
     timeline=[At(0.3, Slow("replication", LAG_MS))],
     arms=[
-        _arm("ttl", "none", TTL_MS, "stored just before the edit"),
-        _arm("delete", "delete", TTL_MS, "filled just after the edit, from the lagging replica"),
+        _arm("ttl", "none", WORST_MS, "filled until the replica has the edit, for a TTL"),
+        _arm("delete", "delete", WORST_MS, "filled until the replica has the edit, for a TTL"),
         _arm("double-delete", "double-delete", SECOND_MS, "until the second delete"),
-        _arm("lease", "delete", TTL_MS, "the lease was taken after the edit", CACHE_FILL="lease"),
+        _arm("lease", "delete", WORST_MS, "the lease came after the edit", CACHE_FILL="lease"),
         _arm("versioned", "delete-with-floor", 0, "an older version is not stored"),
     ],
     measures=[AGE, STALE, P99, LOOK_UPS, FAILED],
