@@ -47,11 +47,12 @@ class PartSettings:
         Raises:
             StackError: a server refuses one, or it is not in force after 5 s.
         """
-        wanted = of_parts(settings)
-        if wanted == self._in_force:
+        wanted, before = of_parts(settings), self._in_force
+        if wanted == before:
             return
+        self._in_force = {**before, **wanted}  # what may be, until all are
         try:
-            self._apply_to_postgres(_named(POSTGRES, wanted), _named(POSTGRES, self._in_force))
+            self._apply_to_postgres(_named(POSTGRES, wanted), _named(POSTGRES, before))
             self._apply_to_redis(_named(REDIS, wanted))
         except (psycopg.Error, redis.RedisError) as error:
             raise StackError(f"a setting was refused: {error}") from error
