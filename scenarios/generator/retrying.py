@@ -32,7 +32,7 @@ class RetryPolicy:
 
     def _is_affordable(self) -> bool:
         budget = self._retries.budget
-        return budget >= NO_LIMIT or self._granted < budget * self._first_tries + BURST
+        return budget >= NO_LIMIT or self._granted + 1 <= budget * self._first_tries + BURST
 
 
 def _is_no_good(answer: Response) -> bool:
