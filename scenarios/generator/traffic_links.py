@@ -37,7 +37,7 @@ class TrafficLinks:
         """Create the links that are missing, and follow `count` of them once; their codes."""
         missing = range(len(self.codes), count)
         self.codes += Pool(CONCURRENCY).map(self._create, missing)
-        return self._followed(self.codes[:count])
+        return self._followed(self.codes[:count], within_s=0.0)
 
     def prepare_fresh(self, count: int) -> list[str]:
         """Create `count` new links in bulk, and follow each once; their codes."""
@@ -48,14 +48,15 @@ class TrafficLinks:
         self.codes = [
             code for made in Pool(CONCURRENCY).map(self._create_all, chunks) for code in made
         ]
-        return self._followed(self.codes)
+        return self._followed(self.codes, within_s=REPLICA_WAIT_S)
 
     def requests(self) -> list[bytes]:
         """The request that follows each link, by rank."""
         return [link_requests.follow(self._client, code) for code in self.codes]
 
-    def _followed(self, codes: list[str]) -> list[str]:
-        Pool(CONCURRENCY).map(self._follow, codes)
+    def _followed(self, codes: list[str], within_s: float) -> list[str]:
+        until_s = monotonic() + within_s
+        Pool(CONCURRENCY).map(lambda code: self._follow(code, until_s), codes)
         return codes
 
     def _create(self, rank: int) -> str:
@@ -81,11 +82,11 @@ class TrafficLinks:
         except (ValueError, KeyError, TypeError) as problem:
             raise PrepareError(_description(self._client.url, what, answer)) from problem
 
-    def _follow(self, code: str) -> None:
-        """Follow a link until it is there: the replica may not have it yet."""
-        request, until_s = link_requests.follow(self._client, code), monotonic() + REPLICA_WAIT_S
+    def _follow(self, code: str, until_s: float) -> None:
+        """Follow a link once it is there: the replica may not have it yet."""
+        request = link_requests.follow(self._client, code)
         while (answer := self._client.exchange(request, TIMEOUT_S)).outcome != "ok":
-            if answer.status != NOT_FOUND or monotonic() > until_s:
+            if answer.status != NOT_FOUND or monotonic() >= until_s:
                 raise PrepareError(_description(self._client.url, f"GET /{code}", answer))
             gevent.sleep(REPLICA_POLL_S)
 

@@ -146,6 +146,22 @@ def the_last_edits_are_the_links_targets(url: str, rows: list[Row]) -> None:
         assert (link["url"], str(link["version"])) == (newest["target"], newest["version"])
 
 
+def test_a_link_that_was_deleted_is_absent_and_its_visit_goes_on_past_the_follower(
+    stack: Stack, tmp_path: Path
+) -> None:
+    names = ("create", "delete", "follow", "stats", "follow")
+    ghost = {"name": "ghost", "own_link": True, "steps": [{"operation": name} for name in names]}
+    with controlled(stack.endpoints.url, tmp_path) as engine:
+        finished, rows = run(engine, 1.0, rate_per_s=10, keys=1, visits=[ghost])
+    assert len(rows) == finished["offered"] > finished["visits"] > 2
+    whole = [session for session in sessions(rows) if len(session) == 4]
+    assert whole
+    for create, delete, follow, stats in whole:
+        assert (create["outcome"], delete["outcome"], delete["status"]) == ("ok", "ok", "204")
+        assert (follow["outcome"], stats["outcome"], stats["status"]) == ("absent", "absent", "404")
+        assert follow["click_id"] == follow["target"] == ""
+
+
 def test_a_create_that_is_sent_again_gets_its_first_answer(stack: Stack) -> None:
     client = HttpClient(stack.endpoints.url)
     request = link_requests.create_own(client, "vsent-twice", "https://example.com/page/twice/0")

@@ -66,6 +66,10 @@ def served(request: bytes, method: bytes, path: bytes) -> bytes:
     return redirect()
 
 
+def is_forgotten(path: bytes) -> bool:
+    return seen["forgotten"] > 0 and int(path.rpartition(b"code")[2]) <= seen["forgotten"]
+
+
 class Shortener(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -74,17 +78,21 @@ class Shortener(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         method, path, _ = data.split(b" ", 2)
-        mode = sys.argv[1]
-        if 0 < seen["links"] <= seen["redirects"]:
-            seen["prepared"] = 1  # which works in every mode
         if path == b"/seen":
             self.transport.write(answer("200 OK", json.dumps(seen).encode()))
         elif path == b"/forget":
             seen["forgotten"] = seen["links"]
             self.transport.write(answer("200 OK"))
-        elif method == b"POST" and mode == "stingy":
+        else:
+            self.serve(data, method, path, sys.argv[1])
+
+    def serve(self, data: bytes, method: bytes, path: bytes, mode: str) -> None:
+        unprepared = not seen["links"] and method == b"GET"
+        if unprepared or 0 < seen["links"] <= seen["redirects"]:
+            seen["prepared"] = 1
+        if method == b"POST" and mode == "stingy":
             self.transport.write(answer(UNAVAILABLE, b"no links today"))
-        elif seen["forgotten"] and int(path.rpartition(b"code")[2]) <= seen["forgotten"]:
+        elif method == b"GET" and is_forgotten(path):
             self.transport.write(answer("404 Not Found"))
         elif mode == "lagging" and method == b"GET" and seen["laggards"] < LAGGARDS:
             seen["laggards"] += 1
