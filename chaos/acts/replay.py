@@ -58,7 +58,7 @@ class PauseReplay:
                 if time.monotonic() > deadline_s:
                     break
                 time.sleep(POLL_S)
-        return Reading("a change on the primary", float(seen), "seen by the replica")
+        return Reading("a change on the primary", float(seen), "of 1 seen by the replica")
 
     def took_effect(self, before: Reading, during: Reading) -> bool:
         """Changes were seen before, and not during."""

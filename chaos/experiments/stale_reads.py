@@ -49,6 +49,6 @@ experiment = Experiment(
     ],
     costs=[PRIMARY, WRITES[0]],
     strips=[LATENCY, Strip("Replication lag", "s", "samples", "primary.replication_lag_s")],
-    quick=Mode("quick", rounds=2, segment_s=3.2),
+    quick=Mode("quick", rounds=2, segment_s=2.6),
     full=Mode("full", rounds=6, segment_s=15),
 )
