@@ -26,14 +26,14 @@ def _arm(name: str, tries: int = 1, budget: float = 1.0, *, naive: bool = False)
         "λ'D/(C − λ')", "until the queue of the hang D is empty", lambda _: drain_s, True
     )
     retries = Retries(tries, budget=budget)
-    spread = Traffic(RATE_PER_S, keys=1000, hot_share=0, zipf_alpha=0, timeout_s=1, retries=retries)
+    spread = Traffic(RATE_PER_S, keys=100, hot_share=0, zipf_alpha=0, timeout_s=1, retries=retries)
     return Arm(name, {}, naive, {} if naive else {RECOVERY.name: law}, traffic=spread)
 
 
 experiment = Experiment(
     name="retry-storm",
     lesson=__doc__,
-    traffic=Traffic(RATE_PER_S, keys=1000, hot_share=0, zipf_alpha=0, timeout_s=1),
+    traffic=Traffic(RATE_PER_S, keys=100, hot_share=0, zipf_alpha=0, timeout_s=1),
     settings={
         **{"CACHE_FILL": "direct", "CACHE_TTL_S": "0.05", "STALE_IF_ERROR_S": "0"},
         **{"READ_FROM": "replica", "POOL_SIZE": str(POOL), "MAX_IN_FLIGHT": "1000000"},

@@ -22,7 +22,7 @@ EDITED = Visit("edit", (Step("edit"), Step("follow", after_s=0.05)), weight=0.05
 def _arm(name: str, invalidation: str, age_ms: float, why: str, **settings: str) -> Arm:
     law = Prediction(f"≤ {age_ms:g} ms", why, lambda _: age_ms, bound=True)
     chosen = {"CACHE_INVALIDATION": invalidation, **settings}
-    return Arm(name, chosen, naive=name == "delete", predictions={AGE.name: law})
+    return Arm(name, chosen, naive=name in ("delete", "ttl"), predictions={AGE.name: law})
 
 
 experiment = Experiment(
@@ -35,8 +35,8 @@ experiment = Experiment(
     },
     timeline=[At(0.3, Slow("replication", LAG_MS))],
     arms=[
-        _arm("ttl", "none", WORST_MS, "filled until the replica has the edit, for a TTL"),
         _arm("delete", "delete", WORST_MS, "filled until the replica has the edit, for a TTL"),
+        _arm("ttl", "none", WORST_MS, "filled until the replica has the edit, for a TTL"),
         _arm("double-delete", "double-delete", SECOND_MS, "until the second delete"),
         _arm("lease", "delete", WORST_MS, "the lease came after the edit", CACHE_FILL="lease"),
         _arm("versioned", "delete-with-floor", 0, "an older version is not stored"),

@@ -32,7 +32,7 @@ experiment = Experiment(
     arms=[
         Arm("replica", REPLICA, naive=True, predictions={SOON.name: NOT_YET}),
         Arm("replica +40 ms", REPLICA, timeline=[At(0.4, Slow("replication", LAG_MS / 10))]),
-        Arm("replay paused", REPLICA, timeline=[At(0.4, PauseReplay())]),
+        Arm("replay paused", REPLICA, naive=True, timeline=[At(0.4, PauseReplay())]),
         Arm("pin", {"READ_FROM": "pinned", "READ_PIN_S": "2"}),
         Arm("lsn", {"READ_FROM": "lsn"}),
         Arm("lsn-wait", {"READ_FROM": "lsn-wait", "READ_WAIT_S": "0.2"}),

@@ -53,9 +53,8 @@ def _of_names(experiment: Experiment) -> Iterator[str]:
 
 
 def _of_arms(experiment: Experiment) -> Iterator[str]:
-    naive = [arm.name for arm in experiment.arms if arm.naive]
-    if len(naive) != 1:
-        yield f"one arm must be naive, not {len(naive)}: the others are compared with it"
+    if not any(arm.naive for arm in experiment.arms):
+        yield "an arm must be naive: the others are compared with the first one that is"
     if len(experiment.arms) < 2:
         yield "an experiment needs a naive arm and at least one fix"
     for arm in experiment.arms:

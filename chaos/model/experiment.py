@@ -224,6 +224,5 @@ class Experiment:
 
     @property
     def naive(self) -> Arm:
-        """The arm without the fix."""
-        (arm,) = (arm for arm in self.arms if arm.naive)
-        return arm
+        """The first arm without a fix, with which the others are compared."""
+        return next(arm for arm in self.arms if arm.naive)
