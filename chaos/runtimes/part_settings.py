@@ -50,7 +50,6 @@ class PartSettings:
         wanted, before = of_parts(settings), self._in_force
         if wanted == before:
             return
-        self._in_force = {**before, **wanted}  # what may be, until all are
         try:
             self._apply_to_postgres(_named(POSTGRES, wanted), _named(POSTGRES, before))
             self._apply_to_redis(_named(REDIS, wanted))
@@ -69,6 +68,7 @@ class PartSettings:
             for name, value in wanted.items():
                 change = sql.SQL("ALTER SYSTEM SET {} = {}")
                 primary.execute(change.format(sql.Identifier(name), sql.Literal(value)))
+                self._in_force = {**self._in_force, f"{POSTGRES}{name}": value}
             primary.execute("SELECT pg_reload_conf()")
             _wait(lambda: all(_shown(primary, n) == v for n, v in wanted.items()), str(wanted))
             if wanted.get(SYNCHRONOUS):
