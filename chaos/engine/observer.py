@@ -202,7 +202,10 @@ class DirectObserver:
     # --- connections ---------------------------------------------------------------------------
 
     def _query(self, url: str, query: str) -> Any:
-        row = self._connection(url).execute(query).fetchone()
+        try:
+            row = self._connection(url).execute(query).fetchone()
+        except psycopg.OperationalError:  # the first to notice that the part began anew
+            row = self._connection(url).execute(query).fetchone()
         assert row is not None
         return row
 
@@ -217,7 +220,7 @@ class DirectObserver:
                 decode_responses=True,
                 socket_timeout=SAMPLE_TIMEOUT_S,
                 socket_connect_timeout=SAMPLE_TIMEOUT_S,
-                retry=Retry(NoBackoff(), 0),
+                retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
             ),
         )
 
