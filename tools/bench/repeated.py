@@ -1,12 +1,14 @@
 """Enlarge a recorded run: repeat all its data, each copy with new ids and times.
 
 `longer` repeats the content of each segment, so segments get N times as long; `more-rounds` repeats
-the whole run, so there are N times as many rounds. Either way rates, look-ups per expiry, counters,
-clicks and the read-back stay consistent, so the copy must be judged as its source was.
+the whole run, so there are N times as many rounds, each with links of its own. Either way rates,
+look-ups per expiry, counters and the read-back stay consistent, so the copy must be judged as its
+source was. A segment gets longer only if its visits follow shared links: nobody edits a link to
+the same version twice.
 
 Random deviations would be repeated, too: a segment with 3 % too few requests is likely in a small
-run and impossible in a large one. Where that happens, cache hits are left out or repeated once
-more, evenly over all copies, until the number is likely.
+run and impossible in a large one. Where that happens, visits that hit the cache are left out or
+repeated once more, evenly over all copies, until the number is likely.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from enum import StrEnum
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +32,16 @@ from chaos.record.stored_columns import bounded_duckdb
 Event = dict[str, Any]
 
 MEMORY = "1GB"
-TIMES = ("t_s", "from_s", "to_s", "started_s", "ended_s", "injected_s", "healed_s")
+TIMES = (
+    *("t_s", "from_s", "to_s", "started_s", "ended_s", "settled_s"),
+    *("injected_s", "lifted_s", "healed_s"),
+)
+COUNTS_OF_REQUESTS = ("offered", "sent", "late", "unsent", "no_socket", "visits")
 SIGMAS, NEAR_ENOUGH = 4.5, 0.009  # a little less than a run's traffic may be off its plan
 AGAIN_S = 0.0001  # after its original
-GROWING = r"(redis_commands|origin_calls|\.redirects|\.origin_queries)$"
+ANSWERED = ("requests", "redirects")  # counters of each web process that rise with each visit
+GROWING = ("commands", "look_ups", "clicks_dropped", *ANSWERED)
+LEEWAY = 0.99  # a process's share of the requests is rounded
 
 
 class Shape(StrEnum):
@@ -135,36 +145,42 @@ def _more_rounds(source: RecordedRun, copies: int) -> Iterator[Event]:
     for copy in range(copies):
         for event in (event for block in source.blocks for event in block):
             moved = _later(event, copy * _span_s(source))
-            if "segment" in event:
-                moved["segment"] += copy * len(source.blocks)
+            for numbered in (moved, *moved.get("acts", [])):
+                if "segment" in numbered:
+                    numbered["segment"] += copy * len(source.blocks)
             if event.get("round", -1) >= 0:
                 moved["round"] += copy * source.plan["mode"]["rounds"]
+            if copy and "codes" in event:
+                moved["codes"] = [f"{code}-{copy}" for code in event["codes"]]
             yield moved
     for event in source.after:
         yield _later(event, (copies - 1) * _span_s(source))
 
 
 def _later(event: Event, shift_s: float, end_s: float = 0.0, more_s: float = 0.0) -> Event:
-    """Move an event later by `shift_s`, and times from the segment's end on by `more_s` more."""
+    """Move an event and its acts later by `shift_s`, and times from the segment's end on by
+    `more_s` more: what lasted to the end still does."""
     times = {name: event[name] for name in TIMES if event.get(name) is not None}
-    return event | {
+    moved = event | {
         name: time_s + shift_s + (more_s if time_s >= end_s else 0.0)
         for name, time_s in times.items()
     }
+    if "acts" in event:
+        moved["acts"] = [_later(act, shift_s, end_s, more_s) for act in event["acts"]]
+    return moved
 
 
 def _many_times(event: Event, copies: int) -> Event:
-    """Multiply the counts of a segment, but for process starts: they happened once."""
+    """Multiply the counts of a segment, but for starts of parts: they happened once."""
     if event["kind"] != "segment":
         return event
-    generator = dict(event["generator"])
-    for name in ("offered", "sent", "late", "unsent"):
-        generator[name] *= copies
+    generator = event["generator"]
+    many = {name: generator[name] * copies for name in COUNTS_OF_REQUESTS}
     counted = {
-        name: value if name == "web_starts" else value * copies
+        name: value if value is None or name.endswith(".starts") else value * copies
         for name, value in event["counted"].items()
     }
-    return event | {"generator": generator, "counted": counted}
+    return event | {"generator": generator | many, "counted": counted}
 
 
 def _with_as_many(event: Event, sent: Mapping[int, int]) -> Event:
@@ -173,9 +189,22 @@ def _with_as_many(event: Event, sent: Mapping[int, int]) -> Event:
         return event
     generator, counted = dict(event["generator"]), dict(event["counted"])
     more = sent[event["segment"]] - generator["sent"]
-    for accounts, name in (generator, "offered"), (generator, "sent"), (counted, "web_requests"):
-        accounts[name] += more
+    for name in ("offered", "sent", "visits"):
+        generator[name] += more
+    for what in ANSWERED:
+        own = {name: value for name, value in counted.items() if name.endswith(f".{what}")}
+        counted |= _more_in_all(own, more)
     return event | {"generator": generator, "counted": counted}
+
+
+def _more_in_all(counts: Mapping[str, float | None], more: int) -> Mapping[str, float | None]:
+    """Scale whole numbers so that their sum grows by `more`; leave them if one is unknown."""
+    known = [count for count in counts.values() if count is not None]
+    if not sum(known) or len(known) < len(counts):
+        return counts
+    scale = 1 + more / sum(known)
+    edges = [round(edge * scale) for edge in accumulate(known, initial=0.0)]
+    return {n: float(end - start) for n, (start, end) in zip(counts, pairwise(edges), strict=True)}
 
 
 def _length_s(segment: Event) -> float:
@@ -216,17 +245,20 @@ def _placements(source: RecordedRun, copies: int, shape: Shape) -> Iterator[Plac
 PLACEMENTS = """
     CREATE TABLE placements (segment INT, copy INT, number INT, shift_s DOUBLE, since_s DOUBLE,
         to_s DOUBLE, sampled_s DOUBLE, sampled_to_s DOUBLE,
-        mark VARCHAR AS (CASE WHEN copy = 0 THEN '' ELSE '-' || copy END))
+        mark VARCHAR AS (if(copy = 0, '', '-' || copy)),
+        key_mark VARCHAR AS (if(copy = 0 OR number = segment, '', '-' || copy)))
 """
+LINK_MARKS = "SELECT DISTINCT key_mark FROM placements"  # one for each time that links were made
 COUNTS = """
     SELECT number, rank = 0 AS hot, count(*) AS count
-    FROM {requests} JOIN placements USING (segment) GROUP BY ALL
+    FROM {requests} JOIN placements USING (segment) WHERE attempt = 1 GROUP BY ALL
 """
+SENT = "SELECT number, count(*) FROM kept GROUP BY number"
 KEPT = """
     CREATE TABLE kept AS
     WITH placed AS (
         SELECT file_row_number AS row, segment, copy, number, rank = 0 AS hot,
-            served_from = 'hit' AND outcome = 'ok' AS plain,
+            served_from = 'hit' AND outcome = 'ok' AND attempt = 1 AND last AS plain,
             row_number() OVER (PARTITION BY number, hot, plain ORDER BY hash(row, copy)) AS place
         FROM {requests} JOIN placements USING (segment)),
     drawn AS (
@@ -234,7 +266,7 @@ KEPT = """
             WHEN plain AND place <= -coalesce(more, 0) THEN 0
             WHEN plain AND place <= coalesce(more, 0) THEN 2 ELSE 1 END)) AS again
         FROM placed LEFT JOIN adjustments USING (number, hot))
-    SELECT row, copy, number, mark || if(again = 1, '-again', '') AS mark,
+    SELECT row, copy, number, key_mark, mark || if(again = 1, '-again', '') AS mark,
         shift_s + again * $again_s AS shift_s
     FROM drawn JOIN placements USING (segment, copy)
 """
@@ -242,17 +274,17 @@ REQUESTS = """
     SELECT requests.* EXCLUDE (file_row_number) REPLACE (
             number AS segment, op_id || mark AS op_id, session || mark AS session,
             intended_s + shift_s AS intended_s, sent_s + shift_s AS sent_s,
-            done_s + shift_s AS done_s,
-            CASE WHEN click_id = '' THEN '' ELSE click_id || mark END AS click_id)
+            done_s + shift_s AS done_s, key || if(key = '', '', key_mark) AS key,
+            click_id || if(click_id = '', '', mark) AS click_id)
     FROM {requests} AS requests
     JOIN kept ON kept.row = file_row_number
     ORDER BY number, copy, requests.done_s
 """
-ORIGIN_QUERIES = """
-    SELECT queries.* REPLACE (
-            read_s + shift_s AS read_s, asked_s + shift_s AS asked_s,
+LOOK_UPS = """
+    SELECT look_ups.* REPLACE (
+            key || key_mark AS key, read_s + shift_s AS read_s, asked_s + shift_s AS asked_s,
             answered_s + shift_s AS answered_s, stored_s + shift_s AS stored_s)
-    FROM {origin_queries} AS queries JOIN placements ON read_s >= since_s AND read_s < to_s
+    FROM {look_ups} AS look_ups JOIN placements ON read_s >= since_s AND read_s < to_s
     ORDER BY read_s + shift_s
 """
 RISES = {  # by which each copy but the first raises a counter for all later rows
@@ -266,7 +298,8 @@ RISES = {  # by which each copy but the first raises a counter for all later row
     """,
 }
 SAMPLES = """
-    WITH risen AS (FROM ({rises}) WHERE regexp_matches(name, $growing)),
+    WITH risen AS (
+        FROM ({rises}) WHERE list_contains($growing, split_part(name, '.', 2))),
     raised AS (
         SELECT name, number, copy, sum(if(copy > 0, coalesce(rise, 0), 0))
             OVER (PARTITION BY name ORDER BY number, copy) AS more
@@ -275,18 +308,22 @@ SAMPLES = """
     placed AS (
         SELECT t_s + shift_s AS t_s, name, value, number, copy
         FROM {samples} JOIN placements ON t_s >= sampled_s AND t_s < sampled_to_s)
-    SELECT t_s, name, value + coalesce(more, 0) AS value
+    SELECT t_s, name, (value + coalesce(more, 0))
+        * if(list_contains($answered, split_part(name, '.', 2)), $share, 1) AS value
     FROM placed LEFT JOIN raised USING (name, number, copy) ORDER BY t_s
 """
-CLICKS = """
-    SELECT clicks.click_id || mark AS click_id, clicks.key
-    FROM {clicks} AS clicks
-    JOIN {requests} AS requests USING (click_id)
+CLICKS = f"""
+    SELECT clicks.click_id || mark AS click_id, clicks.key || key_mark AS key
+    FROM {{clicks}} AS clicks
+    JOIN {{requests}} AS requests USING (click_id)
     JOIN kept ON kept.row = requests.file_row_number
     UNION ALL
-    SELECT clicks.click_id || mark, clicks.key
-    FROM {clicks} AS clicks ANTI JOIN {requests} USING (click_id)
-    JOIN placements ON segment = $first AND (copy = 0 OR number <> segment)
+    SELECT clicks.click_id || key_mark, clicks.key || key_mark
+    FROM {{clicks}} AS clicks ANTI JOIN {{requests}} USING (click_id) CROSS JOIN ({LINK_MARKS})
+"""
+LINKS = f"""
+    SELECT links.* REPLACE (key || key_mark AS key)
+    FROM {{links}} AS links CROSS JOIN ({LINK_MARKS})
 """
 TOTALS = "SELECT key, count(*) AS total FROM {clicks} GROUP BY key ORDER BY total DESC"
 
@@ -312,11 +349,14 @@ def _write_tables(
         for (number, hot), more in _adjustments(source, placements, counts).items():
             db.execute("INSERT INTO adjustments VALUES (?, ?, ?)", [number, hot, more])
         db.execute(KEPT.format(**tables), {"again_s": AGAIN_S})
+        sent = dict(db.execute(SENT).fetchall())
+        share = _least_share(source, placements, sent)
         for name, sql, values in (
             ("requests", REQUESTS, {}),
-            ("origin_queries", ORIGIN_QUERIES, {}),
-            ("samples", SAMPLES, {"growing": GROWING}),
-            ("clicks", CLICKS, {"first": placements[0].segment}),
+            ("look_ups", LOOK_UPS, {}),
+            ("samples", SAMPLES, {"growing": GROWING, "answered": ANSWERED, "share": share}),
+            ("links", LINKS, {}),
+            ("clicks", CLICKS, {}),
             ("totals", TOTALS, {}),
         ):
             path = into / f"{name}.parquet"
@@ -324,7 +364,22 @@ def _write_tables(
             db.execute(f"COPY ({sql.format(**tables)}) TO {target}", values)
             if name == "clicks":  # the totals are those of the new clicks
                 tables[name] = _rows(files, path)
-        return dict(db.execute("SELECT number, count(*) FROM kept GROUP BY number").fetchall())
+        return sent
+
+
+def _least_share(
+    source: RecordedRun, placements: Sequence[Placement], sent: Mapping[int, int]
+) -> float:
+    """Return the part of its requests that every segment kept at least.
+
+    No counter may rise by more than a segment has in all.
+    """
+    before = {segment["segment"]: segment["generator"]["sent"] for segment in source.segments}
+    repeated = Counter[int]()
+    for place in placements:
+        repeated[place.number] += before[place.segment]
+    share = min(sent[number] / count for number, count in repeated.items() if count)
+    return share * LEEWAY if share < 1 else 1.0
 
 
 def _rows(files: Files, path: Path) -> str:
@@ -335,17 +390,23 @@ def _rows(files: Files, path: Path) -> str:
 def _adjustments(
     source: RecordedRun, placements: Sequence[Placement], counts: Mapping[tuple[int, bool], int]
 ) -> Mapping[tuple[int, bool], int]:
-    """Return the number of requests to add, for the hot link and for others of each segment.
+    """Return the number of visits to add, for the hot link and for others of each segment.
 
-    Empty if all numbers are likely enough as they are.
+    Empty if all numbers are likely enough as they are, or if visits have more than one step.
     """
-    traffic = source.plan["traffic"]
-    lengths_s = {segment["segment"]: _length_s(segment) for segment in source.segments}
+    segments = {segment["segment"]: segment for segment in source.segments}
+    seconds: dict[int, float] = {}
+    traffics: dict[int, Mapping[str, Any]] = {}
+    for place in placements:
+        own = segments[place.segment]
+        seconds[place.number] = seconds.get(place.number, 0.0) + _length_s(own)
+        traffics[place.number] = _traffic_of(source, own)
     wanted: dict[tuple[int, bool], float] = {}
-    for number in {place.number for place in placements}:
+    for number, traffic in traffics.items():
+        if [step["operation"] for v in traffic["visits"] for step in v["steps"]] != ["follow"]:
+            return {}
         if traffic["curve"] == "steady":
-            seconds = sum(lengths_s[p.segment] for p in placements if p.number == number)
-            offered = traffic["rate_per_s"] * seconds
+            offered = traffic["rate_per_s"] * seconds[number]
         else:
             offered = sum(counts.get((number, hot), 0) for hot in (True, False))
         wanted[number, True] = offered * traffic["hot_share"]
@@ -355,6 +416,14 @@ def _adjustments(
     if all(_is_likely(have, wanted, keys) for keys in [*groups, list(wanted)]):
         return {}
     return {key: round(count) - have[key] for key, count in wanted.items()}
+
+
+def _traffic_of(source: RecordedRun, segment: Event) -> Mapping[str, Any]:
+    """Return the traffic of an arm; that of the control is the arm's with the same settings."""
+    arms = source.plan["arms"]
+    alike = (arm for arm in arms.values() if arm["settings"] == segment["settings"])
+    traffic: Mapping[str, Any] = (arms.get(segment["arm"]) or next(alike))["traffic"]
+    return traffic
 
 
 def _is_likely(
