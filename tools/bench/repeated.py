@@ -14,13 +14,10 @@ repeated once more, evenly over all copies, until the number is likely.
 from __future__ import annotations
 
 import json
-import math
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from enum import StrEnum
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +29,10 @@ from chaos.record.stored_columns import bounded_duckdb
 Event = dict[str, Any]
 
 MEMORY = "1GB"
-TIMES = (
-    *("t_s", "from_s", "to_s", "started_s", "ended_s", "settled_s"),
-    *("injected_s", "lifted_s", "healed_s"),
-)
-COUNTS_OF_REQUESTS = ("offered", "sent", "late", "unsent", "no_socket", "visits")
-SIGMAS, NEAR_ENOUGH = 4.5, 0.009  # a little less than a run's traffic may be off its plan
+OF_REQUESTS = ("offered", "sent", "late", "unsent", "no_socket", "visits")
 AGAIN_S = 0.0001  # after its original
 ANSWERED = ("requests", "redirects")  # counters of each web process that rise with each visit
 GROWING = ("commands", "look_ups", "clicks_dropped", *ANSWERED)
-LEEWAY = 0.99  # a process's share of the requests is rounded
 
 
 class Shape(StrEnum):
@@ -120,11 +111,8 @@ def _plan(source: RecordedRun, copies: int, shape: Shape) -> dict[str, Any]:
     for name in ("segment_s", "control_s") if shape is Shape.LONGER else ("rounds",):
         mode[name] *= copies
     count = copies * source.requests
-    return {
-        **source.plan,
-        "mode": mode,
-        "command": f"python -m tools.bench record --requests {count} --shape {shape}",
-    }
+    command = f"python -m tools.bench record --requests {count} --shape {shape}"
+    return {**source.plan, "mode": mode, "command": command}
 
 
 def _longer(source: RecordedRun, copies: int) -> Iterator[Event]:
@@ -160,11 +148,10 @@ def _more_rounds(source: RecordedRun, copies: int) -> Iterator[Event]:
 def _later(event: Event, shift_s: float, end_s: float = 0.0, more_s: float = 0.0) -> Event:
     """Move an event and its acts later by `shift_s`, and times from the segment's end on by
     `more_s` more: what lasted to the end still does."""
-    times = {name: event[name] for name in TIMES if event.get(name) is not None}
-    moved = event | {
-        name: time_s + shift_s + (more_s if time_s >= end_s else 0.0)
-        for name, time_s in times.items()
-    }
+    moved = dict(event)
+    for name, value in event.items():
+        if name.endswith("_s") and value is not None:
+            moved[name] = value + shift_s + (more_s if value >= end_s else 0.0)
     if "acts" in event:
         moved["acts"] = [_later(act, shift_s, end_s, more_s) for act in event["acts"]]
     return moved
@@ -175,7 +162,7 @@ def _many_times(event: Event, copies: int) -> Event:
     if event["kind"] != "segment":
         return event
     generator = event["generator"]
-    many = {name: generator[name] * copies for name in COUNTS_OF_REQUESTS}
+    many = {name: generator[name] * copies for name in OF_REQUESTS}
     counted = {
         name: value if value is None or name.endswith(".starts") else value * copies
         for name, value in event["counted"].items()
@@ -192,19 +179,10 @@ def _with_as_many(event: Event, sent: Mapping[int, int]) -> Event:
     for name in ("offered", "sent", "visits"):
         generator[name] += more
     for what in ANSWERED:
-        own = {name: value for name, value in counted.items() if name.endswith(f".{what}")}
-        counted |= _more_in_all(own, more)
+        own = [name for name, value in counted.items() if name.endswith(f".{what}") and value]
+        for place, name in enumerate(own):
+            counted[name] += (more + place) // len(own)
     return event | {"generator": generator, "counted": counted}
-
-
-def _more_in_all(counts: Mapping[str, float | None], more: int) -> Mapping[str, float | None]:
-    """Scale whole numbers so that their sum grows by `more`; leave them if one is unknown."""
-    known = [count for count in counts.values() if count is not None]
-    if not sum(known) or len(known) < len(counts):
-        return counts
-    scale = 1 + more / sum(known)
-    edges = [round(edge * scale) for edge in accumulate(known, initial=0.0)]
-    return {n: float(end - start) for n, (start, end) in zip(counts, pairwise(edges), strict=True)}
 
 
 def _length_s(segment: Event) -> float:
@@ -249,25 +227,45 @@ PLACEMENTS = """
         key_mark VARCHAR AS (if(copy = 0 OR number = segment, '', '-' || copy)))
 """
 LINK_MARKS = "SELECT DISTINCT key_mark FROM placements"  # one for each time that links were made
-COUNTS = """
-    SELECT number, rank = 0 AS hot, count(*) AS count
-    FROM {requests} JOIN placements USING (segment) WHERE attempt = 1 GROUP BY ALL
+ADJUSTMENTS = """
+    CREATE TABLE adjustments AS
+    WITH planned AS (
+        SELECT number, hot, sum(visits * if(hot, hot_share, 1 - hot_share)) AS wanted
+        FROM placements JOIN traffic USING (segment) CROSS JOIN (VALUES (true), (false)) AS _(hot)
+        GROUP BY ALL),
+    found AS (
+        SELECT number, rank = 0 AS hot, count(*) AS visits
+        FROM {requests} JOIN placements USING (segment) WHERE attempt = 1 GROUP BY ALL),
+    strata AS (
+        SELECT number, hot, wanted, coalesce(visits, 0) AS visits
+        FROM planned LEFT JOIN found USING (number, hot)),
+    together AS (
+        SELECT sum(visits) AS n, sum(wanted) AS wanted, sum(visits) FILTER (hot) AS hot,
+            sum(wanted) FILTER (hot) / sum(wanted) AS share
+        FROM strata GROUP BY GROUPING SETS ((number), ()))
+    SELECT number, hot, visits, round(wanted - visits)::BIGINT AS more FROM strata
+    WHERE EXISTS (FROM together  -- a little less than a run's traffic may be off its plan
+        WHERE abs(n - wanted) > greatest(4.5 * sqrt(wanted), 0.009 * wanted)
+        OR abs(hot - share * n) > greatest(4.5 * sqrt(share * (1 - share) * n), 0.009 * share * n))
 """
-SENT = "SELECT number, count(*) FROM kept GROUP BY number"
-KEPT = """
+SHARE = """
+    SELECT coalesce(least(1, 0.99 * min(share)), 1)  -- each process has about the same
+    FROM (SELECT 1 + sum(more) / sum(visits) AS share FROM adjustments GROUP BY number)
+"""
+KEPT = f"""
     CREATE TABLE kept AS
     WITH placed AS (
         SELECT file_row_number AS row, segment, copy, number, rank = 0 AS hot,
             served_from = 'hit' AND outcome = 'ok' AND attempt = 1 AND last AS plain,
             row_number() OVER (PARTITION BY number, hot, plain ORDER BY hash(row, copy)) AS place
-        FROM {requests} JOIN placements USING (segment)),
+        FROM {{requests}} JOIN placements USING (segment)),
     drawn AS (
         SELECT row, segment, copy, unnest(range(CASE
             WHEN plain AND place <= -coalesce(more, 0) THEN 0
             WHEN plain AND place <= coalesce(more, 0) THEN 2 ELSE 1 END)) AS again
         FROM placed LEFT JOIN adjustments USING (number, hot))
     SELECT row, copy, number, key_mark, mark || if(again = 1, '-again', '') AS mark,
-        shift_s + again * $again_s AS shift_s
+        shift_s + again * {AGAIN_S} AS shift_s
     FROM drawn JOIN placements USING (segment, copy)
 """
 REQUESTS = """
@@ -297,9 +295,9 @@ RISES = {  # by which each copy but the first raises a counter for all later row
             max(value) - min(value) AS rise FROM {samples} GROUP BY ALL
     """,
 }
-SAMPLES = """
+SAMPLES = f"""
     WITH risen AS (
-        FROM ({rises}) WHERE list_contains($growing, split_part(name, '.', 2))),
+        FROM ({{rises}}) WHERE split_part(name, '.', 2) IN {GROWING}),
     raised AS (
         SELECT name, number, copy, sum(if(copy > 0, coalesce(rise, 0), 0))
             OVER (PARTITION BY name ORDER BY number, copy) AS more
@@ -307,9 +305,9 @@ SAMPLES = """
         LEFT JOIN risen USING (name, segment)),
     placed AS (
         SELECT t_s + shift_s AS t_s, name, value, number, copy
-        FROM {samples} JOIN placements ON t_s >= sampled_s AND t_s < sampled_to_s)
+        FROM {{samples}} JOIN placements ON t_s >= sampled_s AND t_s < sampled_to_s)
     SELECT t_s, name, (value + coalesce(more, 0))
-        * if(list_contains($answered, split_part(name, '.', 2)), $share, 1) AS value
+        * if(split_part(name, '.', 2) IN {ANSWERED}, ({SHARE}), 1) AS value
     FROM placed LEFT JOIN raised USING (name, number, copy) ORDER BY t_s
 """
 CLICKS = f"""
@@ -337,49 +335,23 @@ def _write_tables(
         tables = {path.stem: _rows(files, path) for path in source.path.glob("*.parquet")}
         tables["rises"] = RISES[shape].format(**tables)
         db.execute(PLACEMENTS)
-        db.executemany(
-            "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [astuple(p) for p in placements],
-        )
-        counts = {
-            (number, hot): count
-            for number, hot, count in db.execute(COUNTS.format(**tables)).fetchall()
-        }
-        db.execute("CREATE TABLE adjustments (number INT, hot BOOLEAN, more BIGINT)")
-        for (number, hot), more in _adjustments(source, placements, counts).items():
-            db.execute("INSERT INTO adjustments VALUES (?, ?, ?)", [number, hot, more])
-        db.execute(KEPT.format(**tables), {"again_s": AGAIN_S})
-        sent = dict(db.execute(SENT).fetchall())
-        share = _least_share(source, placements, sent)
-        for name, sql, values in (
-            ("requests", REQUESTS, {}),
-            ("look_ups", LOOK_UPS, {}),
-            ("samples", SAMPLES, {"growing": GROWING, "answered": ANSWERED, "share": share}),
-            ("links", LINKS, {}),
-            ("clicks", CLICKS, {}),
-            ("totals", TOTALS, {}),
+        rows = [astuple(place) for place in placements]
+        db.executemany("INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        db.execute("CREATE TABLE traffic (segment INT, visits DOUBLE, hot_share DOUBLE)")
+        for planned in _planned(source):
+            db.execute("INSERT INTO traffic VALUES (?, ?, ?)", planned)
+        db.execute(ADJUSTMENTS.format(**tables))
+        db.execute(KEPT.format(**tables))
+        for name, sql in (
+            *(("requests", REQUESTS), ("look_ups", LOOK_UPS), ("samples", SAMPLES)),
+            *(("links", LINKS), ("clicks", CLICKS), ("totals", TOTALS)),
         ):
             path = into / f"{name}.parquet"
             target = f"'{files.named(path, 'wb')}' (FORMAT parquet, USE_TMP_FILE false)"
-            db.execute(f"COPY ({sql.format(**tables)}) TO {target}", values)
+            db.execute(f"COPY ({sql.format(**tables)}) TO {target}")
             if name == "clicks":  # the totals are those of the new clicks
                 tables[name] = _rows(files, path)
-        return sent
-
-
-def _least_share(
-    source: RecordedRun, placements: Sequence[Placement], sent: Mapping[int, int]
-) -> float:
-    """Return the part of its requests that every segment kept at least.
-
-    No counter may rise by more than a segment has in all.
-    """
-    before = {segment["segment"]: segment["generator"]["sent"] for segment in source.segments}
-    repeated = Counter[int]()
-    for place in placements:
-        repeated[place.number] += before[place.segment]
-    share = min(sent[number] / count for number, count in repeated.items() if count)
-    return share * LEEWAY if share < 1 else 1.0
+        return dict(db.execute("SELECT number, count(*) FROM kept GROUP BY ALL").fetchall())
 
 
 def _rows(files: Files, path: Path) -> str:
@@ -387,61 +359,20 @@ def _rows(files: Files, path: Path) -> str:
     return f"read_parquet('{files.named(path)}'{numbered})"
 
 
-def _adjustments(
-    source: RecordedRun, placements: Sequence[Placement], counts: Mapping[tuple[int, bool], int]
-) -> Mapping[tuple[int, bool], int]:
-    """Return the number of visits to add, for the hot link and for others of each segment.
+def _planned(source: RecordedRun) -> Iterator[tuple[int, float, float]]:
+    """Yield each segment's number, visits and share of the hot link, as far as they are known.
 
-    Empty if all numbers are likely enough as they are, or if visits have more than one step.
+    The control has the traffic of the arm with the same settings. It is known of visits of one
+    request that come at a steady rate.
     """
-    segments = {segment["segment"]: segment for segment in source.segments}
-    seconds: dict[int, float] = {}
-    traffics: dict[int, Mapping[str, Any]] = {}
-    for place in placements:
-        own = segments[place.segment]
-        seconds[place.number] = seconds.get(place.number, 0.0) + _length_s(own)
-        traffics[place.number] = _traffic_of(source, own)
-    wanted: dict[tuple[int, bool], float] = {}
-    for number, traffic in traffics.items():
-        if [step["operation"] for v in traffic["visits"] for step in v["steps"]] != ["follow"]:
-            return {}
-        if traffic["curve"] == "steady":
-            offered = traffic["rate_per_s"] * seconds[number]
-        else:
-            offered = sum(counts.get((number, hot), 0) for hot in (True, False))
-        wanted[number, True] = offered * traffic["hot_share"]
-        wanted[number, False] = offered - wanted[number, True]
-    have = {key: counts.get(key, 0) for key in wanted}
-    groups = [[(number, True), (number, False)] for number, hot in wanted if hot]
-    if all(_is_likely(have, wanted, keys) for keys in [*groups, list(wanted)]):
-        return {}
-    return {key: round(count) - have[key] for key, count in wanted.items()}
-
-
-def _traffic_of(source: RecordedRun, segment: Event) -> Mapping[str, Any]:
-    """Return the traffic of an arm; that of the control is the arm's with the same settings."""
     arms = source.plan["arms"]
-    alike = (arm for arm in arms.values() if arm["settings"] == segment["settings"])
-    traffic: Mapping[str, Any] = (arms.get(segment["arm"]) or next(alike))["traffic"]
-    return traffic
-
-
-def _is_likely(
-    have: Mapping[tuple[int, bool], int],
-    wanted: Mapping[tuple[int, bool], float],
-    keys: Sequence[tuple[int, bool]],
-) -> bool:
-    """Return True if the totals of these strata, and of the hot ones, are close to the wanted."""
-    offered, expected = sum(have[key] for key in keys), sum(wanted[key] for key in keys)
-    hot = sum(have[key] for key in keys if key[1])
-    share = sum(wanted[key] for key in keys if key[1]) / expected
-    return _is_near(offered, expected, expected) and _is_near(
-        hot, share * offered, share * (1 - share) * offered
-    )
-
-
-def _is_near(count: float, expected: float, variance: float) -> bool:
-    return abs(count - expected) <= max(SIGMAS * math.sqrt(variance), NEAR_ENOUGH * expected)
+    for segment in source.segments:
+        alike = (arm for arm in arms.values() if arm["settings"] == segment["settings"])
+        traffic = (arms.get(segment["arm"]) or next(alike))["traffic"]
+        operations = [step["operation"] for v in traffic["visits"] for step in v["steps"]]
+        if operations == ["follow"] and traffic["curve"] == "steady":
+            visits = traffic["rate_per_s"] * _length_s(segment)
+            yield segment["segment"], visits, traffic["hot_share"]
 
 
 def main(source: Path, into: Path, copies: int, shape: Shape) -> None:
