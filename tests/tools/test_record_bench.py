@@ -14,8 +14,11 @@ import pytest
 from chaos.experiments import load as load_experiment
 from chaos.judge.results import as_json
 from chaos.judge.verdict import judge
+from chaos.model.experiment import Experiment
 from chaos.record.reader import read_evidence
-from tests.support.results import judged_run
+from tests.support.busy import busy
+from tests.support.fake_stack import World
+from tests.support.results import judged_busy_run, judged_run
 from tools.bench.record_size import CommandCost, Figures
 from tools.bench.repeated import Shape, read_source, repeat
 
@@ -36,8 +39,8 @@ def large(request: pytest.FixtureRequest, small: Path, tmp_path_factory: Any) ->
     return path
 
 
-def judged(path: Path) -> dict[str, Any]:
-    experiment, evidence = load_experiment("thundering-herd"), read_evidence(path)
+def judged(path: Path, of: Experiment | None = None) -> dict[str, Any]:
+    experiment, evidence = of or load_experiment("thundering-herd"), read_evidence(path)
     return as_json(judge(experiment, evidence), experiment, evidence, path)
 
 
@@ -64,6 +67,18 @@ def test_there_is_so_many_times_as_much_of_everything(small: Path, large: Path) 
             for path in (small, large)
         )
         assert many == pytest.approx(COPIES * few, abs=3)
+
+
+def test_more_rounds_have_links_of_their_own_that_are_written(tmp_path: Path) -> None:
+    before = judged_busy_run(tmp_path / "small")
+    repeat(read_source(tmp_path / "small"), tmp_path / "large", COPIES, Shape.MORE_ROUNDS)
+    after = judged(tmp_path / "large", busy(World()))
+
+    for findings in ("claims", "checks"):
+        assert [f["verdict"] for f in after[findings]] == [f["verdict"] for f in before[findings]]
+    for old, new in zip(before["arms"], after["arms"], strict=True):
+        for kind, ledger in old["ledgers"].items():
+            assert new["ledgers"][kind] == {name: COPIES * n for name, n in ledger.items()}
 
 
 def test_counters_never_go_back(large: Path) -> None:
