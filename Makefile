@@ -43,7 +43,7 @@ bench: $(VENV)/.installed-dev ## measure a redirect on one core, beside a bare s
 crashtest: $(VENV)/.installed-dev ## end labs in every way at random moments, and look for leftovers (N=200: 36 minutes)
 	@$(BIN)/python -m tools.crashtest $(or $(N),8) $(or $(SEED),1) $(ARGS)
 
-chaos-%: $(VENV)/.installed ## run one experiment by its name; `make list` knows them
+chaos-%: $(VENV)/.installed ## run one experiment by its name (ARGS="--rounds 1 --segment 6": just try it)
 	@$(LINKSTORM) run $* $(if $(FULL),--full) $(ARGS)
 
 chaos-all: $(VENV)/.installed ## run every experiment
@@ -61,7 +61,7 @@ down: $(VENV)/.installed ## remove those containers, their networks and volumes
 report: $(VENV)/.installed ## write the newest run's report again, and say where it is
 	@$(LINKSTORM) report $(RUN)
 
-list: $(VENV)/.installed ## the experiments
+list: $(VENV)/.installed ## the experiments, their questions and arms
 	@$(LINKSTORM) list
 
 images-offline: ## stand-ins for the images of the Compose lab, on a machine that cannot pull

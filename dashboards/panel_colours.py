@@ -18,7 +18,7 @@ GOOD = CALM[0]
 
 VALUES: Mapping[str, Sequence[str]] = {
     "route": ("redirect", "create", "read", "change", "delete", "stats", "other"),
-    "outcome": ("ok", "fail", "unknown"),
+    "outcome": ("ok", "absent", "fail", "unknown"),
     "result": ("hit", "stale", "early", "wait", "miss"),
     "db": ("replica", "primary"),
     "state": ("minted", "queued", "dropped"),

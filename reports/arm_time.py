@@ -33,22 +33,16 @@ def round_span(segment: Event, apart_s: float) -> ArmSpan:
     return ArmSpan(f"round {segment['round'] + 1}", began_s, began_s + length_s)
 
 
-def fault_spans(own: Sequence[Event], events: Sequence[Event], apart_s: float) -> Iterator[ArmSpan]:
-    """Each injection in every round that it overlaps, cut at the start of the next round."""
-    arms = {segment["arm"] for segment in own}
-    faults = [event for event in events if event["kind"] == "fault" and event["arm"] in arms]
-    injected_s = np.array([fault["injected_s"] for fault in faults])
-    healed_s = np.array([fault["healed_s"] for fault in faults], dtype=float)  # NaN: never
+def act_spans(own: Sequence[Event], apart_s: float) -> Iterator[ArmSpan]:
+    """Each act of each round from its injection until it was healed, cut at the next round."""
     for segment in own:
         origin_s = segment["started_s"] - segment["round"] * apart_s
         next_s = segment["started_s"] + apart_s
-        touching = (injected_s < next_s) & ~(healed_s <= segment["started_s"])
-        for place in np.flatnonzero(touching):
-            fault = faults[place]
-            until_s = segment["to_s"] if fault["healed_s"] is None else fault["healed_s"]
-            from_s, to_s = max(fault["injected_s"], segment["started_s"]), min(until_s, next_s)
-            if fault["arm"] == segment["arm"] and from_s < to_s:
-                yield ArmSpan(fault["fault"], from_s - origin_s, to_s - origin_s)
+        for act in segment["acts"]:
+            healed_s = segment["to_s"] if act["healed_s"] is None else act["healed_s"]
+            from_s, to_s = max(act["injected_s"], segment["started_s"]), min(healed_s, next_s)
+            if from_s < to_s:
+                yield ArmSpan(act["act"], from_s - origin_s, to_s - origin_s)
 
 
 def on_arm_time(

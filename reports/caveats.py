@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reports import formatting
 from reports.formatting import Json
+from reports.ledgers import kinds
 
 FEW = 10
+LINK = re.compile(r"\blink\b")
 
 
 def caveats(result: Json, plan: Mapping[str, Any]) -> list[str]:
@@ -16,7 +20,8 @@ def caveats(result: Json, plan: Mapping[str, Any]) -> list[str]:
     return [
         *_of_this_run(result),
         *_of_the_machine(result),
-        *_of_the_faults(result),
+        *_of_the_acts(result),
+        *_of_the_ledgers(result),
         *_of_the_statistics(result),
         *_of_the_traffic(plan),
     ]
@@ -51,56 +56,87 @@ def _of_the_machine(result: Json) -> Iterator[str]:
         )
 
 
-def _of_the_faults(result: Json) -> Iterator[str]:
-    if result["faults"]:
+def _of_the_acts(result: Json) -> Iterator[str]:
+    names = dict.fromkeys(act["act"] for act in result["acts"])
+    on_links = [name for name in names if LINK.search(name)]
+    if on_links:
         yield (
-            "Side effects of a real cause: the fault was injected at the proxy between two parts. A"
-            " database that is slow because it is busy also loses throughput, memory and"
+            f"Side effects of a real cause: {', '.join(on_links)} happened at the proxy between two"
+            " parts. A part that is slow because it is busy also loses throughput, memory and"
             " connections; this one was idle behind its link."
         )
 
 
+def _of_the_ledgers(result: Json) -> Iterator[str]:
+    shares = []
+    for kind in kinds(result):
+        own = [arm["ledgers"][kind] for arm in result["arms"] if kind in arm["ledgers"]]
+        known = [ledger["acknowledged"] for ledger in own if not ledger["lost"]]
+        if known and min(known):
+            shares.append(f"{_up_to(min(known)):.2g} % of {kind}")
+    if shares:
+        yield (
+            f"Rare losses: an arm that lost none may still lose up to {', '.join(shares)} (95 %"
+            " confidence, if each is lost by itself)."
+        )
+
+
+def _up_to(alike: int) -> float:
+    """The largest share, in per cent, of others that so many equal results leave room for."""
+    return 100 * (1 - math.exp(math.log(0.05) / alike))
+
+
 def _of_the_statistics(result: Json) -> Iterator[str]:
-    noun = formatting.plural(result["repetition"])
-    if not result["arms"]:
-        return
-    few = min((measure["samples"] for measure in _of_headline(result)), default=0)
-    small = (
-        f" With {few} in the smallest arm the intervals are wide and depend on that assumption."
-        if 0 < few < FEW
-        else ""
-    )
-    yield (
-        f"Whether {noun} differ in kind: 95 % intervals assume that an arm's {noun} are alike"
-        f" and independent, though neighbours share processes and caches.{small}"
-    )
-    alike = min((m["samples"] for m in _of_headline(result) if m["low"] == m["high"]), default=0)
+    events, seen = result["event"]["plural"], _of_headline(result)
+    spread = [measure for measure in seen if measure["interval"] != "range"]
+    if few := min((measure["samples"] for measure in spread), default=0):
+        small = (
+            f" With {few} in the smallest arm the intervals are wide and depend on that assumption."
+        )
+        yield (
+            f"Whether {events} differ in kind: 95 % intervals assume that an arm's {events} are"
+            " alike and independent, though neighbours share processes and caches."
+            f"{small if few < FEW else ''}"
+        )
+    alike = min((m["samples"] for m in spread if m["low"] == m["high"]), default=0)
     if alike > 1:
         yield (
-            f"Whether {noun} always have the same result: an interval without width means that"
-            f" those measured had; after {alike} equal results up to"
-            f" {1 - 0.05 ** (1 / alike):.0%} of others may differ (95 % confidence)."
+            f"Whether {events} always have the same result: an interval without width means that"
+            f" those measured had; after {alike} equal results up to {_up_to(alike):.0f}% of others"
+            " may differ (95 % confidence)."
         )
-    yield (
-        "The far tail: the 99th percentile of one repetition depends on its two or three slowest"
-        " requests."
-    )
+    measures = [measure for arm in result["arms"] for measure in arm["measures"].values()]
+    if any(measure["at_least"] for measure in measures):
+        yield "How long it lasts in the end, where a figure has ≥: its segment was over before."
+    if any("p99" in measure["title"] for measure in measures):
+        yield (
+            f"The far tail: the 99th percentile of one {result['event']['noun']} depends on its"
+            " slowest one in a hundred requests, often only two or three."
+        )
 
 
 def _of_headline(result: Json) -> list[Json]:
-    return [
-        arm["measures"][result["headline"]]
-        for arm in result["arms"]
-        if arm["measures"][result["headline"]]["value"] is not None
-    ]
+    measures = [arm["measures"][result["headline"]] for arm in result["arms"]]
+    return [measure for measure in measures if measure["value"] is not None]
 
 
 def _of_the_traffic(plan: Mapping[str, Any]) -> Iterator[str]:
-    traffic = plan.get("traffic") or {}
-    if traffic:
+    arms_of: dict[str, list[str]] = {}
+    for name, arm in plan.get("arms", {}).items():
+        arms_of.setdefault(_arrivals(arm["traffic"]), []).append(name)
+    if arms_of:
+        several = len(arms_of) > 1
+        said = [f"{text} ({', '.join(own)})" if several else text for text, own in arms_of.items()]
+        tried = any(arm["traffic"]["retries"]["tries"] > 1 for arm in plan["arms"].values())
         yield (
-            f"Other traffic: arrivals were Poisson, {traffic['curve']}, from"
-            f" {traffic['rate_per_s']:g}/s, {traffic['hot_share']:.0%} for one key of"
-            f" {traffic['keys']}, over loopback: no packet loss, no distant clients, no"
-            " client retries."
+            f"Other traffic: arrivals were Poisson, {'; '.join(said)}, over loopback: no packet"
+            f" loss, no distant clients{'' if tried else ', no client retries'}."
         )
+
+
+def _arrivals(traffic: Json) -> str:
+    tries = traffic["retries"]["tries"]
+    return (
+        f"{traffic['curve']}, from {traffic['rate_per_s']:g}/s, {traffic['hot_share']:.0%} for one"
+        f" key of {traffic['keys']}{f', up to {tries} tries each' if tries > 1 else ''}"
+    )

@@ -22,10 +22,15 @@ def milliseconds(value: float) -> str:
     """`0.85 ms`, `9.1 ms`, `312 ms`, `1.0 s`."""
     size = abs(value)
     if size >= 999.5:
-        return f"{value / 1000:,.1f} s"
+        return seconds(value / 1000)
     if size >= 9.95 or value == 0:
         return f"{value:.0f} ms"
     return f"{value:.1f} ms" if size >= 0.995 else f"{value:.2f} ms"
+
+
+def seconds(value: float) -> str:
+    """`0 s`, `0.25 s`, `8.0 s`, `1,234.5 s`."""
+    return f"{value:,.{0 if value == 0 else 1 if abs(value) >= 0.995 else 2}f} s"
 
 
 def duration(value_s: float) -> str:
@@ -50,30 +55,51 @@ def decimals_for(values: Sequence[float | None]) -> int:
 
 
 def figure(value: float | None, unit: str, decimals: int | None = None) -> str:
-    """A value for a table's cell: times with their unit, counts without, as the heading has it."""
+    """A value for a table's cell: times, shares and rates with their unit, counts without."""
     if value is None:
         return NOTHING
-    if unit == "ms":
-        return milliseconds(value)
-    return number(value, decimals_for([value]) if decimals is None else decimals)
+    if unit in TIMES:
+        return TIMES[unit](value)
+    text = number(value, decimals_for([value]) if decimals is None else decimals)
+    return f"{text} %" if unit == "%" else f"{text}/s" if unit.endswith("/s") else text
+
+
+TIMES = {"ms": milliseconds, "s": seconds}
 
 
 def with_unit(value: float | None, unit: str) -> str:
-    """A value with its unit."""
-    text = figure(value, unit)
-    return text if unit == "ms" or value is None else f"{text} {unit}"
+    """A value with its unit: `12 queries`, `212 queries/s`, `3 of 3 answered`."""
+    if value is None or unit in (*TIMES, "%", "/s"):
+        return figure(value, unit)
+    return f"{number(value, decimals_for([value]))} {unit}".strip()
+
+
+def estimate(measure: Json, decimals: int | None = None) -> str:
+    """The figure of a measure; `≥ 8.0 s` where its segment ended before it was known."""
+    text = figure(measure["value"], measure["unit"], decimals)
+    return f"≥ {text}" if measure["at_least"] and measure["value"] is not None else text
+
+
+def ends(measure: Json) -> tuple[float | None, float | None]:
+    """The ends of an interval, `None` where it has none: what is at least so much has no upper."""
+    return measure["low"], None if measure["at_least"] else measure["high"]
 
 
 def interval(measure: Json, decimals: int | None = None) -> str:
     """`[28.9, 33.8]`, `[96, 118 ms]`: a dash for an unknown end, nothing if exact."""
-    ends = [measure["low"], measure["high"]]
-    exact = measure["interval"] == "range" and ends[0] == ends[1]
-    if measure["value"] is None or ends == [None, None] or exact:
+    exact = measure["interval"] == "range" and measure["low"] == measure["high"]
+    if measure["value"] is None or ends(measure) == (None, None) or exact:
         return ""
-    low, high = (figure(end, measure["unit"], decimals) for end in ends)
+    low, high = (figure(end, measure["unit"], decimals) for end in ends(measure))
     if low.split()[1:] == high.split()[1:]:
-        low = low.split()[0]
+        low = low.split()[0].removesuffix("/s")
     return f"[{low}, {high}]"
+
+
+def headline_decimals(result: Json) -> int:
+    """The number of decimals of the headline's figures and their intervals."""
+    measures = [arm["measures"][result["headline"]] for arm in result["arms"]]
+    return decimals_for([m[part] for m in measures for part in ("value", "low", "high")])
 
 
 def theory(measure: Json) -> str:
@@ -83,6 +109,11 @@ def theory(measure: Json) -> str:
         return NOTHING
     text = figure(prediction["value"], measure["unit"])
     return f"≤ {text}" if prediction["bound"] else text
+
+
+def has_theory(result: Json) -> bool:
+    """True if theory predicts the headline of an arm."""
+    return any(arm["measures"][result["headline"]]["prediction"] for arm in result["arms"])
 
 
 def costs(arm: Json) -> list[str]:
@@ -95,7 +126,7 @@ def costs(arm: Json) -> list[str]:
 def _cost(cost: Json) -> str:
     title, unit = cost["title"], cost["unit"]
     extra = figure(cost["extra"], unit)
-    named = unit == "ms" or unit in title.split()
+    named = extra.endswith(("s", "%")) or unit in title.split()
     return f"+{extra} {title}" if named else f"+{extra} {unit} {title}"
 
 
@@ -110,38 +141,28 @@ def is_unproven(result: Json, verdict: str) -> bool:
 
 
 def inputs(result: Json) -> list[str]:
-    """The known inputs of the predictions: `hot key λ 212/s` and so on."""
-    known = {name: value for name, value in result["inputs"].items() if value is not None}
-    texts = {
-        "lambda_per_s": lambda value: f"hot key λ {value:.0f}/s",
-        "delta_ms": lambda value: f"origin δ {milliseconds(value)}",
-        "lambda_delta": lambda value: f"λδ {value:.1f}",
-        "web_processes": lambda value: f"{value:.0f} web processes",
-    }
-    return [
-        texts[name](value) if name in texts else f"{name} {value:g}"
-        for name, value in known.items()
-        if value or name != "web_processes"
-    ]
+    """The known figures that theory starts from: `λ 212/s`, `δ 121 ms`."""
+    return [_input(i) for i in result["inputs"] if i["value"] is not None]
+
+
+def _input(known: Json) -> str:
+    value, unit = known["value"], known["unit"]
+    whole = abs(value) >= 100 and unit not in TIMES
+    return f"{known['symbol']} {with_unit(round(value) if whole else value, unit)}"
 
 
 def scope(result: Json) -> str:
-    """Runtime, length and seed: `embedded · quick: 8 expiries an arm · seed 7`."""
-    length = f"{result['mode']}: {repetitions(result)}" if result["arms"] else result["mode"]
+    """Runtime, length and seed: `embedded · quick: 8 segments an arm · seed 7`."""
+    length = f"{result['mode']}: {events(result)}" if result["arms"] else result["mode"]
     return f"{result['runtime']} · {length} · seed {result['seed']}"
 
 
-def repetitions(result: Json) -> str:
-    """The repetitions of the failure in each arm, by the headline's samples."""
-    counts = [arm["measures"][result["headline"]]["samples"] for arm in result["arms"]]
+def events(result: Json) -> str:
+    """The number of the experiment's events in each arm."""
+    counts = [len(arm["events_s"]) for arm in result["arms"]]
     few, many = min(counts), max(counts)
-    noun = result["repetition"] if many == 1 else plural(result["repetition"])
+    noun = result["event"]["noun" if many == 1 else "plural"]
     return f"{few:,} {noun} an arm" if few == many else f"{few:,} to {many:,} {noun} an arm"
-
-
-def plural(noun: str) -> str:
-    """`expiry` → `expiries`, `kill` → `kills`."""
-    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 
 def load(generator: Json) -> str:
@@ -153,13 +174,3 @@ def load(generator: Json) -> str:
     if generator["lag_p99_ms"] is not None:
         parts.append(f"dispatch lag p99 {milliseconds(generator['lag_p99_ms'])}")
     return " · ".join(parts)
-
-
-def clicks(result: Json) -> str:
-    """Clicks as read back from the primary after the drain."""
-    seen = result["clicks"]
-    if seen is None:
-        return "nothing was read back"
-    names = ("acknowledged", "lost", "duplicated", "unexpected")
-    text = " · ".join(f"{seen[name]:,} {name}" for name in names)
-    return f"{text} · totals off by {seen['miscounted']:,}" if seen["miscounted"] else text

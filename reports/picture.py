@@ -13,8 +13,8 @@ from typing import Any
 
 from reports import formatting
 from reports.formatting import Json, clean
-from reports.log_scale import LogScale, around
 from reports.palette import DARK, LIGHT, properties
+from reports.scales import Scale, fitting
 
 WIDTH = 760
 NARROW = 560
@@ -33,6 +33,7 @@ STYLE = f"""
 .linkstorm .flag {{ fill: var(--ink); }}
 .linkstorm .naive {{ stroke: var(--naive); fill: var(--naive); }}
 .linkstorm .fixed {{ stroke: var(--fixed); fill: var(--fixed); }}
+.linkstorm .open {{ fill: var(--paper); stroke-width: 2; }}
 .linkstorm tspan.soft {{ font-weight: 400; }}
 .linkstorm text.naive {{ stroke: none; fill: var(--naive); font-weight: 600; }}
 .linkstorm text.fixed {{ stroke: none; fill: var(--fixed); font-weight: 600; }}
@@ -45,9 +46,11 @@ class _Frame:
 
     width: int
     top: int
-    left: int
-    right: int
+    left: float
+    right: float
     row: int
+    value: float = 0.0  # right edge of the figures, where they have a column
+    spread: float = 0.0  # left edge of the intervals
 
     @property
     def wide(self) -> bool:
@@ -69,7 +72,7 @@ def picture(result: Mapping[str, Any], width: int = WIDTH, *, titled: bool = Tru
     """
     heading = _heading(result, width) if titled else []
     frame = _frame(result, width, sum(line.height for line in heading))
-    scale = around(_figures(result), frame.left, frame.right)
+    scale = _scale(result, frame)
     parts = [
         *_title(heading),
         *_axis(result, frame, scale),
@@ -86,19 +89,36 @@ def picture(result: Mapping[str, Any], width: int = WIDTH, *, titled: bool = Tru
 def _frame(result: Json, width: int, top: int) -> _Frame:
     if width < NARROW:
         return _Frame(width, top + 26, 20, width - 20, 50)
-    longest = max((len(arm["name"]) for arm in result["arms"]), default=0)
-    return _Frame(width, top + 26, 20 + max(112, round(7.8 * longest) + 16), width - 240, 32)
+    said = [_said(result, measure) for measure in _measures(result)]
+    name = _room([arm["name"] for arm in result["arms"]], 7.8, 96) + 16
+    theory = _room([theory for *_, theory in said], 7.6, 43) + 10
+    spread = width - 20 - theory - _room([spread for _, spread, _ in said], 6.4, 75) - 8
+    value = spread - 10
+    right = value - _room([value for value, *_ in said], 7.8, 50) - 24
+    return _Frame(width, top + 26, 20 + name, round(right), 32, value, spread)
+
+
+def _room(texts: Sequence[str], per_character: float, least: float) -> float:
+    """Pixels that a column of these texts takes; none if all are empty."""
+    longest = max(map(len, texts), default=0)
+    return max(least, per_character * longest) if longest else 0.0
 
 
 def _measures(result: Json) -> list[Json]:
     return [arm["measures"][result["headline"]] for arm in result["arms"]]
 
 
-def _figures(result: Json) -> Iterator[float]:
-    for measure in _measures(result):
-        prediction = measure["prediction"] or {"value": None}
-        shown = (measure["value"], measure["low"], measure["high"], prediction["value"])
-        yield from (value for value in shown if value is not None)
+def _scale(result: Json, frame: _Frame) -> Scale:
+    """The scale that has a place for every figure, interval and prediction."""
+    measures = _measures(result)
+    theory = [(measure["prediction"] or {"value": None})["value"] for measure in measures]
+    figures = [*(measure["value"] for measure in measures), *theory]
+    ends = [end for measure in measures for end in formatting.ends(measure)]
+    return fitting(_known(figures), _known(ends), frame.left, frame.right)
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 # --- its parts ---------------------------------------------------------------------------------
@@ -133,70 +153,82 @@ def _title(heading: Sequence[_Line]) -> Iterator[str]:
         yield _text(20, y, line.text, line.style)
 
 
-def _axis(result: Json, frame: _Frame, scale: LogScale) -> Iterator[str]:
+def _axis(result: Json, frame: _Frame, scale: Scale) -> Iterator[str]:
     bottom = frame.top + TOP + frame.row * len(result["arms"]) + 4
     unit = _measures(result)[0]["unit"] if result["arms"] else ""
     for value in scale.ticks():
         x = scale.place(value)
         yield f'<path class="grid" d="M{x:.1f} {frame.top + TOP - 4}V{bottom}"/>'
-        yield _text(round(x, 1), bottom + 16, _short(value, unit), "soft middle")
+        yield _text(round(x, 1), bottom + 16, _round(value, unit), "soft middle")
     if result["arms"]:
-        yield from _headings(result, frame)
+        yield from _headings(result, frame, scale)
 
 
-def _headings(result: Json, frame: _Frame) -> Iterator[str]:
+def _headings(result: Json, frame: _Frame, scale: Scale) -> Iterator[str]:
     measure = _measures(result)[0]
-    yield _text(frame.left, frame.top + 8, f"{clean(measure['title'])}, log scale", "soft")
+    title = ", ".join(filter(None, [clean(measure["title"]), scale.name]))
+    yield _text(frame.left, frame.top + 8, title, "soft")
     if frame.wide:
         spread = "range" if measure["interval"] == "range" else "95 % interval"
-        yield _text(frame.width - 156, frame.top + 8, spread, "soft")
-        yield _text(frame.width - 20, frame.top + 8, "theory", "soft end")
+        if any(formatting.interval(measure) for measure in _measures(result)):
+            yield _text(frame.spread, frame.top + 8, spread, "soft")
+        if formatting.has_theory(result):
+            yield _text(frame.width - 20, frame.top + 8, "theory", "soft end")
 
 
-def _short(value: float, unit: str) -> str:
-    return formatting.milliseconds(value) if unit == "ms" else f"{value:g}"
+def _round(value: float, unit: str) -> str:
+    """A round value with its unit: `50 ms`, `2 s`, `10,000`."""
+    if unit == "ms" and value >= 1000:
+        return _round(value / 1000, "s")
+    text = f"{value:,.6g}"
+    return f"{text} {unit}" if unit in ("ms", "s", "%") else text
 
 
-def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: LogScale) -> Iterator[str]:
+def _row(result: Json, arm: Json, index: int, frame: _Frame, scale: Scale) -> Iterator[str]:
     measure = arm["measures"][result["headline"]]
     style = "naive" if arm["naive"] else "fixed"
     y = frame.line_y(index)
-    yield from _labels(arm, measure, style, index, frame)
+    yield from _labels(result, arm, style, index, frame)
     yield f'<path class="grid" d="M{frame.left} {y:g}H{frame.right}" stroke-dasharray="1 4"/>'
     yield from _mark_theory(measure, y, scale)
     if measure["value"] is None:
         return
-    low, high = (measure[end] for end in ("low", "high"))
-    if low is not None and high is not None:
-        d = f"M{scale.place(low):.1f} {y:g}H{scale.place(high):.1f}"
+    x, at_least = scale.place(measure["value"]), measure["at_least"]
+    low, high = formatting.ends(measure)
+    if at_least:
+        yield f'<path class="{style} more" d="M{frame.right} {y:g}l-9 -4.5v9z"/>'
+    if low is not None and (high is not None or at_least):
+        end = frame.right - 6 if high is None else scale.place(high)
+        d = f"M{scale.place(low):.1f} {y:g}H{end:.1f}"
         yield f'<path class="{style}" d="{d}" stroke-width="3" stroke-linecap="round"/>'
-    x = scale.place(measure["value"])
-    yield f'<circle class="{style}" cx="{x:.1f}" cy="{y:g}" r="5.5"/>'
+    yield f'<circle class="{style}{" open" if at_least else ""}" cx="{x:.1f}" cy="{y:g}" r="5.5"/>'
 
 
-def _labels(arm: Json, measure: Json, style: str, index: int, frame: _Frame) -> Iterator[str]:
-    y = frame.text_y(index)
-    value, spread = _said(measure)
-    theory = formatting.theory(measure)
+def _labels(result: Json, arm: Json, style: str, index: int, frame: _Frame) -> Iterator[str]:
+    y, name = frame.text_y(index), clean(arm["name"])
+    value, spread, theory = _said(result, arm["measures"][result["headline"]])
     naive = '<tspan class="soft" dx="8">naive</tspan>' if arm["naive"] else ""
-    yield _text(20, y, clean(arm["name"]), style, naive)
+    yield _text(20, y, name, style, naive)
     if frame.wide:
-        yield _text(frame.width - 166, y, value, "end")
-        yield _text(frame.width - 156, y, spread, "soft")
+        yield _text(frame.value, y, value, "end")
+        yield _text(frame.spread, y, spread, "soft")
         yield _text(frame.width - 20, y, theory, "end")
-    else:
-        yield _text(frame.width - 20, y, f"{value}  {spread}  theory {theory}", "soft end")
+        return
+    theory = f"theory {theory}" if theory else ""
+    room = frame.width - 52 - 7.8 * len(name) - 44 * arm["naive"]
+    said = "  ".join(filter(None, [value, spread, theory]))
+    short = "  ".join(filter(None, [value, theory]))
+    yield _text(frame.width - 20, y, said if 6.4 * len(said) <= room else short, "soft end")
 
 
-def _said(measure: Json) -> tuple[str, str]:
-    """The figure and its interval, with the same decimals in all rows."""
-    decimals = None if measure["unit"] == "ms" else 1
-    return formatting.figure(measure["value"], measure["unit"], decimals), formatting.interval(
-        measure, decimals
-    )
+def _said(result: Json, measure: Json) -> tuple[str, str, str]:
+    """The figure, its interval, with the same decimals in all rows, and what theory predicts."""
+    decimals = formatting.headline_decimals(result)
+    theory = formatting.theory(measure) if formatting.has_theory(result) else ""
+    return formatting.estimate(measure, decimals), formatting.interval(measure, decimals), theory
 
 
-def _mark_theory(measure: Json, y: float, scale: LogScale) -> Iterator[str]:
+def _mark_theory(measure: Json, y: float, scale: Scale) -> Iterator[str]:
     """A tick; with a flag to its left where theory gives an upper bound."""
     prediction = measure["prediction"]
     if not prediction or prediction["value"] is None:
@@ -231,9 +263,8 @@ def _description(result: Json) -> str:
     """The picture in words, for screen readers."""
     said = [f"Verdict {result['verdict']}."]
     for arm, measure in zip(result["arms"], _measures(result), strict=True):
-        value, spread = _said(measure)
+        value, spread, theory = _said(result, measure)
         kind = " (naive)" if arm["naive"] else ""
-        said.append(
-            f"{clean(arm['name'])}{kind}: {value} {spread}, theory {formatting.theory(measure)}."
-        )
+        said.append(f"{clean(arm['name'])}{kind}: {value} {spread}".rstrip())
+        said[-1] += f", theory {theory}." if theory else "."
     return " ".join(said)

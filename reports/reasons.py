@@ -5,12 +5,12 @@ A check is worded as what should hold; here each has its opposite, for the reade
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.formatting import Json, clean
 
+NOT_ASKED = "not asked, since --arm left out an arm"
 MEANING = {
     "PASS": "every claim held, and the run can be trusted",
     "FAIL": "the run can be trusted, and a claim did not hold",
@@ -50,7 +50,7 @@ def reason(finding: Json, result: Json) -> Reason:
     naive = [arm["name"] for arm in result["arms"] if arm["naive"]]
     if finding["verdict"] == "FAIL":
         sentence = f"failed: {text}"
-    elif finding["arm"] in naive:
+    elif finding["arms"] and finding["arms"] == naive:
         sentence = f"the failure did not show, so there was nothing to fix; wanted: {text}"
     else:
         sentence = f"could not be judged: {text}"
@@ -71,11 +71,12 @@ def undecided(result: Json) -> str:
 
 # --- failed checks ------------------------------------------------------------------------------
 
-NUMBER = re.compile(r"\d+")
 ALONE = "end other work on this machine, and run it again"
 AGAIN = "run it again; if it fails again, linkstorm has a bug: see `logs/` in the run"
 NEARER = "run it again without `--set`, or with settings nearer to the experiment's defaults"
 ON_TIME = "the generator was on time"
+NO_FIGURE = "every measure of every arm has a figure"
+TOO_FEW = "every arm saw at least "
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,12 @@ def _failed_check(text: str, result: Json) -> FailedCheck | None:
     """The explanation of a failed check by its text; None for a claim."""
     if text == ON_TIME and result["generator"].get("no_socket"):
         return EXHAUSTED
-    return BROKEN.get(NUMBER.sub("…", text))
+    nearer = NEARER if "--set" in result["command"] else AGAIN
+    if text.startswith(TOO_FEW):
+        return FailedCheck(f"too few {result['event']['plural']} in an arm to judge it by", nearer)
+    if text == NO_FIGURE:
+        return FailedCheck("a measure of an arm has no figure to compare", nearer)
+    return BROKEN.get(text)
 
 
 EXHAUSTED = FailedCheck(
@@ -115,45 +121,40 @@ BROKEN: Mapping[str, FailedCheck] = {
         "databases were queried while no request waited for the answer: clocks or logs are wrong"
     ),
     "every reader of a link saw the same version": FailedCheck(
-        "readers saw several versions of a link that was never edited"
+        "readers saw several versions of a link that nobody edited"
+    ),
+    "no reader saw what nobody had written": FailedCheck(
+        "readers saw versions that no writer had begun by then: clocks or versions are wrong"
     ),
     "the traffic was the planned one": FailedCheck(
-        "there were far more or fewer requests than planned, in all or for the hot key"
+        "there were far more or fewer visits than planned, in all or to the most popular link"
     ),
-    "the control without faults is healthy": FailedCheck(
-        "without any fault requests already failed, or none was made: later failures may have"
-        " another cause"
+    "the control without acts is healthy": FailedCheck(
+        "before anything was done to the stack requests already failed, or none was made: later"
+        " failures may have another cause"
     ),
-    "every fault took effect and was healed": FailedCheck(
-        "a fault did not take effect in time, or was not healed: the run did not measure it"
+    "every act took effect and was healed": FailedCheck(
+        "an act did not take effect in time, or was not healed: the run did not measure it"
     ),
-    "Postgres and the app count the same origin queries": FailedCheck(
-        "Postgres and the app count different numbers of origin queries, or none",
-        "run it again without `--set`, and do not use the lab's databases meanwhile",
+    "Postgres and the app count the same look-ups": FailedCheck(
+        "Postgres and the app count different numbers of look-ups, or none",
+        "do not use the lab's databases while it measures, and run it again",
     ),
-    "Redis was watched throughout": FailedCheck(
-        "Redis was not monitored all the time, so not all commands are counted", ALONE
+    "the counters were read throughout": FailedCheck(
+        "a counter was not read all the time, so what it counts is not known", ALONE
     ),
-    "no web process died unplanned": FailedCheck(
-        "a web process died that no fault had killed", "see `logs/` in the run for the cause"
+    "no part died unplanned": FailedCheck(
+        "a part died that no act had stopped", "see `logs/` in the run for the cause"
     ),
     "nobody else used the lab": FailedCheck(
         "the web processes answered more or fewer requests than the load generator sent",
         "do not use the lab while it measures (nor its Locust page), and run it again",
     ),
-    "every arm saw at least … expiries": FailedCheck(
-        "too few expiries in an arm to judge it by",
-        NEARER,
-    ),
-    "every acknowledged click is counted exactly once": FailedCheck(
-        "clicks are lost, counted twice or unexpected, or were not read back"
+    "all that was acknowledged is in the primary, exactly once": FailedCheck(
+        "clicks, links or edits are lost, doubled or unexpected, or were not read back"
     ),
     "the run was the experiment's, from plan to end": FailedCheck(
         "the recorded run differs from the plan of this version's experiment",
         "run it again: another version made it, or it was changed since",
-    ),
-    "every measure of every arm has a figure": FailedCheck(
-        "a measure of an arm has no figure to compare",
-        NEARER,
     ),
 }

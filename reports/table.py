@@ -13,10 +13,10 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from reports import formatting
-from reports.fault_proof import fault_proofs
-from reports.formatting import Json
-from reports.reasons import MEANING, advice, reasons, undecided
+from reports import formatting, ledgers
+from reports.act_proof import act_proofs
+from reports.formatting import NOTHING, Json
+from reports.reasons import MEANING, NOT_ASKED, advice, reasons, undecided
 
 UNPROVEN = "unproven"
 STYLES = {
@@ -118,26 +118,25 @@ def _first_columns(result: Json) -> list[Column]:
         return []
     measures = [arm["measures"][headline] for arm in arms]
     name = max(len(arm["name"]) for arm in arms)
+    theory = [formatting.theory(measure) for measure in measures]
     names = [f"{arm['name']:<{name}}{'  naive' if arm['naive'] else ''}" for arm in arms]
     return [
         Column("arm", names, justify="left"),
-        Column(_folded(measures[0]["title"], 18), _estimates(measures), justify="left"),
-        Column("theory", [formatting.theory(measure) for measure in measures]),
+        Column(_folded(measures[0]["title"], 18), _estimates(result, measures), justify="left"),
+        *([Column("theory", theory)] if formatting.has_theory(result) else []),
     ]
 
 
-def _estimates(measures: Sequence[Json]) -> list[str]:
+def _estimates(result: Json, measures: Sequence[Json]) -> list[str]:
     """Values with their intervals, aligned."""
-    decimals = max(1, formatting.decimals_for([measure["value"] for measure in measures]))
-    unit = measures[0]["unit"]
-    columns = [
-        [formatting.figure(measure[part], unit, decimals) for measure in measures]
-        for part in ("value", "low", "high")
-    ]
-    value, low, high = (max(map(len, column)) for column in columns)
+    decimals, unit = formatting.headline_decimals(result), measures[0]["unit"]
+    values = [formatting.estimate(measure, decimals) for measure in measures]
+    ends = [[formatting.figure(e, unit, decimals) for e in formatting.ends(m)] for m in measures]
+    value, low, high = (max(map(len, texts)) for texts in (values, *zip(*ends, strict=True)))
+    exact = all(not formatting.interval(measure, decimals) for measure in measures)
     return [
-        f"{v:>{value}}" + (f"  [{lo:>{low}}, {hi:>{high}}]" if measure["value"] is not None else "")
-        for measure, v, lo, hi in zip(measures, *columns, strict=True)
+        f"{v:>{value}}" + (f"  [{lo:>{low}}, {hi:>{high}}]" if v != NOTHING and not exact else "")
+        for v, (lo, hi) in zip(values, ends, strict=True)
     ]
 
 
@@ -149,7 +148,7 @@ def _further_columns(result: Json) -> Iterator[Column]:
             continue
         measures = [arm["measures"][name] for arm in arms]
         decimals = formatting.decimals_for([measure["value"] for measure in measures])
-        cells = [formatting.figure(m["value"], m["unit"], decimals) for m in measures]
+        cells = [formatting.estimate(measure, decimals) for measure in measures]
         if len(set(cells)) > 1:
             yield Column(_folded(measures[0]["title"], 10), cells)
 
@@ -211,10 +210,12 @@ def _costs(result: Json) -> Iterator[tuple[str, str]]:
 
 
 def _evidence(result: Json) -> Iterator[tuple[str, str]]:
-    for proof in fault_proofs(result):
-        yield "fault", f"{formatting.clean(proof.fault)}   {proof.words}"
+    for proof in act_proofs(result):
+        yield "act", f"{formatting.clean(proof.act)}   {proof.words}"
     yield "load", formatting.load(result["generator"])
-    yield "clicks", formatting.clicks(result)
+    yield from ledgers.lines(result)
+    if result["not_asked"]:
+        yield "claims", f"{NOT_ASKED}: {'; '.join(result['not_asked'])}"
 
 
 def _line(label: str, text: str) -> RenderableType:

@@ -6,8 +6,10 @@ No colours are set here: a model's tags name the page's colour of each property 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
@@ -32,13 +34,14 @@ from bokeh.models import (
 from bokeh.models.glyph import Glyph
 from bokeh.models.renderers import GlyphRenderer
 
+from chaos.model.experiment import Strip
 from reports import formatting
-from reports.log_scale import LogScale, around
-from reports.run_history import OPENING_S, ArmHistory, Bins, Columns, RunHistory
+from reports.arm_history import ArmHistory, Bins, Columns, Rank
+from reports.run_history import OPENING_S, RunHistory
+from reports.scales import LogScale, around
 
 FONT: dict[str, Any] = {"text_font": {"value": "system-ui, sans-serif"}, "text_font_size": "11px"}
-POINT_TIP = "@latency{0.0} ms · @served · @age{0.000} s old · due at @x{0.000} s"
-FAILED_TIP = "@outcome · status @status · @latency{0.0} ms · due at @x{0.000} s"
+FAILED_TIP = "@what · @outcome · status @status · @latency{0.0} ms · due at @x{0.000} s"
 MARKS_MAX = 40
 
 
@@ -73,16 +76,16 @@ class Common:
 
 @dataclass(frozen=True)
 class Sources:
-    """Data that an arm's strips share: faults, expiries, and requests by outcome."""
+    """Data that an arm's strips share: acts, events, and requests by link and outcome."""
 
-    faults: ColumnDataSource
-    expiries: ColumnDataSource
-    ok: ColumnDataSource
-    failed: ColumnDataSource
+    acts: ColumnDataSource
+    events: ColumnDataSource
+    ok: Mapping[Rank, ColumnDataSource]
+    failed: Mapping[Rank, ColumnDataSource]
 
 
 @dataclass(frozen=True)
-class Strip:
+class Canvas:
     """The arguments of a drawing function: the figure, the arm's history and its colour."""
 
     plot: Plot
@@ -103,27 +106,26 @@ class Strip:
 class TimelineKind:
     """One kind of timeline: heading, meaning of its lines, y axis and drawing function."""
 
-    key: str
     title: str
     lines: str
     y_range: Range1d
     y_axis: Literal["linear", "log"]
     ticks: Sequence[float]
     tick_format: str
-    draw: Callable[[Strip], None]
+    draw: Callable[[Canvas], None]
 
 
 def sources_of(own: ArmHistory, until_s: float, common: Common) -> Sources:
-    """Sources of an arm: expiries before `until_s`, and the columns that the tooltips show."""
-    ok = np.array(own.points["outcome"], dtype=str) == "ok"
-    fine, failed = ("x", "latency", "age", "served"), ("x", "latency", "outcome", "status")
-    from_s, to_s = ([getattr(span, end) for span in own.faults] for end in ("from_s", "to_s"))
-    marked = [x for x in own.expiries_s if x < until_s]
+    """Sources of an arm: events before `until_s`, and the columns that the tooltips show."""
+    fine, failed = ("x", "latency", "age", "what"), ("x", "latency", "what", "outcome", "status")
+    from_s, to_s = ([getattr(span, end) for span in own.acts] for end in ("from_s", "to_s"))
+    marked = [x for x in own.events_s if x < until_s]
+    ok = {rank: np.array(of["outcome"], dtype=str) == "ok" for rank, of in own.points.items()}
     return Sources(
-        faults=common.source({"x0": _compact(from_s), "x1": _compact(to_s)}),
-        expiries=common.source({"x": _compact(marked)}),
-        ok=common.source(_chosen(own.points, fine, ok)),
-        failed=common.source(_chosen(own.points, failed, ~ok)),
+        acts=common.source({"x0": _compact(from_s), "x1": _compact(to_s)}),
+        events=common.source({"x": _compact(marked)}),
+        ok={r: common.source(_chosen(of, fine, ok[r])) for r, of in own.points.items()},
+        failed={r: common.source(_chosen(of, failed, ~ok[r])) for r, of in own.points.items()},
     )
 
 
@@ -139,25 +141,73 @@ def _chosen(points: Columns, names: Sequence[str], which: Any) -> Columns:
 # --- kinds and their axes ----------------------------------------------------------------------
 
 
-def timeline_kinds(history: RunHistory) -> list[TimelineKind]:
-    """Rate, latency, origin queries and age, each with one y range for all arms."""
-    arms, bins = list(history.arms.values()), history.bins
-    rate = _top([own.offered["rate"] for own in arms] + [own.achieved["rate"] for own in arms])
-    queries = _top([own.origin["queries"] for own in arms])
-    age = _top([own.points["age"] for own in arms])
-    look_ups = f"look-ups of the hot key in a database, per {formatting.duration(bins.origin_s)}"
-    latencies = around([v for own in arms for v in _extremes(own.points["latency"])], 0, 1)
-    return [
-        TimelineKind("rate", "Rate", f"all requests, per {formatting.duration(bins.rate_s)}",
-             Range1d(start=0, end=rate), "linear", _even(rate), "%d/s", _draw_rate),
-        TimelineKind("latency", "Latency", "requests for the hot key, log scale",
-             Range1d(start=latencies.low * 0.25, end=latencies.high * 4), "log", _few(latencies),
-             "%.4g ms", _draw_latency),
-        TimelineKind("origin", "Origin queries", look_ups,
-             Range1d(start=0, end=queries), "linear", _even(queries), "%.4g", _draw_origin),
-        TimelineKind("age", "Age of what was served", "answers for the hot key",
-             Range1d(start=0, end=age), "linear", _even(age), "%.4g s", _draw_age),
-    ]  # fmt: skip
+def timeline_kinds(history: RunHistory, strips: Sequence[Strip]) -> list[TimelineKind]:
+    """The rate of all requests, then a kind for each strip; each has one y range for all arms."""
+    return [_rate(history), *(KINDS[strip.source](strip, history) for strip in strips)]
+
+
+def _rate(history: RunHistory) -> TimelineKind:
+    rates = [own.offered["rate"] for own in history.arms.values()]
+    rates += [own.achieved["rate"] for own in history.arms.values()]
+    lines = f"all requests, per {formatting.duration(history.bins.rate_s)}"
+    return _linear("Rate", lines, _top(rates), "%d/s", _draw_rate)
+
+
+def _requests(strip: Strip, history: RunHistory) -> TimelineKind:
+    """A point a request, as high as it took or as old as its answer was."""
+    if strip.value == "age_ms":
+        top = _top([own.points[strip.rank]["age"] for own in history.arms.values()])
+        what = strip.of if strip.rank is None else f"answers for {strip.of}"
+        return _linear(strip.title, what, top, "%.4g s", partial(_draw_age, strip.rank))
+    columns = [own.points[strip.rank]["latency"] for own in history.arms.values()]
+    scale = around([value for column in columns for value in _extremes(column)], 0, 1)
+    what = strip.of if strip.rank is None else f"requests for {strip.of}"
+    return TimelineKind(
+        title=strip.title,
+        lines=f"{what}, log scale",
+        y_range=Range1d(start=scale.low * 0.25, end=scale.high * 4),
+        y_axis="log",
+        ticks=_few(scale),
+        tick_format="%.4g ms",
+        draw=partial(_draw_latency, strip.rank),
+    )
+
+
+def _look_ups(strip: Strip, history: RunHistory) -> TimelineKind:
+    """Queries to a database, counted."""
+    top = _top([own.look_ups[strip.rank]["look_ups"] for own in history.arms.values()])
+    of = "" if strip.rank is None else f" of {strip.of}"
+    lines = f"look-ups{of} in a database, per {formatting.duration(history.bins.look_ups_s)}"
+    return _linear(strip.title, lines, top, "%.4g", partial(_draw_look_ups, strip))
+
+
+def _samples(strip: Strip, history: RunHistory) -> TimelineKind:
+    """A counter or gauge as it was read, or how fast it rose."""
+    series = (strip.value, strip.per_s)
+    top = _top([own.samples[series]["level"] for own in history.arms.values()])
+    unit = _unit(strip)
+    on_axis = {"ms": "%.4g ms", "s": "%.4g s", "%": "%.4g %%"}.get(unit)
+    lines = "" if on_axis else unit
+    return _linear(strip.title, lines, top, on_axis or "%.4g", partial(_draw_samples, strip))
+
+
+def _unit(strip: Strip) -> str:
+    """`commands/s`: a series that is drawn as a rate may have its unit or that of the counter."""
+    return f"{strip.unit.removesuffix('/s')}/s" if strip.per_s else strip.unit
+
+
+KINDS: Mapping[str, Callable[[Strip, RunHistory], TimelineKind]] = {
+    "requests": _requests,
+    "look-ups": _look_ups,
+    "samples": _samples,
+}
+
+
+def _linear(
+    title: str, lines: str, top: float, tick_format: str, draw: Callable[[Canvas], None]
+) -> TimelineKind:
+    y_range = Range1d(start=0, end=top)
+    return TimelineKind(title, lines, y_range, "linear", _even(top), tick_format, draw)
 
 
 def _top(columns: Sequence[Any]) -> float:
@@ -190,17 +240,17 @@ def _even(top: float) -> list[float]:
 # --- drawing -----------------------------------------------------------------------------------
 
 
-def _backdrop(strip: Strip) -> None:
-    """Fault windows shaded, expiries dotted."""
+def _backdrop(on: Canvas) -> None:
+    """Acts shaded, events dotted."""
     shade = VStrip(line_color=None, fill_alpha=0.06, tags=[{"fill_color": "shade"}])
     marks = VSpan(line_dash=[1, 3], line_alpha=0.7, tags=[{"line_color": "soft"}])
-    for glyph, source in ((shade, strip.sources.faults), (marks, strip.sources.expiries)):
-        strip.common.draw(strip.plot, glyph, source, level="underlay")
+    for glyph, source in ((shade, on.sources.acts), (marks, on.sources.events)):
+        on.common.draw(on.plot, glyph, source, level="underlay")
 
 
 def marked_s(history: RunHistory) -> float:
-    """End of the marked expiries: no end if a round has few enough to tell apart."""
-    few = all(len(a.expiries_s) <= MARKS_MAX * len(a.rounds) for a in history.arms.values())
+    """End of the marked events: no end if a round has few enough to tell apart."""
+    few = all(len(a.events_s) <= MARKS_MAX * len(a.rounds) for a in history.arms.values())
     return math.inf if few else OPENING_S
 
 
@@ -209,13 +259,13 @@ def _compact(values: Iterable[float]) -> Any:
 
 
 def _steps(
-    strip: Strip, columns: Columns, name: str, colour: str, **look: Any
+    on: Canvas, columns: Columns, name: str, colour: str, **look: Any
 ) -> GlyphRenderer[Glyph]:
     """A level for each bin, from edge to edge."""
     edges = np.column_stack([columns["x"], columns["end"]]).ravel()
     levels, starts = (np.repeat(columns[column], 2) for column in (name, "x"))
     line = Line(x="x", y=name, tags=[{"line_color": colour}], **look)
-    return strip.draw(line, {"x": edges, name: levels, "start": starts})
+    return on.draw(line, {"x": edges, name: levels, "start": starts})
 
 
 @dataclass(frozen=True)
@@ -228,9 +278,9 @@ class _Label:
     above: bool
 
 
-def _label(strip: Strip, columns: Columns, name: str, word: _Label) -> None:
+def _label(on: Canvas, columns: Columns, name: str, word: _Label) -> None:
     """Label a line in the first strip; the other strips have the same lines."""
-    if not strip.first or not len(columns["x"]):
+    if not on.first or not len(columns["x"]):
         return
     label = Text(
         y_offset=-4 if word.above else 4,
@@ -240,66 +290,75 @@ def _label(strip: Strip, columns: Columns, name: str, word: _Label) -> None:
         **FONT,
     )
     x, y = (columns[column][word.at : word.at + 1] for column in ("x", name))
-    strip.draw(label, {"x": x, "y": y, "text": [word.text]})
+    on.draw(label, {"x": x, "y": y, "text": [word.text]})
 
 
-def _highest(strip: Strip, columns: Columns, name: str) -> int:
+def _highest(on: Canvas, columns: Columns, name: str) -> int:
     """The bin of the first round in which a line is highest."""
-    values = columns[name][columns["x"] < strip.history.rounds[0].to_s]
+    values = columns[name][columns["x"] < on.history.rounds[0].to_s]
     return int(np.nanargmax(values)) if np.isfinite(values).any() else 0
 
 
-def _draw_rate(strip: Strip) -> None:
-    _backdrop(strip)
-    offered, achieved = strip.history.offered, strip.history.achieved
-    _steps(strip, offered, "rate", "soft", line_width=4, line_alpha=0.4)
-    line = _steps(strip, achieved, "rate", strip.colour, line_width=1.4)
-    _label(strip, offered, "rate", _Label("offered", "soft", 0, above=True))
-    _label(strip, achieved, "rate", _Label("achieved", strip.colour, 0, above=False))
-    length = formatting.duration(strip.bins.rate_s)
-    tip = f"@rate{{0,0}}/s achieved in {length} from @start{{0.00}} s on"
-    strip.plot.add_tools(HoverTool(renderers=[line], mode="vline", tooltips=tip))
+def _draw_rate(on: Canvas) -> None:
+    _backdrop(on)
+    offered, achieved = on.history.offered, on.history.achieved
+    _steps(on, offered, "rate", "soft", line_width=4, line_alpha=0.4)
+    line = _steps(on, achieved, "rate", on.colour, line_width=1.4)
+    _label(on, offered, "rate", _Label("offered", "soft", 0, above=True))
+    _label(on, achieved, "rate", _Label("achieved", on.colour, 0, above=False))
+    length = formatting.duration(on.bins.rate_s)
+    _read_off(on, line, f"@rate{{0,0}}/s achieved in {length} from @start{{0.00}} s on")
 
 
-def _draw_latency(strip: Strip) -> None:
-    _backdrop(strip)
-    _draw_points(strip, "latency")
-    lines = strip.history.percentiles
+def _draw_latency(rank: Rank, on: Canvas) -> None:
+    _backdrop(on)
+    _draw_points(on, rank, "latency", "@latency{0.0} ms")
+    lines = on.history.percentiles[rank]
     for name in ("p99", "p50"):
-        _steps(strip, lines, name, "ink", line_width=1.2, line_alpha=0.8)
-    _label(strip, lines, "p99", _Label("p99", "ink", _highest(strip, lines, "p99"), above=True))
-    _label(strip, lines, "p50", _Label("p50", "ink", 0, above=False))
+        _steps(on, lines, name, "ink", line_width=1.2, line_alpha=0.8)
+    _label(on, lines, "p99", _Label("p99", "ink", _highest(on, lines, "p99"), above=True))
+    _label(on, lines, "p50", _Label("p50", "ink", 0, above=False))
 
 
-def _draw_age(strip: Strip) -> None:
-    _backdrop(strip)
-    _draw_points(strip, "age")
+def _draw_age(rank: Rank, on: Canvas) -> None:
+    _backdrop(on)
+    _draw_points(on, rank, "age", "@age{0.000} s old")
 
 
-def _draw_points(strip: Strip, name: str) -> None:
+def _draw_points(on: Canvas, rank: Rank, name: str, figure: str) -> None:
     """Draw each request as a dot, or as a cross if it did not succeed."""
     dot = Scatter(
         x="x", y=name, size=3.2, line_color=None, fill_alpha=0.55,
-        tags=[{"fill_color": strip.colour}],
+        tags=[{"fill_color": on.colour}],
     )  # fmt: skip
-    _tip(strip, strip.draw(dot, strip.sources.ok), POINT_TIP)
-    failed = strip.sources.failed
+    _tip(on, on.draw(dot, on.sources.ok[rank]), f"{figure} · @what · due at @x{{0.000}} s")
+    failed = on.sources.failed[rank]
     if name in failed.data and len(failed.data["x"]):
         cross = Scatter(x="x", y=name, size=8, marker="x", tags=[{"line_color": "ink"}])
-        _tip(strip, strip.draw(cross, failed), FAILED_TIP)
+        _tip(on, on.draw(cross, failed), FAILED_TIP)
 
 
-def _tip(strip: Strip, points: GlyphRenderer[Glyph], text: str) -> None:
-    strip.plot.add_tools(HoverTool(renderers=[points], tooltips=text, limit=1))
+def _tip(on: Canvas, points: GlyphRenderer[Glyph], text: str) -> None:
+    on.plot.add_tools(HoverTool(renderers=[points], tooltips=text, limit=1))
 
 
-def _draw_origin(strip: Strip) -> None:
-    _backdrop(strip)
+def _draw_look_ups(strip: Strip, on: Canvas) -> None:
+    _backdrop(on)
     bar = Quad(
-        left="x", right="until", bottom=0, top="queries", line_width=0.8,
-        tags=[{"fill_color": strip.colour, "line_color": strip.colour}],
+        left="x", right="until", bottom=0, top="look_ups", line_width=0.8,
+        tags=[{"fill_color": on.colour, "line_color": on.colour}],
     )  # fmt: skip
-    bars = strip.draw(bar, strip.history.origin)
-    length = formatting.duration(strip.bins.origin_s)
-    tip = f"@queries{{0}} queries in {length} from @x{{0.00}} s on"
-    strip.plot.add_tools(HoverTool(renderers=[bars], mode="vline", tooltips=tip))
+    bars = on.draw(bar, on.history.look_ups[strip.rank])
+    length = formatting.duration(on.bins.look_ups_s)
+    _read_off(on, bars, f"@look_ups{{0}} {escape(strip.unit)} in {length} from @x{{0.00}} s on")
+
+
+def _draw_samples(strip: Strip, on: Canvas) -> None:
+    _backdrop(on)
+    columns = on.history.samples[strip.value, strip.per_s]
+    line = _steps(on, columns, "level", on.colour, line_width=1.4)
+    _read_off(on, line, f"@level{{0,0.[00]}} {escape(_unit(strip))} at @start{{0.00}} s")
+
+
+def _read_off(on: Canvas, drawn: GlyphRenderer[Glyph], text: str) -> None:
+    on.plot.add_tools(HoverTool(renderers=[drawn], mode="vline", tooltips=text))

@@ -35,17 +35,19 @@ from bokeh.models.annotations import Span
 from bokeh.resources import Resources
 from bokeh.settings import settings
 
-from reports.run_history import OPENING_S, Columns, RunHistory
+from chaos.model.experiment import Strip
+from reports.arm_history import Columns
+from reports.run_history import OPENING_S, RunHistory
 from reports.timeline_strips import (
+    Canvas,
     Common,
-    Strip,
     TimelineKind,
     marked_s,
     sources_of,
     timeline_kinds,
 )
 
-STRIP_PX, AXIS_PX, FAULT_PX = 82, 22, 20
+STRIP_PX, AXIS_PX, ACT_PX = 82, 22, 20
 LEFT_PX = 50
 ROUNDS_MAX = 8
 LONG_S = 30.0
@@ -53,11 +55,11 @@ LONG_S = 30.0
 
 @dataclass(frozen=True)
 class TimelinePlot:
-    """One kind for all arms, ready for the page: divs by arm, and one for each fault."""
+    """One kind for all arms, ready for the page: divs by arm, and one for each act."""
 
     title: str
     lines: str
-    faults: Mapping[str, str]
+    acts: Mapping[str, str]
     strips: Mapping[str, str]
 
 
@@ -75,39 +77,44 @@ def library() -> str:
     return Resources(mode="inline", components=["bokeh"]).render_js()
 
 
-def timelines(history: RunHistory, naive: str | None) -> Timelines | None:
+def timelines(history: RunHistory, strips: Sequence[Strip], naive: str | None) -> Timelines | None:
     """Every kind of timeline for every arm that finished a segment; None without any."""
     if not history.arms:
         return None
     windows = _windows(history)
     with unchecked():
-        kinds, figures = _figures(history, naive, next(iter(windows.values())))
+        kinds = timeline_kinds(history, strips)
+        figures = _figures(history, kinds, naive, next(iter(windows.values())))
         script, divs = _embedded(figures)
-    return Timelines([_panel(kind, divs) for kind in kinds], script, windows)
+    panels = [_panel(place, kind, divs) for place, kind in enumerate(kinds)]
+    return Timelines(panels, script, windows)
 
 
 def _figures(
-    history: RunHistory, naive: str | None, first: tuple[float, float]
-) -> tuple[Sequence[TimelineKind], Mapping[str, Plot]]:
-    """All kinds, and a figure for each with each arm and each fault, by both names."""
+    history: RunHistory,
+    kinds: Sequence[TimelineKind],
+    naive: str | None,
+    first: tuple[float, float],
+) -> Mapping[str, Plot]:
+    """A figure for each kind with each arm and each act, by the place and the name."""
     time = Range1d(start=first[0], end=first[1], name="time")
     pointer = Span(dimension="height", line_width=1, tags=[{"line_color": "soft"}])
     common, until_s = Common(), marked_s(history)
     sources = {arm: sources_of(own, until_s, common) for arm, own in history.arms.items()}
-    faults = {name: common.source(_fault_bars(history, name)) for name in _fault_names(history)}
+    acts = {name: common.source(_act_bars(history, name)) for name in _act_names(history)}
     figures: dict[str, Plot] = {}
-    kinds = timeline_kinds(history)
-    for kind in kinds:
-        for fault, bars in faults.items():
-            figures[f"{kind.key}/fault/{fault}"] = _fault_strip(bars, time, common)
+    for place, kind in enumerate(kinds):
+        for act, bars in acts.items():
+            figures[f"{place}/act/{act}"] = _act_strip(bars, time, common)
         for number, (arm, own) in enumerate(history.arms.items()):
             last = number == len(history.arms) - 1
             plot = _strip_figure(kind, time, pointer, common, last=last)
             colour = "naive" if arm == naive else "fixed"
-            strip = Strip(plot, own, history.bins, common, sources[arm], colour, first=number == 0)
-            kind.draw(strip)
-            figures[f"{kind.key}/arm/{arm}"] = plot
-    return kinds, figures
+            kind.draw(
+                Canvas(plot, own, history.bins, common, sources[arm], colour, first=number == 0)
+            )
+            figures[f"{place}/arm/{arm}"] = plot
+    return figures
 
 
 @contextmanager
@@ -131,12 +138,12 @@ def _embedded(figures: Mapping[str, Plot]) -> tuple[str, dict[str, str]]:
     return script, divs
 
 
-def _panel(kind: TimelineKind, divs: Mapping[str, str]) -> TimelinePlot:
+def _panel(place: int, kind: TimelineKind, divs: Mapping[str, str]) -> TimelinePlot:
     def of(what: str) -> dict[str, str]:
-        start = f"{kind.key}/{what}/"
+        start = f"{place}/{what}/"
         return {key.removeprefix(start): div for key, div in divs.items() if key.startswith(start)}
 
-    return TimelinePlot(kind.title, kind.lines, of("fault"), of("arm"))
+    return TimelinePlot(kind.title, kind.lines, of("act"), of("arm"))
 
 
 def _windows(history: RunHistory) -> dict[str, tuple[float, float]]:
@@ -148,14 +155,14 @@ def _windows(history: RunHistory) -> dict[str, tuple[float, float]]:
     in_order = sorted(spans.values(), key=lambda s: s.from_s)
     windows = {span.name: (span.from_s, span.to_s) for span in in_order[:ROUNDS_MAX]}
     if in_order[0].to_s > LONG_S:
-        opening_s = history.thinning.opening_s or OPENING_S
+        opening_s = max((t.opening_s for t in history.thinning.values()), default=0) or OPENING_S
         windows = {f"first {opening_s:g} s": (0.0, opening_s), **windows}
     end_s = max(span.to_s for span in in_order)
     return windows if len(in_order) == 1 else {**windows, "all rounds": (0.0, end_s)}
 
 
-def _fault_names(history: RunHistory) -> list[str]:
-    return list(dict.fromkeys(span.name for own in history.arms.values() for span in own.faults))
+def _act_names(history: RunHistory) -> list[str]:
+    return list(dict.fromkeys(span.name for own in history.arms.values() for span in own.acts))
 
 
 # --- figures -----------------------------------------------------------------------------------
@@ -216,20 +223,20 @@ def _axis(kind: type[Axis], tick_format: str, common: Common, **more: Any) -> Ax
     )
 
 
-def _fault_bars(history: RunHistory, fault: str) -> Columns:
-    """The spans of a fault in any arm's time."""
+def _act_bars(history: RunHistory, act: str) -> Columns:
+    """The spans of an act in any arm's time."""
     spans = {
         (round(s.from_s, 3), round(s.to_s, 3))
         for own in history.arms.values()
-        for s in own.faults
-        if s.name == fault
+        for s in own.acts
+        if s.name == act
     }
     left, right = np.array(sorted(spans), dtype=np.float32).T.copy()
     return {"left": left, "right": right}
 
 
-def _fault_strip(bars: ColumnDataSource, time: Range1d, common: Common) -> Plot:
-    plot = _figure(time, Range1d(start=0, end=1), common.linear, FAULT_PX, common)
+def _act_strip(bars: ColumnDataSource, time: Range1d, common: Common) -> Plot:
+    plot = _figure(time, Range1d(start=0, end=1), common.linear, ACT_PX, common)
     bar = Quad(
         left="left", right="right", bottom=0.3, top=0.7, line_color=None, fill_alpha=0.6,
         tags=[{"fill_color": "shade"}],

@@ -25,10 +25,11 @@ from locust.web import WebUI
 
 from chaos.model.evidence import HOT_RANK, Generator
 from scenarios.coordination import TrafficCoordinator, TrafficWorker
-from scenarios.generator.dispatcher import Exchange
 from scenarios.generator.http_client import HttpClient
+from scenarios.generator.link_requests import METHODS
 from scenarios.generator.live_metrics import LiveMetrics
 from scenarios.generator.metrics_exporter import export_metrics
+from scenarios.generator.open_loop import Exchange
 from scenarios.generator.request_log import RequestLog
 from scenarios.generator.segment_runner import SegmentRunner, SegmentTask
 from scenarios.generator.traffic_links import PrepareError
@@ -54,13 +55,19 @@ def report_to_locust(exchange: Exchange) -> None:
     """Report a request to Locust, with its latency from the intended time."""
     answer = exchange.answer
     events.request.fire(  # type: ignore[no-untyped-call]
-        request_type="GET",
-        name="hot link" if exchange.rank == HOT_RANK else "other links",
+        request_type=METHODS[exchange.operation],
+        name=_name(exchange),
         response_time=(exchange.done_s - exchange.intended_s) * 1000,
         response_length=len(answer.body),
         exception=RequestFailed(answer.error) if answer.error else None,
         context={},
     )
+
+
+def _name(exchange: Exchange) -> str:
+    if exchange.operation != "follow":
+        return exchange.operation
+    return "hot link" if exchange.rank == HOT_RANK else "other links"
 
 
 class ProcessState:

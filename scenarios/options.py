@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from locust.argument_parser import LocustArgumentParser
 
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from scenarios.generator.traffic_plan import CURVES, MAX_KEYS, checked
 
 MAX_IN_FLIGHT = 8000  # Locust raises the limit of open files to 10,000

@@ -22,7 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from scenarios.generator.segment_runner import SegmentRunner, SegmentTask
 from scenarios.generator.traffic_links import PrepareError
 from scenarios.generator.traffic_plan import STRICT, from_fields, messages
@@ -33,11 +33,15 @@ TrafficFields = Annotated[Traffic, PlainValidator(from_fields)]
 
 
 class Prepare(BaseModel):
-    """Create the links for some traffic, and follow each once."""
+    """Create the links for some traffic, and follow each once.
+
+    With `fresh` they are all new, else only those that are missing.
+    """
 
     model_config = STRICT
     do: Literal["prepare"]
     traffic: TrafficFields
+    fresh: bool = False
 
 
 class Start(BaseModel):
@@ -96,8 +100,9 @@ class Control:
         self._job = gevent.spawn(self._work, command)
 
     def _prepare(self, command: Prepare) -> None:
-        codes = self._segment_runner().links.prepare(command.traffic.keys)
-        self._emit(event="prepared", codes=codes)
+        links, keys = self._segment_runner().links, command.traffic.keys
+        codes = links.prepare_fresh(keys) if command.fresh else links.prepare(keys)
+        self._emit(event="prepared", codes=codes, follows=len(codes))
 
     def _start(self, command: Start) -> None:
         segment = SegmentTask(

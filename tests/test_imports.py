@@ -36,7 +36,9 @@ MAY_IMPORT = {
     "chaos.acts": ("chaos.model", "chaos.acts"),
     "chaos.measures": ("chaos.model", "chaos.measures"),
     "chaos.judge": ("chaos.model", "chaos.measures", "chaos.judge"),
-    "chaos.experiments": ("chaos.model", "chaos.acts", "chaos.measures", "chaos.judge"),
+    "chaos.experiments": (
+        "chaos.model", "chaos.acts", "chaos.measures", "chaos.judge", "chaos.experiments",
+    ),
     "chaos.record": ("chaos.model", "chaos.record"),
     "chaos.runtimes": ("chaos.model", "chaos.runtimes"),
     "chaos.engine": ("chaos.model", "chaos.record", "chaos.runtimes", "chaos.engine"),

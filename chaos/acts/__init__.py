@@ -1,1 +1,6 @@
-"""Faults and their probes."""
+"""Acts: what an experiment does to the stack, each with its probe."""
+
+from chaos.acts.faults import Cut, Kill, Pause, Slow
+from chaos.acts.replay import PauseReplay
+
+__all__ = ["Cut", "Kill", "Pause", "PauseReplay", "Slow"]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import ClassVar, Literal, cast, get_args
 
 from chaos.acts import probes
 from chaos.model.evidence import Reading
-from chaos.model.experiment import Fault
+from chaos.model.experiment import Act
 from chaos.model.stack import Link, PartName, Stack, Undo
 
 LinkFaultKind = Literal["slow", "cut"]
 PartFaultKind = Literal["kill", "pause"]
 FaultKind = Literal[LinkFaultKind, PartFaultKind]
 SLOW_PROBE_TIMEOUT_S = 10.0
+SHORT_S = 0.2  # of this machine, while it is busy
+LONG_MS = 300
 LATENCY_MAX_MS = 60_000
 
 
@@ -25,6 +27,10 @@ class Slow:
     latency_ms: float
 
     needs = "toxic"
+    hits: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        _one_of("link", self.link, get_args(Link))
 
     @property
     def name(self) -> str:
@@ -35,11 +41,21 @@ class Slow:
         """Put a latency toxic on the answers of the link."""
         return stack.toxic(self.link, "latency", "downstream", latency=self.latency_ms)
 
+    @property
+    def probe_s(self) -> float:
+        """Two round trips to connect, and those that are measured."""
+        return (2 + self._tries) * self.latency_ms / 1000 + SHORT_S
+
+    @property
+    def _tries(self) -> int:
+        return probes.TRIES if self.latency_ms < LONG_MS else 1
+
     def probe(self, stack: Stack) -> Reading:
-        """Median of three round trips through the link itself."""
+        """Median of three round trips through the link itself; one if it takes long."""
         url = stack.endpoints.links[self.link]
-        timeout_s = SLOW_PROBE_TIMEOUT_S + 5 * self.latency_ms / 1000  # round trips to connect
-        return Reading(probes.query_of(url), round(probes.round_trip_ms(url, timeout_s), 2), "ms")
+        timeout_s = SLOW_PROBE_TIMEOUT_S + self.probe_s
+        took_ms = probes.round_trip_ms(url, timeout_s, self._tries)
+        return Reading(probes.query_of(url), round(took_ms, 2), "ms")
 
     def took_effect(self, before: Reading, during: Reading) -> bool:
         """The round trip grew by at least nine tenths of what was injected."""
@@ -52,6 +68,8 @@ class Slow:
 
 class _Unresponsive:
     """Base of faults under which nothing answers: of three tries all before, none during."""
+
+    probe_s = probes.ANSWER_TIMEOUT_S + SHORT_S
 
     def took_effect(self, before: Reading, during: Reading) -> bool:
         """Every try was answered before, none during the fault."""
@@ -69,6 +87,10 @@ class Cut(_Unresponsive):
     link: Link
 
     needs = "toxic"
+    hits: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        _one_of("link", self.link, get_args(Link))
 
     @property
     def name(self) -> str:
@@ -91,6 +113,14 @@ class Kill(_Unresponsive):
     part: PartName
 
     needs = "kill"
+
+    def __post_init__(self) -> None:
+        _one_of("part", self.part, get_args(PartName))
+
+    @property
+    def hits(self) -> frozenset[str]:
+        """The part."""
+        return frozenset({self.part})
 
     @property
     def name(self) -> str:
@@ -120,6 +150,14 @@ class Pause(_Unresponsive):
 
     needs = "pause"
 
+    def __post_init__(self) -> None:
+        _one_of("part", self.part, get_args(PartName))
+
+    @property
+    def hits(self) -> frozenset[str]:
+        """The part."""
+        return frozenset({self.part})
+
     @property
     def name(self) -> str:
         """`redis paused`."""
@@ -140,7 +178,7 @@ class Pause(_Unresponsive):
         return _tries_answered(probes.address(stack.endpoints, self.part))
 
 
-def fault(kind: str, target: str, latency_ms: float | None = None) -> Fault:
+def fault(kind: str, target: str, latency_ms: float | None = None) -> Act:
     """Make a fault of its kind, its link or part, and its latency.
 
     Raises:
@@ -151,25 +189,17 @@ def fault(kind: str, target: str, latency_ms: float | None = None) -> Fault:
         raise ValueError(f"latency_ms is for slow, not for {kind}")
     match kind:
         case "slow":
-            return Slow(_link(target), _latency_ms(latency_ms))
+            return Slow(cast(Link, target), _latency_ms(latency_ms))
         case "cut":
-            return Cut(_link(target))
+            return Cut(cast(Link, target))
         case "kill":
-            return Kill(_part(target))
+            return Kill(cast(PartName, target))
         case _:
-            return Pause(_part(target))
+            return Pause(cast(PartName, target))
 
 
 def _tries_answered(url: str) -> Reading:
     return Reading(probes.query_of(url), probes.tries_answered(url), f"of {probes.TRIES} answered")
-
-
-def _link(name: str) -> Link:
-    return cast(Link, _one_of("link", name, get_args(Link)))
-
-
-def _part(name: str) -> PartName:
-    return cast(PartName, _one_of("part", name, get_args(PartName)))
 
 
 def _one_of(what: str, name: str, known: tuple[str, ...]) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from chaos.cli.check_commands import check, list_experiments
 from chaos.cli.exits import INTERRUPTED, TROUBLE, USAGE, interruptible
 from chaos.cli.judge_commands import judge, report
 from chaos.cli.output import errors, fail
@@ -26,6 +26,8 @@ app = typer.Typer(
 app.command()(run)
 app.command()(judge)
 app.command()(report)
+app.command()(check)
+app.command("list")(list_experiments)
 
 
 def _print_version(wanted: bool) -> None:
@@ -46,23 +48,6 @@ def options(
     ] = False,
 ) -> None:
     """Load-test a reference stack, break it, and prove from ground truth what happened."""
-
-
-@app.command("list")
-def list_experiments(
-    names: Annotated[bool, typer.Option("--names", help="Only the names.")] = False,
-) -> None:
-    """List the experiments, each with its question and its arms."""
-    from chaos import experiments
-
-    out = Console(highlight=False, soft_wrap=True)
-    for name in experiments.names():
-        if names:
-            out.print(name)
-            continue
-        experiment = experiments.load(name)
-        out.print(f"[bold]{name}[/]\n  {experiment.question}")
-        out.print(f"  arms: {', '.join(arm.name for arm in experiment.arms)}")
 
 
 @app.command()

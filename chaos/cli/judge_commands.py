@@ -112,7 +112,7 @@ def _result(directory: Path) -> dict[str, Any]:
     evidence = read_evidence(directory)
     try:
         experiment = experiments.load(str(evidence.plan["experiment"]))
-    except experiments.UnknownName as unknown:
-        raise DamagedRecord(directory / "plan.json", str(unknown)) from None
+    except (experiments.UnknownName, experiments.WrongExperiment) as wrong:
+        raise DamagedRecord(directory / "plan.json", str(wrong)) from None
     result = judge_evidence(experiment, evidence)
     return as_json(result, experiment, evidence, Path(shown(directory)))

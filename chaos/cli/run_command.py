@@ -6,8 +6,9 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
@@ -23,8 +24,11 @@ from chaos.runtimes.environment import clean_environment
 
 if TYPE_CHECKING:  # a command imports what it needs: all of it takes longer than most commands
     from chaos.engine.run import Lab, Order
+    from chaos.model.evidence import Mode
     from chaos.model.experiment import Arm, Experiment
     from chaos.model.stack import Runtime
+
+PREFIXES = ("postgres:", "redis:")  # settings of those servers, which alone know them
 
 
 class RuntimeName(StrEnum):
@@ -49,6 +53,12 @@ def run(
         typer.Option(help="Only this arm, and the naive one to compare it with; repeatable."),
     ] = None,
     setting: SetOption = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Fewer or more rounds: fewer only to try it.")
+    ] = None,
+    segment: Annotated[
+        float | None, typer.Option(min=0.5, help="Seconds a segment: fewer only to try it.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Arrivals and order of arms follow from it.")] = 7,
     runtime: Annotated[
         RuntimeName, typer.Option(help="Where: a lab in containers if one is up, else embedded.")
@@ -63,7 +73,7 @@ def run(
     output: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Run an experiment: every arm in turn, judged, with a report."""
-    order = _order(name, full, arm or [], setting or [], seed)
+    order = _order(name, full, arm or [], setting or [], seed, _Length(rounds, segment))
     lab = _lab(runtime)
     with writing():
         if into is not None and not claimed and not create(into):
@@ -83,9 +93,25 @@ def run(
         raise Judged(judged(directory, output, report=True))
 
 
-def _order(name: str, full: bool, arms: list[str], settings: list[str], seed: int) -> Order:
+@dataclass(frozen=True)
+class _Length:
+    """Rounds and seconds a segment, if the user wants others than the mode's."""
+
+    rounds: int | None
+    segment_s: float | None
+
+    def of(self, mode: Mode) -> Mode:
+        """The mode with these."""
+        rounds = self.rounds or mode.rounds
+        return replace(mode, rounds=rounds, segment_s=self.segment_s or mode.segment_s)
+
+
+def _order(
+    name: str, full: bool, arms: list[str], settings: list[str], seed: int, length: _Length
+) -> Order:
     from chaos import experiments
     from chaos.engine.run import Order
+    from chaos.judge.experiment_checks import problems
     from chaos.model.experiment import SEED_MAX
 
     if not 0 <= seed <= SEED_MAX:
@@ -94,18 +120,33 @@ def _order(name: str, full: bool, arms: list[str], settings: list[str], seed: in
         experiment = experiments.load(name)
         chosen = _chosen_arms(experiment, arms)
         overrides = overridden(settings)
-    except experiments.UnknownName as unknown:
-        fail(str(unknown), USAGE)
-    order = Order(experiment, experiment.mode(full=full), chosen, overrides, seed, _command(seed))
+        require_settings(
+            {name for arm in chosen for name in {**experiment.settings, **arm.settings}}
+        )
+    except (experiments.UnknownName, experiments.WrongExperiment) as wrong:
+        fail(str(wrong), USAGE)
+    mode = length.of(experiment.mode(full=full))
+    if odd := problems(experiment, [mode]):
+        fail("\n".join(odd), USAGE)
+    order = Order(experiment, mode, chosen, overrides, seed, _command(seed))
     for one, other in combinations(chosen, 2):
-        if order.settings_of(one) == order.settings_of(other):
+        if _same(one, other, order):
+            given = " ".join(f"{n}={v}" for n, v in overrides.items())
             fail(
-                f"with {' '.join(f'{n}={v}' for n, v in overrides.items())} the arms {one.name} "
-                f"and {other.name} do not differ: leave out what an arm sets itself; "
-                "--arm chooses arms",
+                f"{f'with {given} ' * bool(given)}the arms {one.name} and {other.name} do not "
+                "differ: leave out what an arm sets itself; --arm chooses arms",
                 USAGE,
             )
     return order
+
+
+def _same(one: Arm, other: Arm, order: Order) -> bool:
+    experiment = order.experiment
+    return (
+        order.settings_of(one) == order.settings_of(other)
+        and experiment.traffic_of(one) == experiment.traffic_of(other)
+        and experiment.timeline_of(one) == experiment.timeline_of(other)
+    )
 
 
 def _on_record(order: Order, lab: Lab, directory: Path) -> None:
@@ -143,15 +184,28 @@ def overridden(settings: list[str]) -> dict[str, str]:
     for name, equals, _ in pairs:
         if not name or not equals:
             fail(f"--set takes NAME=VALUE, not {name!r}", USAGE)
+    return checked_settings({name: value for name, _, value in pairs})
+
+
+def checked_settings(settings: dict[str, str]) -> dict[str, str]:
+    """The same settings, if the stack knows them and would start with their values.
+
+    Raises:
+        UnknownName: there is no such setting.
+    """
+    require_settings(settings)
+    _stack_settings({n: v for n, v in settings.items() if not n.startswith(PREFIXES)})
+    return settings
+
+
+def require_settings(names: Iterable[str]) -> None:
+    """Raise `UnknownName` if the stack lacks one of these settings."""
     from chaos import experiments
 
     known = json.loads(_stack_settings({}))
-    for name, _, _ in pairs:
-        if name not in known:
+    for name in names:
+        if name not in known and not name.startswith(PREFIXES):
             raise experiments.UnknownName("setting", name, sorted(known))
-    overrides = {name: value for name, _, value in pairs}
-    _stack_settings(overrides)
-    return overrides
 
 
 def _stack_settings(overrides: dict[str, str]) -> str:

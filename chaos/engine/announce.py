@@ -96,9 +96,9 @@ class StatusUpdates:
                 self._what = "reading back"
             case "injected":
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                self._faults = {**self._faults, event["fault"]: now}
+                self._faults = {**self._faults, event["act"]: now}
             case "healed":
-                healed = event["fault"]
+                healed = event["act"]
                 self._faults = {name: at for name, at in self._faults.items() if name != healed}
             case "over":
                 self._over.set()
@@ -188,4 +188,4 @@ class FaultAnnotations:
 
 
 def _title(event: Event) -> str:
-    return f"{event['fault']} · {event['arm']}"
+    return f"{event['act']} · {event['arm']}"

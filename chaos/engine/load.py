@@ -17,8 +17,9 @@ from typing import Any
 import requests
 
 from chaos.model.evidence import Generator
-from chaos.model.experiment import Traffic
+from chaos.model.lab import Links
 from chaos.model.stack import PartDied, Stack, StackError
+from chaos.model.traffic import Traffic
 from chaos.runtimes.embedded.ports import reserved
 from chaos.runtimes.environment import at_home
 
@@ -137,11 +138,11 @@ class LocustLoad:
         self._answers: queue.Queue[Answer | None] = queue.Queue()
         threading.Thread(target=self._read_answers, name="locust-answers", daemon=True).start()
 
-    def prepare(self, traffic: Traffic) -> Sequence[str]:
-        """Create and follow the links; return their codes by rank."""
-        self._send({"do": "prepare", "traffic": asdict(traffic)})
+    def prepare(self, traffic: Traffic) -> Links:
+        """Create new links and follow each once."""
+        self._send({"do": "prepare", "fresh": True, "traffic": asdict(traffic)})
         answer = self._expect("prepared", START_TIMEOUT_S + PREPARE_TIMEOUT_S)
-        return [str(code) for code in answer["codes"]]
+        return Links(codes=answer["codes"], follows=answer["follows"])
 
     def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
         """Start a segment; return its start on the monotonic clock."""

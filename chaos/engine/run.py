@@ -10,24 +10,27 @@ import platform
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from chaos.engine.injection import Injection
-from chaos.model.evidence import CONTROL, Counters, Generator, Mode
-from chaos.model.experiment import Arm, At, Experiment
-from chaos.model.lab import Clock, Load, Observer
+from chaos.engine.timeline import SegmentTimeline
+from chaos.model.evidence import CONTROL, Generator, Mode, part_of
+from chaos.model.experiment import Arm, Experiment, Timeline
+from chaos.model.lab import INCARNATION, Clock, Counters, Load, Observer
+from chaos.model.plan import timeline_plan, traffic_plan
 from chaos.model.stack import PartDied, Runtime, Settings, Stack, StackError
+from chaos.model.traffic import Traffic
 from chaos.record.provenance import commit
 from chaos.record.writer import RecordWriter
 
 POLL_S = 0.02
 DRAIN_GRACE_S = 10.0
+SETTLE_PATIENCE_S = 15.0
 CONTROL_ROUND = -1
 
 Progress = Callable[[int, int, str], None]
@@ -45,6 +48,11 @@ class HostClock:
         time.sleep(duration_s)
 
 
+def act_threads() -> Executor:
+    """Threads for acts and probes; more than any timeline has under way at once."""
+    return ThreadPoolExecutor(32, "act")
+
+
 @dataclass(frozen=True)
 class Lab:
     """Environment of a run: a runtime, and the factories of load, observer and announcer."""
@@ -54,6 +62,7 @@ class Lab:
     observe: Callable[[Stack, RecordWriter], AbstractContextManager[Observer]]
     announce: Callable[[Stack, Load, RecordWriter], AbstractContextManager[None]]
     clock: Clock = field(default_factory=HostClock)
+    threads: Callable[[], Executor] = act_threads
 
 
 @dataclass(frozen=True)
@@ -84,14 +93,15 @@ def run(order: Order, lab: Lab, directory: Path, progress: Progress) -> None:
         with lab.runtime.up(order.settings_of(order.experiment.naive), writer.logs) as stack:
             writer.event("up", versions=dict(stack.versions))
             with (
+                lab.threads() as threads,
                 lab.load(stack, directory) as load,
                 lab.observe(stack, writer) as observer,
                 lab.announce(stack, load, writer),
             ):
-                run = _Run(order, stack, load, observer, writer, progress, lab.clock)
+                run = _Run(order, stack, load, observer, writer, progress, lab.clock, threads)
                 with _prefer_dead_part(stack):
                     run.all_segments()
-                    writer.read_back(observer.read_back(run.codes))
+                    writer.read_back(observer.read_back())
         writer.event("finished")
     except (PartDied, StackError) as error:
         writer.event("trouble", why=str(error))
@@ -128,6 +138,7 @@ class _Run:
         writer: RecordWriter,
         progress: Progress,
         clock: Clock,
+        threads: Executor,
     ) -> None:
         self.order = order
         self.stack = stack
@@ -136,53 +147,50 @@ class _Run:
         self.writer = writer
         self.progress = progress
         self.clock = clock
+        self.threads = threads
         self.number = 0
-        self.codes: Sequence[str] = ()
 
     def all_segments(self) -> None:
-        """Run the control without faults, then each round, its arms in random order."""
-        mode = self.order.mode
-        naive = self.order.experiment.naive
-        self._segment(naive, CONTROL_ROUND, mode.control_s, [], name=CONTROL)
+        """Run the control without acts, then each round, its arms in random order."""
+        mode, experiment = self.order.mode, self.order.experiment
+        self._segment(experiment.naive, CONTROL_ROUND, mode.control_s, [], name=CONTROL)
         for number in range(mode.rounds):
             arms = list(self.order.arms)
             random.Random(f"{self.order.seed}/{number}").shuffle(arms)
             for arm in arms:
-                self._segment(arm, number, mode.segment_s, self.order.experiment.faults)
+                self._segment(arm, number, mode.segment_s, experiment.timeline_of(arm))
         self.progress(_steps(self.order), _steps(self.order), "reading back")
         self.writer.event("reading-back")
 
     def _segment(
-        self, arm: Arm, number: int, duration_s: float, faults: Sequence[At], name: str = ""
+        self, arm: Arm, number: int, duration_s: float, timeline: Timeline, name: str = ""
     ) -> None:
         self.number += 1
+        name = name or arm.name
         settings = self.order.settings_of(arm)
-        traffic = self.order.experiment.traffic
-        what = name or f"{arm.name} · round {number + 1}"
+        traffic = self.order.experiment.traffic_of(arm)
+        what = name if number == CONTROL_ROUND else f"{name} · round {number + 1}"
         self.progress(self.number, _steps(self.order), what)
-        self.writer.event(
-            "segment-started", segment=self.number, arm=name or arm.name, round=number, what=what
-        )
+        self.writer.event("segment-started", segment=self.number, arm=name, round=number, what=what)
         if self.number > 1:  # the stack came up with the settings of the first one
             self.stack.configure(settings)
-        with ExitStack() as healing:
-            inject = partial(self._inject, name or arm.name, healing)
-            standing = [inject(at) for at in faults if at.second <= 0]
-            self._prepare()
+        acts = SegmentTimeline(timeline, name, self.stack, self.writer, self.clock, self.threads)
+        try:
+            acts.stand()
+            links = self.load.prepare(traffic)
+            self.writer.event("links", segment=self.number, **asdict(links))
             before, from_s = self.observer.counters(), self.clock.now_s()
             seed = self.order.seed * 1000 + self.number
             started_s = self.load.start(self.number, traffic, duration_s, seed)
-            for injection in standing:
-                injection.probe()
-            self._timeline([at for at in faults if at.second > 0], started_s, inject)
-            generator = self._wait_for_answers(
-                started_s + duration_s + traffic.timeout_s + DRAIN_GRACE_S
-            )
+            acts.start(started_s)
+            generator = self._wait_for_answers(acts, started_s + duration_s, traffic)
+        finally:
+            acts.end()
         after = self.observer.counters()
         self.writer.event(
             "segment",
             segment=self.number,
-            arm=name or arm.name,
+            arm=name,
             round=number,
             settings=dict(settings),
             web_processes=len(self.stack.endpoints.web),
@@ -190,52 +198,54 @@ class _Run:
             to_s=self.clock.now_s(),
             started_s=started_s,
             ended_s=started_s + duration_s,
+            settled_s=self._wait_until_settled(),
             generator=asdict(generator),
-            counted=asdict(_difference(before, after)),
+            counted=_moved(before, after),
+            acts=[asdict(act) for act in acts.evidence(self.number)],
         )
 
-    def _prepare(self) -> None:
-        """Create the links, once; follow each, to fill the cache before the segment."""
-        self.codes = self.load.prepare(self.order.experiment.traffic)
-        if self.number == 1:
-            self.writer.event("links", codes=list(self.codes))
-        self.writer.event("primed", follows=len(self.codes))
-
-    def _wait_for_answers(self, deadline_s: float) -> Generator:
+    def _wait_for_answers(
+        self, acts: SegmentTimeline, ended_s: float, traffic: Traffic
+    ) -> Generator:
         """Wait until every answer is in; raise `PartDied` if a part dies meanwhile."""
+        longest_s = sum(step.after_s for visit in traffic.visits for step in visit.steps)
+        steps = max(len(visit.steps) for visit in traffic.visits)
+        tries_s = traffic.timeout_s + traffic.retries.longest_pause_s
+        deadline_s = ended_s + longest_s + steps * traffic.retries.tries * tries_s + DRAIN_GRACE_S
         while (generator := self.load.finished()) is None:
             if self.clock.now_s() > deadline_s:
                 raise StackError("the load generator did not finish its segment in time")
-            self._check_and_sleep()
+            acts.tick()
+            self.stack.check()
+            self.clock.sleep(POLL_S)
+        acts.tick()
         return generator
 
-    def _check_and_sleep(self) -> None:
-        self.stack.check()
-        self.clock.sleep(POLL_S)
-
-    def _inject(self, arm: str, healing: ExitStack, at: At) -> Injection:
-        injection = Injection(at.fault, arm, self.stack, self.writer, self.clock)
-        healing.callback(injection.heal)
-        return injection
-
-    def _timeline(
-        self,
-        faults: Sequence[At],
-        started_s: float,
-        inject: Callable[[At], Injection],
-    ) -> None:
-        """Inject each later fault at its time."""
-        for at in sorted(faults, key=lambda at: at.second):
-            self._wait_until(started_s + at.second)
-            inject(at).probe()
-
-    def _wait_until(self, moment_s: float) -> None:
-        while self.clock.now_s() < moment_s:
-            self._check_and_sleep()
+    def _wait_until_settled(self) -> float | None:
+        """The time at which every click was counted; `None` if that takes too long."""
+        deadline_s = self.clock.now_s() + SETTLE_PATIENCE_S
+        while not self.observer.settled():
+            if self.clock.now_s() > deadline_s:
+                return None
+            self.stack.check()
+            self.clock.sleep(POLL_S)
+        return self.clock.now_s()
 
 
-def _difference(before: Counters, after: Counters) -> Counters:
-    return Counters(**{name: getattr(after, name) - value for name, value in vars(before).items()})
+def _moved(before: Counters, after: Counters) -> dict[str, float | None]:
+    """How far each counter moved; `None` for those of a part that began anew.
+
+    `PART.incarnation` becomes `PART.starts`.
+    """
+    suffix = f".{INCARNATION}"
+    marks = [name for name in after if name.endswith(suffix)]
+    anew = {part_of(mark) for mark in marks if after[mark] != before[mark]}
+    moved: dict[str, float | None] = {
+        name: None if part_of(name) in anew else value - before[name]
+        for name, value in after.items()
+        if name not in marks
+    }
+    return moved | {f"{part_of(mark)}.starts": float(part_of(mark) in anew) for mark in marks}
 
 
 # --- provenance --------------------------------------------------------------------------------
@@ -249,15 +259,21 @@ def _plan(order: Order, lab: Lab) -> dict[str, Any]:
         "runtime": lab.runtime.name,
         "mode": asdict(order.mode),
         "seed": order.seed,
-        "arms": {arm.name: dict(order.settings_of(arm)) for arm in order.arms},
-        "traffic": asdict(experiment.traffic),
-        "faults": [{"fault": at.fault.name, "second": at.second} for at in experiment.faults],
+        "arms": {arm.name: _arm_plan(order, arm) for arm in order.arms},
         "command": order.command,
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
         "began_s": lab.clock.now_s(),
         "commit": commit(),
         "machine": _machine(),
         "linkstorm": version("linkstorm"),
+    }
+
+
+def _arm_plan(order: Order, arm: Arm) -> dict[str, Any]:
+    return {
+        "settings": dict(order.settings_of(arm)),
+        "traffic": traffic_plan(order.experiment.traffic_of(arm)),
+        "timeline": timeline_plan(order.experiment.timeline_of(arm)),
     }
 
 

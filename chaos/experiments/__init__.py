@@ -1,11 +1,14 @@
-"""The experiments: one file is one experiment is one `make chaos-NAME`."""
+"""The experiments: one file is one experiment is one `make chaos-NAME`.
+
+A module whose name begins with `_` is what an experiment has of its own beside it.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from difflib import get_close_matches
 
+from chaos.judge.experiment_checks import nearest, problems
 from chaos.model.experiment import Experiment
 
 
@@ -13,24 +16,36 @@ class UnknownName(Exception):
     """A name that does not exist; the message lists similar names, or all."""
 
     def __init__(self, what: str, name: str, known: list[str]) -> None:
-        alike = get_close_matches(name, known)
-        hint = f"did you mean {' or '.join(alike)}?" if alike else f"there are: {', '.join(known)}"
-        super().__init__(f"no {what} called {name!r}; {hint}")
+        super().__init__(f"no {what} called {name!r}; {nearest(name, known)}")
+
+
+class WrongExperiment(Exception):
+    """An experiment that cannot be run; the message lists all that is wrong, a line each."""
 
 
 def names() -> list[str]:
     """Names of all experiments, as on the command line."""
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+    modules = [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted(name.replace("_", "-") for name in modules if not name.startswith("_"))
 
 
 def load(name: str) -> Experiment:
-    """Import the experiment of that name.
+    """Import the experiment of that name, and check it.
 
     Raises:
         UnknownName: there is none.
+        WrongExperiment: it names what does not exist, or cannot be judged.
     """
     if name not in names():
         raise UnknownName("experiment", name, names())
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    experiment: Experiment = module.experiment
+    try:
+        module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+        experiment: Experiment = module.experiment
+    except Exception as error:
+        raise WrongExperiment(f"{name}: {type(error).__name__}: {error}") from error
+    wrong = problems(experiment)
+    if experiment.name != name:
+        wrong.insert(0, f"its name is {experiment.name!r}, and its file's {name!r}")
+    if wrong:
+        raise WrongExperiment("\n".join(f"{name}: {problem}" for problem in wrong))
     return experiment

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from chaos.model.evidence import (
-    ArmResult,
-    Estimate,
-    Predicted,
-    Verdict,
-)
-from chaos.model.experiment import Claim, Measure
+from chaos.model.evidence import Estimate, Predicted, Verdict
+from chaos.model.experiment import Claim, Measure, Rows
 
-Arms = Mapping[str, ArmResult]
+NO_DATA = Verdict.INVALID, "no data"
 
 
-def shows_failure(
-    arm: str, measure: Measure, *, share_of_prediction: float, prediction_at_least: float
+def shows(
+    arm: str,
+    measure: Measure,
+    *,
+    at_least: float = 0.0,
+    share_of_prediction: float = 0.0,
+    prediction_at_least: float = 0.0,
 ) -> Claim:
     """The naive arm must show the failure, or the run tested nothing: INVALID, not FAIL.
 
-    INVALID, too, where theory predicts less than `prediction_at_least`.
+    It must reach `at_least`, or a share of what theory predicts. INVALID, too, where theory
+    predicts less than `prediction_at_least`.
     """
 
-    def check(arms: Arms) -> tuple[Verdict, str]:
-        seen, predicted = arms[arm].measures[measure.name], arms[arm].predictions[measure.name]
-        if not seen.known or not predicted.value >= prediction_at_least:
-            return Verdict.INVALID, _too_small(seen, predicted)
-        shown = seen.value >= share_of_prediction * predicted.value
-        observed = f"{_figure(seen)} {measure.unit}, theory {predicted.value:.1f}"
-        return (Verdict.PASS if shown else Verdict.INVALID), observed
+    def check(rows: Rows) -> tuple[Verdict, str]:
+        seen = rows[arm].measures[measure.name]
+        limit, theory = at_least, ""
+        if share_of_prediction:
+            predicted = rows[arm].predictions[measure.name]
+            if not seen.known or not predicted.value >= prediction_at_least:
+                return Verdict.INVALID, _too_small(seen, predicted)
+            limit = max(limit, share_of_prediction * predicted.value)
+            theory = f", theory {predicted.value:.1f}"
+        if not seen.known:
+            return NO_DATA
+        return Verdict.PASS if seen.value >= limit else Verdict.INVALID, figure(
+            seen, measure
+        ) + theory
 
-    text = f"{arm} shows the failure: {measure.title} ≥ {share_of_prediction:g} × theory"
-    return Claim(text, arm, check)
+    limits = [f"{at_least:g} {measure.unit}"] * bool(at_least)
+    limits += [f"{share_of_prediction:g} × theory"] * bool(share_of_prediction)
+    text = f"{arm} shows the failure: {measure.title} ≥ {' and '.join(limits)}"
+    return Claim(text, (arm,), (measure,), check)
 
 
 def _too_small(seen: Estimate, predicted: Predicted) -> str:
@@ -45,58 +55,87 @@ def _too_small(seen: Estimate, predicted: Predicted) -> str:
 def at_most(arm: str, measure: Measure, limit: float) -> Claim:
     """An arm's figure is within a limit."""
 
-    def check(arms: Arms) -> tuple[Verdict, str]:
-        seen = arms[arm].measures[measure.name]
-        if not seen.known:
-            return Verdict.INVALID, "no data"
-        return Verdict.of(seen.value <= limit), f"{_figure(seen)} {measure.unit}"
+    def holds(seen: Estimate) -> Verdict:
+        if seen.at_least and seen.value <= limit:
+            return Verdict.INVALID  # the segment ended before the figure was known
+        return Verdict.of(seen.value <= limit)
 
-    return Claim(f"{arm}: {measure.title} ≤ {limit:g}", arm, check)
+    return _of_one(f"{arm}: {measure.title} ≤ {limit:g} {measure.unit}", arm, measure, holds)
 
 
-def follows_law(arm: str, measure: Measure, *, within: float, full_only: bool) -> Claim:
+def at_least(arm: str, measure: Measure, limit: float) -> Claim:
+    """An arm's figure reaches a limit."""
+
+    def holds(seen: Estimate) -> Verdict:
+        if seen.at_least and seen.value < limit:
+            return Verdict.INVALID  # it may have come to reach it
+        return Verdict.of(seen.value >= limit)
+
+    return _of_one(f"{arm}: {measure.title} ≥ {limit:g} {measure.unit}", arm, measure, holds)
+
+
+def _of_one(text: str, arm: str, measure: Measure, holds: Callable[[Estimate], Verdict]) -> Claim:
+    def check(rows: Rows) -> tuple[Verdict, str]:
+        seen = rows[arm].measures[measure.name]
+        return (holds(seen), figure(seen, measure)) if seen.known else NO_DATA
+
+    return Claim(text, (arm,), (measure,), check)
+
+
+def none(measure: Measure, *, but: str | tuple[str, ...] = ()) -> Claim:
+    """No arm has any, but for those named; each must have been measured."""
+    others = (but,) if isinstance(but, str) else but
+
+    def check(rows: Rows) -> tuple[Verdict, str]:
+        seen = {n: row.measures[measure.name] for n, row in rows.items() if n not in others}
+        if not seen or not all(estimate.known for estimate in seen.values()):
+            return NO_DATA
+        some = {
+            name: f"≥ {e.value:g}" if e.at_least else f"{e.value:g}"
+            for name, e in seen.items()
+            if e.value > 0 or e.at_least
+        }
+        return Verdict.of(not some), listed(some) or f"0 {measure.unit}"
+
+    text = f"no arm has any {measure.title}" + f", but for {', '.join(others)}" * bool(others)
+    return Claim(text, (), (measure,), check, but=others)
+
+
+def follows_law(arm: str, measure: Measure, *, within: float, full_only: bool = False) -> Claim:
     """An arm's figure is within a share of what theory predicts."""
 
-    def check(arms: Arms) -> tuple[Verdict, str]:
-        seen, predicted = arms[arm].measures[measure.name], arms[arm].predictions[measure.name]
-        if not seen.known or not predicted.value > 0:
-            return Verdict.INVALID, "no data"
+    def check(rows: Rows) -> tuple[Verdict, str]:
+        seen, predicted = rows[arm].measures[measure.name], rows[arm].predictions[measure.name]
+        if not seen.known or seen.at_least or not predicted.value > 0:
+            return NO_DATA
         close = abs(seen.value - predicted.value) <= within * predicted.value
-        observed = f"{_figure(seen)} {measure.unit}, theory {predicted.value:.2f}"
-        return Verdict.of(close), observed
+        return Verdict.of(close), f"{figure(seen, measure)}, theory {predicted.value:.2f}"
 
     text = f"{arm}: {measure.title} within {within:.0%} of its law"
-    return Claim(text, arm, check, full_only)
+    return Claim(text, (arm,), (measure,), check, full_only=full_only)
 
 
-def fewer_than(arm: str, other: str, measure: Measure, *, share: float) -> Claim:
+def fewer_than(arm: str, other: str, measure: Measure, *, share: float = 1.0) -> Claim:
     """An arm's figure is at most a share of another arm's."""
 
-    def check(arms: Arms) -> tuple[Verdict, str]:
-        seen, beside = arms[arm].measures[measure.name], arms[other].measures[measure.name]
-        if not seen.known or not beside.known:
-            return Verdict.INVALID, "no data"
-        observed = f"{_figure(seen)} {measure.unit}, {other} {_figure(beside)}"
-        return Verdict.of(seen.value <= share * beside.value), observed
+    def check(rows: Rows) -> tuple[Verdict, str]:
+        seen, beside = rows[arm].measures[measure.name], rows[other].measures[measure.name]
+        if not seen.known or not beside.known or seen.at_least:
+            return NO_DATA
+        fewer = seen.value <= share * beside.value
+        if beside.at_least and not fewer:
+            return NO_DATA
+        return Verdict.of(fewer), f"{figure(seen, measure)}, {other} {figure(beside)}"
 
-    return Claim(f"{arm}: {measure.title} ≤ {share:g} × {other}'s", arm, check)
-
-
-def no_failures(measure: Measure) -> Claim:
-    """No arm fails a request; each arm must have sent some."""
-
-    def check(arms: Arms) -> tuple[Verdict, str]:
-        seen = {name: arm.measures[measure.name] for name, arm in arms.items()}
-        if not seen or not all(estimate.known for estimate in seen.values()):
-            return Verdict.INVALID, "no data"
-        failing = {name: round(e.value) for name, e in seen.items() if e.value > 0}
-        return Verdict.of(not failing), listed(failing) or "0 failed"
-
-    return Claim("no arm fails a request", None, check)
+    text = f"{arm}: {measure.title} ≤ {share:g} × {other}'s"
+    return Claim(text, (arm, other), (measure,), check)
 
 
-def _figure(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+def figure(estimate: Estimate, measure: Measure | None = None) -> str:
+    """A figure with its interval, and its unit if a measure is given."""
+    more = "≥ " if estimate.at_least else ""
+    unit = f" {measure.unit}" if measure else ""
+    return f"{more}{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]{unit}"
 
 
 def listed(values: Mapping[str, object]) -> str:

@@ -6,31 +6,37 @@ only what a single process recorded cannot be checked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from itertools import pairwise
-from math import sqrt
+from math import isnan, sqrt
 
 import numpy as np
 
+from chaos.measures.histories import redirect_window
 from chaos.model.evidence import (
     CONTROL,
     ArmResult,
     Evidence,
     Finding,
+    LookUps,
     Mode,
-    OriginQueries,
     Requests,
     Segment,
     Verdict,
+    part_of,
 )
-from chaos.model.experiment import Experiment, Measure, Traffic
+from chaos.model.experiment import Experiment, Measure
+from chaos.model.plan import timeline_plan, traffic_plan
 from chaos.model.stack import Settings
+from chaos.model.traffic import Traffic
 
 ROUNDING_S = 2e-6  # times on record have six decimals
 SAMPLE_GAP_S = 1.0
 SIGMAS = 5.0
 NEAR_ENOUGH = 0.01
+REQUIRED_SAMPLES = ("redis.commands", "primary.look_ups", "replica.look_ups")
 
 
 def ran_as_planned(experiment: Experiment, evidence: Evidence) -> Finding:
@@ -45,24 +51,26 @@ def ran_as_planned(experiment: Experiment, evidence: Evidence) -> Finding:
 
 
 def _other_plan(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
-    plan = evidence.plan
-    faults = [{"fault": at.fault.name, "second": at.second} for at in experiment.faults]
+    planned = evidence.plan["arms"]
     if _is_less(evidence.mode, experiment.mode(full=evidence.mode.name == "full")):
         yield "less was planned than the experiment's mode asks for"
-    if plan["traffic"] != asdict(experiment.traffic):
-        yield "another traffic was planned than the experiment has"
-    if plan["faults"] != faults:
-        yield "other faults were planned than the experiment has"
     known = {arm.name: {**experiment.settings, **arm.settings} for arm in experiment.arms}
-    if strange := set(plan["arms"]) - set(known):
+    if strange := set(planned) - set(known):
         yield f"the experiment has no arm {', '.join(sorted(strange))}"
-    elif odd := _odd_settings(plan["arms"], known):
+        return
+    for name, plan in planned.items():
+        arm = experiment.arm(name)
+        if plan["traffic"] != traffic_plan(experiment.traffic_of(arm)):
+            yield f"another traffic was planned than {name} has"
+        if plan["timeline"] != timeline_plan(experiment.timeline_of(arm)):
+            yield f"other acts were planned than {name} has"
+    if odd := _odd_settings({name: plan["settings"] for name, plan in planned.items()}, known):
         yield f"{odd} was planned with settings of no arm"
 
 
 def _is_less(planned: Mode, wanted: Mode) -> bool:
     """True if the plan has less of anything than the mode; more is as good."""
-    figures = ("rounds", "segment_s", "repetitions", "control_s")
+    figures = ("rounds", "segment_s", "events", "control_s")
     return any(getattr(planned, name) < getattr(wanted, name) for name in figures)
 
 
@@ -89,9 +97,9 @@ def _missing_segments(evidence: Evidence) -> Iterator[str]:
 
 def _odd_segments(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
     """Segments that are not as long, not as set or not where they should be in time."""
-    planned = {**evidence.plan["arms"]}
+    planned = {name: plan["settings"] for name, plan in evidence.plan["arms"].items()}
     planned[CONTROL] = planned.get(experiment.naive.name)
-    in_time = sorted([*evidence.control, *evidence.segments], key=lambda s: s.started_s)
+    in_time = sorted(evidence.all_segments, key=lambda s: s.started_s)
     for segment in in_time:
         control = segment.arm == CONTROL
         wanted_s = evidence.mode.control_s if control else evidence.mode.segment_s
@@ -107,62 +115,73 @@ def _odd_segments(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
         yield "the number of web processes changed"
 
 
-def requests_are_credible(evidence: Evidence) -> Finding:
+def requests_are_credible(_: Experiment, evidence: Evidence) -> Finding:
     """No request on record is impossible: of no segment, doubled, or at odds with its answer."""
     odd = [f"{count} {name}" for name, count in asdict(evidence.oddities).items() if count]
-    odd += [f"{s.arm}: times that cannot be" for s in _all(evidence) if not _timely(s)]
-    total = sum(len(segment.requests) for segment in _all(evidence))
+    odd += [f"{s.arm}: times that cannot be" for s in evidence.all_segments if not _timely(s)]
+    total = sum(len(segment.requests) for segment in evidence.all_segments)
     return _guard("every request on record can be true", odd, f"all {total} can")
 
 
 def _timely(segment: Segment) -> bool:
-    """Each request was due in the segment, sent after that, and answered after that."""
+    """Each request was due in the segment, sent after that, and answered after that.
+
+    A visit that began in the segment may have later steps and tries.
+    """
     requests = segment.requests
+    _, first = np.unique(requests.session, return_index=True)
     due = requests.intended_s >= segment.started_s - ROUNDING_S
-    due &= requests.intended_s <= segment.ended_s + ROUNDING_S
+    due[first] &= requests.intended_s[first] <= segment.ended_s + ROUNDING_S
     in_order = requests.sent_s >= requests.intended_s - ROUNDING_S
     in_order &= requests.done_s >= requests.sent_s - ROUNDING_S
     return bool((due & in_order).all())
 
 
-def clocks_agree(evidence: Evidence) -> Finding:
-    """Each origin query falls into a request for its key: two processes' clocks agree.
+def clocks_agree(_: Experiment, evidence: Evidence) -> Finding:
+    """Each look-up falls into a request for its key: two processes' clocks agree.
 
     The generator's clock has the time of the request, the web process's that of the cache read.
     """
     odd = []
-    for segment in _all(evidence):
+    for segment in evidence.all_segments:
         outside = _outside_requests(segment)
-        if outside or not _in_order(segment.origin):
-            odd.append(f"{segment.arm}: {outside} of {len(segment.origin)} look-ups in no request")
-    total = sum(len(segment.origin) for segment in _all(evidence))
+        if outside or not _in_order(segment.look_ups):
+            odd.append(
+                f"{segment.arm}: {outside} of {len(segment.look_ups)} look-ups in no request"
+            )
+    total = sum(len(segment.look_ups) for segment in evidence.all_segments)
     return _guard("every look-up falls into a request for its key", odd, f"all {total} look-ups do")
 
 
-def _in_order(origin: OriginQueries) -> bool:
-    stored_s = np.where(np.isnan(origin.stored_s), np.inf, origin.stored_s)
-    times = [origin.read_s, origin.asked_s, origin.answered_s, stored_s]
+def _in_order(look_ups: LookUps) -> bool:
+    stored_s = np.where(np.isnan(look_ups.stored_s), np.inf, look_ups.stored_s)
+    times = [look_ups.read_s, look_ups.asked_s, look_ups.answered_s, stored_s]
     return all(bool((later >= earlier).all()) for earlier, later in pairwise(times))
 
 
 def _outside_requests(segment: Segment) -> int:
-    """Count origin queries that fall into no request for their key."""
-    origin, requests = segment.origin, segment.requests
+    """Count look-ups that fall into no request for their key."""
+    look_ups, requests = segment.look_ups, segment.requests
     inside = sum(
-        int(_in_flight(requests, int(rank), origin.read_s[origin.rank == rank]).sum())
-        for rank in np.unique(origin.rank)
+        int(_in_flight(requests, int(rank), look_ups.read_s[look_ups.rank == rank]).sum())
+        for rank in np.unique(look_ups.rank)
     )
-    return len(origin) - inside
+    return len(look_ups) - inside
 
 
 def _in_flight(
     requests: Requests, rank: int, at_s: np.ndarray[tuple[int], np.dtype[np.float64]]
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Mask of the moments at which a request for a key was sent and not yet answered."""
+    """Mask of the moments at which a request for a key was sent and not yet answered.
+
+    One without an answer may be at work for any time.
+    """
     own = requests.rank == rank
     order = np.argsort(requests.sent_s[own])
     sent_s = requests.sent_s[own][order]
-    last_done_s = np.concatenate([[-np.inf], np.maximum.accumulate(requests.done_s[own][order])])
+    answered = (requests.outcome[own] != "unknown") & (requests.status[own] < 500)
+    done_s = np.where(answered, requests.done_s[own], np.inf)[order]
+    last_done_s = np.concatenate([[-np.inf], np.maximum.accumulate(done_s)])
     sent_before = np.searchsorted(sent_s, at_s + ROUNDING_S, side="right")
     in_flight: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
         last_done_s[sent_before] >= at_s - ROUNDING_S
@@ -170,103 +189,183 @@ def _in_flight(
     return in_flight
 
 
-def versions_are_one(evidence: Evidence) -> Finding:
-    """All readers of a link saw one version: no traffic so far edits links."""
+def versions_are_one(experiment: Experiment, evidence: Evidence) -> Finding | None:
+    """All readers of a link saw one version, if no visit changes links."""
+    if any(_changes_links(experiment.traffic_of(arm)) for arm in experiment.arms):
+        return None
     seen = {
-        (int(rank), int(version))
-        for segment in _all(evidence)
+        (segment.number, int(rank), int(version))
+        for segment in evidence.all_segments
         for rank, version in _distinct(segment.requests)
     }
-    ranks = [rank for rank, _ in seen]
-    odd = [f"link {rank}: several" for rank in sorted(set(ranks)) if ranks.count(rank) > 1]
+    links = Counter((segment, rank) for segment, rank, _ in seen)
+    odd = [f"link {rank}: several" for (_, rank), versions in links.items() if versions > 1]
     return _guard(
         "every reader of a link saw the same version", odd, f"{len(seen)} links, one each"
     )
 
 
+def versions_are_written(experiment: Experiment, evidence: Evidence) -> Finding | None:
+    """No reader saw a version before somebody began to write it, if visits change links."""
+    if not any(_changes_links(experiment.traffic_of(arm)) for arm in experiment.arms):
+        return None
+    odd, reads = [], 0
+    for segment in evidence.all_segments:
+        window = redirect_window(segment.requests, segment.shared_links)
+        reads += len(window.row)
+        if count := int(window.impossible.sum()):
+            odd.append(f"{segment.arm}: {count} reads")
+    return _guard("no reader saw what nobody had written", odd, f"{reads} reads")
+
+
+def _changes_links(traffic: Traffic) -> bool:
+    steps = [step.operation for visit in traffic.visits for step in visit.steps]
+    return bool({"edit", "delete"} & {*steps})
+
+
 def _distinct(requests: Requests) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    ok = requests.outcome == "ok"
+    ok = (requests.outcome == "ok") & (requests.operation == "follow")
     pairs: np.ndarray[tuple[int, int], np.dtype[np.int64]] = np.unique(
         np.stack([requests.rank[ok], requests.version[ok]], axis=1), axis=0
     )
     return pairs
 
 
-def traffic_was_as_planned(evidence: Evidence) -> Finding:
-    """Requests, and those for the hot key, are as many as the plan's rates make likely: in the
-    whole run and in each segment, so that no arm had less load than another.
+def traffic_was_as_planned(experiment: Experiment, evidence: Evidence) -> Finding:
+    """Visits, and those to the most popular link, are as many as the plan's rates make likely: in
+    the whole run and in each segment, so that no arm had less load than another.
 
-    Arrivals are Poisson and keys are drawn at random: fewer than one sound run in ten thousand has
+    Arrivals are Poisson and links are drawn at random: fewer than one sound run in ten thousand has
     a segment five standard deviations off. A generator that lacks one of its workers is further
     off. One per cent is near enough for any run, however large.
     """
-    traffic = Traffic(**evidence.plan["traffic"])
-    segments = _all(evidence)
-    odd = [*_odd_traffic(traffic, segments)]
-    odd += [f"{s.arm}: {why}" for s in segments for why in _odd_traffic(traffic, [s])]
-    offered, hot, duration_s = _offered(segments)
-    observed = f"{offered} requests in {duration_s:.1f} s, {hot} for the hot key"
+    odd: list[str] = []
+    of_traffic: dict[Traffic, list[Segment]] = {}
+    for segment in evidence.all_segments:
+        arm = experiment.naive if segment.arm == CONTROL else experiment.arm(segment.arm)
+        of_traffic.setdefault(experiment.traffic_of(arm), []).append(segment)
+    for traffic, segments in of_traffic.items():
+        odd += _odd_traffic(traffic, segments)
+        odd += [f"{s.arm}: {why}" for s in segments for why in _odd_traffic(traffic, [s])]
+    visits = sum(segment.generator.visits for segment in evidence.all_segments)
+    observed = f"{visits} visits in {_duration_s(evidence.all_segments):.1f} s"
     return _guard("the traffic was the planned one", odd, observed)
 
 
 def _odd_traffic(traffic: Traffic, segments: Sequence[Segment]) -> Iterator[str]:
-    offered, hot, duration_s = _offered(segments)
+    visits, duration_s = sum(s.generator.visits for s in segments), _duration_s(segments)
     least = traffic.rate_per_s * duration_s
     most = (traffic.peak_per_s or traffic.rate_per_s) * duration_s
-    if not least - _slack(least, least) <= offered <= most + _slack(most, most):
-        yield f"{offered} requests in {duration_s:.1f} s"
-    expected_hot = traffic.hot_share * offered
-    if abs(hot - expected_hot) > _slack(expected_hot, expected_hot * (1 - traffic.hot_share)):
-        yield f"{hot} of {offered} for the hot key"
+    if not least - _slack(least, least) <= visits <= most + _slack(most, most):
+        yield f"{visits} visits in {duration_s:.1f} s"
+    shared, popular = _shared_visits(traffic, segments)
+    expected = traffic.hot_share * shared
+    if abs(popular - expected) > _slack(expected, expected * (1 - traffic.hot_share)):
+        yield f"{popular} of {shared} for the most popular link"
 
 
-def _offered(segments: Sequence[Segment]) -> tuple[int, int, float]:
-    """Requests that were due, those of them for the hot key, and the duration in seconds."""
-    offered = sum(segment.generator.offered for segment in segments)
-    hot = sum(int(segment.requests.hot.sum()) for segment in segments)
-    return offered, hot, sum(segment.ended_s - segment.started_s for segment in segments)
+def _shared_visits(traffic: Traffic, segments: Sequence[Segment]) -> tuple[int, int]:
+    """Visits to shared links that only read, and those of them to the most popular one."""
+    if _changes_links(traffic):
+        return 0, 0  # a writer takes the next link that nobody else is writing
+    ranks = []
+    for segment in segments:
+        _, first = np.unique(segment.requests.session, return_index=True)
+        rank = segment.requests.rank[first]
+        ranks.append(rank[rank < traffic.keys])
+    shared = np.concatenate(ranks)
+    return len(shared), int((shared == 0).sum())
+
+
+def _duration_s(segments: Sequence[Segment]) -> float:
+    return sum(segment.ended_s - segment.started_s for segment in segments)
 
 
 def _slack(expected: float, variance: float) -> float:
     return max(SIGMAS * sqrt(variance), NEAR_ENOUGH * expected)
 
 
-def redis_was_watched(evidence: Evidence) -> Finding:
-    """Redis's counter was read without gaps, never fell, and rose no further than its total."""
+def samples_are_whole(experiment: Experiment, evidence: Evidence) -> Finding:
+    """Every counter was read without gaps, never fell, and rose no further than its total.
+
+    An act may stop or hang the part whose counter it is.
+    """
     odd = [
-        f"{segment.arm}: {why}"
-        for segment in _all(evidence)
-        if (why := _odd_samples(segment)) is not None
+        f"{segment.arm}: {name}: {why}"
+        for segment in evidence.all_segments
+        for name in _sampled(segment)
+        if (why := _odd_samples(segment, name, _hit(experiment, segment))) is not None
     ]
-    count = sum(len(segment.samples.of("redis_commands")[0]) for segment in _all(evidence))
-    return _guard("Redis was watched throughout", odd, f"{count} readings of its counter")
+    count = sum(len(s.samples.of(name)[0]) for s in evidence.all_segments for name in _sampled(s))
+    return _guard("the counters were read throughout", odd, f"{count} readings")
 
 
-def _odd_samples(segment: Segment) -> str | None:
-    t_s, commands = segment.samples.of("redis_commands")
+def _sampled(segment: Segment) -> Sequence[str]:
+    """Counters that are sampled and read at rest, too."""
+    names = {*segment.samples.t_s, *REQUIRED_SAMPLES}
+    return sorted(name for name in names if name in segment.counted or name in REQUIRED_SAMPLES)
+
+
+def _hit(experiment: Experiment, segment: Segment) -> Mapping[str, Sequence[tuple[float, float]]]:
+    """The spans in which an act could have stopped or hung each part."""
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for act in segment.acts:
+        for part in _hits_of(experiment, act.act):
+            end_s = segment.ended_s if act.healed_s is None else act.healed_s + SAMPLE_GAP_S
+            spans.setdefault(part, []).append((act.injected_s, end_s))
+    return spans
+
+
+def _hits_of(experiment: Experiment, name: str) -> frozenset[str]:
+    acts = [at.act for arm in experiment.arms for at in experiment.timeline_of(arm)]
+    return frozenset().union(*(act.hits for act in acts if act.name == name))
+
+
+def _odd_samples(
+    segment: Segment, name: str, hit: Mapping[str, Sequence[tuple[float, float]]]
+) -> str | None:
+    t_s, values = segment.samples.of(name)
     start_s, end_s = segment.started_s, segment.ended_s
-    gap_s = np.diff(np.clip(np.concatenate([[start_s], t_s, [end_s]]), start_s, end_s)).max()
-    if gap_s > SAMPLE_GAP_S:
-        return f"no reading for {gap_s:.1f} s"
-    if (np.diff(commands) < 0).any() or segment.counted.redis_commands < 0:
+    edges_s = np.clip(np.concatenate([[start_s], t_s, [end_s]]), start_s, end_s)
+    for earlier_s, later_s in pairwise(edges_s):
+        excused = any(a <= later_s and earlier_s <= b for a, b in hit.get(part_of(name), []))
+        if later_s - earlier_s > SAMPLE_GAP_S and not excused:
+            return f"no reading for {later_s - earlier_s:.1f} s"
+    total = segment.counted.get(name)
+    if total is None:
+        return "it was not read at rest"
+    if isnan(total) and part_of(name) in hit:
+        return None
+    if isnan(total) or (np.diff(values) < 0).any() or total < 0:
         return "the counter fell"
-    if commands[-1] - commands[0] > segment.counted.redis_commands:
+    if len(values) and values[-1] - values[0] > total:
         return "it rose further than it moved in all"
     return None
 
 
-def webs_lived_on(evidence: Evidence) -> Finding:
-    """Web processes restarted only after a fault killed them: a restart loses counts."""
-    names = [fault["fault"] for fault in evidence.plan["faults"]]
-    killed = sum(name.startswith("web-") and name.endswith(" killed") for name in names)
-    most = [*((s, 0) for s in evidence.control), *((s, killed) for s in evidence.segments)]
+def parts_lived_on(experiment: Experiment, evidence: Evidence) -> Finding:
+    """Parts began anew only where an act stopped them, and only their counts are unknown."""
     odd = [
-        f"{segment.arm}: {segment.counted.web_starts} starts"
-        for segment, planned in most
-        if not 0 <= segment.counted.web_starts <= planned
+        f"{segment.arm}: {part}"
+        for segment in evidence.all_segments
+        for part in _begun_anew(segment) - _hit(experiment, segment).keys()
     ]
-    count = sum(segment.counted.web_starts for segment in _all(evidence))
-    return _guard("no web process died unplanned", odd, f"{count} began anew")
+    starts = [
+        v for s in evidence.all_segments for n, v in s.counted.items() if n.endswith(".starts")
+    ]
+    lacking = [] if starts else ["no part's starts are on record"]
+    return _guard(
+        "no part died unplanned", [*odd, *lacking], f"{sum(starts):g} began anew, as planned"
+    )
+
+
+def _begun_anew(segment: Segment) -> Set[str]:
+    """Parts that began anew by their starts, or of which a count is unknown."""
+    return {
+        part_of(name)
+        for name, value in segment.counted.items()
+        if isnan(value) or (name.endswith(".starts") and value)
+    }
 
 
 def figures_are_known(measures: Sequence[Measure], rows: Mapping[str, ArmResult]) -> Finding:
@@ -287,10 +386,6 @@ def _without_figure(measures: Sequence[Measure], arm: ArmResult) -> Mapping[str,
         if not arm.measures[measure.name].known:
             titles.setdefault(measure.without, []).append(measure.title)
     return titles
-
-
-def _all(evidence: Evidence) -> Sequence[Segment]:
-    return [*evidence.control, *evidence.segments]
 
 
 def _guard(text: str, odd: Sequence[str], observed: str) -> Finding:

@@ -8,11 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chaos.measures.expiries import expiries
 from chaos.model.evidence import ArmResult, Estimate, Evidence, Result
-from chaos.model.experiment import Experiment, Measure
+from chaos.model.experiment import Experiment, Input, Measure
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def as_json(
@@ -30,15 +29,16 @@ def as_json(
         "runtime": plan["runtime"],
         "mode": evidence.mode.name,
         "seed": plan["seed"],
-        "repetition": experiment.repetition,
-        "headline": experiment.headline,
-        "inputs": _inputs(naive, evidence),
-        "arms": [_arm(arm, experiment, evidence, naive) for arm in result.arms],
+        "event": {"noun": experiment.event.noun, "plural": experiment.event.plural},
+        "headline": experiment.headline.name,
+        "inputs": [_input(figure, naive) for figure in experiment.inputs],
+        "arms": [_arm(arm, result, experiment, evidence, naive) for arm in result.arms],
         "claims": [asdict(claim) for claim in result.claims],
         "checks": [asdict(check) for check in result.checks],
-        "faults": [asdict(fault) | {"proven": fault.proven} for fault in result.faults],
+        "not_asked": list(result.not_asked),
+        "acts": [asdict(act) | {"proven": act.proven} for act in result.acts],
         "generator": asdict(result.generator),
-        "clicks": result.clicks and asdict(result.clicks),
+        "strips": [asdict(strip) for strip in experiment.strips],
         "duration_s": _duration_s(evidence),
         "run_dir": str(run_dir),
         "command": plan["command"],
@@ -47,24 +47,32 @@ def as_json(
     return {name: _finite(value) for name, value in document.items()}
 
 
-def _inputs(naive: ArmResult | None, evidence: Evidence) -> dict[str, float]:
-    processes = max((segment.web_processes for segment in evidence.segments), default=0)
-    return {**(naive.inputs if naive else {}), "web_processes": processes}
+def _input(figure: Input, naive: ArmResult | None) -> dict[str, Any]:
+    """A figure that theory starts from, as measured in the naive arm."""
+    value = naive.inputs[figure.name] if naive else math.nan
+    return {"name": figure.name, "symbol": figure.symbol, "unit": figure.unit, "value": value}
 
 
 def _arm(
-    arm: ArmResult, experiment: Experiment, evidence: Evidence, naive: ArmResult | None
+    arm: ArmResult,
+    result: Result,
+    experiment: Experiment,
+    evidence: Evidence,
+    naive: ArmResult | None,
 ) -> dict[str, Any]:
     own = [segment for segment in evidence.segments if segment.arm == arm.name]
+    plan = evidence.plan["arms"][arm.name]
     return {
         "name": arm.name,
         "naive": arm.naive,
         "verdict": arm.verdict,
-        "settings": evidence.plan["arms"][arm.name],
+        "settings": plan["settings"],
         "inputs": dict(arm.inputs),
         "measures": {m.name: _measure(m, arm) for m in experiment.measures},
         "cost": _cost(arm, naive, experiment),
-        "repetitions_s": [expiry.began_s for segment in own for expiry in expiries(segment)],
+        "ledgers": {kind: asdict(ledger) for kind, ledger in result.ledgers[arm.name].items()},
+        "shared_links": plan["traffic"]["keys"] * len(own),
+        "events_s": [float(t_s) for segment in own for t_s in experiment.event.of(segment)],
     }
 
 
@@ -92,9 +100,8 @@ def _cost(
             "unit": measure.unit,
             "extra": arm.measures[measure.name].value - naive.measures[measure.name].value,
         }
-        for measure in experiment.measures
-        if measure.name in experiment.costs
-        and _apart(arm.measures[measure.name], naive.measures[measure.name])
+        for measure in experiment.costs
+        if _apart(arm.measures[measure.name], naive.measures[measure.name])
     ]
 
 

@@ -1,92 +1,100 @@
-"""Checks of a run: when one fails, its numbers prove nothing and the run is INVALID."""
+"""Checks of a run: when one fails, its numbers prove nothing and the run is INVALID.
+
+A check that does not apply to an experiment returns `None`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
 
 from chaos.judge import record_checks
 from chaos.judge.claims import listed
-from chaos.measures.expiries import expiries
+from chaos.measures.recovery import catch_up
 from chaos.model.evidence import (
     LATE_SHARE_MAX,
-    Clicks,
+    ActEvidence,
     Evidence,
-    FaultEvidence,
     Finding,
+    Ledger,
     Segment,
     Verdict,
 )
+from chaos.model.experiment import At, Experiment
 
 BUSY_SHARE = 0.9  # of a core; a process of one thread cannot do more than all of it
 LATE_S = 0.010
 ROUNDING_S = 2e-6  # times on record have six decimals
-FAULT_LATE_S = 1.0
-Check = Callable[[Evidence], Finding]
+ACT_LATE_S = 1.0
+Check = Callable[[Experiment, Evidence], Finding | None]
 
 
-def ran_to_its_end(evidence: Evidence) -> Finding:
+def ran_to_its_end(_: Experiment, evidence: Evidence) -> Finding:
     """Nothing stopped the run: no part died, no signal interrupted it."""
     return _guard("the run came to its end", evidence.trouble is None, evidence.trouble or "it did")
 
 
-def control_is_healthy(evidence: Evidence) -> Finding:
-    """Without the fault, the naive arm answers every request: failures are the fault's."""
+def control_is_healthy(_: Experiment, evidence: Evidence) -> Finding:
+    """Without acts, the naive arm answers every request: failures are the acts'."""
     requests = sum(len(segment.requests) for segment in evidence.control)
     failed = sum(int((s.requests.outcome != "ok").sum()) for s in evidence.control)
     observed = f"{requests} requests, {failed} failed"
-    return _guard("the control without faults is healthy", requests > 0 and not failed, observed)
+    return _guard("the control without acts is healthy", requests > 0 and not failed, observed)
 
 
-def faults_are_proven(evidence: Evidence) -> Finding:
-    """Every planned fault was in force once in every segment, to its end, moved its probe and was
-    gone afterwards; none was in force in the control."""
-    text = "every fault took effect and was healed"
-    odd = [*_odd_faults(evidence)]
-    unproven = [fault for fault in evidence.faults if not fault.proven]
-    observed = f"{len(evidence.faults) - len(unproven)} of {len(evidence.faults)} injections proven"
-    enough = len(evidence.faults) == len(evidence.segments) * len(evidence.plan["faults"]) > 0
-    return _guard(text, enough and not unproven and not odd, "; ".join([observed, *odd]))
+# --- acts --------------------------------------------------------------------------------------
 
 
-def _odd_faults(evidence: Evidence) -> Iterator[str]:
+def acts_are_proven(experiment: Experiment, evidence: Evidence) -> Finding | None:
+    """Every planned act was in force once in every segment for the time planned, moved its probe
+    and was gone afterwards; none was in force in the control."""
+    planned = [at for arm in experiment.arms for at in experiment.timeline_of(arm)]
+    if not planned and not evidence.acts:
+        return None
+    odd = [*_odd_acts(experiment, evidence)]
+    unproven = [act for act in evidence.acts if not act.proven]
+    observed = f"{len(evidence.acts) - len(unproven)} of {len(evidence.acts)} acts proven"
+    holds = bool(evidence.segments) and not unproven and not odd
+    return _guard(
+        "every act took effect and was healed", holds, "; ".join([observed, *dict.fromkeys(odd)])
+    )
+
+
+def _odd_acts(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
     for segment in evidence.segments:
-        for planned in evidence.plan["faults"]:
-            due_s = segment.started_s + max(planned["second"], 0)
-            if len(_in_force(evidence, segment, planned["fault"], due_s)) != 1:
-                yield f"{segment.arm}: {planned['fault']} was not in force as planned"
-    for control in evidence.control:
-        if any(_overlaps(fault, control) for fault in evidence.faults):
-            yield "a fault was in force in the control"
+        timeline = experiment.timeline_of(experiment.arm(segment.arm))
+        for at in timeline:
+            if sum(_as_planned(act, at, segment) for act in segment.acts) != 1:
+                yield f"{segment.arm}: {at.act.name} was not in force as planned"
+        if len(segment.acts) > len(timeline):
+            yield f"{segment.arm}: more acts than planned"
+        if any((act.arm, act.segment) != (segment.arm, segment.number) for act in segment.acts):
+            yield f"{segment.arm}: an act of another segment"
+    if any(control.acts for control in evidence.control):
+        yield "an act was in force in the control"
 
 
-def _in_force(
-    evidence: Evidence, segment: Segment, name: str, due_s: float
-) -> Sequence[FaultEvidence]:
-    """Injections of a fault into a segment that lasted to its end.
+def _as_planned(act: ActEvidence, at: At, segment: Segment) -> bool:
+    """True if an act began and ended when it should have.
 
-    One at second 0 precedes the segment; a later one follows a probe of the healthy stack, within a
-    second of its due time.
+    One at second 0 precedes the segment; one without an end lasts to the last answer, or for good.
     """
-    standing = due_s == segment.started_s
-    from_s, to_s = (-math.inf, due_s) if standing else (due_s, due_s + FAULT_LATE_S)
-    return [
-        fault
-        for fault in evidence.faults
-        if (fault.fault, fault.arm) == (name, segment.arm)
-        and _overlaps(fault, segment)
-        and fault.healed_s is not None
-        and fault.healed_s >= segment.ended_s
-        and from_s <= fault.injected_s <= to_s
-    ]
+    due_s = segment.started_s + max(at.second, 0)
+    from_s, to_s = (-math.inf, due_s) if at.second <= 0 else (due_s, due_s + ACT_LATE_S)
+    if act.act != at.act.name or not from_s <= act.injected_s <= to_s or act.lifted_s is None:
+        return False
+    if at.until_s is None:
+        return act.lifted_s >= segment.ended_s
+    until_s = segment.started_s + at.until_s
+    return until_s <= act.lifted_s <= until_s + ACT_LATE_S
 
 
-def _overlaps(fault: FaultEvidence, segment: Segment) -> bool:
-    healed_s = math.inf if fault.healed_s is None else fault.healed_s
-    return fault.injected_s < segment.ended_s and healed_s > segment.started_s
+# --- the generator -----------------------------------------------------------------------------
 
 
-def generator_was_on_time(evidence: Evidence) -> Finding:
+def generator_was_on_time(_: Experiment, evidence: Evidence) -> Finding:
     """Each arm's requests were sent when they were due, within 10 ms, all but 1 %."""
     shares = {arm: _late_share(evidence, arm) for arm in evidence.plan["arms"]}
     unsent = [segment.generator.unsent for segment in evidence.segments]
@@ -124,54 +132,72 @@ def _late_count(segment: Segment) -> int:
     return max(segment.generator.late, int((lag_s > LATE_S + ROUNDING_S).sum()))
 
 
-def record_is_whole(evidence: Evidence) -> Finding:
+def record_is_whole(_: Experiment, evidence: Evidence) -> Finding:
     """The record holds exactly the requests that were due and that the generator counted."""
     apart = [
         f"{s.arm}: {s.generator.offered} due, {s.generator.sent} sent, {len(s.requests)} on record"
-        for s in [*evidence.control, *evidence.segments]
+        for s in evidence.all_segments
         if not s.generator.offered == s.generator.sent == len(s.requests)
+    ]
+    apart += [
+        f"{s.arm}: {s.generator.visits} visits, {sessions} sessions on record"
+        for s in evidence.all_segments
+        if (sessions := len(np.unique(s.requests.session))) != s.generator.visits
     ]
     complete = bool(evidence.segments) and not apart
     observed = "all are" if complete else "; ".join(apart) or "no segment is"
     return _guard("every request sent is on record", complete, observed)
 
 
-def counters_agree(evidence: Evidence) -> Finding:
-    """Postgres and the app count as many origin queries as the app logged."""
+# --- accounts ----------------------------------------------------------------------------------
+
+
+def counters_agree(_: Experiment, evidence: Evidence) -> Finding:
+    """Postgres and the app count as many look-ups as the app logged.
+
+    Postgres counts what it answered; it may have counted those that failed for the app, too. The
+    count of a part that began anew is not known.
+    """
     apart = [
-        f"{segment.arm}: Postgres {pg}, app {app}, log {logged}"
+        f"{segment.arm}: Postgres {databases:g}, app {app:g}, log {logged}"
         for segment in evidence.segments
-        for pg, app, logged in [_origin_counts(segment)]
-        if not pg == app == logged
+        for databases, app, logged, failed in [_look_up_counts(segment)]
+        if not (
+            (math.isnan(databases) or logged - failed <= databases <= logged)
+            and (math.isnan(app) or app == logged)
+        )
     ]
-    total = sum(segment.counted.postgres_origin_queries for segment in evidence.segments)
-    agree = total > 0 and not apart
-    text = "Postgres and the app count the same origin queries"
+    total = sum(len(segment.look_ups) for segment in evidence.segments)
+    agree = bool(evidence.segments) and not apart
     return _guard(
-        text, agree, "; ".join(apart) or f"{total} in Postgres, in the app and in its log"
+        "Postgres and the app count the same look-ups",
+        agree,
+        "; ".join(apart) or f"{total} in Postgres, in the app and in its log",
     )
 
 
-def _origin_counts(segment: Segment) -> tuple[int, int, int]:
-    counted = segment.counted
-    return counted.postgres_origin_queries, counted.app_origin_queries, len(segment.origin)
+def _look_up_counts(segment: Segment) -> tuple[float, float, int, int]:
+    databases = segment.count("primary.look_ups") + segment.count("replica.look_ups")
+    failed = int(segment.look_ups.failed.sum())
+    return databases, segment.count("web.look_ups"), len(segment.look_ups), failed
 
 
-def nobody_else_used_the_lab(evidence: Evidence) -> Finding:
+def nobody_else_used_the_lab(_: Experiment, evidence: Evidence) -> Finding:
     """The web processes answered the generator's requests and no others.
 
     A request without an answer, or with a gateway's, may have reached them or not; the count of a
     web process that was killed is unknown. Apart from that the counts must be equal.
     """
-    due = [(s, *_requests_due(s)) for s in [*evidence.control, *evidence.segments]]
+    due = [(s, s.count("web.requests"), *_requests_due(s)) for s in evidence.all_segments]
     strange = [
-        f"{segment.arm}: {segment.counted.web_requests} answered, {least} to {most} due"
-        for segment, least, most in due
-        if not least <= segment.counted.web_requests <= most
+        f"{segment.arm}: {answered:g} answered, {least} to {most} due"
+        for segment, answered, least, most in due
+        if not (math.isnan(answered) or least <= answered <= most)
     ]
-    answered = sum(segment.counted.web_requests for segment, _, _ in due)
-    unsure = sum(most - least for _, least, most in due)
-    fine = f"{answered} requests answered, of which {unsure} could be another's"
+    known = [(answered, least, most) for _, answered, least, most in due if answered == answered]
+    unsure = sum(most - least for _, least, most in known)
+    total = sum(answered for answered, _, _ in known)
+    fine = f"{total:g} requests answered, of which {unsure} could be another's"
     alone = bool(evidence.segments) and not strange
     return _guard("nobody else used the lab", alone, "; ".join(strange) or fine)
 
@@ -182,35 +208,66 @@ def _requests_due(segment: Segment) -> tuple[int, int]:
     never_sent = (requests.outcome == "fail") & (requests.status == 0)
     unsure = (requests.outcome == "unknown") | (requests.status >= 500)
     most = segment.generator.sent - int(never_sent.sum())
-    return (0 if segment.counted.web_starts else most - int(unsure.sum())), most
+    return most - int(unsure.sum()), most
 
 
-def enough_expiries(evidence: Evidence) -> Finding:
-    """Every arm repeated the failure as often as the mode promises."""
+def enough_events(experiment: Experiment, evidence: Evidence) -> Finding:
+    """Every arm repeated the event as often as the mode promises."""
     count = {
-        arm: sum(len(expiries(segment)) for segment in evidence.segments if segment.arm == arm)
+        arm: sum(len(experiment.event.of(s)) for s in evidence.segments if s.arm == arm)
         for arm in evidence.plan["arms"]
     }
-    needed = evidence.mode.repetitions
+    needed = evidence.mode.events
     enough = bool(count) and min(count.values()) >= needed
-    return _guard(f"every arm saw at least {needed} expiries", enough, listed(count) or "no arm")
+    noun = experiment.event.noun if needed == 1 else experiment.event.plural
+    return _guard(f"every arm saw at least {needed} {noun}", enough, listed(count) or "no arm")
 
 
-def clicks_are_exact(evidence: Evidence) -> Finding:
-    """Each acknowledged click is in the primary once, by id, after the queue has drained."""
-    text = "every acknowledged click is counted exactly once"
-    clicks = evidence.clicks
-    if clicks is None or clicks.acknowledged == 0:
+# --- ledgers -----------------------------------------------------------------------------------
+
+WRONG = ("lost", "duplicated", "unexpected", "miscounted")
+
+
+def ledgers_are_exact(experiment: Experiment, evidence: Evidence) -> Finding:
+    """What clients were told is in the primary, once, after queue and outbox were empty.
+
+    What a claim judges by a measure of a ledger, such as `clicks_lost`, is left to the claim, and
+    so is how long clicks take to be counted. Where they still waited when the run went on, what
+    is lost may only be late.
+    """
+    text = "all that was acknowledged is in the primary, exactly once"
+    told = sum(ledger.acknowledged for s in evidence.segments for ledger in s.ledgers.values())
+    read = evidence.read_back and all(segment.ledgers for segment in evidence.all_segments)
+    if not read or not told:
         return Finding(text, Verdict.INVALID, "nothing was read back")
-    observed = (
-        f"{clicks.acknowledged} acknowledged, {clicks.lost} lost, {clicks.duplicated} duplicated,"
-        f" {clicks.unexpected} unexpected, totals off by {clicks.miscounted}"
-    )
-    return Finding(text, Verdict.of(_wrong_clicks(clicks) == 0), observed)
+    judged = _judged_by_claims(experiment)
+    waiting = [s.arm for s in evidence.all_segments if math.isnan(s.settled_s)]
+    if late := [arm for arm in dict.fromkeys(waiting) if (catch_up().name, arm) not in judged]:
+        return Finding(text, Verdict.INVALID, f"clicks still waited after {', '.join(late)}")
+    wrong: dict[str, int] = {}
+    for segment in evidence.all_segments:
+        for kind, ledger in segment.ledgers.items():
+            for figure, count in _wrong(ledger).items():
+                if count and (f"{kind}_{figure}", segment.arm) not in judged:
+                    name = f"{segment.arm}: {kind} {figure}"
+                    wrong[name] = wrong.get(name, 0) + count
+    observed = listed(wrong) or f"{told} acknowledged"
+    return Finding(text, Verdict.of(not wrong), observed)
 
 
-def _wrong_clicks(clicks: Clicks) -> int:
-    return clicks.lost + clicks.duplicated + clicks.unexpected + clicks.miscounted
+def _judged_by_claims(experiment: Experiment) -> set[tuple[str, str]]:
+    """Measures and arms that some claim is about."""
+    names = [arm.name for arm in experiment.arms]
+    return {
+        (measure.name, arm)
+        for claim in experiment.claims
+        for measure in claim.measures
+        for arm in claim.arms_of(names)
+    }
+
+
+def _wrong(ledger: Ledger) -> Mapping[str, int]:
+    return {name: getattr(ledger, name) for name in WRONG}
 
 
 def _guard(text: str, holds: bool, observed: str) -> Finding:
@@ -219,18 +276,20 @@ def _guard(text: str, holds: bool, observed: str) -> Finding:
 
 RUN_CHECKS: Sequence[Check] = (
     ran_to_its_end,
+    record_checks.ran_as_planned,
     record_is_whole,
     record_checks.requests_are_credible,
     record_checks.clocks_agree,
     record_checks.versions_are_one,
+    record_checks.versions_are_written,
     record_checks.traffic_was_as_planned,
     control_is_healthy,
-    faults_are_proven,
+    acts_are_proven,
     generator_was_on_time,
     counters_agree,
-    record_checks.redis_was_watched,
-    record_checks.webs_lived_on,
+    record_checks.samples_are_whole,
+    record_checks.parts_lived_on,
     nobody_else_used_the_lab,
-    enough_expiries,
-    clicks_are_exact,
+    enough_events,
+    ledgers_are_exact,
 )

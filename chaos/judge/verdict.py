@@ -4,67 +4,74 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
 
-from chaos.judge.predictions import herd_inputs
-from chaos.judge.record_checks import figures_are_known, ran_as_planned
+from chaos.judge.record_checks import figures_are_known
 from chaos.judge.run_checks import RUN_CHECKS
 from chaos.model.evidence import (
+    ActEvidence,
     ArmResult,
     Estimate,
     Evidence,
-    FaultEvidence,
     Finding,
     Generator,
+    Ledger,
     Predicted,
     Reading,
     Result,
     Segment,
     Verdict,
 )
-from chaos.model.experiment import Arm, Claim, Experiment, Measure
+from chaos.model.experiment import Arm, Claim, Experiment, Measure, Rows
 
 
 def judge(experiment: Experiment, evidence: Evidence) -> Result:
     """Work out every measure, prediction, claim and check; the worst of them is the verdict."""
-    faults = [_reviewed(fault, experiment) for fault in evidence.faults]
-    evidence = replace(evidence, faults=faults)
+    evidence = replace(
+        evidence,
+        segments=[_reviewed(segment, experiment) for segment in evidence.segments],
+        control=[_reviewed(segment, experiment) for segment in evidence.control],
+    )
     rows = {
         arm.name: _row(experiment, arm, [s for s in evidence.segments if s.arm == arm.name])
         for arm in experiment.arms
         if arm.name in evidence.plan["arms"]
     }
-    claims = [
-        _claimed(claim, rows)
-        for claim in experiment.claims
-        if (claim.arm in (None, experiment.naive.name) or claim.arm in rows)
-        and (evidence.mode.name == "full" or not claim.full_only)
-    ]
+    due = [c for c in experiment.claims if evidence.mode.name == "full" or not c.full_only]
+    left_out = {arm.name for arm in experiment.arms if not arm.naive} - set(rows)
+    asked = [claim for claim in due if not left_out & set(claim.arms)]
+    claims = [_claimed(claim, rows) for claim in asked]
     checks = [
-        *(_checked(check.__name__, partial(check, evidence)) for check in RUN_CHECKS),
-        _checked(ran_as_planned.__name__, partial(ran_as_planned, experiment, evidence)),
+        *(_checked(check.__name__, partial(check, experiment, evidence)) for check in RUN_CHECKS),
         _checked(figures_are_known.__name__, partial(figures_are_known, experiment.measures, rows)),
     ]
+    made = [check for check in checks if check is not None]
     return Result(
         experiment=experiment.name,
-        verdict=Verdict.worst([finding.verdict for finding in [*claims, *checks]]),
-        arms=[_with_verdict(row, claims) for row in rows.values()],
+        verdict=Verdict.worst([finding.verdict for finding in [*claims, *made]]),
+        arms=[replace(row, verdict=_verdict_on(row, asked, rows)) for row in rows.values()],
         claims=claims,
-        checks=checks,
-        faults=evidence.faults,
+        checks=made,
+        not_asked=[claim.text for claim in due if claim not in asked],
+        acts=evidence.acts,
         generator=_generator(evidence.segments),
-        clicks=evidence.clicks,
+        ledgers={name: _ledgers([s for s in evidence.segments if s.arm == name]) for name in rows},
         trouble=evidence.trouble,
     )
 
 
-def _reviewed(seen: FaultEvidence, experiment: Experiment) -> FaultEvidence:
-    """Prove a fault by its three readings, whatever the run concluded from them."""
+def _reviewed(segment: Segment, experiment: Experiment) -> Segment:
+    """Prove the segment's acts by their readings, whatever the run concluded from them."""
+    return replace(segment, acts=[_proof(act, experiment) for act in segment.acts])
+
+
+def _proof(seen: ActEvidence, experiment: Experiment) -> ActEvidence:
     before, during, after = seen.before, seen.during, seen.after
-    known = [at.fault for at in experiment.faults if at.fault.name == seen.fault]
+    acts = [at.act for arm in experiment.arms for at in experiment.timeline_of(arm)]
+    known = [act for act in acts if act.name == seen.act]
     if not known or not before or not during or not after or not _alike(before, during, after):
         return replace(seen, took_effect=False, healed=False)
     return replace(
@@ -89,34 +96,58 @@ def _row(experiment: Experiment, arm: Arm, segments: Sequence[Segment]) -> ArmRe
             name: Predicted(p.of(segments), p.formula, p.source, p.bound)
             for name, p in arm.predictions.items()
         },
-        inputs=herd_inputs(segments),
+        inputs={figure.name: figure.of(segments) for figure in experiment.inputs},
     )
 
 
 def _estimate(measure: Measure, segments: Sequence[Segment]) -> Estimate:
-    figures = [measure.of(segment) for segment in segments]
-    return measure.summary(np.concatenate(figures) if figures else np.array([]))
+    """Summarise all events; a censored figure counts as the time for which it was watched."""
+    figures, censored = [np.array([])], False
+    for segment in segments:
+        values = np.asarray(measure.of(segment), dtype=np.float64)
+        unknown = np.isposinf(values)
+        censored |= bool(unknown.any())
+        figures.append(np.where(unknown, measure.censored_at(segment), values))
+    estimate = measure.summary(np.concatenate(figures))
+    return replace(estimate, at_least=True) if censored else estimate
 
 
-def _with_verdict(row: ArmResult, claims: Sequence[Finding]) -> ArmResult:
-    """Give an arm the worst verdict of its claims; without claims it is INVALID."""
-    own = [claim.verdict for claim in claims if claim.arm == row.name]
-    return replace(row, verdict=Verdict.worst(own))
+def _verdict_on(row: ArmResult, claims: Sequence[Claim], rows: Rows) -> Verdict:
+    """The worst verdict of the claims about an arm; without any it is INVALID.
+
+    A claim about two arms counts for the first; one about every arm is checked for each alone.
+    """
+    own = [_claimed(claim, rows) for claim in claims if claim.arms[:1] == (row.name,)]
+    own += [
+        _claimed(claim, {row.name: row})
+        for claim in claims
+        if not claim.arms and row.name not in claim.but
+    ]
+    return Verdict.worst([claim.verdict for claim in own])
 
 
-def _claimed(claim: Claim, rows: Mapping[str, ArmResult]) -> Finding:
+def _claimed(claim: Claim, rows: Rows) -> Finding:
     try:
         verdict, observed = claim.check(rows)
     except Exception as error:
         verdict, observed = Verdict.INVALID, f"the check crashed: {error!r}"
-    return Finding(claim.text, verdict, observed, claim.arm)
+    return Finding(claim.text, verdict, observed, claim.arms_of(rows))
 
 
-def _checked(name: str, check: Callable[[], Finding]) -> Finding:
+def _checked(name: str, check: Callable[[], Finding | None]) -> Finding | None:
     try:
         return check()
     except Exception as error:
         return Finding(name, Verdict.INVALID, f"the check crashed: {error!r}")
+
+
+def _ledgers(segments: Sequence[Segment]) -> Mapping[str, Ledger]:
+    """The sums of an arm's ledgers, by kind."""
+    kinds = {kind: [s.ledgers[kind] for s in segments] for s in segments[:1] for kind in s.ledgers}
+    return {
+        kind: Ledger(*(sum(getattr(one, f.name) for one in own) for f in fields(Ledger)))
+        for kind, own in kinds.items()
+    }
 
 
 def _generator(segments: Sequence[Segment]) -> Generator:

@@ -24,6 +24,11 @@ HOT_RANK = 0
 LATE_SHARE_MAX = 0.01  # of an arm's requests; with more late ones a run proves nothing
 
 
+def part_of(counter: str) -> str:
+    """The part that has a counter: `redis` of `redis.commands`."""
+    return counter.partition(".")[0]
+
+
 class Verdict(StrEnum):
     """The answer of a claim, an arm or a run; the worst wins."""
 
@@ -45,7 +50,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Reading:
-    """One measurement of a fault's probe: a figure that the fault must move."""
+    """One measurement of an act's probe: a figure that the act must move."""
 
     what: str
     value: float
@@ -54,13 +59,17 @@ class Reading:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or a median with its 95 % interval, or a figure with the range it was seen in."""
+    """A mean or a median with its 95 % interval, or a figure with the range it was seen in.
+
+    With `at_least` it is censored: a segment ended before the figure was known, so it may be more.
+    """
 
     value: float
     low: float
     high: float
     samples: int
     interval: Literal["mean95", "median95", "range"]
+    at_least: bool = False
 
     @property
     def known(self) -> bool:
@@ -70,12 +79,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Finding:
-    """The verdict of one claim or check, with what it observed."""
+    """The verdict of one claim or check, with what it observed; a claim names its arms."""
 
     text: str
     verdict: Verdict
     observed: str
-    arm: str | None = None
+    arms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ class Mode:
     name: Literal["quick", "full"]
     rounds: int
     segment_s: float
-    repetitions: int  # fewer repetitions (expiries) an arm than this make the run INVALID
+    events: int = 1  # fewer of the experiment's events an arm than this make the run INVALID
     control_s: float = 1.5
 
 
@@ -93,8 +102,10 @@ class Mode:
 class Requests:
     """Request records of one segment, a column each, in order of intended time.
 
-    `rank` is the key's Zipf rank (0 is the hot key); `served_from` is the value of `X-Cache`;
-    `age_ms` is NaN, `version` and `status` are -1 and 0 where there was no answer.
+    `rank` is the key's number in its segment: the Zipf rank of a shared link, and from
+    `Traffic.keys` on the own links of sessions. `served_from` is the value of `X-Cache`; `age_ms`
+    is NaN, `version` and `status` are -1 and 0 where there was no answer. `session` is an opaque
+    number; the tries of an operation count from 1 in `attempt`, and `last` marks the final one.
     """
 
     intended_s: Floats
@@ -104,29 +115,29 @@ class Requests:
     status: Ints
     version: Ints
     age_ms: Floats
-    outcome: Strings  # ok, fail or unknown: a timeout is unknown
+    outcome: Strings  # ok, absent (404, 410), fail or unknown: a timeout is unknown
     served_from: Strings
+    operation: Strings
+    session: Ints
+    attempt: Ints
+    last: NDArray[np.bool_]
 
     @property
     def latency_ms(self) -> Floats:
         """From the intended time, so that a stalled generator cannot hide a stall."""
         return (self.done_s - self.intended_s) * 1000
 
-    @property
-    def hot(self) -> NDArray[np.bool_]:
-        """Mask of the requests for the hot key."""
-        return np.equal(self.rank, HOT_RANK)
-
     def __len__(self) -> int:
         return len(self.intended_s)
 
 
 @dataclass(frozen=True)
-class OriginQueries:
+class LookUps:
     """Queries for a link that reached a database, as web processes log them, by `read_s`.
 
     `read_s`: the cache read that missed was sent; `asked_s` and `answered_s`: the query itself;
-    `stored_s`: the value was in the cache again (NaN if it never was).
+    `stored_s`: the value was in the cache again (NaN if it never was). `rank` is -1 for a link of
+    another segment. A failed one had no answer from the database.
     """
 
     rank: Ints
@@ -134,13 +145,12 @@ class OriginQueries:
     asked_s: Floats
     answered_s: Floats
     stored_s: Floats
+    failed: NDArray[np.bool_]
 
-    def of_hot(self) -> OriginQueries:
-        """Only those for the hot key."""
-        keep = self.rank == HOT_RANK
-        return OriginQueries(
-            *(getattr(self, name)[keep] for name in self.__dataclass_fields__),
-        )
+    def of_rank(self, rank: int) -> LookUps:
+        """Only those for one link."""
+        keep = self.rank == rank
+        return LookUps(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
     def __len__(self) -> int:
         return len(self.read_s)
@@ -172,6 +182,7 @@ class Generator:
     no_socket: int = 0  # of the unsent: its machine had no socket, port or file descriptor left
     read_lag_p99_ms: float = math.nan  # answers waited in the kernel; not in their latency
     cpu_share: float = math.nan  # of one core, by its process
+    visits: int = 0  # arrivals that were due; `offered` counts what follows in a visit, too
 
     @staticmethod
     def together(own: Sequence[Generator]) -> Generator:
@@ -186,47 +197,23 @@ class Generator:
             no_socket=sum(g.no_socket for g in own),
             read_lag_p99_ms=max((g.read_lag_p99_ms for g in own), default=math.nan),
             cpu_share=max((g.cpu_share for g in own), default=math.nan),
+            visits=sum(g.visits for g in own),
         )
 
 
 @dataclass(frozen=True)
-class Counters:
-    """Totals of the databases and the app, read at rest before and after a segment.
+class ActEvidence:
+    """One act in one segment, with three readings of its probe; `None` is one that never came.
 
-    The count of a web process that is killed is lost: then `web_requests` is too low.
+    It was in force from `injected_s` until its undoing began at `lifted_s` and was done at
+    `healed_s`; both are `None` for an act that is not undone.
     """
 
-    postgres_origin_queries: int
-    app_origin_queries: int
-    redis_commands: int
-    web_requests: int  # answered by the web processes, whatever the client
-    web_starts: int  # of web processes
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One arm in one round: all the evidence that a measure may read."""
-
+    act: str
     arm: str
-    round: int
-    settings: Settings
-    started_s: float
-    ended_s: float
-    web_processes: int
-    requests: Requests
-    origin: OriginQueries
-    samples: Samples
-    generator: Generator
-    counted: Counters  # how far each counter moved during the segment
-
-
-@dataclass(frozen=True)
-class FaultEvidence:
-    """One injection with its three readings; `None` is a reading that never came."""
-
-    fault: str
-    arm: str
+    segment: int
     injected_s: float
+    lifted_s: float | None
     healed_s: float | None
     before: Reading | None
     during: Reading | None
@@ -236,31 +223,77 @@ class FaultEvidence:
 
     @property
     def proven(self) -> bool:
-        """True if the fault took effect and was healed."""
+        """True if the act took effect and was healed."""
         return self.took_effect and self.healed
 
 
 @dataclass(frozen=True)
-class Clicks:
-    """Ground truth of the click path: ids acknowledged to clients against rows in the primary."""
+class Ledger:
+    """Ground truth of one kind of thing in one segment: answers to clients against the primary.
 
+    `clicks` are compared by id, `links` by key, `edits` by key and version. All counts are exact.
+    """
+
+    attempted: int
     acknowledged: int
-    counted: int
-    lost: int  # acknowledged for a link, and not in the table for that link
-    duplicated: int  # rows beyond the first of an id
-    unexpected: int  # in the table beyond what unanswered and unrecorded requests explain
-    miscounted: int  # how far each link's total is from the number of its rows, summed up
+    held: int  # of the acknowledged
+    lost: int  # acknowledged and not held
+    duplicated: int  # held beyond the first of an id
+    unexpected: int  # held beyond what unanswered requests explain
+    miscounted: int = 0  # clicks: how far each link's total is from the number of its clicks
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One arm in one round: all the evidence that a measure may read.
+
+    `settled_s` is when the queue and the outbox were empty after it; NaN: not within the patience.
+    `counted` is how far each counter moved, by name (`redis.commands`); NaN: its part began anew.
+    """
+
+    number: int
+    arm: str
+    round: int
+    settings: Settings
+    started_s: float
+    ended_s: float
+    settled_s: float
+    web_processes: int
+    shared_links: int  # those with a rank below it; they were made before the segment
+    requests: Requests
+    look_ups: LookUps
+    samples: Samples
+    generator: Generator
+    counted: Mapping[str, float]
+    acts: Sequence[ActEvidence]
+    ledgers: Mapping[str, Ledger]
+
+    def count(self, name: str) -> float:
+        """How far a counter moved; `web.look_ups` is the sum over web-1, web-2, ….
+
+        Raises:
+            KeyError: there is no such counter.
+        """
+        if name in self.counted:
+            return self.counted[name]
+        kind, _, what = name.partition(".")
+        own = [c for c in self.counted if c.startswith(f"{kind}-") and c.endswith(f".{what}")]
+        if not own:
+            raise KeyError(f"no counter {name}: {', '.join(sorted(self.counted))}")
+        return sum(self.counted[counter] for counter in own)
 
 
 @dataclass(frozen=True)
 class ReadBack:
-    """Final state of some links in the primary: (click id, code) of each click, each link's total.
+    """Final state of the run's links in the primary.
 
-    `clicks` can be iterated once, on the thread that made it, and raises `StackError` if the
-    database fails meanwhile.
+    `clicks` are (click id, code), `links` are (code, version, target, deleted), `totals` the number
+    of clicks that each link shows. The first two can be iterated once, on the thread that made
+    them, and raise `StackError` if the database fails meanwhile.
     """
 
     clicks: Iterable[tuple[str, str]]
+    links: Iterable[tuple[str, int, str, bool]]
     totals: Mapping[str, int]
 
 
@@ -269,24 +302,37 @@ class Oddities:
     """Request records that cannot be true, counted; a sound record has none."""
 
     stray: int  # of no segment of the run
-    doubled: int  # beyond the first of an operation
+    doubled: int  # beyond the first of a try
     misnamed: int  # whose key is not the one of its rank
     contradictory: int  # whose status is another outcome's
-    incomplete: int  # called ok, without version, age, where it was served from or click id
+    disordered: int  # operations whose tries do not count from 1 to one that is marked as the last
+    incomplete: int  # a followed link without version, age or where it was served from
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything a verdict is made from; `trouble` is why the run stopped early, or `None`."""
+    """Everything a verdict is made from; `trouble` is why the run stopped early, or `None`.
+
+    `read_back` is true if the primary was read to the end; without it, ledgers are empty.
+    """
 
     plan: Mapping[str, Any]
     mode: Mode
     segments: Sequence[Segment]
     control: Sequence[Segment]
-    faults: Sequence[FaultEvidence]
     oddities: Oddities
-    clicks: Clicks | None
+    read_back: bool
     trouble: str | None
+
+    @property
+    def all_segments(self) -> Sequence[Segment]:
+        """The control and every arm's segments."""
+        return [*self.control, *self.segments]
+
+    @property
+    def acts(self) -> Sequence[ActEvidence]:
+        """Every act of the run, in order."""
+        return [act for segment in self.all_segments for act in segment.acts]
 
 
 @dataclass(frozen=True)
@@ -308,7 +354,7 @@ class ArmResult:
     verdict: Verdict
     measures: Mapping[str, Estimate]
     predictions: Mapping[str, Predicted]
-    inputs: Mapping[str, float]
+    inputs: Mapping[str, float]  # by name, as in `Experiment.inputs`
 
 
 @dataclass(frozen=True)
@@ -320,7 +366,8 @@ class Result:
     arms: Sequence[ArmResult]
     claims: Sequence[Finding]
     checks: Sequence[Finding]
-    faults: Sequence[FaultEvidence]
+    not_asked: Sequence[str]  # claims about arms that the run did not choose
+    acts: Sequence[ActEvidence]
     generator: Generator
-    clicks: Clicks | None
+    ledgers: Mapping[str, Mapping[str, Ledger]]  # by arm and kind, over all its segments
     trouble: str | None

@@ -1,49 +1,30 @@
-"""An experiment as a value: traffic, faults, arms, measures and claims."""
+"""An experiment as a value: traffic, acts, arms, measures and claims."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+import numpy as np
 
 from chaos.model.evidence import (
     ArmResult,
     Estimate,
     Floats,
-    Mode,
     Reading,
     Segment,
     Verdict,
 )
+from chaos.model.evidence import Mode as Mode
 from chaos.model.stack import Settings, Stack, Undo
+from chaos.model.traffic import Traffic
 
 SEED_MAX = 2**53 - 1  # beyond it, not every reader of JSON keeps the same number
-Curve = Literal["steady", "ramp", "step", "viral"]
 
 
-@dataclass(frozen=True)
-class Traffic:
-    """Open arrivals: a rate curve over time, spread over Zipf keys with one hot key.
-
-    `steady` holds `rate_per_s`; `ramp` climbs from it to `peak_per_s` over the duration; `step`
-    jumps to the peak at `step_at_s`; `viral` climbs to the peak within `rise_s`, then decays as
-    (1 + t/tau_s)^-1.4 back to the base (Crane and Sornette 2008; docs/traffic.md).
-    """
-
-    rate_per_s: float
-    curve: Curve = "steady"
-    peak_per_s: float | None = None
-    step_at_s: float = 5.0
-    rise_s: float = 2.0
-    tau_s: float = 6.4
-    keys: int = 50
-    hot_share: float = 0.9
-    zipf_alpha: float = 1.0
-    timeout_s: float = 5.0
-
-
-class Fault(Protocol):
-    """A failure to inject: it can undo itself, and probe whether it took effect."""
+class Act(Protocol):
+    """Something done to a stack: it can undo itself, and probe whether it took effect."""
 
     @property
     def name(self) -> str:
@@ -53,28 +34,41 @@ class Fault(Protocol):
     def needs(self) -> str:
         """The ability of the stack that it needs, one of `Stack.can`."""
 
+    @property
+    def hits(self) -> frozenset[str]:
+        """Parts that it stops or hangs: they may not answer, and may count from zero afterwards."""
+
+    @property
+    def probe_s(self) -> float:
+        """How long its probe takes while it is in force: it must last longer to be proven."""
+
     def inject(self, stack: Stack) -> Undo:
-        """Cause the failure, and return what undoes it."""
+        """Do it, and return what undoes it, which does nothing where nothing can be undone."""
 
     def probe(self, stack: Stack) -> Reading:
-        """Measure, through the part or link under fault, the figure that the fault should move."""
+        """Measure, through the part or link that it acts on, the figure that it should move."""
 
     def took_effect(self, before: Reading, during: Reading) -> bool:
-        """True if the reading moved as far as this fault should move it."""
+        """True if the reading moved as far as this act should move it."""
 
     def healed(self, before: Reading, after: Reading) -> bool:
-        """True if the reading is back where it was."""
+        """True if the reading is back where it was, or where it should be if it is not undone."""
 
 
 @dataclass(frozen=True)
 class At:
-    """A fault on a segment's timeline, in force until the segment's last answer is in.
+    """An act on a segment's timeline, undone at `until_s`, or with the segment's last answer.
 
-    A fault at second 0 is injected before the cache is warmed: its segment has no healthy time.
+    An act at second 0 is injected before the links are made and followed: its segment has no
+    healthy time.
     """
 
     second: float
-    fault: Fault
+    act: Act
+    until_s: float | None = None
+
+
+Timeline = Sequence[At]
 
 
 @dataclass(frozen=True)
@@ -88,18 +82,34 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One way to run the system: the settings that differ, and what theory predicts."""
+class Input:
+    """A figure that theory starts from: `λ 212 /s`."""
 
     name: str
-    settings: Settings
+    symbol: str
+    unit: str
+    of: Callable[[Sequence[Segment]], float]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to run the system: what differs from the experiment, and what theory predicts."""
+
+    name: str
+    settings: Settings = field(default_factory=dict)
     naive: bool = False
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
+    traffic: Traffic | None = None
+    timeline: Timeline | None = None
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One column of the table: a figure for each repetition, and the summary of them."""
+    """One column of the table: a figure for each event, and the summary of them.
+
+    A figure of +inf did not come about within its segment: it is censored, and counts as at least
+    `censored_at` of that segment.
+    """
 
     name: str
     unit: str
@@ -107,39 +117,105 @@ class Measure:
     of: Callable[[Segment], Floats]
     summary: Callable[[Floats], Estimate]
     without: str = "there was nothing to measure it by"  # why there is no figure, if there is none
+    censored_at: Callable[[Segment], float] = lambda segment: segment.ended_s - segment.started_s
+
+
+@dataclass(frozen=True)
+class Event:
+    """What is repeated and counted in a segment, and when each began."""
+
+    noun: str
+    plural: str
+    of: Callable[[Segment], Floats]
+
+
+SEGMENT = Event("segment", "segments", lambda segment: np.array([segment.started_s]))
+
+Rows = Mapping[str, ArmResult]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that the run must show; `check` gets the results of all arms and does not raise."""
+    """Something that the run must show of the arms it names, by some measures.
+
+    `arms` empty: of every arm but `but`. `check` gets the results of the arms that ran and does
+    not raise. A claim whose arms did not all run is listed as not asked.
+    """
 
     text: str
-    arm: str | None
-    check: Callable[[Mapping[str, ArmResult]], tuple[Verdict, str]]
+    arms: tuple[str, ...]
+    measures: tuple[Measure, ...]
+    check: Callable[[Rows], tuple[Verdict, str]]
+    but: tuple[str, ...] = ()
     full_only: bool = False
+
+    def arms_of(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The arms that it is about, of an experiment with these."""
+        return self.arms or tuple(name for name in names if name not in self.but)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A strip of the report's timelines: a figure against time, beside the rate of requests.
+
+    `requests` draws one point a request of a column (`latency_ms`, `age_ms`) with the median and
+    the 99th percentile of `latency_ms`; `look-ups` draws bars of queries to a database; `samples`
+    draws a sampled series by name (see `chaos.measures.samples.series`), as a rate if `per_s`.
+    `rank` limits the first two to one link, named so in `of`.
+    """
+
+    title: str
+    unit: str
+    source: Literal["requests", "look-ups", "samples"]
+    value: str = ""
+    per_s: bool = False
+    rank: int | None = None
+    of: str = "all requests"
+
+
+LATENCY = Strip("Latency", "ms", "requests", "latency_ms")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A question, the traffic and faults that ask it, and the arms that answer."""
+    """A question, the traffic and acts that ask it, and the arms that answer."""
 
     name: str
     lesson: str  # the module's docstring: its first sentence is the question
-    repetition: str  # what one repetition is called: "expiry"
     traffic: Traffic
-    settings: Settings
-    faults: Sequence[At]
+    timeline: Timeline
     arms: Sequence[Arm]
-    measures: Sequence[Measure]
+    measures: Sequence[Measure]  # the first answers the question
     claims: Sequence[Claim]
-    headline: str  # the measure that answers the question
-    costs: Sequence[str]  # measures of what a fix costs beside the naive arm
     quick: Mode
     full: Mode
+    settings: Settings = field(default_factory=dict)
+    costs: Sequence[Measure] = ()  # what a fix costs beside the naive arm
+    event: Event = SEGMENT
+    inputs: Sequence[Input] = ()
+    strips: Sequence[Strip] = (LATENCY,)
 
     def mode(self, *, full: bool) -> Mode:
         """`full` for numbers to quote, else `quick`."""
         return self.full if full else self.quick
+
+    def traffic_of(self, arm: Arm) -> Traffic:
+        """The arm's own traffic, or the experiment's."""
+        return arm.traffic or self.traffic
+
+    def timeline_of(self, arm: Arm) -> Timeline:
+        """The arm's own timeline, or the experiment's."""
+        return self.timeline if arm.timeline is None else arm.timeline
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name."""
+        (found,) = (arm for arm in self.arms if arm.name == name)
+        return found
+
+    @property
+    def headline(self) -> Measure:
+        """The measure that answers the question."""
+        return self.measures[0]
 
     @property
     def question(self) -> str:
@@ -148,6 +224,5 @@ class Experiment:
 
     @property
     def naive(self) -> Arm:
-        """The arm without the fix."""
-        (arm,) = (arm for arm in self.arms if arm.naive)
-        return arm
+        """The first arm without a fix, with which the others are compared."""
+        return next(arm for arm in self.arms if arm.naive)

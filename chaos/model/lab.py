@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from chaos.model.evidence import Counters, Generator, ReadBack
-from chaos.model.experiment import Traffic
+from chaos.model.evidence import Generator, ReadBack
+from chaos.model.traffic import Traffic
 
 
 class Clock(Protocol):
@@ -19,6 +20,14 @@ class Clock(Protocol):
         """Wait."""
 
 
+@dataclass(frozen=True)
+class Links:
+    """The shared links of a segment, by rank, and the redirects that warmed the cache."""
+
+    codes: Sequence[str]
+    follows: int
+
+
 class Load(Protocol):
     """The load generator, one segment at a time."""
 
@@ -26,8 +35,8 @@ class Load(Protocol):
     def metrics_url(self) -> str | None:
         """URL of its live metrics, in Prometheus format."""
 
-    def prepare(self, traffic: Traffic) -> Sequence[str]:
-        """Create the links if there are none yet, follow each once; return their codes by rank."""
+    def prepare(self, traffic: Traffic) -> Links:
+        """Create new links, follow each once."""
 
     def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
         """Start a segment; return its start on the monotonic clock."""
@@ -36,11 +45,22 @@ class Load(Protocol):
         """The generator's figures of the segment once every answer is in, `None` before."""
 
 
+Counters = Mapping[str, float]
+INCARNATION = "incarnation"
+
+
 class Observer(Protocol):
     """Reads the stack directly, bypassing the links."""
 
     def counters(self) -> Counters:
-        """Wait until nothing is in flight; return the totals so far."""
+        """Wait until no request is in flight; return the totals so far, by name.
 
-    def read_back(self, codes: Sequence[str]) -> ReadBack:
-        """Wait until the click queue has drained; return the clicks on these links."""
+        `PART.incarnation` is a number that changes whenever a part starts anew; its counters have
+        the same prefix.
+        """
+
+    def settled(self) -> bool:
+        """True if every click is counted: no buffer, queue or outbox holds one."""
+
+    def read_back(self) -> ReadBack:
+        """The links made since the run began, and their clicks."""

@@ -12,9 +12,12 @@ REQUEST_COLUMNS: Mapping[str, str] = {  # DuckDB's type of each, in order
     "op_id": "VARCHAR",
     "session": "VARCHAR",
     "operation": "VARCHAR",
-    "rank": "INTEGER",
+    "attempt": "INTEGER",  # from 1; further tries of one operation share its op_id
+    "last": "BOOLEAN",  # no further try follows
+    "rank": "INTEGER",  # a shared link's, or from `Traffic.keys` on for a session's own
     "key": "VARCHAR",
-    "version": "BIGINT",
+    "version": "BIGINT",  # acknowledged or seen; -1 without
+    "target": "VARCHAR",  # written (create, edit) or seen (follow)
     "intended_s": "DOUBLE",
     "sent_s": "DOUBLE",
     "done_s": "DOUBLE",
@@ -25,5 +28,6 @@ REQUEST_COLUMNS: Mapping[str, str] = {  # DuckDB's type of each, in order
     "click_id": "VARCHAR",
     "error": "VARCHAR",
 }
-OUTCOMES = ("ok", "fail", "unknown")
+OPERATIONS = ("follow", "create", "edit", "delete", "stats")
+OUTCOMES = ("ok", "absent", "fail", "unknown")  # absent: 404 or 410
 SERVED_FROM = ("hit", "stale", "early", "wait", "miss", "near")  # values of X-Cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -14,20 +16,21 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from chaos.model.evidence import (
-    Clicks,
     Evidence,
     Floats,
+    Ledger,
+    LookUps,
     Oddities,
-    OriginQueries,
     Samples,
     Segment,
 )
-from chaos.model.request_record import OUTCOMES, SERVED_FROM
+from chaos.model.request_record import OPERATIONS, OUTCOMES, SERVED_FROM
+from chaos.record import ledgers
 from chaos.record.files import Files
 from chaos.record.schema import Events, Plan, SegmentEnd, first_error
 from chaos.record.stored_columns import bounded_duckdb, store_requests
 
-OTHERS = ("clicks", "totals")
+TABLES = ("requests", "look_ups", "samples", "clicks", "totals", "links")
 Event = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -85,20 +88,18 @@ def read_evidence(path: Path) -> Evidence:
         by_kind.setdefault(event["kind"], []).append(event)
     judged = {kind: by_kind[kind] for kind in Events.model_fields if kind in by_kind}
     events = _validated(Events, judged, path / "events.jsonl")
-    codes = [code for links in events.links for code in links.codes]
-    primed = sum(event.follows for event in events.primed)
     not_finished = None if "finished" in by_kind else "the run did not finish"
     with bounded_duckdb(path) as db, Files() as files:
         tables = _Tables(path, db, files)
-        segments = list(_segments(tables, events.segment, codes))
+        books = _ledgers(tables, events) if "read-back" in by_kind else {}
+        segments = list(_segments(tables, events, books))
         return Evidence(
             plan=plan,
             mode=mode,
             segments=[segment for segment in segments if segment.round >= 0],
             control=[segment for segment in segments if segment.round < 0],
-            faults=events.fault,
-            oddities=_oddities(tables, events.segment, codes),
-            clicks=_clicks(tables, primed) if "read-back" in by_kind else None,
+            oddities=_oddities(tables, events),
+            read_back="read-back" in by_kind,
             trouble=next((event.why for event in events.trouble), not_finished),
         )
 
@@ -123,7 +124,7 @@ class _Tables:
 
         `{}` in the SQL is the named file, `{clicks}` the one of that name.
         """
-        named = {n: self._named(n) for n in (name, *OTHERS) if n == name or f"{{{n}}}" in sql}
+        named = {n: self._named(n) for n in TABLES if n == name or f"{{{n}}}" in sql}
         rows = {n: f"read_parquet('{file}')" for n, file in named.items()}
         try:
             columns = self.db.execute(sql.format(rows[name], **rows), values).fetchnumpy()
@@ -176,69 +177,132 @@ def _filled(column: Any) -> Any:
     return column
 
 
-REQUEST_NEEDS = [f"list_position({[*OUTCOMES]}, outcome)"]
-REQUEST_NUMBERS = [
-    *("segment", "rank", "status", "version", "intended_s", "sent_s", "done_s"),
+REQUEST_NEEDS = [
+    f"list_position({[*OUTCOMES]}, outcome)",
+    f"list_position({[*OPERATIONS]}, operation)",
+    "last",
 ]
+REQUEST_NUMBERS = [
+    *("segment", "attempt", "rank", "status", "version", "intended_s", "sent_s", "done_s"),
+]
+KEYS = """
+    CREATE OR REPLACE TEMP TABLE keys AS
+    SELECT unnest($segments::INTEGER[]) AS segment, unnest($ranks::INTEGER[]) AS rank,
+        unnest($codes::VARCHAR[]) AS key
+"""
+OWN_KEYS = """
+    INSERT INTO keys SELECT DISTINCT segment, rank, key FROM {} AS own
+    WHERE key <> '' AND NOT EXISTS (FROM keys WHERE keys.key = own.key)
+        AND list_contains($segments::INTEGER[], segment)
+"""
 ODDITIES = """
-    SELECT count(*) FILTER (NOT list_contains($numbers::INTEGER[], segment)) AS stray,
-        count(*) - count(DISTINCT hash(op_id)) AS doubled,
-        count(*) FILTER (key IS DISTINCT FROM ($codes::VARCHAR[])[rank + 1]) AS misnamed,
+    SELECT count(*) FILTER (NOT list_contains($numbers::INTEGER[], r.segment)) AS stray,
+        count(*) - count(DISTINCT hash(op_id, attempt)) AS doubled,
+        count(*) FILTER (NOT coalesce(named, false)
+            AND (operation <> 'create' OR outcome = 'ok' OR r.key <> '')) AS misnamed,
         count(*) FILTER (CASE outcome WHEN 'ok' THEN status NOT BETWEEN 200 AND 399
-            WHEN 'fail' THEN status < 400 AND status <> 0 ELSE status <> 0 END) AS contradictory,
-        count(*) FILTER (outcome = 'ok' AND (version < 1 OR age_ms IS NULL OR NOT isfinite(age_ms)
-            OR age_ms < 0 OR coalesce(click_id, '') = '' OR
+            WHEN 'absent' THEN status NOT IN (404, 410)
+            WHEN 'fail' THEN (status < 400 AND status <> 0) OR status IN (404, 410)
+            ELSE status <> 0 END) AS contradictory,
+        (SELECT count(*) FROM (SELECT count(*) AS tries, max(attempt) AS highest,
+                max(attempt) FILTER (last) AS final, count(*) FILTER (last) AS lasts
+            FROM {requests} AS r GROUP BY hash(op_id))
+            WHERE tries <> highest OR lasts <> 1 OR final <> highest) AS disordered,
+        count(*) FILTER (operation = 'follow' AND outcome = 'ok' AND (version < 1 OR age_ms IS NULL
+            OR NOT isfinite(age_ms) OR age_ms < 0 OR
             NOT coalesce(list_contains($served_from::VARCHAR[], served_from), false))) AS incomplete
-    FROM {}
+    FROM {requests} AS r LEFT JOIN (
+        SELECT segment, rank, any_value(key) AS key, count(*) = 1 AS named FROM keys
+        GROUP BY segment, rank) AS k
+        ON r.segment = k.segment AND r.rank = k.rank AND r.key = k.key
 """
 
 
-def _oddities(tables: _Tables, ended: Sequence[SegmentEnd], codes: Sequence[str]) -> Oddities:
-    if not ended:
-        return Oddities(0, 0, 0, 0, 0)
-    numbers = [segment.segment for segment in ended]
-    values = {"numbers": numbers, "codes": codes, "served_from": SERVED_FROM}
+def _oddities(tables: _Tables, events: Events) -> Oddities:
+    if not events.segment:
+        return Oddities(0, 0, 0, 0, 0, 0)
+    _make_keys(tables, events)
+    numbers = [segment.segment for segment in events.segment]
+    values = {"numbers": numbers, "served_from": SERVED_FROM}
     return Oddities(**tables.count("requests", ODDITIES, **values))
 
 
+def _make_keys(tables: _Tables, events: Events) -> None:
+    """Make the table of all links of the run: the segment and rank of each key."""
+    shared = [(e.segment, rank, code) for e in events.links for rank, code in enumerate(e.codes)]
+    segments, ranks, codes = zip(*shared, strict=True) if shared else ((), (), ())
+    tables.db.execute(KEYS, {"segments": [*segments], "ranks": [*ranks], "codes": [*codes]})
+    tables.query("requests", OWN_KEYS, segments=[event.segment for event in events.segment])
+
+
+def _ledgers(tables: _Tables, events: Events) -> Mapping[int, Mapping[str, Ledger]]:
+    """The ledgers of each segment, by kind."""
+    tables.need("clicks", ["click_id", "key"], [])
+    tables.need("totals", ["key"], ["total"])
+    tables.need("links", ["key", "deleted"], ["version"])
+    _make_keys(tables, events)
+    follows = {event.segment: event.follows for event in events.links}
+    first = min(follows, default=0)
+    books: dict[int, dict[str, Ledger]] = {number: {} for number in follows}
+    for kind, (sql, ledger) in ledgers.KINDS.items():
+        counted = f"SELECT segment, coalesce(COLUMNS(* EXCLUDE segment), 0)::BIGINT FROM ({sql})"
+        rows = tables.query("requests", counted, **({"first": first} if "$first" in sql else {}))
+        counted_in = {
+            number: Counter({name: int(column[place]) for name, column in rows.items()})
+            for place, number in enumerate(rows.pop("segment").tolist())
+        }
+        for number, own in books.items():
+            own[kind] = ledger(counted_in.get(number, Counter()), follows[number])
+    return books
+
+
 def _segments(
-    tables: _Tables, ended: Sequence[SegmentEnd], codes: Sequence[str]
+    tables: _Tables, events: Events, books: Mapping[int, Mapping[str, Ledger]]
 ) -> Iterator[Segment]:
-    if not ended:
+    if not events.segment:
         return
     tables.need("requests", REQUEST_NEEDS, REQUEST_NUMBERS)
-    tables.need("origin_queries", [], ["read_s", "asked_s", "answered_s"])
+    tables.need("look_ups", [], ["read_s", "asked_s", "answered_s"])
     tables.need("samples", ["name"], ["t_s", "value"])
     requests_of = store_requests(partial(tables.query, "requests"), tables.path)
-    origin = tables.query("origin_queries", ORIGIN_COLUMNS, codes=codes)
+    _make_keys(tables, events)
+    look_ups = tables.query("look_ups", LOOK_UP_COLUMNS)
     samples = _samples(tables)
-    for segment in ended:
+    shared = {event.segment: len(event.codes) for event in events.links}
+    for segment in events.segment:
         yield Segment(
+            number=segment.segment,
             arm=segment.arm,
             round=segment.round,
             settings=segment.settings,
             started_s=segment.started_s,
             ended_s=segment.ended_s,
+            settled_s=math.nan if segment.settled_s is None else segment.settled_s,
             web_processes=segment.web_processes,
+            shared_links=shared.get(segment.segment, 0),
             requests=requests_of(segment.segment),
-            origin=_slice_origin(origin, segment.from_s, segment.to_s),
+            look_ups=_look_ups_of(look_ups, segment),
             samples=_slice_samples(samples, segment.from_s, segment.to_s),
             generator=segment.generator,
-            counted=segment.counted,
+            counted={n: math.nan if v is None else v for n, v in segment.counted.items()},
+            acts=segment.acts,
+            ledgers=books.get(segment.segment, {}),
         )
 
 
-ORIGIN_COLUMNS = """
-    SELECT coalesce(list_position($codes::VARCHAR[], key), 0)::BIGINT - 1 AS rank,
+LOOK_UP_COLUMNS = """
+    SELECT coalesce(k.segment, -1)::BIGINT AS segment, coalesce(k.rank, -1)::BIGINT AS rank,
         read_s::DOUBLE AS read_s, asked_s::DOUBLE AS asked_s, answered_s::DOUBLE AS answered_s,
-        stored_s::DOUBLE AS stored_s
-    FROM {} ORDER BY read_s
+        stored_s::DOUBLE AS stored_s, coalesce(error, '') <> '' AS failed
+    FROM {} LEFT JOIN keys AS k USING (key) ORDER BY read_s
 """
 
 
-def _slice_origin(columns: Mapping[str, Any], from_s: float, to_s: float) -> OriginQueries:
-    first, last = np.searchsorted(columns["read_s"], [from_s, to_s])
-    return OriginQueries(**{f.name: columns[f.name][first:last] for f in fields(OriginQueries)})
+def _look_ups_of(columns: Mapping[str, Any], segment: SegmentEnd) -> LookUps:
+    first, last = np.searchsorted(columns["read_s"], [segment.from_s, segment.to_s])
+    own = {f.name: columns[f.name][first:last] for f in fields(LookUps)}
+    ours = columns["segment"][first:last] == segment.segment
+    return LookUps(**own | {"rank": np.where(ours, own["rank"], -1)})
 
 
 def _samples(tables: _Tables) -> Samples:
@@ -262,37 +326,3 @@ def _slice_samples(samples: Samples, from_s: float, to_s: float) -> Samples:
         inside = slice(np.searchsorted(t_s, from_s), np.searchsorted(t_s, to_s, side="right"))
         times[name], series[name] = t_s[inside], samples.series[name][inside]
     return Samples(times, series)
-
-
-CLICKS = """
-    WITH ids AS (
-        SELECT click_id, key, count(*) FILTER (ours) AS times, count(*) FILTER (NOT ours) AS rows
-        FROM (SELECT click_id, key, true AS ours FROM {0} WHERE outcome = 'ok' AND click_id <> ''
-              UNION ALL SELECT click_id, key, false FROM {clicks})
-        GROUP BY click_id, key),
-    of_key AS (SELECT key, sum(rows) AS rows FROM ids GROUP BY key)
-    SELECT coalesce(sum(times), 0) AS acknowledged,
-        count(*) FILTER (rows > 0) AS counted,
-        coalesce(sum(times - least(rows, 1)) FILTER (times > 0), 0) AS lost,
-        coalesce(sum(rows - 1) FILTER (rows > 0), 0) AS duplicated,
-        (SELECT coalesce(sum(abs(coalesce(total, 0) - coalesce(rows, 0))), 0)
-            FROM {totals} FULL JOIN of_key USING (key)) AS miscounted,
-        count(*) FILTER (times = 0) AS strangers,
-        (SELECT count(*) FROM {0} WHERE outcome = 'unknown' OR status >= 500) AS unsure
-    FROM ids
-"""
-
-
-def _clicks(tables: _Tables, primed: int) -> Clicks:
-    """Clicks acknowledged to clients against those in the primary, by id and link.
-
-    The requests that warm the cache are answered, but not on record, so their clicks have unknown
-    ids. So has the click, if any, of a request without an answer or with a gateway's. The first
-    give the minimum of unknown ids, both together the maximum.
-    """
-    tables.need("clicks", ["click_id", "key"], [])
-    tables.need("totals", ["key"], ["total"])
-    row = tables.count("requests", CLICKS)
-    strangers, unsure = row.pop("strangers"), row.pop("unsure")
-    row["lost"] += max(0, primed - strangers)
-    return Clicks(**row, unexpected=max(0, strangers - primed - unsure))

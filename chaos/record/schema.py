@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from chaos.model.evidence import Counters, FaultEvidence, Generator, Mode
+from chaos.model.evidence import ActEvidence, Generator, Mode
 
 LARGEST = 2**53  # beyond it, not every reader of JSON keeps the same number
 
@@ -38,6 +38,22 @@ class _File(_Record):
         return data
 
 
+class PlannedAct(_Record):
+    """An act of an arm's timeline."""
+
+    act: str
+    second: float
+    until_s: float | None
+
+
+class ArmPlan(_Record):
+    """What differs between arms."""
+
+    settings: dict[str, str]
+    traffic: dict[str, Any]
+    timeline: list[PlannedAct]
+
+
 class Plan(_File):
     """`plan.json`."""
 
@@ -46,9 +62,7 @@ class Plan(_File):
     runtime: str
     seed: int
     mode: Mode
-    arms: dict[str, dict[str, str]]
-    traffic: dict[str, Any]
-    faults: list[dict[str, Any]]
+    arms: dict[str, ArmPlan]
     command: str
     began: str
     began_s: float
@@ -79,19 +93,17 @@ class SegmentEnd(_Record):
     to_s: float
     started_s: float
     ended_s: float
+    settled_s: float | None
     generator: Annotated[Generator, BeforeValidator(_without_nan)]
-    counted: Counters
+    counted: dict[str, float | None]
+    acts: list[ActEvidence]
 
 
 class LinksEvent(_Record):
-    """The codes of the links, by rank."""
+    """The shared links of a segment by rank, and the redirects that warmed the cache."""
 
+    segment: int
     codes: list[str]
-
-
-class PrimedEvent(_Record):
-    """The number of requests that filled the cache before a segment."""
-
     follows: int
 
 
@@ -105,9 +117,7 @@ class Events(_File):
     """The events of `events.jsonl` that count for a verdict, by kind."""
 
     segment: list[SegmentEnd] = []
-    fault: list[FaultEvidence] = []
     links: list[LinksEvent] = []
-    primed: list[PrimedEvent] = []
     trouble: list[TroubleEvent] = []
 
 

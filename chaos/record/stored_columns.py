@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaos.model.evidence import Requests
-from chaos.model.request_record import OUTCOMES, SERVED_FROM
+from chaos.model.request_record import OPERATIONS, OUTCOMES, SERVED_FROM
 
 MEMORY = "300MB"
 BATCH_ROWS = 400_000
@@ -90,6 +90,7 @@ COLUMN_NAMES = frozenset(field.name for field in fields(Requests))
 ENUMS = {  # stored as indices into these lists
     "outcome": np.array(["", *OUTCOMES]),
     "served_from": np.array(["", *SERVED_FROM]),
+    "operation": np.array(["", *OPERATIONS]),
 }
 
 
@@ -122,7 +123,9 @@ COLUMNS = """
     SELECT intended_s, sent_s, done_s, rank::BIGINT AS rank, status::BIGINT AS status,
         version::BIGINT AS version, age_ms,
         coalesce(list_position($outcome, outcome) - 1, 0)::TINYINT AS outcome,
-        coalesce(list_position($served_from, served_from) - 1, 0)::TINYINT AS served_from
+        coalesce(list_position($served_from, served_from) - 1, 0)::TINYINT AS served_from,
+        coalesce(list_position($operation, operation) - 1, 0)::TINYINT AS operation,
+        (hash(session) >> 1)::BIGINT AS session, attempt::BIGINT AS attempt, last
 """
 BATCH = f"""
     {COLUMNS} FROM {{}} WHERE segment BETWEEN $segment AND $last_segment

@@ -1,6 +1,6 @@
 """Writer of the run directory; `chaos.record.reader` reads it.
 
-Requests, origin queries, samples and the read-back are Parquet files, for DuckDB or pandas;
+Requests, look-ups, samples and the read-back are Parquet files, for DuckDB or pandas;
 `plan.json`, `events.jsonl` and `verdict.json` are text.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,7 @@ class RecordWriter:
         self.plan = plan
         self._clock = clock
         self._listeners: list[Listener] = []
+        self._one_at_a_time = threading.Lock()
         self.logs = path / "logs"
         self.logs.mkdir()
         _write_json(path / "plan.json", plan)
@@ -42,18 +44,20 @@ class RecordWriter:
         self._samples.writerow(("t_s", "name", "value"))
 
     def event(self, kind: str, **data: object) -> None:
-        """Append one event, with the time of the run's clock, and pass it to the listeners."""
-        event = {"t_s": self._clock.now_s(), "kind": kind, **data}
-        self._events.write(json.dumps(event) + "\n")
-        for listener in self._listeners:
-            try:
-                listener(event)
-            except Exception as error:  # a run does not depend on its listeners
-                self.note(f"a listener failed on {kind}: {error!r}")
+        """Append one event, with the time of the run's clock, and pass it to the listeners;
+        thread-safe."""
+        with self._one_at_a_time:
+            event = {"t_s": self._clock.now_s(), "kind": kind, **data}
+            self._events.write(json.dumps(event) + "\n")
+            for listener in self._listeners:
+                try:
+                    listener(event)
+                except Exception as error:  # a run does not depend on its listeners
+                    self.note(f"a listener failed on {kind}: {error!r}")
 
     @contextmanager
     def subscribed(self, listener: Listener) -> Iterator[None]:
-        """Call a listener with each event as it happens, on the thread of the run."""
+        """Call a listener with each event as it happens."""
         self._listeners.append(listener)
         try:
             yield
@@ -66,13 +70,15 @@ class RecordWriter:
             log.write(f"{self._clock.now_s():.3f} {text}\n")
 
     def sample(self, t_s: float, values: Mapping[str, float]) -> None:
-        """Append one reading of several counters taken at the same moment."""
-        self._samples.writerows((f"{t_s:.6f}", name, value) for name, value in values.items())
+        """Append one reading of several counters taken at the same moment; thread-safe."""
+        with self._one_at_a_time:
+            self._samples.writerows((f"{t_s:.6f}", name, value) for name, value in values.items())
 
     def read_back(self, state: ReadBack) -> None:
         """Write the final state of the primary."""
-        _write_rows(self.path / "clicks.csv", ("click_id", "key"), state.clicks)
-        _write_rows(self.path / "totals.csv", ("key", "total"), state.totals.items())
+        _write_rows(self.path / "clicks.csv", [*SCHEMAS["clicks"]], state.clicks)
+        _write_rows(self.path / "totals.csv", [*SCHEMAS["totals"]], state.totals.items())
+        _write_rows(self.path / "links.csv", [*SCHEMAS["links"]], state.links)
         self.event("read-back")
 
     def close(self) -> None:
@@ -84,8 +90,8 @@ class RecordWriter:
         with _signals_deferred():
             self._events.close()
             self._samples_file.close()
-            columns = [*SCHEMAS["origin_queries"]]
-            _write_rows(self.path / "origin_queries.csv", columns, _logged_queries(self.logs))
+            columns = [*SCHEMAS["look_ups"]]
+            _write_rows(self.path / "look_ups.csv", columns, _logged_look_ups(self.logs))
             _to_parquet(self.path)
 
 
@@ -100,33 +106,35 @@ def _write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
         writer.writerows(rows)
 
 
-def _logged_queries(logs: Path) -> Iterator[list[object]]:
-    """Origin queries in the logs of the web processes.
+def _logged_look_ups(logs: Path) -> Iterator[list[object]]:
+    """Look-ups in the logs of the web processes: the lines that tell when a cache was read.
 
     A line cut short by the death of its process is left out, which the counters show.
     """
     for log in sorted(logs.glob("web-*.log")):
         with log.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                if '"origin_query"' in line and line.rstrip().endswith("}"):
+                if '"read_s"' in line and line.rstrip().endswith("}"):
                     query = json.loads(line) | {"part": log.stem}
-                    yield [query[name] for name in SCHEMAS["origin_queries"]]
+                    yield [query[name] for name in SCHEMAS["look_ups"]]
 
 
 SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "requests": REQUEST_COLUMNS,
     "samples": {"t_s": "DOUBLE", "name": "VARCHAR", "value": "DOUBLE"},
-    "origin_queries": {
+    "look_ups": {
         "key": "VARCHAR",
         "db": "VARCHAR",
         "read_s": "DOUBLE",
         "asked_s": "DOUBLE",
         "answered_s": "DOUBLE",
         "stored_s": "DOUBLE",
+        "error": "VARCHAR",
         "part": "VARCHAR",
     },
     "clicks": {"click_id": "VARCHAR", "key": "VARCHAR"},
     "totals": {"key": "VARCHAR", "total": "BIGINT"},
+    "links": {"key": "VARCHAR", "version": "BIGINT", "target": "VARCHAR", "deleted": "BOOLEAN"},
 }
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from chaos.model.stack import Endpoints, Link, LinkState, PartState, State, Undo
+from chaos.model.stack import Endpoints, Link, LinkState, PartState, Settings, State, Undo
 from chaos.runtimes.embedded.part_process import concurrently
+from chaos.runtimes.part_settings import PartSettings, of_the_shortener
 from chaos.runtimes.topology import LINKS, SHORTENER
 from chaos.runtimes.toxics import Toxics, ToxicsError
 
@@ -16,7 +17,7 @@ from chaos.runtimes.toxics import Toxics, ToxicsError
 class BaseStack(ABC):
     """A stack whose links go through Toxiproxy."""
 
-    can = frozenset({"kill", "pause", "toxic"})
+    can = frozenset({"kill", "pause", "sql", "toxic"})
 
     def __init__(self, endpoints: Endpoints, folder: Path) -> None:
         """`folder` is where other processes may work; it is for the caller to remove."""
@@ -24,6 +25,15 @@ class BaseStack(ABC):
         self.versions: Mapping[str, str] = {}
         self._folder = folder
         self._toxics = Toxics(endpoints.toxiproxy)
+        self._part_settings = PartSettings(endpoints)
+
+    def configure(self, settings: Settings) -> None:
+        """Restart web, and the worker if it has changed settings, on an empty cache.
+
+        `postgres:NAME` and `redis:NAME` are settings of those servers, changed as they run.
+        """
+        self._part_settings.apply(settings)
+        self._configure_shortener(of_the_shortener(settings))
 
     def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
         """Put a toxic on a link; the toxic is there when this returns."""
@@ -65,6 +75,9 @@ class BaseStack(ABC):
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
         return folder
+
+    @abstractmethod
+    def _configure_shortener(self, settings: Settings) -> None: ...
 
     @abstractmethod
     def resume(self, part: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from chaos.model.evidence import Floats, Ints
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic, Visit
 from scenarios.generator.curves import peak_of, rate_of
 
 CANDIDATES = 4096
@@ -28,10 +28,38 @@ def arrivals(
     The same arguments give the same arrivals. `stream` is one of `streams` generators that share
     the rate: independent Poisson processes add up to one (superposition).
     """
-    times, ranks = np.random.SeedSequence(seed, spawn_key=(stream,)).spawn(2)
-    keys = KeyDistribution(traffic, np.random.default_rng(ranks))
-    for batch in _times(traffic, duration_s, streams, np.random.default_rng(times)):
+    times, ranks, _, _ = _random_streams(seed, stream)
+    keys = KeyDistribution(traffic, ranks)
+    for batch in _times(traffic, duration_s, streams, times):
         yield batch, keys.draw(len(batch))
+
+
+def visits(traffic: Traffic, seed: int, *, stream: int = 0) -> Iterator[Visit]:
+    """The visit that each arrival starts, drawn by weight; without an end.
+
+    It has random numbers of its own, so the arrivals and their ranks are the same with any visits.
+    """
+    _, _, choices, _ = _random_streams(seed, stream)
+    weights = np.cumsum([visit.weight for visit in traffic.visits])
+    while True:
+        drawn = choices.random(CANDIDATES) * weights[-1]
+        for index in np.searchsorted(weights, drawn, side="right").tolist():
+            yield traffic.visits[min(index, len(weights) - 1)]
+
+
+def jitters(seed: int, *, stream: int = 0) -> Iterator[float]:
+    """Random shares of the pauses before retries, uniform from 0 to 1; without an end."""
+    *_, shares = _random_streams(seed, stream)
+    while True:
+        yield from shares.random(CANDIDATES).tolist()
+
+
+def _random_streams(seed: int, stream: int) -> list[np.random.Generator]:
+    """Independent random numbers for arrival times, ranks, visits and pauses, in this order."""
+    return [
+        np.random.default_rng(each)
+        for each in np.random.SeedSequence(seed, spawn_key=(stream,)).spawn(4)
+    ]
 
 
 def _times(

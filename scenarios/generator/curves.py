@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from chaos.model.evidence import Floats
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 
 VIRAL_DECAY = 1.4
 ENDLESS_RAMP_S = 60.0

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic, time
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from gevent import socket, ssl
 RECEIVE_BYTES = 16_384
 CONNECT_FIRST_S = 5.0
 STAMP = 35  # SO_TIMESTAMPNS of Linux's generic socket.h: seconds and nanoseconds, wall clock
+ABSENT = (404, 410)
 LOCAL_LIMITS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
 
 _STAMP = struct.Struct("@ll")
@@ -137,10 +138,13 @@ class HttpClient:
         self._family, self._address = _resolve(self._name, port)
         self._idle: list[HttpConnection] = []
 
-    def request(self, method: str, path: str, json: str = "") -> bytes:
+    def request(
+        self, method: str, path: str, json: str = "", headers: Mapping[str, str] = {}
+    ) -> bytes:
         """Build the bytes of a request once, to be sent often."""
         head = f"{method} {self._path}{path} HTTP/1.1\r\nHost: {self._host}\r\n"
         head += "User-Agent: linkstorm\r\nAccept: */*\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         if json:
             head += f"Content-Type: application/json\r\nContent-Length: {len(json.encode())}\r\n"
         return f"{head}\r\n{json}".encode()
@@ -198,7 +202,7 @@ class HttpClient:
             self._idle.append(connection)
         else:
             connection.close()
-        outcome = "ok" if 200 <= status < 400 else "fail"
+        outcome = "ok" if 200 <= status < 400 else "absent" if status in ABSENT else "fail"
         error = "" if outcome == "ok" else f"status {status}"
         return Response(
             outcome, status, connection.headers, connection.body, error, connection.answered_s

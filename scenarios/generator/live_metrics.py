@@ -10,19 +10,20 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from scenarios.generator.dispatcher import DispatchCounts, Exchange
+from chaos.model.request_record import OUTCOMES
+from scenarios.generator.dispatch_counts import DispatchCounts
+from scenarios.generator.open_loop import Exchange
 
 Snapshot = dict[str, list[float]]
 Bucket = tuple[str, float]
 
-OUTCOMES = ("ok", "fail", "unknown")
 LATENCY_S = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.075),
     *(0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0),
 )
 LAG_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 COUNTED = {
-    "offered": "Requests that the rate curve asked for",
+    "offered": "Requests whose time came",
     "sent": "Requests that left",
     "late": "Requests that left more than 10 ms after their time",
     "unsent": "Requests that could not be sent: too many in flight, overdue, or no socket",

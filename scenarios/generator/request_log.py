@@ -1,7 +1,7 @@
 """The record of every request: one CSV shard a process, flushed at the end of each segment.
 
-`outcome` as far as the client can tell: `ok` (2xx, 3xx), `fail` (4xx, 5xx, or never sent), or
-`unknown` (sent, no answer: it may have arrived).
+`outcome` as far as the client can tell: `ok` (2xx, 3xx), `absent` (404, 410), `fail` (other 4xx,
+5xx, or never sent), or `unknown` (sent, no answer: it may have arrived).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from chaos.model.request_record import REQUEST_COLUMNS
-from scenarios.generator.dispatcher import Exchange
+from scenarios.generator.http_client import Response
+from scenarios.generator.open_loop import Exchange
 
 BUFFER_BYTES = 1 << 20
 
@@ -29,22 +30,25 @@ class RequestLog:
         self.flush()
 
     def observer(self, segment: int, codes: Sequence[str]) -> Callable[[Exchange], None]:
-        """A function that writes one line for each request of a segment; `codes` are its keys."""
+        """A function that writes one line a request; `codes` are the shared links by rank."""
+        prefix = f"{segment}-{self._shard}-"
 
         def write(exchange: Exchange) -> None:
-            # Every arrival is a new visitor, hence a session.
-            op_id = f"{segment}-{self._shard}-{exchange.number}"
+            session = f"{prefix}{exchange.session}"
             answer = exchange.answer
             header = answer.headers.get
             self._write(
                 (
                     segment,
-                    op_id,
-                    op_id,
-                    "redirect",
+                    f"{session}-{exchange.step}",
+                    session,
+                    exchange.operation,
+                    exchange.attempt,
+                    "true" if exchange.last else "false",
                     exchange.rank,
-                    codes[exchange.rank],
-                    header(b"x-link-version", b"-1").decode("latin-1"),
+                    exchange.own_key or codes[exchange.rank],
+                    (header(b"x-link-version") or _version_in_tag(answer)).decode("latin-1"),
+                    exchange.written or header(b"location", b"").decode("latin-1"),
                     f"{exchange.intended_s:.6f}",
                     f"{exchange.sent_s:.6f}",
                     f"{exchange.done_s:.6f}",
@@ -62,3 +66,12 @@ class RequestLog:
     def flush(self) -> None:
         """Hand everything written so far to the operating system."""
         self._file.flush()
+
+
+def _version_in_tag(answer: Response) -> bytes:
+    """The version in the ETag of a created or edited link; -1 without one.
+
+    A redirect from elsewhere may have any ETag.
+    """
+    tag = answer.headers.get(b"etag", b"").strip(b'"') if 200 <= answer.status < 300 else b""
+    return tag if tag.isdigit() else b"-1"

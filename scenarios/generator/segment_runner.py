@@ -11,13 +11,16 @@ from time import monotonic
 import gevent  # type: ignore[import-untyped]
 
 from chaos.model.evidence import Generator
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from scenarios.generator.arrivals import arrivals
-from scenarios.generator.dispatcher import Dispatcher, Exchange
+from scenarios.generator.dispatcher import Dispatcher
 from scenarios.generator.http_client import HttpClient
 from scenarios.generator.live_metrics import LiveMetrics
+from scenarios.generator.open_loop import Exchange
 from scenarios.generator.request_log import RequestLog
 from scenarios.generator.traffic_links import PrepareError, TrafficLinks
+from scenarios.generator.visit_dispatcher import VisitDispatcher
+from scenarios.generator.visits import Visits, is_plain
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +86,7 @@ class SegmentRunner:
         started_s = monotonic() + LEAD_S
         started(started_s)
         try:
-            dispatcher.run(batches, started_s)
+            dispatcher.run(batches, started_s, started_s + segment.duration_s)
             gevent.sleep(max(0.0, started_s + segment.duration_s - monotonic()))
         finally:
             dispatcher.drain()
@@ -93,17 +96,25 @@ class SegmentRunner:
             ended(summary)
         return summary
 
-    def _dispatcher(self, segment: SegmentTask) -> Dispatcher:
+    def _dispatcher(self, segment: SegmentTask) -> Dispatcher | VisitDispatcher:
         observers = [self._live.observe, self._report]
+        codes, traffic = self.links.codes, segment.traffic
         if self._request_log is not None:
-            observers.append(self._request_log.observer(segment.number, self.links.codes))
-        dispatcher = Dispatcher(
-            self._client,
-            self.links.requests(),
-            segment.traffic.timeout_s,
-            self._max_in_flight,
-            observers,
-        )
+            observers.append(self._request_log.observer(segment.number, codes))
+        limits = traffic.timeout_s, self._max_in_flight, observers
+        dispatcher: Dispatcher | VisitDispatcher
+        if is_plain(traffic):
+            dispatcher = Dispatcher(self._client, self.links.requests(), *limits)
+        else:
+            visits = Visits(
+                self._client,
+                traffic,
+                codes,
+                segment.seed,
+                stream=segment.stream,
+                streams=segment.streams,
+            )
+            dispatcher = VisitDispatcher(self._client, visits, *limits)
         self._live.follow(dispatcher.counts)
         return dispatcher
 

@@ -1,16 +1,25 @@
-"""The links that the traffic follows: created through the API, then followed once each."""
+"""The links that the traffic shares: created through the API, then followed once each."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, TypeVar
 
+import gevent  # type: ignore[import-untyped]
 from gevent.pool import Pool  # type: ignore[import-untyped]
 
+from scenarios.generator import link_requests
 from scenarios.generator.http_client import HttpClient, Response
 
 CONCURRENCY = 32
 TIMEOUT_S = 10.0
-TARGET = "https://example.com/page/{rank}"
+BULK_MAX_LINKS = 100  # the API's own default
+REPLICA_WAIT_S, REPLICA_POLL_S = 10.0, 0.1
+CREATED, NOT_FOUND = 201, 404
+
+Read = TypeVar("Read")
 
 
 class PrepareError(Exception):
@@ -18,39 +27,68 @@ class PrepareError(Exception):
 
 
 class TrafficLinks:
-    """Codes by rank; `prepare` creates those that are missing."""
+    """Codes by rank."""
 
     def __init__(self, client: HttpClient) -> None:
         self._client = client
         self.codes: list[str] = []
 
     def prepare(self, count: int) -> list[str]:
-        """Create and follow links until `count` of them answer; their codes."""
-        pool = Pool(CONCURRENCY)
+        """Create the links that are missing, and follow `count` of them once; their codes."""
         missing = range(len(self.codes), count)
-        self.codes += pool.map(self._create, missing)
-        pool.map(self._follow, self.codes[:count])
-        return self.codes[:count]
+        self.codes += Pool(CONCURRENCY).map(self._create, missing)
+        return self._followed(self.codes[:count], within_s=0.0)
+
+    def prepare_fresh(self, count: int) -> list[str]:
+        """Create `count` new links in bulk, and follow each once; their codes."""
+        chunks = [
+            range(first, min(first + BULK_MAX_LINKS, count))
+            for first in range(0, count, BULK_MAX_LINKS)
+        ]
+        self.codes = [
+            code for made in Pool(CONCURRENCY).map(self._create_all, chunks) for code in made
+        ]
+        return self._followed(self.codes, within_s=REPLICA_WAIT_S)
 
     def requests(self) -> list[bytes]:
         """The request that follows each link, by rank."""
-        return [self._client.request("GET", f"/{code}") for code in self.codes]
+        return [link_requests.follow(self._client, code) for code in self.codes]
+
+    def _followed(self, codes: list[str], within_s: float) -> list[str]:
+        until_s = monotonic() + within_s
+        Pool(CONCURRENCY).map(lambda code: self._follow(code, until_s), codes)
+        return codes
 
     def _create(self, rank: int) -> str:
-        body = json.dumps({"url": TARGET.format(rank=rank)})
-        what = "POST /api/links"
-        answer = self._client.exchange(self._client.request("POST", "/api/links", body), TIMEOUT_S)
-        if answer.status != 201:
+        request = link_requests.create(self._client, link_requests.target(rank, 0))
+        return self._made(request, "POST /api/links", lambda link: str(link["code"]))
+
+    def _create_all(self, ranks: Sequence[int]) -> list[str]:
+        targets = [link_requests.target(rank, 0) for rank in ranks]
+        request = link_requests.create_all(self._client, targets)
+        return self._made(
+            request,
+            "POST /api/links/bulk",
+            lambda made: [str(link["code"]) for link in made["links"]],
+        )
+
+    def _made(self, request: bytes, what: str, read: Callable[[Any], Read]) -> Read:
+        """Send a request that creates, and read its answer."""
+        answer = self._client.exchange(request, TIMEOUT_S)
+        if answer.status != CREATED:
             raise PrepareError(_description(self._client.url, what, answer))
         try:
-            return str(json.loads(answer.body)["code"])
+            return read(json.loads(answer.body))
         except (ValueError, KeyError, TypeError) as problem:
             raise PrepareError(_description(self._client.url, what, answer)) from problem
 
-    def _follow(self, code: str) -> None:
-        answer = self._client.exchange(self._client.request("GET", f"/{code}"), TIMEOUT_S)
-        if answer.outcome != "ok":
-            raise PrepareError(_description(self._client.url, f"GET /{code}", answer))
+    def _follow(self, code: str, until_s: float) -> None:
+        """Follow a link once it is there: the replica may not have it yet."""
+        request = link_requests.follow(self._client, code)
+        while (answer := self._client.exchange(request, TIMEOUT_S)).outcome != "ok":
+            if answer.status != NOT_FOUND or monotonic() >= until_s:
+                raise PrepareError(_description(self._client.url, f"GET /{code}", answer))
+            gevent.sleep(REPLICA_POLL_S)
 
 
 def _description(url: str, what: str, answer: Response) -> str:

@@ -4,6 +4,7 @@ file named by SHORTENER_SETTINGS_FILE. The environment wins."""
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,9 @@ PostgresUrl = Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://\S+$")
 RedisUrl = Annotated[str, StringConstraints(pattern=r"^rediss?://\S+$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 FillName = Literal["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
+Invalidation = Literal["delete-with-floor", "none", "delete", "double-delete"]
+ReadFrom = Literal["replica-then-primary", "replica", "primary", "pinned", "lsn", "lsn-wait"]
+SynchronousCommit = Literal["", "off", "local", "remote_write", "on", "remote_apply"]
 
 
 class KeySettings(BaseSettings):
@@ -93,6 +97,38 @@ class WebSettings(_Settings):
         "the request",
     )
 
+    read_from: ReadFrom = Field(
+        "replica-then-primary",
+        description="database of a look-up, for a code that the cache cannot answer. "
+        "replica-then-primary: the replica, and the primary if that is unavailable, has no such "
+        "link, or is behind a change that the cache knows. primary: always the primary. pinned: "
+        "the primary for READ_PIN_S after the session's last write, by its X-Read-Token, else the "
+        "replica alone. lsn: the replica once it has replayed that write, the primary until then. "
+        "lsn-wait: the same, after waiting READ_WAIT_S for the replica. replica: NAIVE, the "
+        "replica alone, so that while it lags new links are 404 (cached for NEGATIVE_TTL_S) and "
+        "edits are not seen; the default needs no token, and no second trip unless the replica "
+        "cannot answer",
+    )
+    read_pin_s: Seconds = Field(
+        5.0,
+        description="pinned: time after a session's write for which it reads from the primary; "
+        "above the replica's lag, or the session reads what it has just replaced",
+    )
+    read_wait_s: Seconds = Field(
+        0.1,
+        description="lsn-wait: longest wait for the replica to replay the session's write; then "
+        "the primary is queried. Above the usual lag, below what a user notices",
+    )
+    synchronous_commit: SynchronousCommit = Field(
+        "",
+        description="what a commit waits for: the primary's disk (local), and the standby's "
+        "memory (remote_write), disk (on) or replay (remote_apply); empty, since that is for the "
+        "server to decide. The last three wait for no standby unless the server names some "
+        "(synchronous_standby_names), and without end if those are away: PRIMARY_TIMEOUT_S then "
+        "ends the request, and the write may be there. `off` is NAIVE: it waits for nothing, and "
+        "a crash loses acknowledged writes",
+    )
+
     cache_fill: FillName = Field(
         "swr", description="strategy for a cache miss; with swr no reader of a cached link waits"
     )
@@ -110,6 +146,22 @@ class WebSettings(_Settings):
         60.0,
         description="swr: time for which an expired link is still served while it is refreshed; "
         "the TTL again, so a link read every other minute never waits",
+    )
+    cache_invalidation: Invalidation = Field(
+        "delete-with-floor",
+        description="what a change does to the cached link. delete-with-floor: deletes it, voids "
+        "fills in flight, and keeps older versions out for VERSION_FLOOR_S. none: NAIVE, nothing, "
+        "so that it is served until its TTL ends. delete: NAIVE, deletes it, so that a fill which "
+        "has read the old version stores that afterwards, for a whole TTL (not with "
+        "CACHE_FILL=lease, whose leases the delete voids). double-delete: NAIVE, deletes it, and "
+        "again after CACHE_SECOND_DELETE_S; with the default no fill brings an old version back, "
+        "however late it comes within that time",
+    )
+    cache_second_delete_s: Seconds = Field(
+        1.0,
+        description="double-delete: time from the first delete to the second; above a look-up plus "
+        "the replica's lag, or what it should repair comes later. Until then the old version is "
+        "served, and a process that stops meanwhile does not make it",
     )
     negative_ttl_s: Seconds = Field(
         2.0, description="time for which an unknown code is cached; creating it invalidates that"
@@ -130,17 +182,27 @@ class WebSettings(_Settings):
         3.0, description="longest wait for another's fill; then the reader queries the database"
     )
     cache_timeout_s: Seconds = Field(
-        0.25, description="timeout of the cache; then the redirect goes on without it"
+        0.25,
+        description="timeout of the cache; then the redirect goes on without it. NAIVE in minutes: "
+        "redirects hang for as long as Redis does, the near cache's apart",
     )
     replica_timeout_s: Seconds = Field(
-        1.0, description="timeout of the replica; then the primary is queried"
+        1.0,
+        description="timeout of the replica; then the primary is queried, if READ_FROM says so. "
+        "NAIVE in minutes: a replica that hangs takes all POOL_SIZE connections with it",
+    )
+    breaker: bool = Field(
+        True,
+        description="open a breaker when the cache or a database fails. Off is NAIVE: as long as a "
+        "server hangs each request waits for its timeout; on, since one wait says as much as many",
     )
     breaker_failures: int = Field(
         5,
         ge=1,
         le=1000,
         description="failures in a row that open a breaker; one may be chance, each may have cost "
-        "a timeout. Two or more that last for BREAKER_OPEN_S open it, too",
+        "a timeout. Two or more that last for BREAKER_OPEN_S open it, too, so a high number is no "
+        "way to be without: BREAKER=false is",
     )
     breaker_open_s: Seconds = Field(
         1.0,
@@ -157,14 +219,16 @@ class WebSettings(_Settings):
     request_deadline_s: Seconds = Field(
         4.0,
         description="longest time for a whole request, then 503; above the timeouts of cache, "
-        "replica and primary in a row, below a balancer's timeout",
+        "replica and primary in a row, below a balancer's timeout. NAIVE in minutes: requests are "
+        "worked on whose clients have long gone",
     )
     max_in_flight: int = Field(
         1000,
         ge=1,
         le=1_000_000,
         description="requests in flight in one process, beyond which they get 503 at once; ten "
-        "times what a healthy core has, so it acts only when something hangs",
+        "times what a healthy core has, so it acts only when something hangs. NAIVE at a million: "
+        "an unbounded queue, in which every request becomes late",
     )
     stale_if_error_s: float = Field(
         3600.0,
@@ -190,7 +254,7 @@ class WebSettings(_Settings):
     pool_timeout_s: Seconds = Field(
         0.5,
         description="longest wait for a free connection to a database; a queue longer than that "
-        "does not drain by waiting",
+        "does not drain by waiting. NAIVE in minutes: an unbounded queue for the database",
     )
     pool_size: int = Field(
         20, ge=1, le=200, description="connections to the replica; limits look-ups in flight"
@@ -329,6 +393,32 @@ class WebSettings(_Settings):
         networks(value)
         return value
 
+    @property
+    def breaker_limits(self) -> tuple[float, float]:
+        """Failures, and seconds of them, that open a breaker; infinite if there is none."""
+        if not self.breaker:
+            return math.inf, math.inf
+        return self.breaker_failures, self.breaker_open_s
+
+    @property
+    def keeps_sessions(self) -> bool:
+        """True if a reader's token decides where a look-up goes."""
+        return self.read_from == "pinned" or self.compares_positions
+
+    @property
+    def compares_positions(self) -> bool:
+        """True if a token's position in the log is compared with the replica's."""
+        return self.read_from in ("lsn", "lsn-wait")
+
+    @model_validator(mode="after")
+    def _positions_are_flushed(self) -> Self:
+        if self.compares_positions and self.synchronous_commit == "off":
+            raise ValueError(
+                f"{PREFIX}SYNCHRONOUS_COMMIT=off does not go with {PREFIX}READ_FROM="
+                f"{self.read_from}: a token is a flushed position, which such a write precedes"
+            )
+        return self
+
     @model_validator(mode="after")
     def _locks_outlive_look_ups(self) -> Self:
         slowest = self.cache_timeout_s + self.replica_timeout_s + self.primary_timeout_s
@@ -350,6 +440,31 @@ class WorkerSettings(_Settings):
         ge=1,
         le=10_000,
         description="most stream entries stored in one transaction; enough to share its cost",
+    )
+    worker_acknowledge: Literal["after-commit", "before-commit"] = Field(
+        "after-commit",
+        description="when the clicks of a stream entry are acknowledged: once they are committed "
+        "(after-commit), or before (before-commit), which is NAIVE: a crash between the two, or "
+        "a database that is down, loses the batch; after-commit, since what is delivered again "
+        "counts once",
+    )
+    click_dedupe: bool = Field(
+        True,
+        description="count a click only if its id is new. Off is NAIVE: what is delivered again is "
+        "added to the totals again, though `clicks` keeps one row of it; on, since a worker that "
+        "dies before it acknowledges has its clicks delivered again",
+    )
+    worker_step: Literal["", "after-read", "after-store", "after-acknowledge"] = Field(
+        "",
+        description="test aid: step of every batch of the stream at which the worker pauses for "
+        "WORKER_STEP_PAUSE_S; empty (none), since a pause is only for a kill from outside to hit "
+        "that step",
+    )
+    worker_step_pause_s: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="test aid: pause at WORKER_STEP; above a stop's 3 s the batch is not finished",
     )
     worker_block_s: float = Field(
         1.0,

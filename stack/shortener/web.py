@@ -46,6 +46,8 @@ from stack.shortener.redirect.fills.base import zero_served
 from stack.shortener.redirect.handler import Redirects
 from stack.shortener.redirect.near_cache import NearCache
 from stack.shortener.redirect.origin import LOOK_UP, Origin
+from stack.shortener.redirect.read_routes import READ_ROUTES, REPLAYED
+from stack.shortener.redirect.read_tokens import WRITTEN, ReadTokens
 from stack.shortener.redirect.refill import Refill
 from stack.shortener.settings import WebSettings
 
@@ -97,26 +99,28 @@ class Web:
         self._tracing = _tracing(settings.name)
         self._settings = settings
         self._fill_name = settings.cache_fill
+        failures, open_s = settings.breaker_limits
         self._metrics = metrics = Metrics(served=zero_served())
         database = partial(
             Database,
             wait_s=settings.pool_timeout_s,
-            breaker_failures=settings.breaker_failures,
-            breaker_open_s=settings.breaker_open_s,
+            breaker_failures=failures,
+            breaker_open_s=open_s,
         )
         self._replica = database(
             "replica",
             settings.replica_url,
             settings.pool_size,
             settings.replica_timeout_s,
-            [LOOK_UP],
+            [LOOK_UP, *([REPLAYED] if settings.compares_positions else [])],
         )
         self._primary = database(
             "primary",
             settings.primary_url,
             settings.primary_pool_size,
             settings.primary_timeout_s,
-            [LOOK_UP, TAKE, LOOK, KEY, WRITE, *links.STATEMENTS, *link_creation.STATEMENTS],
+            _primary_statements(settings),
+            synchronous_commit=settings.synchronous_commit,
         )
         cache_client = connect(settings.cache_url, settings.cache_timeout_s, _CACHE_CONNECTIONS)
         self._queue_client = connect(
@@ -125,7 +129,9 @@ class Web:
         stale_s = settings.stale_while_revalidate_s if settings.cache_fill == "swr" else 0.0
         near = NearCache(settings.near_cache_ttl_s, settings.near_cache_size)
         self._cache = cache = Cache(cache_client, near, settings, stale_s)
-        origin = Origin(self._replica, self._primary, metrics, RetryBudget(settings.retry_budget))
+        route = READ_ROUTES[settings.read_from](settings)
+        budget = RetryBudget(settings.retry_budget)
+        origin = Origin(self._replica, self._primary, metrics, budget, route)
         refill = Refill(origin, cache, metrics)
         self._fill = FILLS[settings.cache_fill](FillContext(cache, refill, metrics, settings))
         self._clicks = ClickBuffer(self._sink(), metrics, settings)
@@ -139,6 +145,7 @@ class Web:
             gate=_gate(peers, self._primary, metrics, settings),
             peers=peers,
             settings=settings,
+            tokens=_tokens(self._primary, settings),
         )
         self._redirects = Redirects(
             cache=cache,
@@ -212,6 +219,19 @@ class Web:
         yield breaker_states(self._cache.breaker, self._replica.breaker, self._primary.breaker)
         yield build_info(self._fill_name)
         yield start_time()
+
+
+def _primary_statements(settings: WebSettings) -> list[str]:
+    position = [WRITTEN] if settings.compares_positions else []
+    redirects = [LOOK_UP, TAKE, LOOK, WRITE, *position]
+    return [*redirects, KEY, *links.STATEMENTS, *link_creation.STATEMENTS]
+
+
+def _tokens(primary: Database, settings: WebSettings) -> ReadTokens | None:
+    """What answers to writes get, if sessions are kept."""
+    if not settings.keeps_sessions:
+        return None
+    return ReadTokens(primary, with_position=settings.compares_positions)
 
 
 def _tracing(process: str) -> Tracing | None:

@@ -36,7 +36,7 @@ def test_fail_is_a_failure() -> None:
 
     (failure,) = suite.iter("failure")
     assert suite.get("failures") == "1"
-    assert "1 lost" in str(failure.get("message"))
+    assert "direct: clicks lost 1" in str(failure.get("message"))
 
 
 def test_invalid_is_an_error_and_never_a_pass() -> None:
@@ -59,6 +59,17 @@ def test_a_claim_that_holds_in_an_invalid_run_is_skipped_beside_the_error() -> N
     assert skipped == [claim["text"] for claim in result["claims"]]
     assert suite.get("skipped") == str(len(skipped))
     assert [*suite_of(result_with("click lost")).iter("skipped")] == []
+
+
+def test_a_claim_that_was_not_asked_is_skipped_and_counted() -> None:
+    result = result_with() | {"not_asked": ["swr: waited ≤ 0 redirects"]}
+    suite = suite_of(result)
+
+    (skipped,) = (case for case in suite.iter("testcase") if case.find("skipped") is not None)
+    assert skipped.get("name") == "swr: waited ≤ 0 redirects"
+    assert "--arm left out an arm" in str(skipped.find("skipped").get("message"))  # type: ignore
+    assert suite.get("skipped") == "1"
+    assert int(str(suite.get("tests"))) == len(list(suite.iter("testcase")))
 
 
 def test_a_run_that_stopped_says_why_on_the_suite() -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
+from chaos.experiments import load
+from chaos.model.experiment import LATENCY, Strip
 from reports import timelines
 from reports.arm_time import ArmSpan
 from reports.page import write_report
-from reports.run_history import RunHistory, Thinning, read_history
-from tests.support.results import judged_run
+from reports.run_history import RunHistory, read_history
+from tests.support.results import judged_busy_run, judged_run
+
+STRIPS = load("thundering-herd").strips
 
 
 class Reader(HTMLParser):
@@ -68,7 +72,10 @@ def test_it_says_question_answer_verdict_limits_and_how_to_repeat_the_run(passed
         "How many requests reach the database?",
         "PASS 29.0 origin queries per expiry without a fix, 1.0 to 2.8 with one.",
         "12 of 12",
-        "every acknowledged click is counted exactly once",
+        "λ 221/s · δ 121 ms · λδ 26.7",
+        "all that was acknowledged is in the primary, exactly once",
+        "Dotted: the expiries.",
+        "Shaded: replica link +120 ms.",
         "What the numbers can't tell",
         "All 8,996 requests for the hot key are drawn.",
         "linkstorm run …",
@@ -79,7 +86,8 @@ def test_it_says_question_answer_verdict_limits_and_how_to_repeat_the_run(passed
 
 def test_its_sections_stand_in_the_order_of_reading(passed: Path) -> None:
     text = Reader(passed.read_text(encoding="utf-8")).text
-    headings = ["How many", "Arms", "Timelines", "Did the faults", "Claims", "What the numbers",
+    headings = ["How many", "Arms", "Timelines", "Did the acts", "Does the primary",
+                "Claims", "What the numbers",
                 "Where they come from"]  # fmt: skip
 
     places = [text.index(heading) for heading in headings]
@@ -123,7 +131,14 @@ def test_an_invalid_run_warns_of_its_own_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["requests.parquet", "origin_queries.parquet", "events.jsonl", "plan.json", "verdict.json"],
+    [
+        "requests.parquet",
+        "look_ups.parquet",
+        "samples.parquet",
+        "events.jsonl",
+        "plan.json",
+        "verdict.json",
+    ],
 )
 def test_a_file_that_is_missing_is_named_and_the_page_is_written(tmp_path: Path, name: str) -> None:
     judged_run(tmp_path / "run", fix="lock")
@@ -161,14 +176,14 @@ def test_hostile_text_is_only_text(tmp_path: Path) -> None:
     assert "<img src=x>" in page.text
 
 
-def many_faults(result: dict[str, Any]) -> None:
-    result["faults"] *= 100
-    result["faults"].append(result["faults"][0] | {"arm": "the bad one", "proven": False})
+def many_acts(result: dict[str, Any]) -> None:
+    result["acts"] *= 100
+    result["acts"].append(result["acts"][0] | {"arm": "the bad one", "proven": False})
 
 
 def test_of_many_injections_those_are_listed_that_prove_nothing(tmp_path: Path) -> None:
     result = judged_run(tmp_path / "run", fix="lock")
-    many_faults(result)
+    many_acts(result)
     (tmp_path / "run" / "verdict.json").write_text(json.dumps(result))
 
     page = page_of(tmp_path / "run")
@@ -187,7 +202,7 @@ def test_it_says_what_it_does_not_draw(tmp_path: Path, monkeypatch: pytest.Monke
     drawn = re.search(
         r"Of 8,996 requests for the hot key ([\d,]+) are drawn: all of an arm's first 100 ms,"
         r" one in 15, each of the 12 that did not succeed, and the slowest and the oldest of each"
-        r" 250 ms of an arm. Rates, percentiles and origin queries count every request.",
+        r" 250 ms of an arm. Rates, percentiles and look-ups count every request.",
         text,
     )
     assert drawn is not None
@@ -198,9 +213,9 @@ def test_a_long_round_opens_with_its_beginning_and_many_rounds_have_few_buttons(
     tmp_path: Path,
 ) -> None:
     judged_run(tmp_path / "run", fix="lock")
-    own = read_history(tmp_path / "run", {"lock": []}).arms["lock"]
+    own = read_history(tmp_path / "run", {"lock": []}, STRIPS).arms["lock"]
     long, many = (
-        timelines.timelines(RunHistory({"lock": replace(own, rounds=rounds)}, Thinning(1, 1)), None)
+        timelines.timelines(RunHistory({"lock": replace(own, rounds=rounds)}), STRIPS, None)
         for rounds in (
             [ArmSpan("round 1", 0, 100)],
             [ArmSpan(f"round {number + 1}", 4 * number, 4 * number + 3.5) for number in range(500)],
@@ -216,10 +231,10 @@ def test_a_long_round_opens_with_its_beginning_and_many_rounds_have_few_buttons(
 
 def test_what_a_server_answered_cannot_end_the_script(tmp_path: Path) -> None:
     judged_run(tmp_path / "run", fix="lock")
-    own = read_history(tmp_path / "run", {"lock": []}).arms["lock"]
-    own.points["served"][0] = "</script><b>"
+    own = read_history(tmp_path / "run", {"lock": []}, STRIPS).arms["lock"]
+    own.points[0]["what"][0] = "</script><b>"
 
-    lines = timelines.timelines(RunHistory({"lock": own}, Thinning(1, 1)), None)
+    lines = timelines.timelines(RunHistory({"lock": own}), STRIPS, None)
 
     assert lines is not None
     assert Reader(lines.script).tags == ["script"]
@@ -227,33 +242,118 @@ def test_what_a_server_answered_cannot_end_the_script(tmp_path: Path) -> None:
 
 def test_an_arm_without_any_request_can_be_drawn(tmp_path: Path) -> None:
     judged_run(tmp_path / "run", fix="lock")
-    own = read_history(tmp_path / "run", {"lock": []}).arms["lock"]
-    for name, column in own.points.items():
-        own.points[name] = column[:0]
-    own.origin.update({name: np.zeros(0, np.float32) for name in own.origin})
+    own = read_history(tmp_path / "run", {"lock": []}, STRIPS).arms["lock"]
+    for columns in (own.points[0], own.look_ups[0]):
+        columns.update({name: column[:0] for name, column in columns.items()})
 
-    assert timelines.timelines(RunHistory({"lock": own}, Thinning(0, 0)), None) is not None
+    assert timelines.timelines(RunHistory({"lock": own}), STRIPS, None) is not None
 
 
+SAMPLED = [
+    Strip("Commands", "commands", "samples", "redis.commands", per_s=True),
+    Strip("Waiting", "<b>clicks</b>", "samples", "clicks_waiting"),
+    Strip("Nobody", "s", "samples", "no.such_thing"),
+]
+
+
+@pytest.mark.parametrize("judged", [judged_run, judged_busy_run])
 @pytest.mark.parametrize("flaws", [(), ("requests fail",)])
 def test_every_figure_is_one_that_bokeh_accepts(
+    judged: Callable[..., dict[str, Any]],
     flaws: tuple[str, ...],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    result = judged_run(tmp_path / "run", *flaws)
-    history = read_history(
-        tmp_path / "run", {a["name"]: a["repetitions_s"] for a in result["arms"]}
-    )
-    quick = timelines.timelines(history, "direct")
+    result = judged(tmp_path / "run", *flaws)
+    strips = [*STRIPS, LATENCY, Strip("All look-ups", "queries", "look-ups"), *SAMPLED]
+    arms = {arm["name"]: arm["events_s"] for arm in result["arms"]}
+    history = read_history(tmp_path / "run", arms, strips)
+    quick = timelines.timelines(history, strips, "direct")
     monkeypatch.setattr(timelines, "unchecked", nullcontext)
-    checked = timelines.timelines(history, "direct")
+    checked = timelines.timelines(history, strips, "direct")
     assert [record.getMessage() for record in caplog.records] == []
     assert quick is not None
     assert checked is not None
+    assert [panel.title for panel in quick.panels] == ["Rate", *(strip.title for strip in strips)]
     assert without_ids(quick.script) == without_ids(checked.script)
+    assert "<b>" not in quick.script
 
 
 def without_ids(script: str) -> str:
     return re.sub(r'"p\d+"|[0-9a-f]{8}-[0-9a-f-]{27}', "", script)
+
+
+# --- other failures ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Reader]:
+    path = tmp_path_factory.mktemp("busy") / "run"
+    result = judged_busy_run(path)
+    return result, page_of(path)
+
+
+def test_any_failure_is_told_with_its_own_words(busy: tuple[dict[str, Any], Reader]) -> None:
+    for said in (
+        "Redis dies. What is lost?",
+        "23 clicks lost without a fix, 0 with one.",
+        "Shaded: redis killed.",
+        "up to 3 tries each",
+    ):
+        assert said in busy[1].text
+    for unsaid in (
+        "Dotted",
+        "theory",
+        "idle behind its link",
+        "no client retries",
+        "expir",
+        "key's",
+    ):
+        assert unsaid not in busy[1].text
+
+
+def test_each_arm_has_a_row_for_each_ledger(busy: tuple[dict[str, Any], Reader]) -> None:
+    result, page = busy
+    for arm in result["arms"]:
+        for kind in ("clicks", "links", "edits"):
+            assert f"{arm['name']} {kind} {' '.join(map(str, arm['ledgers'][kind].values()))}" in (
+                page.text
+            )
+
+
+def test_what_was_not_asked_stands_with_the_claims(tmp_path: Path) -> None:
+    result = judged_run(tmp_path / "run", fix="lock")
+    assert "swr: waited ≤ 0 redirects" in result["not_asked"]
+
+    text = page_of(tmp_path / "run").text
+
+    claims = text[text.index("Claims") : text.index("Checks of the run")]
+    for asked in result["not_asked"]:
+        assert f"{asked} not asked, since --arm left out an arm" in claims
+
+
+def test_a_censored_figure_says_at_least(tmp_path: Path) -> None:
+    result = judged_busy_run(tmp_path / "run")
+    measure = result["arms"][0]["measures"][result["headline"]]
+    measure |= {"value": 8.2, "low": 7.0, "high": 8.5, "unit": "s", "at_least": True}
+    result["arms"][1]["measures"][result["headline"]] |= {"unit": "s"}
+    (tmp_path / "run" / "verdict.json").write_text(json.dumps(result))
+
+    text = page_of(tmp_path / "run").text
+
+    assert "≥ 8.2 s clicks lost without a fix, 0 s with one." in text
+    assert "≥ 8.2 s [7.0 s, –]" in text
+    assert "An arrow: at least so much" in text
+
+
+def test_no_word_of_one_experiment_is_in_the_package() -> None:
+    special = re.compile(r"hot|herd|expir|\borigin\b|cache_fill|\bfaults?\b", re.IGNORECASE)
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in Path(timelines.__file__).parent.rglob("*")
+        if path.suffix in (".py", ".html", ".js", ".css") and "runs" not in path.parts
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if special.search(line.replace("hot_share", ""))
+    ]
+    assert found == []

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from reports import formatting
 from reports.reasons import reasons
 from reports.table import NARROWEST, table
-from tests.support.results import result_with
+from tests.support.results import busy_result, result_with
 
 
 def shown(result: dict[str, Any], width: int = 120, encoding: str = "utf-8") -> str:
@@ -47,10 +49,10 @@ def test_it_tells_where_and_how_long_the_inputs_the_proof_the_load_and_the_click
     for said in (
         "fake · quick: 6 to 14 expiries an arm · seed 7",
         "How many requests reach the database?",
-        "· 2 web processes",
+        "λ 221/s · δ 121 ms · λδ 26.7",
         "12 of 12 proven, SELECT 1: 0.50 ms before, 120 ms during, 0.50 ms after",
         "all sent · 0 late · dispatch lag p99 0.20 ms",
-        "acknowledged · 0 lost",
+        "clicks 10,009 acknowledged · 0 lost · 0 duplicated · 0 unexpected PASS",
         "/report.html",
     ):
         assert said in text
@@ -131,7 +133,10 @@ def test_colours_are_there_on_a_terminal() -> None:
 def test_a_failed_check_tells_what_was_observed() -> None:
     text = " ".join(shown(result_with("click lost")).split())
 
-    assert "FAIL clicks are lost, counted twice or unexpected, or were not read back saw" in text
+    assert (
+        "FAIL clicks, links or edits are lost, doubled or unexpected, or were not read back saw"
+        in text
+    )
     assert "FAIL means: the run can be trusted, and a claim did not hold." in text
 
 
@@ -189,6 +194,21 @@ def test_a_claim_that_has_no_data_and_one_that_fails_are_told_apart() -> None:
     assert open_.startswith("could not be judged: singleflight: ")
 
 
+def test_only_a_claim_about_the_naive_arm_alone_says_that_the_failure_did_not_show() -> None:
+    result = result_with() | {"checks": []}
+    open_ = {"text": "t", "verdict": "INVALID", "observed": "no data"}
+    for arms, said in (
+        (["direct"], "the failure did not show, so there was nothing to fix; wanted: t"),
+        (["lock", "direct"], "could not be judged: t"),
+        (["lock"], "could not be judged: t"),
+        ([], "could not be judged: t"),
+    ):
+        (reason,) = reasons(result | {"claims": [open_ | {"arms": arms}]})
+        assert reason.sentence == said
+    (crashed,) = reasons(result | {"arms": [], "claims": [open_ | {"arms": []}]})
+    assert crashed.sentence == "could not be judged: t"
+
+
 def test_a_run_that_stopped_shows_why_with_the_end_of_the_log_and_no_made_up_figures() -> None:
     text = shown(result_with("part dies"))
 
@@ -197,7 +217,7 @@ def test_a_run_that_stopped_shows_why_with_the_end_of_the_log_and_no_made_up_fig
 
 
 def test_a_run_without_any_arm_is_shown_all_the_same() -> None:
-    result = result_with("interrupted") | {"arms": [], "faults": [], "duration_s": None}
+    result = result_with("interrupted") | {"arms": [], "acts": [], "duration_s": None}
 
     assert "INVALID   report" in shown(result)
 
@@ -206,3 +226,116 @@ def test_what_a_log_holds_cannot_drive_the_terminal() -> None:
     result = result_with() | {"trouble": "died:\n  \x1b[2J\x1b]0;title\x07\x9b31mred\x00 [bold]x"}
 
     assert "  31mred [bold]x\n" in shown(result)
+
+
+# --- other failures ----------------------------------------------------------------------------
+
+
+def line_of(text: str, label: str) -> str:
+    """The text after a label below the table, with its further lines."""
+    lines = text.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.split()[:1] == [label])
+    further = itertools.takewhile(lambda line: line.startswith(" " * 9), lines[first + 1 :])
+    return " ".join(" ".join([lines[first], *further]).split()).removeprefix(f"{label} ")
+
+
+def test_an_act_goes_by_its_name_and_a_total_needs_neither_interval_nor_theory() -> None:
+    text = shown(busy_result())
+
+    assert "fake · quick: 2 segments an arm · seed 7" in text
+    assert line_of(text, "act").startswith("redis killed 4 of 4 proven, PING: 3 of 3 answered")
+    assert row(text, "careless").split()[:3] == ["careless", "naive", "23"]
+    assert row(text, "careful").split()[:2] == ["careful", "0"]
+    assert "[" not in row(text, "careful")
+    assert "theory" not in text
+
+
+def test_ledgers_are_told_arm_by_arm_where_they_differ() -> None:
+    text = shown(busy_result())
+
+    assert line_of(text, "clicks") == (
+        "careless: 608 acknowledged · 23 lost · 0 duplicated · 0 unexpected"
+        " careful: 759 acknowledged · 0 lost · 0 duplicated · 0 unexpected"
+    )
+    assert line_of(text, "links") == "218 acknowledged · 0 lost · 0 duplicated · 0 unexpected"
+    assert line_of(text, "edits") == "339 acknowledged · 0 lost · 0 duplicated · 0 unexpected"
+
+
+def test_links_of_the_lab_alone_are_told_only_if_one_is_wrong() -> None:
+    result = result_with()
+    labels = [line.split()[:1] for line in shown(result).splitlines()]
+    assert ["links"] not in labels
+    assert ["edits"] not in labels
+
+    result["arms"][0]["ledgers"]["links"]["lost"] = 1
+
+    text = shown(result)
+    assert line_of(text, "links").startswith("direct: 40 acknowledged · 1 lost")
+
+
+def test_a_total_that_is_off_and_a_read_back_that_failed_are_told() -> None:
+    result = result_with()
+    for arm in result["arms"]:
+        arm["ledgers"]["clicks"]["miscounted"] = 3
+    assert "· 0 unexpected · totals off by 18" in shown(result)
+    for arm in result["arms"]:
+        arm["ledgers"] = {}
+    assert line_of(shown(result), "clicks") == "nothing was read back"
+
+
+def test_claims_that_were_not_asked_are_listed() -> None:
+    asked = ["no arm: a", "swr: b"]
+    text = line_of(shown(result_with() | {"not_asked": asked}), "claims")
+
+    assert text == "not asked, since --arm left out an arm: no arm: a; swr: b"
+
+
+def test_a_censored_figure_is_at_least_so_much_and_its_interval_is_open() -> None:
+    result = busy_result()
+    for arm, value in zip(result["arms"], (8.2, 0.25), strict=True):
+        arm["measures"][result["headline"]] |= {
+            "unit": "s", "value": value, "low": value / 2, "high": value * 2, "interval": "mean95",
+        }  # fmt: skip
+    result["arms"][0]["measures"][result["headline"]]["at_least"] = True
+    text = " ".join(shown(result).split())
+
+    assert "careless naive ≥ 8.2 s [ 4.1 s, –]" in text
+    assert "careful 0.25 s [0.12 s, 0.50 s]" in text
+    assert ">=8.2 s" in shown(result, encoding="ascii")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "cell", "said"),
+    [
+        (0.0, "clicks", "0", "0 clicks"),
+        (12345.6, "clicks", "12,346", "12,346 clicks"),
+        (0.25, "s", "0.25 s", "0.25 s"),
+        (1234.5, "s", "1,234.5 s", "1,234.5 s"),
+        (0.0, "s", "0 s", "0 s"),
+        (1500.0, "ms", "1.5 s", "1.5 s"),
+        (98.76, "%", "98.8 %", "98.8 %"),
+        (212.0, "/s", "212/s", "212/s"),
+        (1234.0, "queries/s", "1,234/s", "1,234 queries/s"),
+        (3.0, "of 3 answered", "3", "3 of 3 answered"),
+        (26.72, "", "26.7", "26.7"),
+        (None, "s", "–", "–"),
+    ],
+)
+def test_a_unit_stands_where_it_belongs(
+    value: float | None, unit: str, cell: str, said: str
+) -> None:
+    assert formatting.figure(value, unit) == cell
+    assert formatting.with_unit(value, unit) == said
+
+
+def test_settings_are_blamed_only_if_some_were_given() -> None:
+    result = result_with() | {"event": {"noun": "outage", "plural": "outages"}}
+    few = {"text": "every arm saw at least 6 outages", "verdict": "INVALID", "observed": "direct 2"}
+    result["checks"] = [few | {"arms": []}]
+
+    (plain,) = reasons(result | {"command": "linkstorm run herd"})
+    (changed,) = reasons(result | {"command": "linkstorm run herd --set CACHE_TTL_S=99"})
+
+    assert plain.sentence == "too few outages in an arm to judge it by"
+    assert "--set" not in plain.advice
+    assert "run it again without `--set`" in changed.advice

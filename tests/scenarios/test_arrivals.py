@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from chaos.model.evidence import Floats, Ints
-from chaos.model.experiment import Traffic
-from scenarios.generator.arrivals import CANDIDATES, arrivals
+from chaos.model.traffic import FOLLOW, Traffic
+from scenarios.generator.arrivals import CANDIDATES, arrivals, jitters, visits
 from scenarios.generator.curves import rate_of
 
 CURVES = {
@@ -103,6 +103,32 @@ def test_the_same_seed_gives_the_same_arrivals_and_another_seed_others() -> None
     assert np.array_equal(once[0], again[0])
     assert np.array_equal(once[1], again[1])
     assert not np.array_equal(once[0][:100], other[0][:100])
+
+
+def test_arrivals_and_ranks_of_a_seed_stay_what_they_were() -> None:
+    times, ranks = next(arrivals(CURVES["steady"], DURATION_S, 3))
+    assert times[:2] == pytest.approx([0.0025618230751254544, 0.002956653648157338], rel=1e-12)
+    assert ranks[:4].tolist() == [0, 21, 0, 16]
+    _, ranks = next(arrivals(CURVES["steady"], DURATION_S, 3, stream=1, streams=2))
+    assert ranks[:10].tolist() == [0, 0, 0, 0, 0, 0, 31, 0, 0, 1]
+
+
+def test_visits_come_by_weight_and_leave_arrivals_and_ranks_alone() -> None:
+    kinds = [replace(FOLLOW, name=name, weight=weight) for name, weight in (("a", 3.0), ("b", 1.0))]
+    mixed = replace(CURVES["steady"], visits=tuple(kinds))
+    drawn_visits = list(islice(visits(mixed, 3), 4000))
+    counts = [sum(visit.name == name for visit in drawn_visits) for name in "ab"]
+    assert stats.chisquare(counts, [3000, 1000]).pvalue > 0.01
+    assert drawn_visits[:50] == list(islice(visits(mixed, 3), 50))
+    for plain, same in zip(drawn(CURVES["steady"]), drawn(mixed), strict=True):
+        assert np.array_equal(plain, same)
+
+
+def test_jitters_are_uniform_and_repeat_with_the_seed() -> None:
+    shares = list(islice(jitters(3), 5000))
+    assert stats.kstest(shares, "uniform").pvalue > 0.01
+    assert shares == list(islice(jitters(3), 5000))
+    assert shares[:9] != list(islice(jitters(3, stream=1), 9))
 
 
 def test_a_test_without_an_end_is_drawn_a_batch_at_a_time() -> None:

@@ -194,7 +194,8 @@ def slow_a_link_and_heal_it(lab: Lab, page: Page) -> None:
 
 
 def see_a_herd_and_its_verdict(lab: Lab, page: Page) -> None:
-    page.get_by_label("Fixes").select_option("lock")
+    herd = page.get_by_role("listitem").filter(has_text="thundering-herd")
+    herd.get_by_label("Fixes").select_option("lock")
     button(page, "Start thundering-herd").click()
     expect(page.get_by_role("progressbar")).to_be_visible()
     expect(button(page, "Slow down")).to_be_disabled()

@@ -24,10 +24,11 @@ import psutil
 import pytest
 from scipy import stats
 
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from scenarios.generator.arrivals import arrivals
-from scenarios.generator.dispatcher import Dispatcher, Exchange
+from scenarios.generator.dispatcher import Dispatcher
 from scenarios.generator.http_client import HttpClient, OutOfSockets
+from scenarios.generator.open_loop import Exchange
 from tests.support.few_ports import NOT_HERE
 from tests.support.scenarios_lab import controlled, free_port, locust, running, server
 

@@ -25,8 +25,8 @@ from tests.support.scenarios_lab import (
 
 pytestmark = pytest.mark.real
 HEADER = (
-    "segment,op_id,session,operation,rank,key,version,intended_s,sent_s,done_s,"
-    "outcome,status,served_from,age_ms,click_id,error"
+    "segment,op_id,session,operation,attempt,last,rank,key,version,target,"
+    "intended_s,sent_s,done_s,outcome,status,served_from,age_ms,click_id,error"
 )
 
 
@@ -80,6 +80,8 @@ def test_every_request_is_on_record_when_its_segment_is_said_to_be_over(tmp_path
             assert row["key"] == codes[int(row["rank"])]
             told = [row[name] for name in ("segment", "version", "outcome", "status")]
             assert told == ["3", "4", "ok", "302"]
+            assert [row["operation"], row["attempt"], row["last"]] == ["follow", "1", "true"]
+            assert row["target"] == "https://example.com/"
             assert [row["served_from"], row["age_ms"], row["error"]] == ["hit", "12.5", ""]
 
         live = figures(fetch(f"http://127.0.0.1:{port}/metrics"))

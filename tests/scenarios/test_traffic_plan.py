@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import FOLLOW, Retries, Step, Traffic, Visit
 from scenarios.generator.traffic_plan import from_fields
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,13 @@ ROOT = Path(__file__).parents[2]
             {"rate_per_s": 5, "curve": "viral", "peak_per_s": 9, "tau_s": 0},
             "tau_s: input should be greater than 0",
         ),
+        ({"rate_per_s": 5, "retries": {"tries": 0}}, "retries: tries: input should be greater"),
+        ({"rate_per_s": 5, "retries": {"tries": 101}}, "retries: tries: input should be less"),
+        ({"rate_per_s": 5, "retries": {"pause_s": -1}}, "retries: pause_s: input should be"),
+        ({"rate_per_s": 5, "retries": {"budget": -0.1}}, "retries: budget: input should be"),
+        ({"rate_per_s": 5, "retries": {"trys": 2}}, "retries: trys: extra inputs"),
+        ({"rate_per_s": 5, "visits": []}, "visits: there should be at least one"),
+        ({"rate_per_s": 5, "visits": "all"}, "visits: input should be a valid tuple"),
     ],
 )
 def test_a_wrong_figure_is_named(fields: dict[str, Any], complaint: str) -> None:
@@ -48,12 +56,53 @@ def test_a_wrong_figure_is_named(fields: dict[str, Any], complaint: str) -> None
         from_fields(fields)
 
 
+def visit(*operations: str, **more: Any) -> dict[str, Any]:
+    return {"name": "any", "steps": [{"operation": name} for name in operations], **more}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"name": "any"}, "visits: 1: steps: field required"),
+        (visit(), "visits: 1: steps: there should be at least one"),
+        (visit("jump"), "visits: 1: steps: 0: operation: input should be 'follow'"),
+        (visit("follow", weight=0.0), "visits: 1: weight: input should be greater than 0"),
+        (visit("follow", wait=1), "visits: 1: wait: extra inputs are not permitted"),
+        (visit("follow", "edit", own_link=True), "visits: 1: steps: .* should create it first"),
+        (visit("create", "follow"), "visits: 1: steps: a visit to a shared link should not"),
+        (visit("follow", "create"), "visits: 1: steps: only the first should create"),
+        (visit("create", "create", own_link=True), "visits: 1: steps: only the first should"),
+        (
+            {"name": "any", "steps": [{"operation": "follow", "after_s": 1.0}]},
+            "visits: 1: steps: the first is due when the visit arrives",
+        ),
+        (
+            {"name": "any", "steps": [{"operation": "follow", "after_s": -1.0}]},
+            "visits: 1: steps: 0: after_s: input should be greater than or equal to 0",
+        ),
+    ],
+)
+def test_a_visit_that_cannot_be_sent_is_named(wrong: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        from_fields({"rate_per_s": 5, "visits": [visit("follow"), wrong]})
+
+
 @pytest.mark.parametrize(
     "traffic",
-    [Traffic(1.0), Traffic(20.0, "viral", peak_per_s=400.0), Traffic(3.0, "ramp", peak_per_s=3.0)],
+    [
+        Traffic(1.0),
+        Traffic(20.0, "viral", peak_per_s=400.0),
+        Traffic(3.0, "ramp", peak_per_s=3.0),
+        Traffic(
+            3.0,
+            visits=(FOLLOW, Visit("own", (Step("create"), Step("stats", 0.5)), 0.5, own_link=True)),
+            retries=Retries(tries=3, pause_s=0.1, budget=0.2),
+        ),
+    ],
 )
 def test_traffic_survives_the_trip_through_json(traffic: Traffic) -> None:
     assert from_fields(asdict(traffic)) == traffic
+    assert from_fields(json.loads(json.dumps(asdict(traffic)))) == traffic
 
 
 START = '{"do": "start", "segment": 1, "duration_s": 1, "traffic": {"rate_per_s": 5}, "seed": %s}'

@@ -1,7 +1,7 @@
 """A stack that exists only in arithmetic: whole experiments in milliseconds, with seeded faults.
 
-It simulates a hot key that expires under Poisson arrivals for each way to fill a miss, and writes
-the same files that real parts write. `Flaw` names what a test wants to go wrong.
+It simulates a hot key that expires under Poisson arrivals for each way to fill a miss, visits that
+write (`tests.support.fake_visits`), and writes the same files that real parts write.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, ClassVar, cast
 
 from chaos.engine.announce import announcer
 from chaos.engine.run import Lab, Order
 from chaos.experiments import load as load_experiment
-from chaos.model.evidence import Counters, Generator, ReadBack, Reading
-from chaos.model.experiment import At, Fault, Traffic
+from chaos.model.evidence import Generator, ReadBack, Reading
+from chaos.model.experiment import Act, At, Experiment
+from chaos.model.lab import INCARNATION, Counters, Links
 from chaos.model.stack import (
     Endpoints,
     Link,
@@ -37,16 +39,20 @@ from chaos.model.stack import (
     State,
     Undo,
 )
+from chaos.model.traffic import FOLLOW, Traffic
 from chaos.record.writer import SCHEMAS, RecordWriter
 from chaos.runtimes.topology import LINKS, PARTS, WEB
 from tests.support.fake_parts import answering, not_while
+from tests.support.fake_visits import Answer, Held, Outage, visits
 
 TOKEN = "a-token"
 HIT_S = 0.001
 SENT_S = 0.0002  # how late after it is due a request leaves
 LATE_S = 0.030
+HALF_S, HANG_S = 1.5, 3.0
 STEP_S = 0.0004
 ORIGIN_S = 0.0008
+COUNTING = ("web-1", "web-2", "primary", "replica", "redis", "worker")
 
 
 class FakeClock:
@@ -60,6 +66,18 @@ class FakeClock:
 
     def sleep(self, duration_s: float) -> None:
         self.t_s += max(duration_s, 0.0)
+
+
+class Inline(Executor):
+    """Runs at once whatever is submitted, so that time passes as the clock says."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 @dataclass(frozen=True)
@@ -85,12 +103,15 @@ class World:
     toxics: list[FakeToxic] = field(default_factory=list)
     running: bool = False
     logs: Path = Path()
-    origin_queries: int = 0
+    look_ups: int = 0
     answered: int = 0
     redis_commands: float = 0.0
     clicks: list[tuple[str, str]] = field(default_factory=list)
-    primed: int = 0
-    samples: list[tuple[float, float]] = field(default_factory=list)
+    links: dict[str, Held] = field(default_factory=dict)
+    samples: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
+    incarnations: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTING, 1))
+    outages: list[Outage] = field(default_factory=list)
+    prepared: int = 0
     segments: int = 0
     control: str | None = None
     grafana: str | None = None
@@ -134,7 +155,7 @@ class FakeRuntime:
 
 class FakeStack:
     versions: Mapping[str, str] = {"postgres": "fake"}
-    can = frozenset({"kill", "pause", "toxic"})
+    can = frozenset({"kill", "pause", "sql", "toxic"})
 
     def __init__(self, world: World, url: str = "") -> None:
         self.world = world
@@ -206,7 +227,8 @@ class FakeStack:
         return State(dict(world.parts), links)
 
     def heal(self) -> None:
-        self.world.parts.update(dict.fromkeys(PARTS, "up"))
+        for part in PARTS:
+            self._mend(part)
         self.world.closed.clear()
         self.world.toxics.clear()
 
@@ -215,10 +237,20 @@ class FakeStack:
             raise StackError(f"there is no part {part}: {', '.join(PARTS)}")
         if not self.world.has("fault does nothing"):
             self.world.parts[part] = state
+            self.world.outages.append(Outage(part, self.world.clock.now_s()))
 
     def _mend(self, part: str) -> None:
-        if not self.world.has("fault stays"):
-            self._put(part, "up")
+        if self.world.has("fault stays"):
+            return
+        if self.world.parts[part] == "down" and part in COUNTING:
+            self.world.incarnations[part] += 1
+        self.world.parts[part] = "up"
+        self.world.outages = [
+            replace(outage, to_s=self.world.clock.now_s())
+            if outage.part == part and math.isinf(outage.to_s)
+            else outage
+            for outage in self.world.outages
+        ]
 
     def check(self) -> None:
         if self.world.has("part dies between segments") and self.world.parts["web-1"] == "down":
@@ -237,6 +269,8 @@ class FakeSlow:
     latency_ms: float
     name: str = "replica link +120 ms"
     needs: str = "toxic"
+    probe_s: float = 0.0
+    hits: ClassVar[frozenset[str]] = frozenset()
 
     def inject(self, stack: Stack) -> Undo:
         return stack.toxic("replica", "latency", "downstream", latency=self.latency_ms)
@@ -253,6 +287,41 @@ class FakeSlow:
         return after.value - before.value <= 0.1 * self.latency_ms
 
 
+@dataclass(frozen=True)
+class FakeKill:
+    """`chaos.acts.faults.Kill` without sockets: its probe reads the state of the part."""
+
+    world: World
+    part: str = "redis"
+    needs: str = "kill"
+    probe_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.part} killed"
+
+    @property
+    def hits(self) -> frozenset[str]:
+        return frozenset({self.part})
+
+    def inject(self, stack: Stack) -> Undo:
+        if self.world.has("act injected late"):
+            self.world.clock.sleep(1.5)
+        stack.kill(self.part)
+        return lambda: stack.start(self.part)
+
+    def probe(self, stack: Stack) -> Reading:
+        if self.world.has("probe fails"):
+            raise ConnectionError("no answer")
+        return Reading("PING", 3.0 * (stack.state().parts[self.part] == "up"), "of 3 answered")
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        return before.value == 3 and during.value == 0
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        return before.value == after.value == 3
+
+
 # --- the simulation ----------------------------------------------------------------------------
 
 
@@ -260,15 +329,6 @@ class FakeSlow:
 class Query:
     read_s: float
     stored_s: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    intended_s: float
-    done_s: float
-    served_from: str
-    age_ms: float
-    rank: int = 0
 
 
 class HotKey:
@@ -350,7 +410,7 @@ def _arrivals(
 
 
 def _others(draw: random.Random, traffic: Traffic, *span: float) -> Iterator[Answer]:
-    """Requests for links that are not hot, and never leave the cache."""
+    """Redirects of links that are not hot, and never leave the cache."""
     for t_s in _arrivals(draw, traffic.rate_per_s * (1 - traffic.hot_share), *span):
         yield Answer(t_s, t_s + HIT_S, "hit", 100.0, draw.randrange(1, traffic.keys))
 
@@ -367,27 +427,43 @@ class FakeLoad:
         self.rows = csv.writer(self.shard)
         self.rows.writerow(SCHEMAS["requests"])
         self.current: tuple[int, Traffic, float, int, float] | None = None
+        self.half_over = False
 
-    def prepare(self, traffic: Traffic) -> Sequence[str]:
-        if self.world.has("part dies between segments") and self.world.segments >= 2:
-            self.world.parts["web-1"] = "down"
+    def prepare(self, traffic: Traffic) -> Links:
+        world = self.world
+        if world.has("part dies between segments") and world.segments >= 2:
+            world.parts["web-1"] = "down"
             raise StackError("the load generator: GET /code1 answered 502")
-        codes = [f"code{rank}" for rank in range(traffic.keys)]
-        self.world.primed += 1
-        self.world.clicks += [(f"primed-{self.world.primed}-{code}", code) for code in codes]
-        return codes
+        world.prepared += 1
+        codes = [f"{world.prepared}-code{rank}" for rank in range(traffic.keys)]
+        world.clicks += [(f"filled-{code}", code) for code in codes]
+        world.links |= {code: Held(1, "https://example.org/1") for code in codes}
+        world.answered += 2 * traffic.keys
+        return Links(codes, len(codes))
 
     def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
         self.current = (segment, traffic, duration_s, seed, self.world.clock.now_s())
+        self.half_over = False
         self.world.segments = segment
         return self.world.clock.now_s()
 
     def finished(self) -> Generator | None:
         assert self.current is not None
         _, _, duration_s, _, started_s = self.current
+        if not self.half_over and self.world.clock.now_s() >= started_s + HALF_S:
+            self.half_over = True
+            self._go_wrong_halfway()
         if self.world.clock.now_s() < started_s + duration_s + 0.5:
             return None
         return self._simulate(*self.current)
+
+    def _go_wrong_halfway(self) -> None:
+        if self.world.has("act ends early"):
+            FakeStack(self.world).heal()
+        if self.world.has("act healed late"):
+            self.world.clock.sleep(HANG_S)
+        if self.world.has("part restarts unplanned"):
+            self.world.incarnations["web-1"] += 1
 
     def _simulate(
         self, segment: int, traffic: Traffic, duration_s: float, seed: int, started_s: float
@@ -399,48 +475,67 @@ class FakeLoad:
         key.beta *= 4 if world.has("xfetch is too eager") else 1
         key.stale_s += 0.1 if world.has("swr is slow") else 0
         span = (started_s, started_s + duration_s)
-        hot_per_s = traffic.rate_per_s * traffic.hot_share
-        answers = [key.follow(t_s, draw.randrange(2)) for t_s in _arrivals(draw, hot_per_s, *span)]
-        answers += _others(random.Random(-seed), traffic, *span)
+        if traffic.visits == (FOLLOW,):
+            hot_per_s = traffic.rate_per_s * traffic.hot_share
+            hot = _arrivals(draw, hot_per_s, *span)
+            answers = [key.follow(t_s, draw.randrange(2)) for t_s in hot]
+            answers += _others(random.Random(-seed), traffic, *span)
+        else:
+            arrivals = _arrivals(draw, traffic.rate_per_s, *span)
+            down = [outage for outage in world.outages if outage.part == "redis"]
+            careless = {"FALLBACK": "none", "CLICKS": "careless"}
+            settings = careless if world.has("careful as careless") else world.settings
+            answers = visits(draw, traffic, arrivals, down, settings)
         answers.sort(key=lambda answer: answer.intended_s)
         late = self._write(segment, answers)
-        self._log(key.queries)
+        self._log(segment, key.queries)
         self._count(answers, key.queries, started_s, duration_s)
-        return Generator(len(answers), len(answers), late, 0, 0.2, 30.0 if late else 0.2)
+        arrived = sum(answer.begins for answer in answers)
+        lag_ms = 30.0 if late else 0.2
+        return Generator(len(answers), len(answers), late, 0, 0.2, lag_ms, visits=arrived)
 
     def _write(self, segment: int, answers: Sequence[Answer]) -> int:
         """One line an answer; how many of them were sent late."""
-        world = self.world
         late = 0
         for number, answer in enumerate(answers):
-            click_id, code = f"{segment}-{number}", f"code{answer.rank}"
-            failed = world.has("requests fail") and number == 7
-            outcome, status = ("fail", 500) if failed else ("ok", 302)
-            if not failed:
-                world.clicks.append((click_id, code))
-            if world.has("record truncated") and number == 5:
-                continue
-            slow = world.has("generator late") and answer.served_from == "hit" and not number % 20
+            if self.world.has("requests fail") and number == 7:
+                answer = replace(answer, outcome="fail", status=500)
+            slow = self.world.has("generator late") and answer.served_from == "hit"
+            slow &= not number % 20
             late += slow
-            lag_s = LATE_S if slow else 0.0
-            self.rows.writerow(
-                [
-                    *(segment, f"{segment}-{number}", 0, "redirect", answer.rank, code, 1),
-                    *(answer.intended_s, answer.intended_s + SENT_S + lag_s, answer.done_s + lag_s),
-                    *(outcome, status, answer.served_from, round(answer.age_ms, 3)),
-                    *("" if failed else click_id, ""),
-                ]
-            )
+            row = self._row(segment, number, answer, LATE_S if slow else 0.0)
+            if not self.world.has("record truncated") or number != 5:
+                self.rows.writerow(row)
         self.shard.flush()
         return late
 
-    def _log(self, queries: Sequence[Query]) -> None:
+    def _row(self, segment: int, number: int, answer: Answer, lag_s: float) -> list[object]:
+        """The columns of a request, which the primary is told of."""
+        op_id, code = f"{segment}-{answer.op or number}", f"{segment}-code{answer.rank}"
+        session = f"{segment}-{answer.visit or number}"
+        click_id = op_id if answer.operation == "follow" and answer.outcome == "ok" else ""
+        if click_id and not answer.click_lost:
+            self.world.clicks.append((click_id, code))
+        held = answer.applied(self.world.links.get(code))
+        if held is not None:
+            self.world.links[code] = held
+        seen = held if held and answer.outcome == "ok" else Held(-1, "")
+        return [
+            *(segment, op_id, session, answer.operation, answer.attempt, answer.last),
+            *(answer.rank, code, seen.version, seen.target),
+            *(answer.intended_s, answer.intended_s + SENT_S + lag_s, answer.done_s + lag_s),
+            *(answer.outcome, answer.status, answer.served_from, round(answer.age_ms, 3)),
+            *(click_id, ""),
+        ]
+
+    def _log(self, segment: int, queries: Sequence[Query]) -> None:
         with (self.world.logs / "web-1.log").open("a", encoding="utf-8") as log:
             for query in queries:
                 line = {
-                    "event": "origin_query", "key": "code0", "db": "replica",
+                    "event": "origin_query", "key": f"{segment}-code0", "db": "replica",
                     "read_s": query.read_s + SENT_S, "asked_s": query.read_s + STEP_S,
                     "answered_s": query.stored_s - STEP_S, "stored_s": query.stored_s,
+                    "error": None,
                 }  # fmt: skip
                 log.write(json.dumps(line) + "\n")
             log.write("this line is no JSON\n")
@@ -449,13 +544,24 @@ class FakeLoad:
         self, answers: Sequence[Answer], queries: Sequence[Query], from_s: float, span_s: float
     ) -> None:
         world = self.world
-        world.origin_queries += len(queries)
         world.answered += len(answers) + world.has("somebody else")
-        times = sorted([a.intended_s for a in answers] + [q.stored_s for q in queries] * 2)
+        commands = sorted([a.intended_s for a in answers] + [q.stored_s for q in queries] * 2)
+        asked = sorted(query.stored_s for query in queries)
+        clicks = sorted(a.done_s for a in answers if a.operation == "follow")
         for tick in range(int(span_s * 10)):
             t_s = from_s + tick / 10
-            world.samples.append((t_s, world.redis_commands + bisect_left(times, t_s)))
-        world.redis_commands += len(times)
+            down = any(o.holds(t_s) for o in world.outages if o.part == "redis")
+            done = bisect_left(commands, t_s)
+            waiting = bisect_left(clicks, t_s) - bisect_left(clicks, t_s - 0.1)
+            reading = {
+                "replica.look_ups": float(world.look_ups + bisect_left(asked, t_s)),
+                "primary.look_ups": 0.0,
+                "web-1.clicks_waiting": 100.0 if down else float(waiting),
+            }
+            redis = {"redis.commands": world.redis_commands + done}
+            world.samples.append((t_s, reading if down else reading | redis))
+        world.look_ups += len(queries)
+        world.redis_commands += len(commands)
 
 
 class FakeObserver:
@@ -465,27 +571,43 @@ class FakeObserver:
 
     def counters(self) -> Counters:
         world = self.world
-        for t_s, commands in world.samples:
-            self.writer.sample(t_s, {"redis_commands": commands})
+        for t_s, values in world.samples:
+            self.writer.sample(t_s, values)
         world.samples.clear()
         missed = world.segments if world.has("Postgres miscounts") else 0
-        return Counters(
-            postgres_origin_queries=world.origin_queries - missed,
-            app_origin_queries=world.origin_queries,
-            redis_commands=int(world.redis_commands),
-            web_requests=world.answered,
-            web_starts=2,
-        )
+        marks = {f"{part}.{INCARNATION}": float(mark) for part, mark in world.incarnations.items()}
+        return marks | {
+            "web-1.requests": float(world.answered),
+            "web-1.look_ups": float(world.look_ups),
+            "web-2.requests": 0.0,
+            "web-2.look_ups": 0.0,
+            "primary.look_ups": 0.0,
+            "replica.look_ups": float(world.look_ups - missed),
+            "redis.commands": world.redis_commands,
+        }
 
-    def read_back(self, codes: Sequence[str]) -> ReadBack:
-        clicks = [(click_id, code) for click_id, code in self.world.clicks if code in codes]
+    def settled(self) -> bool:
+        return not self.world.has("queue never drains")
+
+    def read_back(self) -> ReadBack:
+        clicks, links = [*self.world.clicks], dict(self.world.links)
         if self.world.has("click lost"):
             clicks.pop()
         if self.world.has("click doubled"):
             clicks.append(clicks[0])
+        if self.world.has("clicks of another segment"):
+            place = clicks.index(("2-100", "2-code0"))
+            clicks[place] = ("2-100", "3-code0")
+        if self.world.has("link lost"):
+            del links["2-code3"]
+        if self.world.has("edit lost"):
+            edited = [c for c, held in links.items() if held.version > 1 and not held.deleted]
+            code = edited[-1]
+            links[code] = replace(links[code], version=links[code].version - 1)
         totals = Counter(code for _, code in clicks)
-        totals["code0"] += 3 * self.world.has("total wrong")
-        return ReadBack(clicks, totals)
+        totals["1-code0"] += 3 * self.world.has("total wrong")
+        rows = [(code, held.version, held.target, held.deleted) for code, held in links.items()]
+        return ReadBack(clicks, rows, totals)
 
 
 def lab(world: World) -> Lab:
@@ -506,7 +628,7 @@ def lab(world: World) -> Lab:
     def observe(_: Stack, writer: RecordWriter) -> Iterator[FakeObserver]:
         yield FakeObserver(world, writer)
 
-    return Lab(FakeRuntime(world), load, observe, announcer, world.clock)
+    return Lab(FakeRuntime(world), load, observe, announcer, world.clock, Inline)
 
 
 def herd_order(
@@ -514,11 +636,18 @@ def herd_order(
     *,
     full: bool = False,
     seed: int = 7,
-    fault: Fault | None = None,
+    act: Act | None = None,
     fix: str | None = None,
 ) -> Order:
-    """The thundering-herd experiment, with its fault probing the fake; all fixes, or one."""
+    """The thundering-herd experiment, with its act probing the fake; all fixes, or one."""
     experiment = load_experiment("thundering-herd")
-    experiment = replace(experiment, faults=[At(0.0, fault or FakeSlow(world, 120))])
+    experiment = replace(experiment, timeline=[At(0.0, act or FakeSlow(world, 120))])
+    return order_of(experiment, full=full, seed=seed, fix=fix)
+
+
+def order_of(
+    experiment: Experiment, *, full: bool = False, seed: int = 7, fix: str | None = None
+) -> Order:
+    """An order for all arms of an experiment, or for the naive one and one fix."""
     arms = [arm for arm in experiment.arms if fix is None or arm.naive or arm.name == fix]
     return Order(experiment, experiment.mode(full=full), arms, {}, seed, "linkstorm run …")

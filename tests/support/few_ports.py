@@ -17,10 +17,11 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from chaos.model.experiment import Traffic
+from chaos.model.traffic import Traffic
 from scenarios.generator.arrivals import arrivals
-from scenarios.generator.dispatcher import Dispatcher, Exchange
+from scenarios.generator.dispatcher import Dispatcher
 from scenarios.generator.http_client import HttpClient
+from scenarios.generator.open_loop import Exchange
 from tests.support.scenarios_lab import server
 
 FIRST, LAST = 50_000, 50_019

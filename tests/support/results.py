@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from chaos.engine.run import run
+from chaos.engine.run import Order, run
 from chaos.judge.results import as_json
 from chaos.judge.verdict import judge
 from chaos.record.reader import read_evidence
 from chaos.record.writer import write_result
-from tests.support.fake_stack import World, herd_order, lab
+from tests.support.busy import busy
+from tests.support.fake_stack import World, herd_order, lab, order_of
 
 
 def judged_run(
@@ -22,7 +24,16 @@ def judged_run(
 ) -> dict[str, Any]:
     """Run the thundering herd on fakes into a directory, judge it, and return its result."""
     world = World(frozenset(flaws))
-    order = herd_order(world, full=full, fix=fix)
+    return _judged(directory, herd_order(world, full=full, fix=fix), world)
+
+
+def judged_busy_run(directory: Path, *flaws: str) -> dict[str, Any]:
+    """The same for the experiment in which everything happens."""
+    world = World(frozenset(flaws))
+    return _judged(directory, order_of(busy(world)), world)
+
+
+def _judged(directory: Path, order: Order, world: World) -> dict[str, Any]:
     with suppress(KeyboardInterrupt):
         run(order, lab(world), directory, lambda *_: None)
     evidence = read_evidence(directory)
@@ -32,12 +43,18 @@ def judged_run(
 
 
 @cache
-def _result_text(flaws: tuple[str, ...]) -> str:
+def _result_text(judged: Callable[..., dict[str, Any]], flaws: tuple[str, ...]) -> str:
     with TemporaryDirectory() as directory:
-        return json.dumps(judged_run(Path(directory) / "run", *flaws))
+        return json.dumps(judged(Path(directory) / "run", *flaws))
 
 
 def result_with(*flaws: str) -> dict[str, Any]:
     """The result of a fake run with these flaws, as the JSON that a reader gets."""
-    result: dict[str, Any] = json.loads(_result_text(flaws))
+    result: dict[str, Any] = json.loads(_result_text(judged_run, flaws))
+    return result
+
+
+def busy_result(*flaws: str) -> dict[str, Any]:
+    """The same for the experiment in which everything happens."""
+    result: dict[str, Any] = json.loads(_result_text(judged_busy_run, flaws))
     return result

@@ -67,8 +67,12 @@ class Locust:
         return self.hear()
 
     def prepare(self, **traffic: Any) -> Event:
-        """Create the links."""
+        """Create the links that are missing."""
         return self.ask({"do": "prepare", "traffic": traffic})
+
+    def prepare_fresh(self, **traffic: Any) -> Event:
+        """Create new links."""
+        return self.ask({"do": "prepare", "traffic": traffic, "fresh": True})
 
     def start(self, duration_s: float, segment: int = 1, **traffic: Any) -> Event:
         """Start a segment."""

@@ -1,7 +1,9 @@
 """A fake shortener with failure modes: `python scenarios_server.py MODE HOST` prints its port.
 
 Modes: `ok`; `broken` (503 to every redirect); `drop` (closes the connection without an answer);
-`silent` (never answers); `stingy` (503 to every new link). `/forget` drops every link so far.
+`silent` (never answers); `stingy` (503 to every new link); `lagging` (404 to the first `LAGGARDS`
+followers); `flaky` (503 to every other request). All but `stingy` and `lagging` begin once
+links are prepared. `/forget` drops every link so far.
 """
 
 from __future__ import annotations
@@ -10,7 +12,11 @@ import asyncio
 import json
 import sys
 
-seen = {"connections": 0, "redirects": 0, "links": 0, "forgotten": 0}
+LAGGARDS = 6
+seen = dict.fromkeys(
+    ("connections", "redirects", "links", "forgotten", "bulks", "laggards", "flaked", "prepared"), 0
+)
+UNAVAILABLE = "503 Service Unavailable"
 
 
 def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
@@ -31,10 +37,37 @@ def redirect() -> bytes:
     )
 
 
-def link() -> bytes:
+def link(code: str = "") -> dict[str, object]:
     seen["links"] += 1
-    body = json.dumps({"code": f"code{seen['links']}", "version": 4}).encode()
-    return answer("201 Created", body, "Content-Type: application/json")
+    return {"code": code or f"code{seen['links']}", "version": 4}
+
+
+def created(request: bytes) -> bytes:
+    head, _, body = request.partition(b"\r\n\r\n")
+    wanted = json.loads(body)
+    if head.split(b" ")[1].endswith(b"/bulk"):
+        seen["bulks"] += 1
+        made: dict[str, object] = {"links": [link() for _ in wanted["links"]]}
+    else:
+        made = link(wanted.get("alias", ""))
+    return answer("201 Created", json.dumps(made).encode(), 'ETag: "1"')
+
+
+def served(request: bytes, method: bytes, path: bytes) -> bytes:
+    """What a shortener without faults answers."""
+    if method == b"POST":
+        return created(request)
+    if method == b"PATCH":
+        return answer("200 OK", b"{}", 'ETag: "7"')
+    if method == b"DELETE":
+        return answer("204 No Content").replace(b"Content-Length: 0\r\n", b"")
+    if path.endswith(b"/stats"):
+        return answer("200 OK", b'{"total": 0}')
+    return redirect()
+
+
+def is_forgotten(path: bytes) -> bool:
+    return seen["forgotten"] > 0 and int(path.rpartition(b"code")[2]) <= seen["forgotten"]
 
 
 class Shortener(asyncio.Protocol):
@@ -45,26 +78,38 @@ class Shortener(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         method, path, _ = data.split(b" ", 2)
-        mode = sys.argv[1]
         if path == b"/seen":
             self.transport.write(answer("200 OK", json.dumps(seen).encode()))
         elif path == b"/forget":
             seen["forgotten"] = seen["links"]
             self.transport.write(answer("200 OK"))
-        elif method == b"POST":
-            stingy = answer("503 Service Unavailable", b"no links today")
-            self.transport.write(stingy if mode == "stingy" else link())
-        elif seen["forgotten"] and int(path.rpartition(b"code")[2]) <= seen["forgotten"]:
+        else:
+            self.serve(data, method, path, sys.argv[1])
+
+    def serve(self, data: bytes, method: bytes, path: bytes, mode: str) -> None:
+        unprepared = not seen["links"] and method == b"GET"
+        if unprepared or 0 < seen["links"] <= seen["redirects"]:
+            seen["prepared"] = 1
+        if method == b"POST" and mode == "stingy":
+            self.transport.write(answer(UNAVAILABLE, b"no links today"))
+        elif method == b"GET" and is_forgotten(path):
             self.transport.write(answer("404 Not Found"))
-        elif mode == "ok" or seen["redirects"] < seen["links"]:  # preparing works in every mode
-            self.transport.write(redirect())
+        elif mode == "lagging" and method == b"GET" and seen["laggards"] < LAGGARDS:
+            seen["laggards"] += 1
+            self.transport.write(answer("404 Not Found"))
+        elif mode == "flaky" and seen["prepared"]:
+            seen["flaked"] += 1
+            failed = answer(UNAVAILABLE) if seen["flaked"] % 2 else b""
+            self.transport.write(failed or served(data, method, path))
+        elif mode in ("ok", "flaky", "lagging") or method == b"POST" or not seen["prepared"]:
+            self.transport.write(served(data, method, path))
         else:
             self.misbehave(mode)
 
     def misbehave(self, mode: str) -> None:
         seen["redirects"] += 1
         if mode == "broken":
-            self.transport.write(answer("503 Service Unavailable", b"sorry"))
+            self.transport.write(answer(UNAVAILABLE, b"sorry"))
         elif mode == "drop":
             self.transport.close()
 

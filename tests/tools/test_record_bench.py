@@ -14,8 +14,11 @@ import pytest
 from chaos.experiments import load as load_experiment
 from chaos.judge.results import as_json
 from chaos.judge.verdict import judge
+from chaos.model.experiment import Experiment
 from chaos.record.reader import read_evidence
-from tests.support.results import judged_run
+from tests.support.busy import busy
+from tests.support.fake_stack import World
+from tests.support.results import judged_busy_run, judged_run
 from tools.bench.record_size import CommandCost, Figures
 from tools.bench.repeated import Shape, read_source, repeat
 
@@ -36,8 +39,8 @@ def large(request: pytest.FixtureRequest, small: Path, tmp_path_factory: Any) ->
     return path
 
 
-def judged(path: Path) -> dict[str, Any]:
-    experiment, evidence = load_experiment("thundering-herd"), read_evidence(path)
+def judged(path: Path, of: Experiment | None = None) -> dict[str, Any]:
+    experiment, evidence = of or load_experiment("thundering-herd"), read_evidence(path)
     return as_json(judge(experiment, evidence), experiment, evidence, path)
 
 
@@ -54,8 +57,10 @@ def test_there_is_so_many_times_as_much_of_everything(small: Path, large: Path) 
     before, after = judged(small), judged(large)
 
     assert after["generator"]["sent"] == COPIES * before["generator"]["sent"]
-    assert after["clicks"]["acknowledged"] == COPIES * before["clicks"]["acknowledged"]
-    for name in ("op_id", "click_id", "sent_s"):
+    for old, new in zip(before["arms"], after["arms"], strict=True):
+        told, many = old["ledgers"]["clicks"], new["ledgers"]["clicks"]
+        assert many["acknowledged"] == COPIES * told["acknowledged"] > 0
+    for name in ("op_id", "click_id", "session", "sent_s"):
         sql = f"SELECT count(DISTINCT {name}) FROM '{{}}'"
         ((few,), (many,)) = (
             duckdb.execute(sql.format(path / "requests.parquet")).fetchone() or (0,)
@@ -64,11 +69,23 @@ def test_there_is_so_many_times_as_much_of_everything(small: Path, large: Path) 
         assert many == pytest.approx(COPIES * few, abs=3)
 
 
+def test_more_rounds_have_links_of_their_own_that_are_written(tmp_path: Path) -> None:
+    before = judged_busy_run(tmp_path / "small")
+    repeat(read_source(tmp_path / "small"), tmp_path / "large", COPIES, Shape.MORE_ROUNDS)
+    after = judged(tmp_path / "large", busy(World()))
+
+    for findings in ("claims", "checks"):
+        assert [f["verdict"] for f in after[findings]] == [f["verdict"] for f in before[findings]]
+    for old, new in zip(before["arms"], after["arms"], strict=True):
+        for kind, ledger in old["ledgers"].items():
+            assert new["ledgers"][kind] == {name: COPIES * n for name, n in ledger.items()}
+
+
 def test_counters_never_go_back(large: Path) -> None:
     falls = """
         SELECT count(*) FROM (
             SELECT value - lag(value) OVER (ORDER BY t_s) AS step FROM '{}'
-            WHERE name = 'redis_commands') WHERE step < 0
+            WHERE name = 'redis.commands') WHERE step < 0
     """.format(large / "samples.parquet")
 
     assert duckdb.execute(falls).fetchall() == [(0,)]
@@ -98,7 +115,9 @@ def test_a_directory_of_any_name_is_read_and_written_by_that_name_alone(
 
     after, before = judged(into), judged(small)
     assert after["verdict"] == before["verdict"]
-    assert after["clicks"]["acknowledged"] == COPIES * before["clicks"]["acknowledged"]
+    for old, new in zip(before["arms"], after["arms"], strict=True):
+        told, many = old["ledgers"]["clicks"], new["ledgers"]["clicks"]
+        assert many["acknowledged"] == COPIES * told["acknowledged"] > 0
     assert {path.name for path in into.iterdir()} == {path.name for path in large.iterdir()}
     assert list(into.parent.iterdir()) == [into]
 

@@ -26,8 +26,8 @@ import typer
 
 from chaos.engine.load import LocustLoad, locust_against
 from chaos.model.evidence import LATE_SHARE_MAX, Generator
-from chaos.model.experiment import Traffic
 from chaos.model.stack import PartDied, StackError
+from chaos.model.traffic import Traffic
 from chaos.runtimes.embedded import binaries
 from chaos.runtimes.embedded.ports import HOST, reserved
 from chaos.runtimes.part_clients import http_status

@@ -1,18 +1,19 @@
 """Enlarge a recorded run: repeat all its data, each copy with new ids and times.
 
 `longer` repeats the content of each segment, so segments get N times as long; `more-rounds` repeats
-the whole run, so there are N times as many rounds. Either way rates, look-ups per expiry, counters,
-clicks and the read-back stay consistent, so the copy must be judged as its source was.
+the whole run, so there are N times as many rounds, each with links of its own. Either way rates,
+look-ups per expiry, counters and the read-back stay consistent, so the copy must be judged as its
+source was. A segment gets longer only if its visits follow shared links: nobody edits a link to
+the same version twice.
 
 Random deviations would be repeated, too: a segment with 3 % too few requests is likely in a small
-run and impossible in a large one. Where that happens, cache hits are left out or repeated once
-more, evenly over all copies, until the number is likely.
+run and impossible in a large one. Where that happens, visits that hit the cache are left out or
+repeated once more, evenly over all copies, until the number is likely.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -28,10 +29,10 @@ from chaos.record.stored_columns import bounded_duckdb
 Event = dict[str, Any]
 
 MEMORY = "1GB"
-TIMES = ("t_s", "from_s", "to_s", "started_s", "ended_s", "injected_s", "healed_s")
-SIGMAS, NEAR_ENOUGH = 4.5, 0.009  # a little less than a run's traffic may be off its plan
+OF_REQUESTS = ("offered", "sent", "late", "unsent", "no_socket", "visits")
 AGAIN_S = 0.0001  # after its original
-GROWING = r"(redis_commands|origin_calls|\.redirects|\.origin_queries)$"
+ANSWERED = ("requests", "redirects")  # counters of each web process that rise with each visit
+GROWING = ("commands", "look_ups", "clicks_dropped", *ANSWERED)
 
 
 class Shape(StrEnum):
@@ -110,11 +111,8 @@ def _plan(source: RecordedRun, copies: int, shape: Shape) -> dict[str, Any]:
     for name in ("segment_s", "control_s") if shape is Shape.LONGER else ("rounds",):
         mode[name] *= copies
     count = copies * source.requests
-    return {
-        **source.plan,
-        "mode": mode,
-        "command": f"python -m tools.bench record --requests {count} --shape {shape}",
-    }
+    command = f"python -m tools.bench record --requests {count} --shape {shape}"
+    return {**source.plan, "mode": mode, "command": command}
 
 
 def _longer(source: RecordedRun, copies: int) -> Iterator[Event]:
@@ -135,36 +133,41 @@ def _more_rounds(source: RecordedRun, copies: int) -> Iterator[Event]:
     for copy in range(copies):
         for event in (event for block in source.blocks for event in block):
             moved = _later(event, copy * _span_s(source))
-            if "segment" in event:
-                moved["segment"] += copy * len(source.blocks)
+            for numbered in (moved, *moved.get("acts", [])):
+                if "segment" in numbered:
+                    numbered["segment"] += copy * len(source.blocks)
             if event.get("round", -1) >= 0:
                 moved["round"] += copy * source.plan["mode"]["rounds"]
+            if copy and "codes" in event:
+                moved["codes"] = [f"{code}-{copy}" for code in event["codes"]]
             yield moved
     for event in source.after:
         yield _later(event, (copies - 1) * _span_s(source))
 
 
 def _later(event: Event, shift_s: float, end_s: float = 0.0, more_s: float = 0.0) -> Event:
-    """Move an event later by `shift_s`, and times from the segment's end on by `more_s` more."""
-    times = {name: event[name] for name in TIMES if event.get(name) is not None}
-    return event | {
-        name: time_s + shift_s + (more_s if time_s >= end_s else 0.0)
-        for name, time_s in times.items()
-    }
+    """Move an event and its acts later by `shift_s`, and times from the segment's end on by
+    `more_s` more: what lasted to the end still does."""
+    moved = dict(event)
+    for name, value in event.items():
+        if name.endswith("_s") and value is not None:
+            moved[name] = value + shift_s + (more_s if value >= end_s else 0.0)
+    if "acts" in event:
+        moved["acts"] = [_later(act, shift_s, end_s, more_s) for act in event["acts"]]
+    return moved
 
 
 def _many_times(event: Event, copies: int) -> Event:
-    """Multiply the counts of a segment, but for process starts: they happened once."""
+    """Multiply the counts of a segment, but for starts of parts: they happened once."""
     if event["kind"] != "segment":
         return event
-    generator = dict(event["generator"])
-    for name in ("offered", "sent", "late", "unsent"):
-        generator[name] *= copies
+    generator = event["generator"]
+    many = {name: generator[name] * copies for name in OF_REQUESTS}
     counted = {
-        name: value if name == "web_starts" else value * copies
+        name: value if value is None or name.endswith(".starts") else value * copies
         for name, value in event["counted"].items()
     }
-    return event | {"generator": generator, "counted": counted}
+    return event | {"generator": generator | many, "counted": counted}
 
 
 def _with_as_many(event: Event, sent: Mapping[int, int]) -> Event:
@@ -173,8 +176,12 @@ def _with_as_many(event: Event, sent: Mapping[int, int]) -> Event:
         return event
     generator, counted = dict(event["generator"]), dict(event["counted"])
     more = sent[event["segment"]] - generator["sent"]
-    for accounts, name in (generator, "offered"), (generator, "sent"), (counted, "web_requests"):
-        accounts[name] += more
+    for name in ("offered", "sent", "visits"):
+        generator[name] += more
+    for what in ANSWERED:
+        own = [name for name, value in counted.items() if name.endswith(f".{what}") and value]
+        for place, name in enumerate(own):
+            counted[name] += (more + place) // len(own)
     return event | {"generator": generator, "counted": counted}
 
 
@@ -216,43 +223,66 @@ def _placements(source: RecordedRun, copies: int, shape: Shape) -> Iterator[Plac
 PLACEMENTS = """
     CREATE TABLE placements (segment INT, copy INT, number INT, shift_s DOUBLE, since_s DOUBLE,
         to_s DOUBLE, sampled_s DOUBLE, sampled_to_s DOUBLE,
-        mark VARCHAR AS (CASE WHEN copy = 0 THEN '' ELSE '-' || copy END))
+        mark VARCHAR AS (if(copy = 0, '', '-' || copy)),
+        key_mark VARCHAR AS (if(copy = 0 OR number = segment, '', '-' || copy)))
 """
-COUNTS = """
-    SELECT number, rank = 0 AS hot, count(*) AS count
-    FROM {requests} JOIN placements USING (segment) GROUP BY ALL
+LINK_MARKS = "SELECT DISTINCT key_mark FROM placements"  # one for each time that links were made
+ADJUSTMENTS = """
+    CREATE TABLE adjustments AS
+    WITH planned AS (
+        SELECT number, hot, sum(visits * if(hot, hot_share, 1 - hot_share)) AS wanted
+        FROM placements JOIN traffic USING (segment) CROSS JOIN (VALUES (true), (false)) AS _(hot)
+        GROUP BY ALL),
+    found AS (
+        SELECT number, rank = 0 AS hot, count(*) AS visits
+        FROM {requests} JOIN placements USING (segment) WHERE attempt = 1 GROUP BY ALL),
+    strata AS (
+        SELECT number, hot, wanted, coalesce(visits, 0) AS visits
+        FROM planned LEFT JOIN found USING (number, hot)),
+    together AS (
+        SELECT sum(visits) AS n, sum(wanted) AS wanted, sum(visits) FILTER (hot) AS hot,
+            sum(wanted) FILTER (hot) / sum(wanted) AS share
+        FROM strata GROUP BY GROUPING SETS ((number), ()))
+    SELECT number, hot, visits, round(wanted - visits)::BIGINT AS more FROM strata
+    WHERE EXISTS (FROM together  -- a little less than a run's traffic may be off its plan
+        WHERE abs(n - wanted) > greatest(4.5 * sqrt(wanted), 0.009 * wanted)
+        OR abs(hot - share * n) > greatest(4.5 * sqrt(share * (1 - share) * n), 0.009 * share * n))
 """
-KEPT = """
+SHARE = """
+    SELECT coalesce(least(1, 0.99 * min(share)), 1)  -- each process has about the same
+    FROM (SELECT 1 + sum(more) / sum(visits) AS share FROM adjustments GROUP BY number)
+"""
+KEPT = f"""
     CREATE TABLE kept AS
     WITH placed AS (
         SELECT file_row_number AS row, segment, copy, number, rank = 0 AS hot,
-            served_from = 'hit' AND outcome = 'ok' AS plain,
+            served_from = 'hit' AND outcome = 'ok' AND attempt = 1 AND last AS plain,
             row_number() OVER (PARTITION BY number, hot, plain ORDER BY hash(row, copy)) AS place
-        FROM {requests} JOIN placements USING (segment)),
+        FROM {{requests}} JOIN placements USING (segment)),
     drawn AS (
         SELECT row, segment, copy, unnest(range(CASE
             WHEN plain AND place <= -coalesce(more, 0) THEN 0
             WHEN plain AND place <= coalesce(more, 0) THEN 2 ELSE 1 END)) AS again
         FROM placed LEFT JOIN adjustments USING (number, hot))
-    SELECT row, copy, number, mark || if(again = 1, '-again', '') AS mark,
-        shift_s + again * $again_s AS shift_s
+    SELECT row, copy, number, key_mark, mark || if(again = 1, '-again', '') AS mark,
+        shift_s + again * {AGAIN_S} AS shift_s
     FROM drawn JOIN placements USING (segment, copy)
 """
 REQUESTS = """
     SELECT requests.* EXCLUDE (file_row_number) REPLACE (
             number AS segment, op_id || mark AS op_id, session || mark AS session,
             intended_s + shift_s AS intended_s, sent_s + shift_s AS sent_s,
-            done_s + shift_s AS done_s,
-            CASE WHEN click_id = '' THEN '' ELSE click_id || mark END AS click_id)
+            done_s + shift_s AS done_s, key || if(key = '', '', key_mark) AS key,
+            click_id || if(click_id = '', '', mark) AS click_id)
     FROM {requests} AS requests
     JOIN kept ON kept.row = file_row_number
     ORDER BY number, copy, requests.done_s
 """
-ORIGIN_QUERIES = """
-    SELECT queries.* REPLACE (
-            read_s + shift_s AS read_s, asked_s + shift_s AS asked_s,
+LOOK_UPS = """
+    SELECT look_ups.* REPLACE (
+            key || key_mark AS key, read_s + shift_s AS read_s, asked_s + shift_s AS asked_s,
             answered_s + shift_s AS answered_s, stored_s + shift_s AS stored_s)
-    FROM {origin_queries} AS queries JOIN placements ON read_s >= since_s AND read_s < to_s
+    FROM {look_ups} AS look_ups JOIN placements ON read_s >= since_s AND read_s < to_s
     ORDER BY read_s + shift_s
 """
 RISES = {  # by which each copy but the first raises a counter for all later rows
@@ -265,8 +295,9 @@ RISES = {  # by which each copy but the first raises a counter for all later row
             max(value) - min(value) AS rise FROM {samples} GROUP BY ALL
     """,
 }
-SAMPLES = """
-    WITH risen AS (FROM ({rises}) WHERE regexp_matches(name, $growing)),
+SAMPLES = f"""
+    WITH risen AS (
+        FROM ({{rises}}) WHERE split_part(name, '.', 2) IN {GROWING}),
     raised AS (
         SELECT name, number, copy, sum(if(copy > 0, coalesce(rise, 0), 0))
             OVER (PARTITION BY name ORDER BY number, copy) AS more
@@ -274,19 +305,23 @@ SAMPLES = """
         LEFT JOIN risen USING (name, segment)),
     placed AS (
         SELECT t_s + shift_s AS t_s, name, value, number, copy
-        FROM {samples} JOIN placements ON t_s >= sampled_s AND t_s < sampled_to_s)
-    SELECT t_s, name, value + coalesce(more, 0) AS value
+        FROM {{samples}} JOIN placements ON t_s >= sampled_s AND t_s < sampled_to_s)
+    SELECT t_s, name, (value + coalesce(more, 0))
+        * if(split_part(name, '.', 2) IN {ANSWERED}, ({SHARE}), 1) AS value
     FROM placed LEFT JOIN raised USING (name, number, copy) ORDER BY t_s
 """
-CLICKS = """
-    SELECT clicks.click_id || mark AS click_id, clicks.key
-    FROM {clicks} AS clicks
-    JOIN {requests} AS requests USING (click_id)
+CLICKS = f"""
+    SELECT clicks.click_id || mark AS click_id, clicks.key || key_mark AS key
+    FROM {{clicks}} AS clicks
+    JOIN {{requests}} AS requests USING (click_id)
     JOIN kept ON kept.row = requests.file_row_number
     UNION ALL
-    SELECT clicks.click_id || mark, clicks.key
-    FROM {clicks} AS clicks ANTI JOIN {requests} USING (click_id)
-    JOIN placements ON segment = $first AND (copy = 0 OR number <> segment)
+    SELECT clicks.click_id || key_mark, clicks.key || key_mark
+    FROM {{clicks}} AS clicks ANTI JOIN {{requests}} USING (click_id) CROSS JOIN ({LINK_MARKS})
+"""
+LINKS = f"""
+    SELECT links.* REPLACE (key || key_mark AS key)
+    FROM {{links}} AS links CROSS JOIN ({LINK_MARKS})
 """
 TOTALS = "SELECT key, count(*) AS total FROM {clicks} GROUP BY key ORDER BY total DESC"
 
@@ -300,31 +335,23 @@ def _write_tables(
         tables = {path.stem: _rows(files, path) for path in source.path.glob("*.parquet")}
         tables["rises"] = RISES[shape].format(**tables)
         db.execute(PLACEMENTS)
-        db.executemany(
-            "INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [astuple(p) for p in placements],
-        )
-        counts = {
-            (number, hot): count
-            for number, hot, count in db.execute(COUNTS.format(**tables)).fetchall()
-        }
-        db.execute("CREATE TABLE adjustments (number INT, hot BOOLEAN, more BIGINT)")
-        for (number, hot), more in _adjustments(source, placements, counts).items():
-            db.execute("INSERT INTO adjustments VALUES (?, ?, ?)", [number, hot, more])
-        db.execute(KEPT.format(**tables), {"again_s": AGAIN_S})
-        for name, sql, values in (
-            ("requests", REQUESTS, {}),
-            ("origin_queries", ORIGIN_QUERIES, {}),
-            ("samples", SAMPLES, {"growing": GROWING}),
-            ("clicks", CLICKS, {"first": placements[0].segment}),
-            ("totals", TOTALS, {}),
+        rows = [astuple(place) for place in placements]
+        db.executemany("INSERT INTO placements VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        db.execute("CREATE TABLE traffic (segment INT, visits DOUBLE, hot_share DOUBLE)")
+        for planned in _planned(source):
+            db.execute("INSERT INTO traffic VALUES (?, ?, ?)", planned)
+        db.execute(ADJUSTMENTS.format(**tables))
+        db.execute(KEPT.format(**tables))
+        for name, sql in (
+            *(("requests", REQUESTS), ("look_ups", LOOK_UPS), ("samples", SAMPLES)),
+            *(("links", LINKS), ("clicks", CLICKS), ("totals", TOTALS)),
         ):
             path = into / f"{name}.parquet"
             target = f"'{files.named(path, 'wb')}' (FORMAT parquet, USE_TMP_FILE false)"
-            db.execute(f"COPY ({sql.format(**tables)}) TO {target}", values)
+            db.execute(f"COPY ({sql.format(**tables)}) TO {target}")
             if name == "clicks":  # the totals are those of the new clicks
                 tables[name] = _rows(files, path)
-        return dict(db.execute("SELECT number, count(*) FROM kept GROUP BY number").fetchall())
+        return dict(db.execute("SELECT number, count(*) FROM kept GROUP BY ALL").fetchall())
 
 
 def _rows(files: Files, path: Path) -> str:
@@ -332,47 +359,20 @@ def _rows(files: Files, path: Path) -> str:
     return f"read_parquet('{files.named(path)}'{numbered})"
 
 
-def _adjustments(
-    source: RecordedRun, placements: Sequence[Placement], counts: Mapping[tuple[int, bool], int]
-) -> Mapping[tuple[int, bool], int]:
-    """Return the number of requests to add, for the hot link and for others of each segment.
+def _planned(source: RecordedRun) -> Iterator[tuple[int, float, float]]:
+    """Yield each segment's number, visits and share of the hot link, as far as they are known.
 
-    Empty if all numbers are likely enough as they are.
+    The control has the traffic of the arm with the same settings. It is known of visits of one
+    request that come at a steady rate.
     """
-    traffic = source.plan["traffic"]
-    lengths_s = {segment["segment"]: _length_s(segment) for segment in source.segments}
-    wanted: dict[tuple[int, bool], float] = {}
-    for number in {place.number for place in placements}:
-        if traffic["curve"] == "steady":
-            seconds = sum(lengths_s[p.segment] for p in placements if p.number == number)
-            offered = traffic["rate_per_s"] * seconds
-        else:
-            offered = sum(counts.get((number, hot), 0) for hot in (True, False))
-        wanted[number, True] = offered * traffic["hot_share"]
-        wanted[number, False] = offered - wanted[number, True]
-    have = {key: counts.get(key, 0) for key in wanted}
-    groups = [[(number, True), (number, False)] for number, hot in wanted if hot]
-    if all(_is_likely(have, wanted, keys) for keys in [*groups, list(wanted)]):
-        return {}
-    return {key: round(count) - have[key] for key, count in wanted.items()}
-
-
-def _is_likely(
-    have: Mapping[tuple[int, bool], int],
-    wanted: Mapping[tuple[int, bool], float],
-    keys: Sequence[tuple[int, bool]],
-) -> bool:
-    """Return True if the totals of these strata, and of the hot ones, are close to the wanted."""
-    offered, expected = sum(have[key] for key in keys), sum(wanted[key] for key in keys)
-    hot = sum(have[key] for key in keys if key[1])
-    share = sum(wanted[key] for key in keys if key[1]) / expected
-    return _is_near(offered, expected, expected) and _is_near(
-        hot, share * offered, share * (1 - share) * offered
-    )
-
-
-def _is_near(count: float, expected: float, variance: float) -> bool:
-    return abs(count - expected) <= max(SIGMAS * math.sqrt(variance), NEAR_ENOUGH * expected)
+    arms = source.plan["arms"]
+    for segment in source.segments:
+        alike = (arm for arm in arms.values() if arm["settings"] == segment["settings"])
+        traffic = (arms.get(segment["arm"]) or next(alike))["traffic"]
+        operations = [step["operation"] for v in traffic["visits"] for step in v["steps"]]
+        if operations == ["follow"] and traffic["curve"] == "steady":
+            visits = traffic["rate_per_s"] * _length_s(segment)
+            yield segment["segment"], visits, traffic["hot_share"]
 
 
 def main(source: Path, into: Path, copies: int, shape: Shape) -> None:

@@ -47,8 +47,8 @@ class ComposeStack(BaseStack):
         self._killed: set[str] = set()
         self._looked_s = 0.0
 
-    def configure(self, settings: Settings) -> None:
-        """Restart web, and the worker if it has changed settings, on an empty cache.
+    def _configure_shortener(self, settings: Settings) -> None:
+        """Restart web, and the worker if it has changed settings.
 
         Raises:
             StackError: a container's environment fixes one of them, which would win.

@@ -35,6 +35,7 @@ from chaos.runtimes.part_clients import (
     redis_version,
     toxiproxy_version,
 )
+from chaos.runtimes.part_settings import of_the_shortener
 from chaos.runtimes.topology import NO_SUCH_PAGE, PARTS, SHORTENER, port_names, restarted_by
 from chaos.runtimes.trouble import check_disk, readable
 
@@ -94,8 +95,11 @@ class EmbeddedStack(BaseStack):
         self._context = context
         self._guardian = guardian
         self._ports = context.ports
-        self._settings = dict(settings)
-        self._parts: dict[str, PartProcess] = {name: context.part(name, settings) for name in PARTS}
+        self._initially = settings
+        self._settings = dict(of_the_shortener(settings))
+        self._parts: dict[str, PartProcess] = {
+            name: context.part(name, self._settings) for name in PARTS
+        }
         for part in self._parts.values():
             part.meanwhile = self.check
         self.forks = self._forkserver()
@@ -112,13 +116,13 @@ class EmbeddedStack(BaseStack):
         try:
             bring_up(self._context.install, self._parts, self._ports, self._populate)
             self._wait_for_nginx()
+            self._part_settings.apply(self._initially)
             self.versions = self._read_versions()
         except Exception:
             self.check()
             raise
 
-    def configure(self, settings: Settings) -> None:
-        """Restart web, and the worker if it has changed settings, on an empty cache."""
+    def _configure_shortener(self, settings: Settings) -> None:
         restarted = [self._parts[name] for name in restarted_by(self._settings, settings)]
         self._settings = dict(settings)
         for part in restarted:

@@ -29,6 +29,7 @@ from stack.shortener.infra.database import DatabaseUnavailable
 from stack.shortener.infra.log import log
 from stack.shortener.infra.metrics import Metrics
 from stack.shortener.redirect.cache import Cache, CacheUnavailable
+from stack.shortener.redirect.read_tokens import HEADER, ReadTokens
 from stack.shortener.settings import WebSettings
 
 PAGES = frozenset({"/docs", "/openapi.json"})  # paths of one segment, which no link can have
@@ -55,6 +56,7 @@ class LinkApi:
         gate: AccessCheck,
         peers: TrustedProxies,
         settings: WebSettings,
+        tokens: ReadTokens | None = None,
     ) -> None:
         self._links = links
         self._maker = maker
@@ -63,6 +65,7 @@ class LinkApi:
         self._gate = gate
         self._peers = peers
         self._settings = settings
+        self._tokens = tokens
         self._public_url = settings.public_url
         self._targets = TargetRules(settings.refuse_private_targets, self._public_url)
         self._router = Router(self._routes(), redirect_slashes=False, default=self._not_found)
@@ -113,12 +116,14 @@ class LinkApi:
         """POST /api/links: 201 with the link, also for a repeated Idempotency-Key and body."""
         [link], base = await self._create(request, bulk=False)
         location = (b"location", b"/api/links/" + link.code.encode())
-        return as_json(201, self._link(link, base), _tag(link), location)
+        token = await self._read_token()
+        return as_json(201, self._link(link, base), _tag(link), location, *token)
 
     async def create_all(self, request: Request) -> ApiResponse:
         """POST /api/links/bulk: 201 with all links in their order, or no link is created."""
         links, base = await self._create(request, bulk=True)
-        return as_json(201, Links(links=[self._link(link, base) for link in links]))
+        members = Links(links=[self._link(link, base) for link in links])
+        return as_json(201, members, *await self._read_token())
 
     async def _create(self, request: Request, *, bulk: bool) -> tuple[Sequence[ShortLink], str]:
         settings, owner = self._settings, _owner(request)
@@ -144,7 +149,7 @@ class LinkApi:
             links = await self._maker.create_all(wanted, owner)
         else:
             links = [await self._maker.create(wanted[0], owner)]
-        await self._invalidate_aliases(wanted)
+        await self._invalidate_new(links, wanted)
         return links, base
 
     async def page(self, request: Request) -> ApiResponse:
@@ -172,13 +177,13 @@ class LinkApi:
         change = bodies.change(members, self._targets, base)
         link = await self._links.update(code, change, versions, _owner(request))
         await self._invalidate(link.code, link.version)
-        return as_json(200, self._link(link, base), _tag(link))
+        return as_json(200, self._link(link, base), _tag(link), *await self._read_token())
 
     async def delete(self, request: Request) -> ApiResponse:
         """DELETE /api/links/{code}: 204; the code is never reused."""
         code, versions = _code(request), validation.versions(_if_match(request))
         await self._invalidate(code, await self._links.delete(code, versions, _owner(request)))
-        return ApiResponse(204)
+        return ApiResponse(204, headers=await self._read_token())
 
     async def stats(self, request: Request) -> ApiResponse:
         """GET /api/links/{code}/stats: the clicks counted so far."""
@@ -212,9 +217,19 @@ class LinkApi:
     async def _members(self, request: Request, max_bytes: int) -> dict[str, Any]:
         return await bodies.members(request, max_bytes, self._settings.api_body_timeout_s)
 
-    async def _invalidate_aliases(self, wanted: Sequence[NewLink]) -> None:
-        """Drop cached 404s of the aliases; a random code has not been requested before."""
+    async def _read_token(self) -> asgi.Headers:
+        """The header for a session that has just written, if sessions are kept."""
+        return ((HEADER, await self._tokens.issue()),) if self._tokens else ()
+
+    async def _invalidate_new(self, links: Sequence[ShortLink], wanted: Sequence[NewLink]) -> None:
+        """Drop cached 404s of the aliases; a random code has not been requested before.
+
+        Where sessions are kept, others read the replica alone, so a 404 of a lagging one must not
+        be cached for the session that created the link.
+        """
         codes = [each.alias for each in wanted if each.alias is not None]
+        if self._tokens:
+            codes = [link.code for link in links]
         if codes:
             await asyncio.gather(*(self._invalidate(code, 1) for code in codes))
 

@@ -22,7 +22,7 @@ _REFERRERS = 1_000  # counted by name for a link, since a client can send any
 
 # One statement is one transaction. Rows are written in the order of their key, so that workers
 # seldom deadlock; Postgres aborts one that does, and it retries.
-STORE = f"""WITH given AS (
+_STORE = f"""WITH given AS (
   SELECT * FROM unnest(
     $1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::boolean[], $6::integer[]
   ) AS click (click_id, code, clicked_at, referrer, bot, visitor)
@@ -35,12 +35,12 @@ STORE = f"""WITH given AS (
   SELECT code, count(*) AS total, count(*) FILTER (WHERE bot) AS bots,
     NOT known AND NOT full_up AS is_new,
     CASE WHEN known OR NOT full_up THEN referrer ELSE '{OTHERS}' END AS referrer
-  FROM fresh
+  FROM {{counted}} AS click
   CROSS JOIN LATERAL (SELECT
     EXISTS (SELECT FROM referrer_clicks AS counted
-      WHERE counted.code = fresh.code AND counted.referrer = fresh.referrer) AS known,
+      WHERE counted.code = click.code AND counted.referrer = click.referrer) AS known,
     EXISTS (SELECT FROM link_clicks AS counted
-      WHERE counted.code = fresh.code AND counted.referrers >= {_REFERRERS}) AS full_up
+      WHERE counted.code = click.code AND counted.referrers >= {_REFERRERS}) AS full_up
   ) AS seen
   GROUP BY 1, 4, 5
 ), by_referrer AS (
@@ -57,7 +57,7 @@ STORE = f"""WITH given AS (
 ), by_day AS (
   INSERT INTO day_clicks AS counted (code, day, total, bots)
   SELECT code, (clicked_at AT TIME ZONE 'UTC')::date, count(*), count(*) FILTER (WHERE bot)
-  FROM fresh GROUP BY 1, 2 ORDER BY 1, 2
+  FROM {{counted}} GROUP BY 1, 2 ORDER BY 1, 2
   ON CONFLICT (code, day) DO UPDATE
   SET total = counted.total + excluded.total, bots = counted.bots + excluded.bots
 ), seen AS (
@@ -71,7 +71,9 @@ STORE = f"""WITH given AS (
   ORDER BY 1, 2
   ON CONFLICT (code, register) DO UPDATE SET rank = excluded.rank WHERE known.rank < excluded.rank
 )
-SELECT count(*) FROM fresh"""
+SELECT count(*) FROM {{counted}}"""
+STORE = _STORE.format(counted="fresh")
+STORE_NAIVELY = _STORE.format(counted="given")  # also what is stored already
 
 _CLICK_ID = re.compile(r"[\x21-\x7e]{1,64}")
 _REFERRER = re.compile(r"[\x21-\x7e]{0,253}")
@@ -130,12 +132,13 @@ def moment(at_ms: int) -> datetime:
 class ClickStore:
     """Clicks and counts in the primary."""
 
-    def __init__(self, primary: Database, partitions: Partitions) -> None:
+    def __init__(self, primary: Database, partitions: Partitions, statement: str = STORE) -> None:
         self._primary = primary
         self._partitions = partitions
+        self._statement = statement
 
     async def add(self, clicks: Sequence[Click]) -> int:
-        """Store and count the clicks not seen before; return their number.
+        """Store and count the clicks not seen before; return the number of those counted.
 
         Raises `DatabaseUnavailable`, after which it is unknown if they were stored: add them again.
         Raises `UnstorableClicks` if the database rejects them.
@@ -167,5 +170,5 @@ class ClickStore:
             raise UnstorableClicks(f"clicks of {rejected[0]}: outside the days that are stored")
         await self._partitions.create(connection, days)
         columns: list[Any] = [list(column) for column in zip(*clicks, strict=True)]
-        fresh: int = await connection.fetchval(STORE, *columns)
+        fresh: int = await connection.fetchval(self._statement, *columns)
         return fresh

@@ -1,8 +1,9 @@
 """Worker process: take clicks off the stream and count each of them once.
 
-Clicks are stored and counted in one transaction that ignores known ids; only then is their entry
-acknowledged. An entry that is redelivered, since a worker died between the two, counts nothing. An
-entry that is malformed, or rejected by the database, is dead-lettered and blocks no other.
+By default clicks are stored and counted in one transaction that ignores known ids; only then is
+their entry acknowledged. An entry that is redelivered, since a worker died between the two, counts
+nothing. An entry that is malformed, or rejected by the database, is dead-lettered and blocks no
+other.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from stack.shortener.clicks.partitions import Partitions
 from stack.shortener.clicks.retention import MaintenanceTasks
 from stack.shortener.clicks.store import (
     STORE,
+    STORE_NAIVELY,
     Click,
     ClickStore,
     UnstorableClicks,
@@ -114,6 +116,10 @@ class Worker:
         """Store a batch; if it is rejected, store its entries one by one to find the cause."""
         if not batch:
             return
+        acknowledges_first = self._settings.worker_acknowledge == "before-commit"
+        await self._reached("after-read")
+        if acknowledges_first:
+            await self._acknowledge(batch)
         try:
             await self._count(clicks)
         except UnstorableClicks as error:
@@ -123,7 +129,18 @@ class Worker:
             for delivery in batch:
                 await self._store([delivery], unpack(delivery.fields))
         else:
-            await self._stream.acknowledge(batch)
+            await self._reached("after-store")
+            if not acknowledges_first:
+                await self._acknowledge(batch)
+
+    async def _acknowledge(self, batch: list[Delivery]) -> None:
+        await self._stream.acknowledge(batch)
+        await self._reached("after-acknowledge")
+
+    async def _reached(self, step: str) -> None:
+        """Pause at the step of the setting, for a kill from outside to hit it."""
+        if step == self._settings.worker_step:
+            await asyncio.sleep(self._settings.worker_step_pause_s)
 
     async def _count(self, clicks: list[Click]) -> None:
         fresh = await self._click_store.add(clicks)
@@ -152,16 +169,17 @@ async def run(settings: WorkerSettings) -> None:
     client = connect(
         settings.queue_url, settings.queue_timeout_s, _REDIS_CONNECTIONS, settings.worker_block_s
     )
+    statement = STORE if settings.click_dedupe else STORE_NAIVELY
     primary = Database(
         "primary",
         settings.primary_url,
         _POOL_SIZE,
         settings.primary_timeout_s,
-        [STORE, TAKE, REMOVE],
+        [statement, TAKE, REMOVE],
     )
     stream = StreamReader(client, settings.name, settings.worker_batch)
     partitions = Partitions(settings.click_retention_days)
-    store = ClickStore(primary, partitions)
+    store = ClickStore(primary, partitions, statement)
     worker = Worker(stream, store, settings)
     pauses_s = settings.outbox_poll_s, settings.worker_gather_s
     relay = OutboxRelay(primary, store, worker.counts, *pauses_s)

@@ -32,11 +32,16 @@ class Breaker:
     """Opens after `failures` in a row, then probes about every `open_s` until a probe succeeds.
 
     With few requests that number takes long to reach, so it opens as well once all uses, two at
-    least, have failed for `open_s`. The probe raises any exception while the dependency is down.
+    least, have failed for `open_s`. With both infinite it never opens. The probe raises any
+    exception while the dependency is down.
     """
 
     def __init__(
-        self, dependency: str, failures: int, open_s: float, probe: Callable[[], Awaitable[object]]
+        self,
+        dependency: str,
+        failures: float,
+        open_s: float,
+        probe: Callable[[], Awaitable[object]],
     ) -> None:
         self.dependency = dependency
         self.state = BreakerState.CLOSED

@@ -59,7 +59,8 @@ class ConnectionBroken(DatabaseUnavailable):
 class Database:
     """A database named `primary` or `replica`; a use takes `timeout_s` at most.
 
-    Of that, the wait for a connection takes `wait_s` at most.
+    Of that, the wait for a connection takes `wait_s` at most. `synchronous_commit` is that of all
+    its connections; if empty, it is the server's.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class Database:
         statements: Sequence[str],
         *,
         wait_s: float | None = None,
-        breaker_failures: int = 5,
+        breaker_failures: float = 5,
         breaker_open_s: float = 1.0,
+        synchronous_commit: str = "",
     ) -> None:
         self.name = name
         self.breaker = Breaker(name, breaker_failures, breaker_open_s, self._probe)
@@ -82,6 +84,7 @@ class Database:
         self._timeout_s = timeout_s
         self._wait_s = wait_s
         self._statements = statements
+        self._commit = {"synchronous_commit": synchronous_commit} if synchronous_commit else {}
         self._pool: Any = None
 
     @property
@@ -122,6 +125,7 @@ class Database:
             server_settings={
                 "application_name": "shortener",
                 "plan_cache_mode": "force_generic_plan",  # planned once, with indexes
+                **self._commit,
             },
         )
 

@@ -14,18 +14,21 @@ from functools import partial
 from typing import NamedTuple
 
 from stack.shortener.redirect.cache_entry import CacheEntry
+from stack.shortener.redirect.read_tokens import ReadToken
 from stack.shortener.redirect.redis_reader import CacheUnavailable, OnValues, Values
 
 
 class CacheRead(NamedTuple):
     """The cache's entry for a code, read at `read_s` (monotonic seconds).
 
-    `entry` may be served; `expired` only if no database answers.
+    `entry` may be served; `expired` only if no database answers. A look-up in the databases must
+    see the write `after`, if its reader has made one.
     """
 
     entry: CacheEntry | None
     read_s: float
     expired: CacheEntry | None = None
+    after: ReadToken | None = None
 
 
 OnRead = Callable[[CacheRead | CacheUnavailable], None]

@@ -3,7 +3,8 @@
 Three keys a code: the value, the lock or lease of its fill, and for a while after a change the
 floor: the lowest version that may be stored. A change sets the floor and deletes the other two, so
 a fill that read the old row, from a lagging replica or just before the change, cannot put it back:
-the stale set of Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1.
+the stale set of Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1. Other
+values of `CACHE_INVALIDATION` set no floor and heed none.
 """
 
 from __future__ import annotations
@@ -30,23 +31,23 @@ __all__ = ["Cache", "CacheUnavailable", "StoreOutcome"]
 
 # The 1 is the version of the packed format: processes of two releases may share a cache.
 _VALUE, _FLOOR, _LOCK = "link:1:", "floor:1:", "lock:1:"
-_PENDING_MAX, _RETRY_S = 10_000, 0.5  # invalidations that failed
+_PENDING_MAX, _RETRY_S = 10_000, 0.5  # invalidations to be sent
 
 _STORE = """
--- value, floor, lock | packed value, time to live in ms, token or ''
-if ARGV[3] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[3] then return 'void' end
-local floor = tonumber(redis.call('GET', KEYS[2]) or 0)
+-- value, lock, floor or none | packed value, time to live in ms, token or ''
+if ARGV[3] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[3] then return 'void' end
+local floor = KEYS[3] and tonumber(redis.call('GET', KEYS[3]) or 0) or 0
 if struct.unpack('<i8', ARGV[1]) < floor then return 'behind' end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if ARGV[3] ~= '' then redis.call('DEL', KEYS[3]) end
+if ARGV[3] ~= '' then redis.call('DEL', KEYS[2]) end
 return 'stored'
 """
 _INVALIDATE = """
--- value, floor, lock | version, life of the floor in ms
-if tonumber(ARGV[1]) >= tonumber(redis.call('GET', KEYS[2]) or 0) then
-  redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+-- value, lock, floor | version, life of the floor in ms
+if tonumber(ARGV[1]) >= tonumber(redis.call('GET', KEYS[3]) or 0) then
+  redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
 end
-return redis.call('DEL', KEYS[1], KEYS[3])
+return redis.call('DEL', KEYS[1], KEYS[2])
 """
 _LEASE = """
 -- value, lock | token, life of the lease in ms, earliest fresh_until that may be served
@@ -77,16 +78,16 @@ class Cache:
     ) -> None:
         self._client: Any = client  # its stubs promise sync and async results at once
         self._reader = RedisReader(
-            settings.cache_url,
-            settings.cache_timeout_s,
-            settings.breaker_failures,
-            settings.breaker_open_s,
+            settings.cache_url, settings.cache_timeout_s, *settings.breaker_limits
         )
         self.breaker = self._reader.breaker
         self._near = near
         self._pending: dict[str, int] = {}
         self._retrying: asyncio.Task[None] | None = None
+        self._closing = False
         self._settings = settings
+        self._has_floors = settings.cache_invalidation == "delete-with-floor"
+        self._voids_leases = settings.cache_fill == "lease"
         self._stale_s = stale_s
         self._retention_s = max(stale_s, settings.stale_if_error_s)
         self._lock_ms = round(settings.fill_lock_ttl_s * 1000)
@@ -132,7 +133,9 @@ class Cache:
         fresh_s = self._fresh_s(entry)
         retention_s = fresh_s if entry.state == ABSENT else fresh_s + self._retention_s
         entry = entry._replace(fresh_until=time.time() + fresh_s)
-        keys = [_VALUE + code, _FLOOR + code, _LOCK + code]
+        keys = [_VALUE + code, _LOCK + code]
+        if self._has_floors:
+            keys.append(_FLOOR + code)
         async with self._reaching_redis():
             outcome = await self._store(
                 keys=keys, args=[entry.pack(), round(retention_s * 1000), token]
@@ -147,27 +150,37 @@ class Cache:
         return settings.cache_ttl_s * random.uniform(1 - jitter, 1 + jitter)
 
     async def invalidate(self, code: str, version: int) -> None:
-        """Drop the cached link, now at `version`, and keep older versions out.
+        """Drop the cached link, now at `version`, and keep older versions out, if set to do so.
 
         If the cache is down this process retries until it is back.
         """
+        settings = self._settings
+        if settings.cache_invalidation == "none":
+            return
         self._near.invalidate(code)
+        if settings.cache_invalidation == "double-delete":
+            asyncio.get_running_loop().call_later(
+                settings.cache_second_delete_s, self._send_later, code, version, context=Context()
+            )
         try:
             await self._send_invalidation(code, version)
         except CacheUnavailable:
-            self._retry_later(code, version)
+            self._send_later(code, version)
             raise
 
-    def _retry_later(self, code: str, version: int) -> None:
+    def _send_later(self, code: str, version: int) -> None:
+        """Send an invalidation from the background, as often as it takes."""
+        if self._closing:
+            return
         if len(self._pending) >= _PENDING_MAX:
             del self._pending[next(iter(self._pending))]
         self._pending[code] = version
         if self._retrying is None:
             self._retrying = asyncio.get_running_loop().create_task(
-                self._retry_pending(), context=Context()
+                self._send_pending(), context=Context()
             )
 
-    async def _retry_pending(self) -> None:
+    async def _send_pending(self) -> None:
         while self._pending:
             code, version = next(iter(self._pending.items()))
             try:
@@ -180,10 +193,13 @@ class Cache:
         self._retrying = None
 
     async def _send_invalidation(self, code: str, version: int) -> None:
-        keys = [_VALUE + code, _FLOOR + code, _LOCK + code]
+        keys = [_VALUE + code, _LOCK + code]
         floor_ms = round(self._settings.version_floor_s * 1000)
         async with self._reaching_redis(even_if_open=True):
-            await self._invalidate(keys=keys, args=[version, floor_ms])
+            if self._has_floors:
+                await self._invalidate(keys=[*keys, _FLOOR + code], args=[version, floor_ms])
+            else:
+                await self._client.delete(*(keys if self._voids_leases else keys[:1]))
 
     async def lease(self, code: str, token: str) -> tuple[bool, CacheEntry | None]:
         """Read again, and if there is no usable value take the lease, in one atomic step."""
@@ -209,7 +225,8 @@ class Cache:
             await self._release(keys=[_LOCK + code], args=[token])
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; a second delete that is not due yet is not made."""
+        self._closing = True
         await self.breaker.close()
         if self._retrying is not None:
             self._retrying.cancel()

@@ -23,6 +23,7 @@ from stack.shortener.infra.database import DatabaseUnavailable
 from stack.shortener.infra.log import log
 from stack.shortener.infra.metrics import Metrics
 from stack.shortener.infra.spans import span
+from stack.shortener.redirect import read_tokens
 from stack.shortener.redirect.batched_reads import CacheRead
 from stack.shortener.redirect.cache import Cache, CacheUnavailable
 from stack.shortener.redirect.cache_entry import LIMITED, LIVE, CacheEntry
@@ -30,6 +31,7 @@ from stack.shortener.redirect.click_limits import ClickPermits
 from stack.shortener.redirect.fills import Fill
 from stack.shortener.redirect.fills.singleflight import Flights
 from stack.shortener.redirect.near_cache import NearCache
+from stack.shortener.redirect.read_tokens import ReadToken
 from stack.shortener.redirect.refill import FillResult, Refill, Served
 from stack.shortener.settings import WebSettings
 
@@ -87,6 +89,7 @@ class Redirects:
         self._max_in_flight = settings.max_in_flight
         self._deadline_s = settings.request_deadline_s
         self._stale_if_error_s = settings.stale_if_error_s
+        self._keeps_sessions = settings.keeps_sessions
         self._reserved = reserved
         self._flights = Flights(cache.get)
 
@@ -187,7 +190,7 @@ class Redirects:
             await pages.problem(send, Problem(404, detail), scope["headers"], id_header)
             return "unknown"
         try:
-            entry, served, _ = await self._find(code, handed_over)
+            entry, served, _ = await self._find(code, handed_over, scope["headers"])
             status = entry.status(time.time())
             if entry.state == LIMITED and status == 302:
                 entry, status = await self._permitted(code, entry, scope)
@@ -213,17 +216,18 @@ class Redirects:
             await pages.problem(send, _missing(status), scope["headers"], headers)
         return _OUTCOME[status]
 
-    async def _find(self, code: str, handed_over: _HandOver) -> FillResult:
-        """Find the link: near cache, Redis, replica, primary (`origin`), at last an expired one."""
+    async def _find(self, code: str, handed_over: _HandOver, headers: asgi.Headers) -> FillResult:
+        """Find the link: near cache, Redis, the databases (`origin`), at last an expired one."""
         read, served = handed_over.read, handed_over.served
         if read is None:
             read, served = await self._read(code)
         if isinstance(read, CacheRead) and read.entry is not None and served is not None:
             return FillResult(read.entry, served)
+        after = read_tokens.sent(headers) if self._keeps_sessions else None
         left_s = self._deadline_s - (time.perf_counter() - handed_over.started_s)
         try:
             async with asyncio.timeout(left_s):
-                return await self._fill_from_database(code, read)
+                return await self._fill_from_database(code, read, after)
         except (DatabaseUnavailable, TimeoutError):
             expired = read.expired if isinstance(read, CacheRead) else None
             if expired is None or expired.fresh_until + self._stale_if_error_s < time.time():
@@ -249,18 +253,19 @@ class Redirects:
         return read, served
 
     async def _fill_from_database(
-        self, code: str, read: CacheRead | CacheUnavailable
+        self, code: str, read: CacheRead | CacheUnavailable, after: ReadToken | None
     ) -> FillResult:
         if isinstance(read, CacheRead):
             with contextlib.suppress(CacheUnavailable):
-                return await self._fill.fill(code, read)
-        return await self._find_uncached(code)
+                return await self._fill.fill(code, read._replace(after=after) if after else read)
+        return await self._find_uncached(code, after)
 
-    async def _find_uncached(self, code: str) -> FillResult:
+    async def _find_uncached(self, code: str, after: ReadToken | None) -> FillResult:
         """Query the database without the cache; one flight a process at a time for each code."""
         self._metrics.cache_failures += 1
         read_s = time.monotonic()
-        return await self._flights.share(code, read_s, lambda: self._refill.uncached(code, read_s))
+        query = partial(self._refill.uncached, code, read_s, after)
+        return await self._flights.share(code, read_s, query, after)
 
     async def _permitted(
         self, code: str, entry: CacheEntry, scope: asgi.Scope

@@ -1,24 +1,21 @@
-"""Look-ups of a link in the databases: the replica first, then the primary.
-
-The primary is queried when the replica is unavailable, when it has no such row (a new link may not
-be replicated yet), and when its row is older than a known change.
-"""
+"""Look-ups of a link in the databases; a route decides in which (`read_routes.py`)."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import random
 import time
+from collections.abc import Awaitable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from stack.shortener.infra.database import ConnectionBroken, Database, DatabaseUnavailable
+from stack.shortener.infra.database import ConnectionBroken, Database
 from stack.shortener.infra.log import log
 from stack.shortener.infra.metrics import Metrics
 from stack.shortener.infra.retry_budget import RetryBudget
 from stack.shortener.redirect.cache_entry import ABSENT, DISABLED, LIMITED, LIVE, CacheEntry, absent
+from stack.shortener.redirect.read_tokens import ReadToken
 
 LOOK_UP = (
     "SELECT /* origin */ url, version, expires_at, disabled, deleted, max_clicks "
@@ -39,31 +36,32 @@ class LookUp:
 
 
 class OriginQuery:
-    """The look-up of one code, in one database after the other."""
+    """The look-up of one code, for a reader who must see the write `after`, if there is one."""
 
-    def __init__(self, origin: Origin, code: str, read_s: float) -> None:
-        self._origin = origin
+    def __init__(self, origin: Origin, code: str, read_s: float, after: ReadToken | None) -> None:
+        self.origin = origin
+        self.after = after
         self._code = code
         self._read_s = read_s
         self._look_ups: list[LookUp] = []
 
-    async def fetch(self) -> CacheEntry:
-        """Query the replica, then the primary; raises `DatabaseUnavailable`."""
-        with contextlib.suppress(DatabaseUnavailable):
-            entry = await self._fetch(self._origin.replica)
-            if entry.version:
-                return entry
-        return await self.fetch_primary()
+    def fetch(self) -> Awaitable[CacheEntry]:
+        """Query what the route says; raises `DatabaseUnavailable`."""
+        return self.origin.route.fetch(self)
+
+    def fetch_replica(self) -> Awaitable[CacheEntry]:
+        """Query the replica."""
+        return self._fetch(self.origin.replica)
 
     async def fetch_primary(self) -> CacheEntry:
         """Query the primary; one retry if a connection broke."""
         try:
-            return await self._fetch(self._origin.primary)
+            return await self._fetch(self.origin.primary)
         except ConnectionBroken:
-            if not self._origin.retry():
+            if not self.origin.retry():
                 raise
         await asyncio.sleep(random.uniform(*_PAUSE_S))
-        return await self._fetch(self._origin.primary)
+        return await self._fetch(self.origin.primary)
 
     async def _fetch(self, database: Database) -> CacheEntry:
         database.check()
@@ -71,9 +69,9 @@ class OriginQuery:
             read_at = time.time()
             look_up = LookUp(database.name, asked_s=time.monotonic())
             self._look_ups.append(look_up)
-            with self._origin.metrics.asking(database.name):
+            with self.origin.metrics.asking(database.name):
                 row = await _fetch_row(connection, self._code, look_up)
-        self._origin.budget.earn()
+        self.origin.budget.earn()
         return _entry(row, read_at, recompute_s=time.monotonic() - look_up.asked_s)
 
     def log(self, stored_s: float | None) -> None:
@@ -101,14 +99,26 @@ async def _fetch_row(connection: Any, code: str, look_up: LookUp) -> Any:
     return row
 
 
+class ReadRoute(Protocol):
+    """The databases that a look-up goes to."""
+
+    # An answer older than a change that the cache knows of is then looked up on the primary, not
+    # served.
+    asks_again_if_behind: bool = False
+
+    async def fetch(self, query: OriginQuery) -> CacheEntry:
+        """The link; raises `DatabaseUnavailable`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The two databases, with metrics and retry budget."""
+    """The two databases and the route to them, with metrics and retry budget."""
 
     replica: Database
     primary: Database
     metrics: Metrics
     budget: RetryBudget
+    route: ReadRoute
 
     def retry(self) -> bool:
         """Spend a retry if the budget allows it, and count it either way."""
@@ -116,9 +126,9 @@ class Origin:
         self.metrics.retries["made" if may else "refused"] += 1
         return may
 
-    def query(self, code: str, read_s: float) -> OriginQuery:
-        """A query for a code missed in the cache at `read_s`."""
-        return OriginQuery(self, code, read_s)
+    def query(self, code: str, read_s: float, after: ReadToken | None = None) -> OriginQuery:
+        """A query for a code missed in the cache at `read_s`, by a reader who wrote `after`."""
+        return OriginQuery(self, code, read_s, after)
 
 
 def _entry(row: Any, read_at: float, recompute_s: float) -> CacheEntry:

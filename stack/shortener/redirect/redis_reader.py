@@ -147,7 +147,7 @@ class _Connection(asyncio.Protocol):
 class RedisReader:
     """Reads keys; queues reads while it connects, and rejects them while the breaker is open."""
 
-    def __init__(self, url: str, timeout_s: float, failures: int, pause_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, failures: float, pause_s: float) -> None:
         self.breaker = Breaker("cache", failures, pause_s, self.connect)
         self._server = RedisAddress.of(url)
         self._timeout_s = timeout_s

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from chaos.acts.faults import Cut, Kill, Pause, Slow, fault
-from chaos.model.experiment import Fault
+from chaos.model.experiment import Act
 from chaos.model.stack import Stack
 from tests.support.fake_stack import FakeRuntime, World
 
-ONE_OF_EACH: list[Fault] = [Slow("cache", 400), Cut("replica"), Kill("redis"), Pause("web-1")]
+ONE_OF_EACH: list[Act] = [Slow("cache", 400), Cut("replica"), Kill("redis"), Pause("web-1")]
 one_of_each = pytest.mark.parametrize("one", ONE_OF_EACH, ids=lambda fault: fault.name)
 
 
@@ -27,7 +27,7 @@ class Proof:
 def nothing(_: Stack) -> None: ...
 
 
-def proof(one: Fault, *flaws: str, first: Callable[[Stack], None] = nothing) -> Proof:
+def proof(one: Act, *flaws: str, first: Callable[[Stack], None] = nothing) -> Proof:
     """Inject and undo a fault on a fake stack with these flaws, and probe it throughout."""
     with FakeRuntime(World(frozenset(flaws))).up({}, Path()) as stack:
         first(stack)
@@ -41,22 +41,22 @@ def proof(one: Fault, *flaws: str, first: Callable[[Stack], None] = nothing) -> 
 
 
 @one_of_each
-def test_a_fault_that_did_what_it_should_is_proven(one: Fault) -> None:
+def test_a_fault_that_did_what_it_should_is_proven(one: Act) -> None:
     assert proof(one) == Proof(took_effect=True, healed=True)
 
 
 @one_of_each
-def test_a_fault_that_silently_did_nothing_is_not_proven(one: Fault) -> None:
+def test_a_fault_that_silently_did_nothing_is_not_proven(one: Act) -> None:
     assert proof(one, "fault does nothing") == Proof(took_effect=False, healed=True)
 
 
 @one_of_each
-def test_a_fault_that_stays_is_not_healed(one: Fault) -> None:
+def test_a_fault_that_stays_is_not_healed(one: Act) -> None:
     assert proof(one, "fault stays") == Proof(took_effect=True, healed=False)
 
 
 @pytest.mark.parametrize("one", [Cut("replica"), Kill("replica")], ids=lambda fault: fault.name)
-def test_silence_proves_nothing_of_what_was_silent_before(one: Fault) -> None:
+def test_silence_proves_nothing_of_what_was_silent_before(one: Act) -> None:
     assert not proof(one, first=lambda stack: stack.kill("replica")).took_effect
 
 
@@ -78,7 +78,7 @@ def test_undoing_a_kill_leaves_alone_what_somebody_else_started_again() -> None:
         (fault("pause", "primary"), Pause("primary"), "primary paused"),
     ],
 )
-def test_a_person_chooses_a_fault_in_words(chosen: Fault, made: Fault, name: str) -> None:
+def test_a_person_chooses_a_fault_in_words(chosen: Act, made: Act, name: str) -> None:
     assert chosen == made
     assert chosen.name == name
 

@@ -99,8 +99,10 @@ def test_a_run_is_the_same_whatever_else_its_user_has_set() -> None:
         assert stderr == ""
         assert result["trouble"] is None
         assert process.returncode == {"PASS": 0, "INVALID": 3}[result["verdict"]]  # it is short
-        generator, clicks = result["generator"], result["clicks"]
+        generator = result["generator"]
         assert generator["sent"] == generator["offered"] > 0
-        assert (clicks["lost"], clicks["duplicated"], clicks["unexpected"]) == (0, 0, 0)
+        for arm in result["arms"]:
+            clicks = arm["ledgers"]["clicks"]
+            assert (clicks["lost"], clicks["duplicated"], clicks["unexpected"]) == (0, 0, 0)
         assert '"finished"' in (home.run / "events.jsonl").read_text()
         assert not watch.left_after(GONE_S)

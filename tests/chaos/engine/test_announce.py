@@ -23,7 +23,8 @@ from chaos.engine.announce import announcer
 from chaos.engine.run import HostClock, run
 from chaos.judge.verdict import judge
 from chaos.model.evidence import Generator, Verdict
-from chaos.model.experiment import Traffic
+from chaos.model.lab import Links
+from chaos.model.traffic import Traffic
 from chaos.record.reader import read_events, read_evidence
 from chaos.record.writer import RecordWriter
 from tests.support.fake_stack import TOKEN, FakeStack, World, herd_order, lab
@@ -43,7 +44,7 @@ class Load:
 
     metrics_url: str | None = None
 
-    def prepare(self, traffic: Traffic) -> list[str]:
+    def prepare(self, traffic: Traffic) -> Links:
         raise NotImplementedError
 
     def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
@@ -122,9 +123,9 @@ def page(url: str) -> str:
 def test_a_listener_hears_each_event_as_it_happens(running: Run) -> None:
     heard: list[Any] = []
     with running.writer.subscribed(heard.append):
-        running.writer.event("injected", fault="redis killed", arm="direct")
-    running.writer.event("healed", fault="redis killed", arm="direct")
-    assert [(event["kind"], event["fault"]) for event in heard] == [("injected", "redis killed")]
+        running.writer.event("injected", act="redis killed", arm="direct")
+    running.writer.event("healed", act="redis killed", arm="direct")
+    assert [(event["kind"], event["act"]) for event in heard] == [("injected", "redis killed")]
     assert heard == read_events(running.writer.path)[:1]
 
 
@@ -144,14 +145,14 @@ def test_a_listener_that_fails_does_not_stop_a_run_and_is_noted(running: Run) ->
 def test_a_run_tells_what_it_begins_and_each_fault_as_it_comes_and_goes(tmp_path: Path) -> None:
     world = World()
     run(herd_order(world), lab(world), tmp_path / "run", lambda *_: None)
-    events = [event for event in read_events(tmp_path / "run") if event["kind"] != "primed"]
+    events = [event for event in read_events(tmp_path / "run") if event["kind"] != "links"]
     first = [event["kind"] for event in events].index("injected")
     assert [event["kind"] for event in events[first - 1 : first + 4]] == [
-        "segment-started", "injected", "healed", "fault", "segment",
+        "segment-started", "injected", "healed", "segment", "segment-started",
     ]  # fmt: skip
     started, injected = events[first - 1], events[first]
     assert started["what"] == f"{started['arm']} · round 1"
-    assert injected["fault"] == "replica link +120 ms"
+    assert injected["act"] == "replica link +120 ms"
     assert injected["arm"] == started["arm"]
     assert [event["kind"] for event in events[-3:]] == ["reading-back", "read-back", "finished"]
 
@@ -165,11 +166,11 @@ def test_the_control_shows_what_a_run_is_at_and_its_faults_while_they_last(
     with running.announced():
         assert eventually(lambda: 'what="starting"' in page(control))
         running.writer.event("segment-started", what="lock · round 2", arm="lock", round=1)
-        running.writer.event("injected", fault="redis killed", arm="lock")
+        running.writer.event("injected", act="redis killed", arm="lock")
         at_it = 'linkstorm_run_active{experiment="thundering-herd",what="lock · round 2"} 1.0'
         assert eventually(lambda: at_it in page(control))
         assert eventually(lambda: 'linkstorm_fault_active{fault="redis killed"}' in page(control))
-        running.writer.event("healed", fault="redis killed", arm="lock")
+        running.writer.event("healed", act="redis killed", arm="lock")
         assert eventually(lambda: "linkstorm_fault_active{" not in page(control))
         running.writer.event("reading-back")
         assert eventually(lambda: 'what="reading back"' in page(control))
@@ -197,7 +198,7 @@ def test_a_control_is_told_even_while_the_load_generator_gives_no_figures(
     with socket.create_server(("127.0.0.1", 0)) as mute:
         load = Load(f"http://127.0.0.1:{mute.getsockname()[1]}/metrics")
         with running.announced(load):
-            running.writer.event("injected", fault="redis killed", arm="lock")
+            running.writer.event("injected", act="redis killed", arm="lock")
             assert eventually(
                 lambda: 'linkstorm_fault_active{fault="redis killed"}' in page(control)
             )
@@ -223,9 +224,9 @@ def test_the_run_and_each_fault_window_are_marked_in_grafana(
 ) -> None:
     before_ms = now_ms()
     with running.announced():
-        running.writer.event("injected", fault="redis killed", arm="lock")
+        running.writer.event("injected", act="redis killed", arm="lock")
         time.sleep(0.3)
-        running.writer.event("healed", fault="redis killed", arm="lock")
+        running.writer.event("healed", act="redis killed", arm="lock")
         time.sleep(0.2)
     (whole,), (fault,) = watched.windows("run"), watched.windows("fault")
     assert whole["text"] == "thundering-herd: 20260101-000000-herd"
@@ -253,7 +254,7 @@ def test_a_run_begins_before_its_faults_in_grafana_however_late_it_is_told(
     monkeypatch.setattr(announce, "Annotations", Late)
     with running.announced():
         began_by_ms = now_ms()
-        running.writer.event("injected", fault="redis killed", arm="lock")
+        running.writer.event("injected", act="redis killed", arm="lock")
         time.sleep(0.1)
         may_begin.set()
     (whole,), (fault,) = watched.windows("run"), watched.windows("fault")
@@ -262,7 +263,7 @@ def test_a_run_begins_before_its_faults_in_grafana_however_late_it_is_told(
 
 def test_a_window_grows_while_its_fault_lasts(running: Run, watched: Grafana) -> None:
     with running.announced():
-        running.writer.event("injected", fault="redis killed", arm="lock")
+        running.writer.event("injected", act="redis killed", arm="lock")
         assert eventually(lambda: watched.windows("fault"))
         (first,) = watched.windows("fault")
         assert eventually(lambda: watched.windows("fault")[0]["timeEnd"] > first["time"] + 100)
@@ -273,7 +274,7 @@ def test_a_grafana_that_refuses_costs_one_line_and_nothing_else(
 ) -> None:
     running.world.grafana = watched.url.replace("admin", "viewer")
     with running.announced():
-        running.writer.event("injected", fault="redis killed", arm="lock")
+        running.writer.event("injected", act="redis killed", arm="lock")
         time.sleep(0.1)
     assert watched.marked == {}
     assert len(running.notes) == 1
@@ -289,8 +290,8 @@ def test_a_run_does_not_wait_for_a_grafana_that_is_slow(
         assert eventually(lambda: watched.windows("run"))
         watched.silent = True
         asked_s = time.monotonic()
-        running.writer.event("injected", fault="redis killed", arm="lock")
-        running.writer.event("healed", fault="redis killed", arm="lock")
+        running.writer.event("injected", act="redis killed", arm="lock")
+        running.writer.event("healed", act="redis killed", arm="lock")
         assert time.monotonic() - asked_s < 1
         assert eventually(lambda: running.notes)
     assert "an annotation is missing" in running.notes[0]

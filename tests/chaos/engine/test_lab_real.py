@@ -64,7 +64,7 @@ def test_a_real_herd_is_shown_and_a_lock_cures_it() -> None:
         herds = {a["name"]: a["measures"]["origin_queries_per_expiry"] for a in result["arms"]}
         assert herds["direct"]["value"] >= 0.5 * herds["direct"]["predicted"] >= 10
         assert herds["lock"]["value"] <= 1.1
-        assert all(fault["proven"] for fault in result["faults"])
+        assert all(act["proven"] for act in result["acts"])
         assert Path(result["run_dir"], "report.html").exists()
 
 

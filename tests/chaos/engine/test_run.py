@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -12,16 +13,27 @@ from pathlib import Path
 import gevent  # type: ignore[import-untyped]
 import pytest
 
-from chaos.engine.run import run
+from chaos.engine.run import POLL_S, run
 from chaos.judge.verdict import judge
 from chaos.model.evidence import Generator, Verdict
-from chaos.model.experiment import SEED_MAX, Traffic
+from chaos.model.experiment import SEED_MAX
 from chaos.model.stack import Settings, Stack
+from chaos.model.traffic import Traffic
 from chaos.record.reader import DamagedRecord, read_events, read_evidence
+from chaos.record.writer import RecordWriter
 from scenarios.generator.arrivals import arrivals
 from scenarios.generator.segment_runner import SegmentTask
 from scenarios.remote_control import Control
-from tests.support.fake_stack import FakeLoad, FakeStack, World, herd_order, lab
+from tests.support.busy import busy
+from tests.support.fake_stack import (
+    FakeLoad,
+    FakeObserver,
+    FakeStack,
+    World,
+    herd_order,
+    lab,
+    order_of,
+)
 
 
 def carried_out(directory: Path, *flaws: str) -> World:
@@ -98,13 +110,70 @@ def test_each_arm_starts_anew_and_the_control_with_what_has_just_started(
     assert configured == [arm["settings"]["CACHE_FILL"] for arm in arms]
 
 
-def test_every_fault_is_probed_before_during_and_after(tmp_path: Path) -> None:
+def test_every_act_is_probed_before_during_and_after(tmp_path: Path) -> None:
     carried_out(tmp_path)
-    faults = [e for e in read_events(tmp_path / "run") if e["kind"] == "fault"]
-    assert len(faults) == 12
-    for fault in faults:
-        assert fault["during"]["value"] - fault["before"]["value"] == 120
-        assert fault["after"]["value"] == fault["before"]["value"]
+    acts = read_evidence(tmp_path / "run").acts
+    assert len(acts) == 12
+    for act in acts:
+        assert act.before is not None
+        assert act.during is not None
+        assert act.during.value - act.before.value == 120
+        assert act.after == act.before
+
+
+def test_each_segment_has_its_own_links_and_its_own_acts(tmp_path: Path) -> None:
+    carried_out(tmp_path)
+    links = [e["codes"] for e in read_events(tmp_path / "run") if e["kind"] == "links"]
+    evidence = read_evidence(tmp_path / "run")
+    assert len({code for codes in links for code in codes}) == sum(map(len, links)) == 13 * 20
+    assert [act.segment for act in evidence.acts] == [s.number for s in evidence.segments]
+    assert [act.arm for act in evidence.acts] == [s.arm for s in evidence.segments]
+
+
+def test_a_segment_settles_and_that_takes_as_long_as_its_clicks_wait(tmp_path: Path) -> None:
+    world = World()
+    waits = iter([True, False] * 13)
+
+    class Waiting(FakeObserver):
+        def settled(self) -> bool:
+            return not next(waits)
+
+    @contextmanager
+    def observe(_: Stack, writer: RecordWriter) -> Iterator[FakeObserver]:
+        yield Waiting(world, writer)
+
+    run(herd_order(world), replace(lab(world), observe=observe), tmp_path / "run", lambda *_: None)
+    for event in read_events(tmp_path / "run"):
+        if event["kind"] == "segment":
+            assert event["settled_s"] == pytest.approx(event["to_s"] + POLL_S)
+
+
+def test_clicks_that_wait_for_ever_hold_no_run_up(tmp_path: Path) -> None:
+    carried_out(tmp_path, "queue never drains")
+    evidence = read_evidence(tmp_path / "run")
+    assert evidence.trouble is None
+    assert all(math.isnan(segment.settled_s) for segment in evidence.all_segments)
+
+
+def test_a_part_that_began_anew_has_no_counts_and_its_start_is_told(tmp_path: Path) -> None:
+    world = World(frozenset(["part restarts unplanned"]))
+    run(herd_order(world), lab(world), tmp_path / "run", lambda *_: None)
+    for segment in read_evidence(tmp_path / "run").segments:
+        assert segment.counted["web-1.starts"] == 1
+        assert math.isnan(segment.counted["web-1.requests"])
+        assert math.isnan(segment.count("web.requests"))
+        assert (segment.counted["web-2.starts"], segment.counted["web-2.requests"]) == (0, 0)
+        assert segment.counted["redis.commands"] > 0
+        with pytest.raises(KeyError, match=r"no counter web\.magic: primary\.look_ups"):
+            segment.count("web.magic")
+
+
+def test_parts_that_a_plan_kills_are_no_trouble(tmp_path: Path) -> None:
+    world = World()
+    order = order_of(busy(world))
+    run(order, lab(world), tmp_path / "run", lambda *_: None)
+    result = judge(order.experiment, read_evidence(tmp_path / "run"))
+    assert (result.verdict, result.trouble) == (Verdict.PASS, None)
 
 
 @pytest.mark.parametrize("flaw", ["part dies", "interrupted"])
@@ -118,6 +187,7 @@ def test_a_run_that_stops_early_is_healed_and_down(tmp_path: Path, flaw: str) ->
         assert flaw == "interrupted"
     assert world.toxics == []
     assert not world.running
+    assert [e["kind"] for e in read_events(tmp_path / "run")].count("healed") == 2
     result = judge(order.experiment, read_evidence(tmp_path / "run"))
     assert result.verdict is Verdict.INVALID
 

@@ -26,7 +26,7 @@ def told(evidence: Evidence, **change: float) -> tuple[Verdict, str]:
     first, *others = evidence.segments
     generator = replace(first.generator, **change)  # type: ignore[arg-type]
     changed = replace(evidence, segments=[replace(first, generator=generator), *others])
-    finding = generator_was_on_time(changed)
+    finding = generator_was_on_time(herd_order(World()).experiment, changed)
     return finding.verdict, finding.observed
 
 
@@ -49,9 +49,9 @@ def test_a_full_core_that_made_nothing_late_is_no_reproach(sound: Evidence) -> N
 
 
 def test_generators_together_have_all_requests_and_the_worst_lag() -> None:
-    one, other = Generator(10, 8, 1, 2, 0.1, 5.0, 2, 1.0, 0.3), Generator(5, 5, 0, 0, 0.2, 1.0)
-    both = Generator.together([one, replace(other, read_lag_p99_ms=2.0, cpu_share=0.1)])
-    assert both == Generator(15, 13, 1, 2, 0.2, 5.0, 2, 2.0, 0.3)
+    one, other = Generator(10, 8, 1, 2, 0.1, 5.0, 2, 1.0, 0.3, 4), Generator(5, 5, 0, 0, 0.2, 1.0)
+    both = Generator.together([one, replace(other, read_lag_p99_ms=2.0, cpu_share=0.1, visits=3)])
+    assert both == Generator(15, 13, 1, 2, 0.2, 5.0, 2, 2.0, 0.3, 7)
 
 
 def test_a_run_without_any_generator_claims_nothing() -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos import experiments
-from chaos.model.experiment import Fault
+from chaos.model.experiment import Act
 from chaos.record.writer import SCHEMAS
 from tests.support.mutants.__main__ import caught, page
 from tests.support.mutants.altering import rows
@@ -28,14 +28,15 @@ SOUND = Mutant("sound", "", "")
 PAGE = Path(__file__).parents[3] / "docs" / "mutants.md"
 
 
+@pytest.mark.parametrize("of", ["herd", "busy"])
 @pytest.mark.parametrize("full", [False, True], ids=["quick", "full"])
-def test_the_record_that_mutants_are_made_of_passes(full: bool) -> None:
-    assert outcome(replace(SOUND, full=full)) == Outcome("PASS", ())
+def test_the_record_that_mutants_are_made_of_passes(of: Any, full: bool) -> None:
+    assert outcome(replace(SOUND, of=of, full=full)) == Outcome("PASS", ())
 
 
-@pytest.mark.parametrize("fault", SILENT, ids=lambda fault: fault.name)
-def test_so_it_does_under_each_other_fault(fault: Fault) -> None:
-    assert outcome(sound_under(fault)) == Outcome("PASS", ())
+@pytest.mark.parametrize("act", SILENT, ids=lambda act: act.name)
+def test_so_it_does_under_each_other_act(act: Act) -> None:
+    assert outcome(sound_under(act)) == Outcome("PASS", ())
 
 
 @pytest.mark.timeout(600)
@@ -58,8 +59,8 @@ def _checkers() -> set[str]:
 # --- errors that nobody thought of ---------------------------------------------------------------
 
 ODD_VALUES: list[Any] = [None, "", "x", -1, 0, 1, 10**20, 1e308, math.nan, math.inf, [], {}, True]
-ODD_CELLS = ["NULL", "0", "-1", "1e18", "'NaN'", "'inf'", "''", "'x'", "'ok'", "'2-7'", "'code3'"]
-TABLES = ("requests", "origin_queries", "samples", "clicks", "totals")
+ODD_CELLS = ["NULL", "0", "-1", "1e18", "'NaN'", "'inf'", "''", "'x'", "'ok'", "'2-7'", "'2-code3'"]
+TABLES = ("requests", "look_ups", "samples", "clicks", "totals", "links")
 
 
 def spoil_json(run: Path, draw: random.Random) -> None:

@@ -11,24 +11,28 @@ import numpy as np
 import pytest
 
 from chaos.engine.run import Order, run
-from chaos.judge import predictions as p
-from chaos.judge.record_checks import figures_are_known, ran_as_planned
+from chaos.experiments import _expiries as m
+from chaos.judge.claims import fewer_than
+from chaos.judge.record_checks import figures_are_known
 from chaos.judge.run_checks import RUN_CHECKS
 from chaos.judge.verdict import judge
+from chaos.measures.estimates import mean, worst
 from chaos.model.evidence import (
+    ActEvidence,
     Evidence,
-    FaultEvidence,
     Finding,
     Generator,
+    Ledger,
     Predicted,
     Reading,
     Result,
     Segment,
     Verdict,
 )
-from chaos.model.experiment import Arm, Claim, Experiment
+from chaos.model.experiment import Arm, At, Claim, Experiment, Measure
 from chaos.record.reader import read_evidence
-from tests.support.fake_stack import World, herd_order, lab
+from tests.support.busy import busy
+from tests.support.fake_stack import FakeSlow, World, herd_order, lab, order_of
 
 HERD = "origin_queries_per_expiry"
 
@@ -93,7 +97,7 @@ def test_a_fix_that_does_not_work_fails(tmp_path: Path, fixed: str) -> None:
     order = herd_order(world)
     arms = [naive, replace(broken, predictions={})]
     order = replace(order, experiment=replace(order.experiment, arms=arms), arms=arms)
-    claims = [c for c in order.experiment.claims if c.arm in (fixed, None)]
+    claims = [c for c in order.experiment.claims if c.arms in ((fixed,), ())]
     order = replace(order, experiment=replace(order.experiment, claims=claims))
     run(order, lab(world), tmp_path / "run", lambda *_: None)
     result = judge(order.experiment, read_evidence(tmp_path / "run"))
@@ -190,13 +194,12 @@ def test_a_result_holds_every_claim_and_check(experiment: Experiment, evidence: 
     result = judge(experiment, evidence)
     rows = {row.name: row for row in result.arms}
     assert result.claims == [
-        Finding(claim.text, *claim.check(rows), claim.arm)
+        Finding(claim.text, *claim.check(rows), claim.arms_of(rows))
         for claim in experiment.claims
         if not claim.full_only
     ]
     assert result.checks == [
-        *(check(evidence) for check in RUN_CHECKS),
-        ran_as_planned(experiment, evidence),
+        *filter(None, (check(experiment, evidence) for check in RUN_CHECKS)),
         figures_are_known(experiment.measures, rows),
     ]
 
@@ -204,7 +207,16 @@ def test_a_result_holds_every_claim_and_check(experiment: Experiment, evidence: 
 def test_a_result_carries_what_it_was_made_from(experiment: Experiment, evidence: Evidence) -> None:
     result = judge(experiment, replace(evidence, trouble="web-1 died"))
     assert (result.experiment, result.trouble) == ("thundering-herd", "web-1 died")
-    assert (result.faults, result.clicks) == (evidence.faults, evidence.clicks)
+    assert result.acts == evidence.acts
+    assert result.ledgers["lock"] == {
+        kind: Ledger(
+            *(
+                sum(getattr(s.ledgers[kind], name) for s in evidence.segments if s.arm == "lock")
+                for name in Ledger.__dataclass_fields__
+            )
+        )
+        for kind in ("clicks", "links", "edits")
+    }
 
 
 def test_each_row_is_made_of_its_arm_s_own_segments(
@@ -218,11 +230,11 @@ def test_each_row_is_made_of_its_arm_s_own_segments(
             measure.name: measure.summary(np.concatenate([measure.of(s) for s in own]))
             for measure in experiment.measures
         }
-        assert row.inputs == p.herd_inputs(own)
+        assert row.inputs == {figure.name: figure.of(own) for figure in m.inputs}
     lock, flight = rows["lock"].predictions, rows["singleflight"].predictions
-    assert lock == {HERD: Predicted(1.0, p.one.formula, p.one.source, False)}
+    assert lock == {HERD: Predicted(1.0, m.one.formula, m.one.source, False)}
     assert flight == {
-        HERD: Predicted(2.0, p.one_per_process.formula, p.one_per_process.source, True)
+        HERD: Predicted(2.0, m.one_per_process.formula, m.one_per_process.source, True)
     }
 
 
@@ -232,26 +244,86 @@ def test_an_arm_that_never_ran_has_no_figures(experiment: Experiment, evidence: 
     assert not any(estimate.known for estimate in rows["lock"].measures.values())
 
 
-def test_claims_about_arms_that_were_not_asked_for_are_left_out(
+def test_claims_about_arms_that_were_not_asked_for_are_left_out_and_listed(
     experiment: Experiment, evidence: Evidence
 ) -> None:
     result = judge(experiment, without_arm(evidence, "lock"))
-    assert "lock" not in [claim.arm for claim in result.claims]
-    assert None in [claim.arm for claim in result.claims]
+    assert not [claim for claim in result.claims if claim.arms == ("lock",)]
+    assert result.not_asked == ["lock: origin queries per expiry ≤ 1.1 queries"]
+    (none,) = (claim for claim in result.claims if claim.text == "no arm has any failed")
+    assert none.arms == ("direct", "singleflight", "lease", "xfetch", "swr")
 
 
-def claiming(arm: str | None, verdict: Verdict, *, full_only: bool = False) -> Claim:
-    return Claim(f"{arm} is {verdict}", arm, lambda _: (verdict, "seen"), full_only)
+def test_a_claim_about_two_arms_is_not_asked_without_either_and_passes_for_neither(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    beside = fewer_than("lock", "swr", m.origin_queries)
+    own = replace(experiment, claims=[beside])
+    assert judge(own, evidence).not_asked == []
+    for left_out, kept in [("swr", "lock"), ("lock", "swr")]:
+        result = judge(own, without_arm(evidence, left_out))
+        assert (result.not_asked, result.claims) == ([beside.text], [])
+        (row,) = (row for row in result.arms if row.name == kept)
+        assert row.verdict is Verdict.INVALID
+
+
+def test_a_claim_about_an_arm_that_does_not_exist_is_invalid_not_left_out(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    for arms in [("magic",), ("lock", "magic")]:
+        lost = Claim("?", arms, (), lambda rows: (rows["magic"].verdict, ""))
+        result = judge(replace(experiment, claims=[lost]), evidence)
+        assert result.not_asked == []
+        assert result.claims == [
+            Finding("?", Verdict.INVALID, "the check crashed: KeyError('magic')", arms)
+        ]
+
+
+@pytest.mark.parametrize("name", ["quick", "full"])
+def test_what_only_full_runs_claim_is_not_listed_as_not_asked_by_others(
+    experiment: Experiment, evidence: Evidence, name: str
+) -> None:
+    own = replace(experiment, claims=[claiming("lock", verdict=Verdict.PASS, full_only=True)])
+    mode = replace(evidence.mode, name=name)  # type: ignore[arg-type]
+    less = without_arm(replace(evidence, mode=mode), "lock")
+    assert len(judge(own, less).not_asked) == (name == "full")
+
+
+def claiming(
+    *arms: str, verdict: Verdict, full_only: bool = False, but: tuple[str, ...] = ()
+) -> Claim:
+    return Claim(f"{arms} {verdict}", arms, (), lambda _: (verdict, "seen"), but, full_only)
+
+
+def test_a_claim_about_every_arm_but_one_is_asked_of_each_other_arm_alone(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    claims = [
+        claiming("direct", verdict=Verdict.PASS),
+        Claim("alone", (), (), lambda rows: (Verdict.of([*rows] != ["swr"]), ""), ("direct",)),
+    ]
+    result = judge(replace(experiment, claims=claims), evidence)
+    verdicts = {row.name: row.verdict for row in result.arms}
+    assert verdicts == {**dict.fromkeys(verdicts, Verdict.PASS), "swr": Verdict.FAIL}
+    assert result.claims[1].arms == ("singleflight", "lock", "lease", "xfetch", "swr")
+
+
+def test_a_claim_about_two_arms_counts_for_the_first(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    claims = [claiming("lock", "direct", verdict=Verdict.FAIL)]
+    result = judge(replace(experiment, claims=claims), evidence)
+    verdicts = {row.name: row.verdict for row in result.arms}
+    assert (verdicts["lock"], verdicts["direct"]) == (Verdict.FAIL, Verdict.INVALID)
 
 
 def test_the_verdict_of_an_arm_is_the_worst_of_the_claims_about_it(
     experiment: Experiment, evidence: Evidence
 ) -> None:
     claims = [
-        claiming("direct", Verdict.PASS),
-        claiming("lock", Verdict.FAIL),
-        claiming("lock", Verdict.PASS),
-        claiming(None, Verdict.FAIL),
+        claiming("direct", verdict=Verdict.PASS),
+        claiming("lock", verdict=Verdict.FAIL),
+        claiming("lock", verdict=Verdict.PASS),
     ]
     result = judge(replace(experiment, claims=claims), evidence)
     verdicts = {row.name: row.verdict for row in result.arms}
@@ -263,7 +335,7 @@ def test_the_verdict_of_an_arm_is_the_worst_of_the_claims_about_it(
 def test_to_the_claims_no_arm_has_proven_anything_yet(
     experiment: Experiment, evidence: Evidence
 ) -> None:
-    leaning = Claim("as lock says", "lock", lambda arms: (arms["lock"].verdict, ""))
+    leaning = Claim("as lock says", ("lock",), (), lambda arms: (arms["lock"].verdict, ""))
     (finding,) = judge(replace(experiment, claims=[leaning]), evidence).claims
     assert finding.verdict is Verdict.INVALID
 
@@ -272,7 +344,7 @@ def test_to_the_claims_no_arm_has_proven_anything_yet(
 def test_a_claim_for_full_runs_is_made_of_no_other(
     experiment: Experiment, evidence: Evidence, name: str
 ) -> None:
-    own = replace(experiment, claims=[claiming("lock", Verdict.PASS, full_only=True)])
+    own = replace(experiment, claims=[claiming("lock", verdict=Verdict.PASS, full_only=True)])
     mode = replace(evidence.mode, name=name)  # type: ignore[arg-type]
     assert len(judge(own, replace(evidence, mode=mode)).claims) == (name == "full")
 
@@ -285,16 +357,18 @@ def crashing(_: object) -> Any:
 
 
 def test_a_claim_that_crashes_is_invalid(experiment: Experiment, evidence: Evidence) -> None:
-    broken = Claim("lock holds", "lock", crashing)
+    broken = Claim("lock holds", ("lock",), (), crashing)
     result = judge(replace(experiment, claims=[broken]), evidence)
     observed = "the check crashed: ZeroDivisionError('as told')"
-    assert result.claims == [Finding("lock holds", Verdict.INVALID, observed, "lock")]
+    assert result.claims == [Finding("lock holds", Verdict.INVALID, observed, ("lock",))]
 
 
 def test_checks_that_crash_are_invalid_and_called_by_their_names(
     experiment: Experiment, evidence: Evidence
 ) -> None:
-    unreadable = replace(evidence, control=None)  # type: ignore[arg-type]
+    (control,) = evidence.control
+    empty = replace(control, requests=None, started_s=None)  # type: ignore[arg-type]
+    unreadable = replace(evidence, control=[empty])
     unknowable = [replace(measure, summary=lambda _: None) for measure in experiment.measures]  # type: ignore[arg-type, return-value]
     result = judge(replace(experiment, measures=unknowable), unreadable)
     crashed = [f for f in result.checks if f.observed.startswith("the check crashed: ")]
@@ -303,17 +377,69 @@ def test_checks_that_crash_are_invalid_and_called_by_their_names(
     assert names <= {f.text for f in crashed}
 
 
-# --- faults, by their readings ------------------------------------------------------------------
+# --- figures that a segment was too short for -----------------------------------------------------
+
+
+def judged_by(experiment: Experiment, evidence: Evidence, measure: Measure) -> dict[str, Any]:
+    own = replace(experiment, measures=[measure], claims=[], costs=[])
+    return {row.name: row.measures["m"] for row in judge(own, evidence).arms}
+
+
+def test_a_figure_that_did_not_come_about_counts_as_the_time_it_was_watched_and_says_so(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    def of(segment: Segment) -> Any:
+        return np.array([math.inf if segment.arm == "lock" and segment.round else 1.0])
+
+    seen = judged_by(experiment, evidence, Measure("m", "s", "m", of, mean))
+    assert (seen["lock"].value, seen["lock"].at_least) == ((1.0 + 3.5) / 2, True)
+    assert (seen["swr"].value, seen["swr"].at_least) == (1.0, False)
+    shorter = Measure("m", "s", "m", of, mean, censored_at=lambda _: 2.0)
+    assert judged_by(experiment, evidence, shorter)["lock"].value == 1.5
+    high = judged_by(experiment, evidence, replace(shorter, summary=worst))["lock"]
+    assert (high.value, high.at_least) == (2.0, True)
+
+
+def test_no_figure_at_all_is_not_a_figure_cut_short(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    nothing = Measure("m", "s", "m", lambda _: np.array([math.nan]), mean)
+    seen = judged_by(experiment, evidence, nothing)["lock"]
+    assert (seen.known, seen.at_least) == (False, False)
+
+
+def test_an_experiment_of_everything_passes_and_each_flaw_is_seen(tmp_path: Path) -> None:
+    wanted = {
+        "": Verdict.PASS,
+        "act injected late": Verdict.INVALID,
+        "act healed late": Verdict.INVALID,
+        "part restarts unplanned": Verdict.INVALID,
+        "queue never drains": Verdict.INVALID,
+        "edit lost": Verdict.FAIL,
+        "link lost": Verdict.FAIL,
+        "click doubled": Verdict.FAIL,
+    }
+    seen = {}
+    for number, flaw in enumerate(wanted):
+        order = order_of(busy(world := World(frozenset([flaw]))))
+        run(order, lab(world), tmp_path / str(number), lambda *_: None)
+        seen[flaw] = judge(order.experiment, read_evidence(tmp_path / str(number))).verdict
+    assert seen == wanted
+
+
+# --- acts, by their readings --------------------------------------------------------------------
 
 
 def reading(value: float, what: str = "SELECT 1", unit: str = "ms") -> Reading:
     return Reading(what, value, unit)
 
 
-PROVEN = FaultEvidence(
-    fault="replica link +120 ms",
+PROVEN = ActEvidence(
+    act="replica link +120 ms",
     arm="lock",
+    segment=2,
     injected_s=0.0,
+    lifted_s=1.0,
     healed_s=1.0,
     before=reading(0.5),
     during=reading(120.5),
@@ -341,27 +467,42 @@ PROVEN = FaultEvidence(
         ({"after": reading(-0.5)}, False, False),
         ({"before": reading(0.5, what="PING")}, False, False),
         ({"during": reading(120.5, unit="s")}, False, False),
-        ({"fault": "replica link +60 ms"}, False, False),
+        ({"act": "replica link +60 ms"}, False, False),
     ],
 )
-def test_a_fault_is_proven_by_its_readings(
+def test_an_act_is_proven_by_its_readings(
     experiment: Experiment,
     evidence: Evidence,
     change: dict[str, Any],
     took_effect: bool,
     healed: bool,
 ) -> None:
-    few = replace(evidence, segments=[], control=[], faults=[replace(PROVEN, **change)])
-    (fault,) = judge(experiment, few).faults
-    assert (fault.took_effect, fault.healed) == (took_effect, healed)
+    only = replace(evidence.segments[0], acts=[replace(PROVEN, **change)])
+    (act,) = judge(experiment, replace(evidence, segments=[only], control=[])).acts
+    assert (act.took_effect, act.healed) == (took_effect, healed)
 
 
-def test_a_fault_without_effect_makes_the_run_invalid_whatever_was_said_of_it(
+def test_an_act_of_one_arm_s_own_timeline_is_proven_too(
     experiment: Experiment, evidence: Evidence
 ) -> None:
-    first = replace(evidence.faults[0], during=reading(0.5))
-    result = judge(experiment, replace(evidence, faults=[first, *evidence.faults[1:]]))
-    assert findings(result, Verdict.INVALID) == ["every fault took effect and was healed"]
+    weak = FakeSlow(World(), 60, "replica link +60 ms")
+    arms = [
+        replace(a, timeline=[At(0.0, weak)]) if a.name == "lock" else a for a in experiment.arms
+    ]
+    own = replace(PROVEN, act=weak.name, during=reading(55.0))
+    for experiment_, proven in [(replace(experiment, arms=arms), True), (experiment, False)]:
+        only = replace(evidence.segments[0], acts=[own])
+        (act,) = judge(experiment_, replace(evidence, segments=[only], control=[])).acts
+        assert act.proven is proven
+
+
+def test_an_act_without_effect_makes_the_run_invalid_whatever_was_said_of_it(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    first, *others = evidence.segments
+    weak = replace(first, acts=[replace(first.acts[0], during=reading(0.5))])
+    result = judge(experiment, replace(evidence, segments=[weak, *others]))
+    assert findings(result, Verdict.INVALID) == ["every act took effect and was healed"]
 
 
 # --- the generator ------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from chaos.model.experiment import LATENCY
 from chaos.record.files import Files
 from chaos.record.run_directories import shown
 from reports.run_history import read_history
@@ -76,10 +77,10 @@ def test_a_run_is_recorded_judged_and_drawn_in_a_directory_of_any_name(
     before = files_of(beside)
 
     result = judged_run(tmp_path / name)
-    history = read_history(tmp_path / name, {arm["name"]: () for arm in result["arms"]})
+    history = read_history(tmp_path / name, {arm["name"]: () for arm in result["arms"]}, [LATENCY])
 
     assert {**result, "run_dir": "", "provenance": {}} == {**plain, "run_dir": "", "provenance": {}}
-    assert history.thinning.requests > 0
+    assert history.thinning[LATENCY.rank].requests > 0
     assert not history.missing
     assert not [*(tmp_path / name).glob("*.csv"), *(tmp_path / name).glob("*.part")]
     assert files_of(beside) == before

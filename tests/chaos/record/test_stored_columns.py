@@ -18,12 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.measures import expiries as m
-from chaos.model.evidence import OriginQueries, Requests, Segment
+from chaos.experiments import _expiries as m
+from chaos.model.evidence import Requests, Segment
 from chaos.record import stored_columns
 from chaos.record.reader import read_evidence
-from tests.chaos.measures.test_expiries import segment
+from tests.chaos.experiments.test_expiries import segment
 from tests.support.results import judged_run
+from tests.support.segments import followed, looked_up
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,7 @@ def test_each_segment_has_its_requests_in_order_of_intended_time(run_dir: Path) 
     segments = [*evidence.control, *evidence.segments]
     file = run_dir / "requests.parquet"
     names = ", ".join(field.name for field in fields(Requests))
+    names = names.replace("session", "(hash(session) >> 1)::BIGINT")
     sql = f"SELECT {names} FROM '{file}' ORDER BY segment, intended_s"
     rows = duckdb.execute(sql).fetchall()
 
@@ -148,7 +150,7 @@ REQUESTS = st.lists(st.tuples(MOMENTS, st.floats(0, 3), st.booleans()), max_size
 def test_an_aftermath_is_what_was_in_flight_or_came_within_a_second(
     drawn: list[tuple[float, float, bool]], reads: list[float]
 ) -> None:
-    base, count = segment([1, 1, 1, 1]), len(drawn)
+    base = segment([1, 1, 1, 1])
     rows = sorted(drawn)
     intended_s = np.array([row[0] for row in rows], dtype=float)
     done_s = intended_s + np.array([row[1] for row in rows], dtype=float)
@@ -156,20 +158,8 @@ def test_an_aftermath_is_what_was_in_flight_or_came_within_a_second(
     rank = np.array([int(not row[2]) for row in rows], dtype=np.int64)
     seen = replace(
         base,
-        requests=Requests(
-            intended_s=intended_s,
-            sent_s=intended_s,
-            done_s=done_s,
-            rank=rank,
-            status=rank,
-            version=rank,
-            age_ms=done_s,
-            outcome=np.full(count, "ok"),
-            served_from=np.full(count, "hit"),
-        ),
-        origin=OriginQueries(
-            np.zeros(len(read_s), dtype=np.int64), read_s, read_s, read_s, read_s + 0.1
-        ),
+        requests=replace(followed(intended_s), done_s=done_s, rank=rank),
+        look_ups=looked_up(read_s, read_s, read_s, read_s + 0.1),
     )
 
     for expiry, places in zip(m.expiries(seen), m.aftermaths(seen), strict=True):

@@ -16,7 +16,7 @@ def test_a_record_is_written_to_its_end_before_an_interruption_is_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = RecordWriter(tmp_path / "run", {}, HostClock())
-    writer.sample(1.0, {"redis_commands": 2.0})
+    writer.sample(1.0, {"redis.commands": 2.0})
     connect = duckdb.connect
 
     def struck() -> duckdb.DuckDBPyConnection:
@@ -29,5 +29,5 @@ def test_a_record_is_written_to_its_end_before_an_interruption_is_heard(
     monkeypatch.undo()
     with duckdb.connect() as db:
         rows = db.execute(f"FROM '{tmp_path / 'run' / 'samples.parquet'}'").fetchall()
-    assert rows == [(1.0, "redis_commands", 2.0)]
+    assert rows == [(1.0, "redis.commands", 2.0)]
     assert not list((tmp_path / "run").glob("*.csv"))

@@ -17,7 +17,7 @@ import redis
 import requests
 
 from chaos.acts.faults import Cut, Kill, Pause, Slow
-from chaos.model.experiment import Fault
+from chaos.model.experiment import Act
 from chaos.model.stack import Link, PartName, Stack, StackError
 from tests.support.fake_stack import FakeRuntime, World
 from tests.support.patience import PATIENT
@@ -30,7 +30,7 @@ STACKS = ["fake", *REAL]
 LINKS: tuple[Link, ...] = get_args(Link)
 PARTS: tuple[PartName, ...] = get_args(PartName)
 LATENCY_MS = 200
-FAULTS: list[Fault] = [
+FAULTS: list[Act] = [
     *(Slow(link, LATENCY_MS) for link in LINKS),
     *(Cut(link) for link in LINKS),
     *(Kill(part) for part in PARTS),
@@ -199,7 +199,7 @@ def test_latency_slows_its_link_and_no_other(any_stack: Stack, link: Link) -> No
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_killing_pausing_cutting_and_slowing_is_proven_by_its_probe(
-    any_stack: Stack, fault: Fault
+    any_stack: Stack, fault: Act
 ) -> None:
     assert fault.needs in any_stack.can
     before = fault.probe(any_stack)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from stack.shortener.infra.breaker import Breaker, BreakerState
+from stack.shortener.settings import WebSettings
+from tests.support.fake_links import ADDRESSES
 
 PAUSE_S = 0.02
 
@@ -55,6 +58,21 @@ def test_a_breaker_opens_when_for_a_while_nothing_went_well() -> None:
         await breaker.close()
 
     asyncio.run(main())
+
+
+def test_without_limits_a_breaker_never_opens() -> None:
+    async def main() -> None:
+        breaker = Breaker("part", *chosen(breaker=False).breaker_limits, Part().probe)
+        for _ in range(2000):
+            breaker.failed("down")
+        assert breaker.is_closed
+
+    asyncio.run(main())
+    assert chosen().breaker_limits == (5, 1.0)
+
+
+def chosen(**settings: Any) -> WebSettings:
+    return WebSettings(**{**ADDRESSES, **settings})
 
 
 def test_an_open_breaker_probes_alone_and_closes_when_a_probe_succeeds() -> None:

@@ -13,7 +13,9 @@ import pytest
 from stack.shortener.infra.database import ConnectionBroken, DatabaseUnavailable
 from stack.shortener.infra.metrics import Metrics
 from stack.shortener.infra.retry_budget import RetryBudget
+from stack.shortener.redirect.cache_entry import CacheEntry
 from stack.shortener.redirect.origin import Origin
+from stack.shortener.redirect.read_routes import ReplicaThenPrimary
 
 
 class FakeDatabase:
@@ -49,9 +51,13 @@ def looked_up(
     metrics = Metrics()
     first: Any = replica
     second: Any = primary
-    query = Origin(first, second, metrics, budget).query("code", 0.0)
+    query = Origin(first, second, metrics, budget, ReplicaThenPrimary()).query("code", 0.0)
+
+    async def look_up() -> int:
+        return (await query.fetch()).version
+
     try:
-        return asyncio.run(query.fetch()).version, metrics
+        return asyncio.run(look_up()), metrics
     except DatabaseUnavailable:
         return None, metrics
 
@@ -70,9 +76,12 @@ def test_a_clock_that_is_set_meanwhile_does_not_change_how_long_a_look_up_took(
     wall = count(2_000_000_000.0, -3600)
     monkeypatch.setattr("time.time", lambda: next(wall))
     replica: Any = FakeDatabase("replica")
-    entry = asyncio.run(
-        Origin(replica, replica, Metrics(), RetryBudget(0)).query("code", 0.0).fetch()
-    )
+    origin = Origin(replica, replica, Metrics(), RetryBudget(0), ReplicaThenPrimary())
+
+    async def look_up() -> CacheEntry:
+        return await origin.query("code", 0.0).fetch()
+
+    entry = asyncio.run(look_up())
     assert 0 <= entry.recompute_s < 60
 
 

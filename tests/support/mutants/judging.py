@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from typer.testing import CliRunner
 
 from chaos import experiments
 from chaos.cli.app import app
-from chaos.engine.run import run
+from chaos.engine.run import Order, run
 from chaos.judge.results import as_json
 from chaos.judge.verdict import judge
-from chaos.model.experiment import At, Experiment, Fault
+from chaos.model.experiment import Act, At, Claim, Experiment
 from chaos.record.reader import read_evidence
-from reports.reasons import Reason, reasons
-from tests.support.fake_stack import World, herd_order, lab
+from tests.support.busy import busy
+from tests.support.fake_stack import World, herd_order, lab, order_of
 from tests.support.mutants.altering import Alter
 
 DAMAGED = 2
@@ -42,7 +42,26 @@ class Mutant:
     alter: Alter | None = None
     flaws: tuple[str, ...] = ()
     full: bool = False
-    fault: Fault | None = None  # in place of the experiment's own
+    of: Literal["herd", "busy"] = "herd"  # the experiment
+    act: Act | None = None  # in place of the experiment's own
+    claim: Claim | None = None  # beside the experiment's own
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment that the record is judged by."""
+        own = busy(World()) if self.of == "busy" else experiments.load("thundering-herd")
+        if self.act is not None:
+            own = replace(own, timeline=[At(0.0, self.act)])
+        return own if self.claim is None else replace(own, claims=[*own.claims, self.claim])
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A finding that is no PASS."""
+
+    verdict: str
+    text: str
+    observed: str
 
 
 @dataclass(frozen=True)
@@ -54,13 +73,17 @@ class Outcome:
 
 
 @cache
-def recorded(flaws: tuple[str, ...], full: bool) -> Path:
+def recorded(of: str, flaws: tuple[str, ...], full: bool) -> Path:
     """A run of the fake stack, cached; removed when the process ends."""
     directory = _KEPT / f"{len(list(_KEPT.iterdir()))}"
     world = World(frozenset(flaws))
     with suppress(KeyboardInterrupt):
-        run(herd_order(world, full=full), lab(world), directory, lambda *_: None)
+        run(_order(of, world, full=full), lab(world), directory, lambda *_: None)
     return directory
+
+
+def _order(of: str, world: World, *, full: bool) -> Order:
+    return order_of(busy(world), full=full) if of == "busy" else herd_order(world, full=full)
 
 
 _FOLDER = TemporaryDirectory(prefix="mutants-")
@@ -72,18 +95,18 @@ def run_directory(mutant: Mutant) -> Iterator[Path]:
     """The run directory of a mutant."""
     with TemporaryDirectory() as parent:
         directory = Path(parent) / "run"
-        shutil.copytree(recorded(mutant.flaws, mutant.full), directory)
+        shutil.copytree(recorded(mutant.of, mutant.flaws, mutant.full), directory)
         if mutant.alter is not None:
             mutant.alter(directory)
         yield directory
 
 
 def outcome(mutant: Mutant) -> Outcome:
-    """Judge a mutant as a user would."""
+    """Judge a mutant as a user would; what no command knows of, with the same functions."""
     with run_directory(mutant) as directory:
-        if mutant.fault is None:
+        if mutant.of == "herd" and mutant.act is None and mutant.claim is None:
             return judged(directory)
-        return _outcome(_judged_with(mutant.fault, directory))
+        return _outcome(_judged_by(mutant.experiment, directory))
 
 
 def judged(directory: Path) -> Outcome:
@@ -95,20 +118,20 @@ def judged(directory: Path) -> Outcome:
         said = " ".join(command.stderr.split()).removeprefix("linkstorm: ")
         said = said.replace(f"{directory}/", "").replace(str(directory), "it")
         what, _, why = said.partition(": ")
-        return Outcome("refused", (Reason("refused", what, why, said),))
+        return Outcome("refused", (Reason("refused", what, why),))
     return _outcome(json.loads(command.stdout))
 
 
-def _judged_with(fault: Fault, directory: Path) -> dict[str, Any]:
-    experiment = with_fault(fault)
+def _judged_by(experiment: Experiment, directory: Path) -> dict[str, Any]:
     evidence = read_evidence(directory)
     return as_json(judge(experiment, evidence), experiment, evidence, directory)
 
 
-def with_fault(fault: Fault) -> Experiment:
-    """The herd's experiment under another fault."""
-    return replace(experiments.load("thundering-herd"), faults=[At(0.0, fault)])
-
-
 def _outcome(result: dict[str, Any]) -> Outcome:
-    return Outcome(result["verdict"], tuple(reasons(result | {"trouble": None})))
+    """Failures first, then checks that are INVALID, then claims."""
+    found = [*result["claims"], *result["checks"]]
+    failed = [finding for finding in found if finding["verdict"] == "FAIL"]
+    found = [*result["checks"], *result["claims"]]
+    failed += [finding for finding in found if finding["verdict"] == "INVALID"]
+    own = [Reason(f["verdict"], f["text"], f["observed"]) for f in failed]
+    return Outcome(result["verdict"], tuple(own))

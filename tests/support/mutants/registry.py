@@ -1,13 +1,13 @@
 """The mutants: every way that we could think of in which a run's evidence can be wrong.
 
-Segment 1 is the control, 2 and 3 the first arms; request `2-100` is one that was answered. The hot
-link is `code0`.
+Segment 1 is the control, 2 and 3 the first arms; request `2-100` is one that was answered. The
+links of segment 2 are `2-code0`, the hot one, `2-code1` and so on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 import duckdb
 
 from chaos.acts.faults import Cut, Kill, Pause
-from chaos.model.experiment import Fault
+from chaos.model.evidence import Verdict
+from chaos.model.experiment import Act, Claim
 from chaos.record.reader import read_events
 from tests.support.mutants.altering import (
     Alter,
@@ -39,32 +40,42 @@ ENDED = "the run came to its end"
 ON_RECORD = "every request sent is on record"
 CREDIBLE = "every request on record can be true"
 CLOCKS = "every look-up falls into a request for its key"
+WRITTEN = "no reader saw what nobody had written"
 VERSIONS = "every reader of a link saw the same version"
 TRAFFIC = "the traffic was the planned one"
-CONTROL = "the control without faults is healthy"
-FAULTS = "every fault took effect and was healed"
+CONTROL = "the control without acts is healthy"
+ACTS = "every act took effect and was healed"
 ON_TIME = "the generator was on time"
-COUNTERS = "Postgres and the app count the same origin queries"
-WATCHED = "Redis was watched throughout"
-LIVED_ON = "no web process died unplanned"
+COUNTERS = "Postgres and the app count the same look-ups"
+WATCHED = "the counters were read throughout"
+LIVED_ON = "no part died unplanned"
 NOBODY_ELSE = "nobody else used the lab"
 ENOUGH = "every arm saw at least 6 expiries"
-CLICKS = "every acknowledged click is counted exactly once"
+LEDGERS = "all that was acknowledged is in the primary, exactly once"
 AS_PLANNED = "the run was the experiment's, from plan to end"
 FIGURES = "every measure of every arm has a figure"
 NO_RUN = "it is no run directory"
-REQUESTS_FILE, ORIGIN_FILE = "requests.parquet", "origin_queries.parquet"
+REQUESTS_FILE, LOOK_UPS_FILE = "requests.parquet", "look_ups.parquet"
 
 ONE = "op_id = '2-100'"
 ANOTHER = "op_id = '2-101'"
 LOST = "click_id = '2-100'"
 OTHER = "click_id = '2-101'"
+RETRIED = """op_id = (SELECT min(op_id) FROM {0} WHERE attempt = 3 AND segment = 2)
+    AND attempt < 3"""
+FOLLOWED = """op_id = (SELECT min(op_id) FROM {0} WHERE operation = 'follow' AND segment = 2
+    AND outcome = 'ok')"""
+EDITED = """op_id = (SELECT min(op_id) FROM {0} WHERE operation = 'edit' AND segment = 2
+    AND outcome = 'ok')"""
+
+
+STRAY = Claim("no such arm", ("magic",), (), lambda rows: (Verdict.of("magic" in rows), ""))
 
 
 def _sent(by: int) -> Alter:
     def change(event: dict[str, Any]) -> None:
-        event["generator"]["sent"] += by
-        event["generator"]["offered"] += by
+        for count in ("sent", "offered", "visits"):
+            event["generator"][count] += by
 
     return first("segment", change, 1)
 
@@ -73,36 +84,78 @@ def _generator(number: int = 1, **values: float) -> Alter:
     return first("segment", lambda event: event["generator"].update(values), number)
 
 
-def _counted(number: int = 1, **more: int) -> Alter:
+def _counted(name: str, by: float, number: int = 1) -> Alter:
+    """A counter of a segment moved further."""
+
     def change(event: dict[str, Any]) -> None:
-        for name, by in more.items():
-            event["counted"][name] += by
+        event["counted"][name] += by
 
     return first("segment", change, number)
+
+
+def _unknown(name: str, number: int = 1) -> Alter:
+    return first("segment", lambda event: event["counted"].update({name: None}), number)
+
+
+def _uncounted(name: str) -> Alter:
+    return first("segment", lambda event: event["counted"].pop(name), 1)
 
 
 def _segment(number: int = 1, **values: object) -> Alter:
     return first("segment", lambda event: event.update(values), number)
 
 
-def _fault(number: int = 0, **values: object) -> Alter:
-    return first("fault", lambda event: event.update(values), number)
+def _acts(change: Callable[[list[dict[str, Any]]], object], number: int = 1) -> Alter:
+    """Change the acts of a segment in place."""
+    return first("segment", lambda event: change(event["acts"]), number)
+
+
+def _act(**values: object) -> Alter:
+    """The act of the first arm's segment has other values."""
+    return _acts(lambda acts: acts[0].update(values))
 
 
 def _reading(name: str, **values: object) -> Alter:
-    return first("fault", lambda event: event[name].update(values))
+    return _acts(lambda acts: acts[0][name].update(values))
+
+
+def _shifted(by_s: float, *names: str) -> Alter:
+    return _acts(lambda acts: _later(acts[0], by_s, *names))
+
+
+def _swap(*names: str) -> Alter:
+    """Two segments of the first round have each other's fields."""
+
+    def change(seen: Sequence[dict[str, Any]]) -> None:
+        one, other = [event for event in seen if event["kind"] == "segment"][1:3]
+        for name in names:
+            one[name], other[name] = other[name], one[name]
+
+    return events(change)
+
+
+def _in_the_control(seen: Sequence[dict[str, Any]]) -> None:
+    control, arm = [event for event in seen if event["kind"] == "segment"][:2]
+    control["acts"] = arm["acts"]
+
+
+def _moved_acts(seen: Sequence[dict[str, Any]]) -> None:
+    one, other = [event for event in seen if event["kind"] == "segment"][1:3]
+    one["acts"], other["acts"] = [*one["acts"], *other["acts"]], []
+
+
+def _planned_end(planned: dict[str, Any]) -> None:
+    planned["arms"]["lock"]["timeline"][0]["until_s"] = 1.0
+
+
+def _swap_links(seen: Sequence[dict[str, Any]]) -> None:
+    one, other = [event for event in seen if event["kind"] == "links"][1:3]
+    one["codes"], other["codes"] = other["codes"], one["codes"]
 
 
 def _later(event: dict[str, Any], by_s: float, *names: str) -> None:
     for name in names:
         event[name] += by_s
-
-
-def _swap_arms(seen: Sequence[dict[str, Any]]) -> None:
-    """The labels of two segments of the first round, their settings with them."""
-    one, other = [event for event in seen if event["kind"] == "segment"][1:3]
-    for name in ("arm", "settings"):
-        one[name], other[name] = other[name], one[name]
 
 
 def _half_the_crowd(segments: str) -> Alter:
@@ -117,9 +170,9 @@ def _half_the_crowd(segments: str) -> Alter:
 
         def account(event: dict[str, Any]) -> None:
             away = less.get(event["segment"], 0)
-            event["generator"]["sent"] -= away
-            event["generator"]["offered"] -= away
-            event["counted"]["web_requests"] -= away
+            for count in ("sent", "offered", "visits"):
+                event["generator"][count] -= away
+            event["counted"]["web-1.requests"] -= away
 
         each("segment", account)(run)
         never = f"click_id IN (SELECT click_id FROM {requests} WHERE {gone_rows})"
@@ -131,28 +184,30 @@ def _half_the_crowd(segments: str) -> Alter:
     return alter
 
 
-def _of_three(before: float, during: float, after: float, fault: Fault) -> Alter:
-    """The record of a run under another fault, with what its probe read of three tries."""
+def _of_three(before: float, during: float, after: float, act: Act) -> Alter:
+    """The record of a run under another act, with what its probe read of three tries."""
 
     def change(event: dict[str, Any]) -> None:
-        event["fault"] = fault.name
-        for name, value in (("before", before), ("during", during), ("after", after)):
-            event[name] = {"what": "PING", "value": value, "unit": "of 3 answered"}
+        for seen in event["acts"]:
+            seen["act"] = act.name
+            for name, value in (("before", before), ("during", during), ("after", after)):
+                seen[name] = {"what": "PING", "value": value, "unit": "of 3 answered"}
 
-    return both(
-        each("fault", change),
-        plan(lambda planned: planned["faults"][0].update(fault=fault.name)),
-    )
+    def replan(planned: dict[str, Any]) -> None:
+        for arm in planned["arms"].values():
+            arm["timeline"][0].update(act=act.name)
+
+    return both(each("segment", change), plan(replan))
 
 
-def _silence(fault: Fault) -> list[Mutant]:
+def _silence(act: Act) -> list[Mutant]:
     return [
-        Mutant(f"{fault.name}: half of it answered", "a fault that silently did little", FAULTS,
-               _of_three(3, 1, 3, fault), fault=fault),
-        Mutant(f"{fault.name}: not healed", "a fault that stayed", FAULTS,
-               _of_three(3, 0, 2, fault), fault=fault),
-        Mutant(f"{fault.name}: silent before", "a part that was dead already", FAULTS,
-               _of_three(2, 0, 3, fault), fault=fault),
+        Mutant(f"{act.name}: half of it answered", "a fault that silently did little", ACTS,
+               _of_three(3, 1, 3, act), act=act),
+        Mutant(f"{act.name}: not healed", "a fault that stayed", ACTS,
+               _of_three(3, 0, 2, act), act=act),
+        Mutant(f"{act.name}: silent before", "a part that was dead already", ACTS,
+               _of_three(2, 0, 3, act), act=act),
     ]  # fmt: skip
 
 
@@ -161,17 +216,17 @@ def _cut(data: bytes) -> bytes:
     return data[:200] if data.startswith(b'{\n  "experiment"') else data[: len(data) // 2]
 
 
-SILENT: Sequence[Fault] = (Cut("replica"), Kill("redis"), Pause("web-1"))
+SILENT: Sequence[Act] = (Cut("replica"), Kill("redis"), Pause("web-1"))
 
 
-def sound_under(fault: Fault) -> Mutant:
-    """No mutant, but a record under another fault, as it should be."""
-    return Mutant(f"{fault.name}", "", "", _of_three(3, 0, 3, fault), fault=fault)
+def sound_under(act: Act) -> Mutant:
+    """No mutant, but a record under another act, as it should be."""
+    return Mutant(f"{act.name}", "", "", _of_three(3, 0, 3, act), act=act)
 
 
 def _skewed(by_s: float) -> Alter:
     return changed(
-        "origin_queries", "true",
+        "look_ups", "true",
         read_s=f"read_s + {by_s}", asked_s=f"asked_s + {by_s}",
         answered_s=f"answered_s + {by_s}", stored_s=f"stored_s + {by_s}",
     )  # fmt: skip
@@ -184,15 +239,17 @@ def _look_ups(arm: str, kept: str) -> Alter:
         for event in read_events(run):
             if event["kind"] == "segment" and event["arm"] == arm:
                 inside = f"read_s BETWEEN {event['from_s']} AND {event['to_s']}"
-                dropped("origin_queries", f"{inside} AND NOT ({kept})")(run)
+                dropped("look_ups", f"{inside} AND NOT ({kept})")(run)
+                read = f"name = 'replica.look_ups' AND {inside.replace('read_s', 't_s')}"
+                changed("samples", read, value="0")(run)
         each("segment", partial(account, run))(run)
 
     def account(run: Path, event: dict[str, Any]) -> None:
-        look_ups = f"'{run / ORIGIN_FILE}'"
+        look_ups = f"'{run / LOOK_UPS_FILE}'"
         inside = f"read_s BETWEEN {event['from_s']} AND {event['to_s']}"
         with duckdb.connect() as db:
             (left,) = db.execute(f"SELECT count(*) FROM {look_ups} WHERE {inside}").fetchall()[0]
-        event["counted"].update(postgres_origin_queries=left, app_origin_queries=left)
+        event["counted"].update({"replica.look_ups": left, "web-1.look_ups": left})
 
     return alter
 
@@ -224,7 +281,8 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("a worker away for a segment", "half a generator, in all accounts", TRAFFIC,
                _half_the_crowd("segment = 3")),
         Mutant("hot requests said to be of another link", "keys drawn by another law", TRAFFIC,
-               changed("requests", "segment > 1 AND hash(op_id) % 5 = 0", rank="3", key="'code3'")),
+               changed("requests", "segment > 1 AND hash(op_id) % 5 = 0", rank="3",
+                       key="segment || '-code3'")),
         Mutant("one of another segment", "a row under the wrong number", CREDIBLE,
                changed("requests", ONE, segment="3")),
         Mutant("one of no segment", "rows of another run", CREDIBLE,
@@ -255,6 +313,8 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("no version", "a header missing", CREDIBLE, changed("requests", ONE, version="-1")),
         Mutant("a version swapped", "a reader who got what nobody wrote", VERSIONS,
                changed("requests", ONE, version="2")),
+        Mutant("a version from the future", "a reader who got what nobody wrote yet", WRITTEN,
+               changed("requests", FOLLOWED, version="version + 9"), of="busy"),
         Mutant("a time that is not a number", "a generator with an error", REQUESTS_FILE,
                changed("requests", ONE, done_s="'NaN'::DOUBLE")),
         Mutant("an endless time", "an overflow", REQUESTS_FILE,
@@ -272,28 +332,57 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("one unsent, another one less than none", "errors that cancel in the sum", ON_TIME,
                both(_generator(1, unsent=1), _generator(2, unsent=-1))),
         Mutant("no rows", "an empty file", ON_RECORD, dropped("requests", "true")),
+        Mutant("two visits said to be one", "sessions mixed up", ON_RECORD,
+               changed("requests", ANOTHER, session="'2-100'")),
+        Mutant("a visit more than there were", "a generator that counts wrong", ON_RECORD,
+               _generator(visits=900)),
+        Mutant("a first try called the second", "attempts mixed up", CREDIBLE,
+               changed("requests", ONE, attempt="2")),
+        Mutant("a last try not marked", "a try lost on the way", CREDIBLE,
+               changed("requests", ONE, last="false")),
+        Mutant("two last tries", "a client that went on", CREDIBLE,
+               changed("requests", RETRIED, last="true"), of="busy"),
+        Mutant("tries in another order", "attempts mixed up", CREDIBLE,
+               changed("requests", RETRIED, attempt="CASE attempt WHEN 1 THEN 2 ELSE 1 END",
+                       last="attempt = 1"), of="busy"),
+        Mutant("a follow called a create", "columns mixed up", LEDGERS,
+               changed("requests", ONE, operation="'create'")),
+        Mutant("a follow called an edit", "columns mixed up", LEDGERS,
+               changed("requests", ONE, operation="'edit'")),
+        Mutant("a follow called a look at statistics", "columns mixed up", LEDGERS,
+               changed("requests", ONE, operation="'stats'")),
+        Mutant("an operation that there is not", "another version's word", REQUESTS_FILE,
+               changed("requests", ONE, operation="'redirect'")),
+        Mutant("no mark whether it is the last try", "a field left empty", REQUESTS_FILE,
+               changed("requests", ONE, last="NULL")),
+        Mutant("no attempt", "a field left empty", REQUESTS_FILE,
+               changed("requests", ONE, attempt="NULL")),
+        Mutant("two segments' links swapped", "links of another segment", CREDIBLE,
+               events(_swap_links)),
+        Mutant("requests for another segment's link", "links of another segment", CREDIBLE,
+               changed("requests", ONE, key="'3-code0'", rank="0")),
     ],
     "Look-ups": [
         Mutant("one dropped", "a log line missing", COUNTERS, dropped(
-            "origin_queries", "read_s = (SELECT min(read_s) FROM {0} WHERE read_s > 1002)")),
+            "look_ups", "read_s = (SELECT min(read_s) FROM {0} WHERE read_s > 1002)")),
         Mutant("one doubled", "a log read twice", COUNTERS, doubled(
-            "origin_queries", "read_s = (SELECT min(read_s) FROM {0} WHERE read_s > 1002)")),
-        Mutant("no rows", "an empty file", COUNTERS, dropped("origin_queries", "true")),
+            "look_ups", "read_s = (SELECT min(read_s) FROM {0} WHERE read_s > 1002)")),
+        Mutant("no rows", "an empty file", COUNTERS, dropped("look_ups", "true")),
         Mutant("all from another run", "times from before the run", COUNTERS, _skewed(-3600)),
         Mutant("all 50 ms early", "a web process with a clock of its own", CLOCKS, _skewed(-0.05)),
         Mutant("all 50 ms late", "a web process with a clock of its own", CLOCKS, _skewed(0.05)),
         Mutant("all answered before they were asked", "a negative duration", CLOCKS,
-               changed("origin_queries", "true", answered_s="asked_s - 0.001")),
+               changed("look_ups", "true", answered_s="asked_s - 0.001")),
         Mutant("all stored before they were read", "a negative duration", CLOCKS,
-               changed("origin_queries", "true", stored_s="read_s - 0.001")),
+               changed("look_ups", "true", stored_s="read_s - 0.001")),
         Mutant("for another link", "keys mixed up", CLOCKS,
-               changed("origin_queries", "true", key="'code3'")),
+               changed("look_ups", "true", key="'2-code3'")),
         Mutant("for no link of ours", "somebody else's look-ups", CLOCKS,
-               changed("origin_queries", "true", key="'strange'")),
-        Mutant("a time that is not a number", "a log line with an error", ORIGIN_FILE,
-               changed("origin_queries", "true", asked_s="'NaN'::DOUBLE")),
-        Mutant("no time", "a field left empty", ORIGIN_FILE,
-               changed("origin_queries", "true", read_s="NULL")),
+               changed("look_ups", "true", key="'strange'")),
+        Mutant("a time that is not a number", "a log line with an error", LOOK_UPS_FILE,
+               changed("look_ups", "true", asked_s="'NaN'::DOUBLE")),
+        Mutant("no time", "a field left empty", LOOK_UPS_FILE,
+               changed("look_ups", "true", read_s="NULL")),
         Mutant("none of an arm's, in any account", "a fix that never met an expiry", ENOUGH,
                _look_ups("lock", "false")),
     ],
@@ -301,29 +390,47 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("Postgres counts one less", "statistics reset", COUNTERS,
                flaws=("Postgres miscounts",)),
         Mutant("Postgres counts one more", "somebody else's query", COUNTERS,
-               _counted(postgres_origin_queries=1)),
+               _counted("replica.look_ups", 1)),
         Mutant("the app counts one more", "a counter that moves twice", COUNTERS,
-               _counted(app_origin_queries=1)),
+               _counted("web-1.look_ups", 1)),
         Mutant("the app's counter reset", "a web process that began anew", COUNTERS,
-               _counted(app_origin_queries=-1000)),
+               _counted("web-1.look_ups", -1000)),
         Mutant("a web process began anew", "killed by the kernel, restarted at once", LIVED_ON,
-               _counted(web_starts=1)),
+               _counted("web-1.starts", 1)),
         Mutant("one request answered more", "a visitor from outside", NOBODY_ELSE,
                flaws=("somebody else",)),
         Mutant("one request answered less", "requests that went past the web", NOBODY_ELSE,
-               _counted(web_requests=-1)),
+               _counted("web-1.requests", -1)),
         Mutant("a stranger in the control", "a visitor from outside", NOBODY_ELSE,
-               _counted(0, web_requests=1)),
+               _counted("web-1.requests", 1, 0)),
         Mutant("Redis's counter reset", "Redis restarted", WATCHED,
-               changed("samples", "name = 'redis_commands' AND t_s > 1002.5 AND t_s < 1003.5",
+               changed("samples", "name = 'redis.commands' AND t_s > 1002.5 AND t_s < 1003.5",
                        value="value - 1000")),
         Mutant("Redis counted backwards in all", "Redis restarted", WATCHED,
-               _counted(redis_commands=-100_000)),
+               _counted("redis.commands", -100_000)),
         Mutant("Redis rose further than in all", "another run's samples", WATCHED,
                changed("samples", "t_s > 1003", value="value + t_s * 10000")),
         Mutant("no readings for a while", "a sampler that hung", WATCHED,
                dropped("samples", "t_s BETWEEN 1003 AND 1004.5")),
         Mutant("no readings", "zero samples", WATCHED, dropped("samples", "true")),
+        *(Mutant(f"no readings of {name}", "a source that hung", WATCHED,
+                 dropped("samples", f"name = '{name}'"))
+          for name in ("redis.commands", "primary.look_ups", "replica.look_ups")),
+        Mutant("a part began anew in one arm", "killed by the kernel", LIVED_ON,
+               flaws=("part restarts unplanned",)),
+        Mutant("a count unknown without an act", "a part that began anew unseen", LIVED_ON,
+               _unknown("web-1.requests")),
+        Mutant("Redis's count unknown without an act", "Redis restarted unseen", WATCHED,
+               _unknown("redis.commands")),
+        Mutant("no count of Redis at rest", "a source forgotten", WATCHED,
+               _uncounted("redis.commands")),
+        Mutant("no count of requests", "a source forgotten", NOBODY_ELSE,
+               _uncounted("web-1.requests")),
+        Mutant("no part's starts", "marks not read", LIVED_ON, each(
+            "segment", lambda event: [event["counted"].pop(name) for name in
+                                      [*event["counted"]] if name.endswith(".starts")])),
+        Mutant("a part that no act stops began anew", "killed beside the act", LIVED_ON,
+               _counted("web-1.starts", 1), of="busy"),
         Mutant("readings of another name", "a metric renamed", WATCHED,
                changed("samples", "true", name="'commands'")),
         Mutant("a reading that is not a number", "a counter that was not there",
@@ -333,95 +440,146 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
     ],
     "The control": [
         Mutant("no control", "a segment left out", CONTROL, without("segment", 0)),
-        Mutant("one request unanswered", "a stack that was ill before the fault", CONTROL,
+        Mutant("one request unanswered", "a stack that was ill before the act", CONTROL,
                changed("requests", "op_id = '1-100'", outcome="'unknown'", status="0",
                        click_id="NULL", version="-1", age_ms="NULL", served_from="''")),
     ],
-    "Faults": [
-        Mutant("did nothing", "a toxic on the wrong link", FAULTS, flaws=("fault does nothing",)),
-        Mutant("stays", "a toxic that was not removed", FAULTS, flaws=("fault stays",)),
-        Mutant("no reading", "a probe that got no answer", FAULTS, flaws=("probe fails",)),
-        Mutant("said to be proven, readings alike", "a judge at the time who was wrong", FAULTS,
+    "Acts": [
+        Mutant("did nothing", "a toxic on the wrong link", ACTS, flaws=("fault does nothing",)),
+        Mutant("stays", "a toxic that was not removed", ACTS, flaws=("fault stays",)),
+        Mutant("no reading", "a probe that got no answer", ACTS, flaws=("probe fails",)),
+        Mutant("fell off halfway", "somebody who heals by hand",
+               "direct shows the failure: origin queries per expiry ≥ 0.5 × theory",
+               flaws=("act ends early",)),
+        Mutant("injected late", "an act that takes its time", ACTS, flaws=("act injected late",),
+               of="busy"),
+        Mutant("healed late", "a lab that hung", ACTS, flaws=("act healed late",), of="busy"),
+        Mutant("ended early", "a clock that jumped", ACTS, _shifted(-0.5, "lifted_s"), of="busy"),
+        Mutant("ended late", "a clock that jumped", ACTS, _shifted(1.5, "lifted_s"), of="busy"),
+        Mutant("begun early", "a clock that jumped", ACTS, _shifted(-0.5, "injected_s"),
+               of="busy"),
+        Mutant("said to be proven, readings alike", "a judge at the time who was wrong", ACTS,
                _reading("during", value=0.5)),
-        Mutant("said to be healed, still slow", "a judge at the time who was wrong", FAULTS,
+        Mutant("said to be healed, still slow", "a judge at the time who was wrong", ACTS,
                _reading("after", value=120.5)),
-        Mutant("too little of it", "half of the latency", FAULTS, _reading("during", value=60.0)),
-        Mutant("said not to be proven", "a judge at the time who saw more", FAULTS,
-               _fault(took_effect=False)),
-        Mutant("said not to be healed", "a judge at the time who saw more", FAULTS,
-               _fault(healed=False)),
-        Mutant("a reading below zero", "a clock that jumped", FAULTS,
+        Mutant("too little of it", "half of the latency", ACTS, _reading("during", value=60.0)),
+        Mutant("said not to be proven", "a judge at the time who saw more", ACTS,
+               _act(took_effect=False)),
+        Mutant("said not to be healed", "a judge at the time who saw more", ACTS,
+               _act(healed=False)),
+        Mutant("a reading below zero", "a clock that jumped", ACTS,
                _reading("before", value=-500.0)),
-        Mutant("another question each time", "a probe of something else", FAULTS,
+        Mutant("another question each time", "a probe of something else", ACTS,
                _reading("before", what="PING")),
-        Mutant("another unit", "seconds for milliseconds", FAULTS, _reading("after", unit="s")),
+        Mutant("another unit", "seconds for milliseconds", ACTS, _reading("after", unit="s")),
         Mutant("a reading that is not a number", "a probe with an error", "events.jsonl",
                _reading("during", value=math.nan)),
-        Mutant("healed before the end", "a fault that fell off", FAULTS,
-               first("fault", lambda event: _later(event, -2.0, "healed_s"))),
-        Mutant("never healed", "a heal that was not written", FAULTS, _fault(healed_s=None)),
-        Mutant("in force too late", "a fault that came during the segment", FAULTS,
-               first("fault", lambda event: _later(event, 1.0, "injected_s"))),
-        Mutant("in force in the control", "a fault of the run before", FAULTS,
-               first("fault", lambda event: _later(event, -4.0, "injected_s"))),
-        Mutant("one missing", "an event lost", FAULTS, without("fault")),
-        Mutant("one doubled", "an event written twice", FAULTS, twice("fault")),
-        Mutant("one missing, one doubled", "two errors that cancel in the count", FAULTS,
-               both(without("fault"), twice("fault"))),
-        Mutant("another arm's", "a fault in the wrong segment", FAULTS, _fault(arm="direct")),
-        Mutant("another fault than planned", "a link mistaken", FAULTS,
-               _fault(fault="cache link +120 ms")),
-        *(mutant for fault in SILENT for mutant in _silence(fault)),
+        Mutant("healed before the end", "an act that fell off", ACTS, _shifted(-2.0, "lifted_s")),
+        Mutant("never lifted", "a heal that was not written", ACTS,
+               _act(lifted_s=None, healed_s=None)),
+        Mutant("in force too late", "an act that came during the segment", ACTS,
+               _shifted(1.0, "injected_s")),
+        Mutant("in force in the control", "an act of the run before", ACTS,
+               events(_in_the_control)),
+        Mutant("one missing", "a list cut short", ACTS, _acts(lambda acts: acts.clear())),
+        Mutant("one doubled", "a line written twice", ACTS,
+               _acts(lambda acts: acts.append(dict(acts[0])))),
+        Mutant("one missing, one doubled", "two errors that cancel in the count", ACTS, both(
+            _acts(lambda acts: acts.clear()), _acts(lambda acts: acts.append(dict(acts[0])), 2))),
+        Mutant("all in one segment", "acts in the wrong segment", ACTS, events(_moved_acts)),
+        Mutant("one of an arm that has none", "an act in the wrong segment", ACTS,
+               _acts(lambda acts: acts.append(dict(acts[0], act="?")))),
+        Mutant("another act than planned", "a link mistaken", ACTS, _act(act="cache link +120 ms")),
+        *(mutant for act in SILENT for mutant in _silence(act)),
     ],
-    "Clicks": [
-        Mutant("one lost", "a worker that acknowledged too early", CLICKS, flaws=("click lost",)),
-        Mutant("one doubled", "a batch delivered twice", CLICKS, flaws=("click doubled",)),
-        Mutant("one lost, one doubled", "errors that cancel in the sum", CLICKS,
+    "Ledgers": [
+        Mutant("one lost", "a worker that acknowledged too early", LEDGERS, flaws=("click lost",)),
+        Mutant("one doubled", "a batch delivered twice", LEDGERS, flaws=("click doubled",)),
+        Mutant("one lost, one doubled", "errors that cancel in the sum", LEDGERS,
                both(dropped("clicks", LOST), doubled("clicks", OTHER))),
-        Mutant("one foreign", "a click that nobody made", CLICKS,
-               rows("clicks", "FROM {0} UNION ALL SELECT 'nobody', 'code0'")),
-        Mutant("one lost, one foreign", "an id that changed on the way", CLICKS,
+        Mutant("one foreign", "a click that nobody made", LEDGERS,
+               rows("clicks", "FROM {0} UNION ALL SELECT 'nobody', '2-code0'")),
+        Mutant("one lost, one foreign", "an id that changed on the way", LEDGERS,
                changed("clicks", LOST, click_id="'nobody'")),
-        Mutant("one counted for another link", "a batch with keys mixed up", CLICKS,
-               changed("clicks", LOST, key="'code7'")),
-        Mutant("one id given twice", "two visitors counted as one", CLICKS,
-               changed("requests", ONE, click_id="'2-101'", key="'code0'", rank="0")),
-        Mutant("one that warmed the cache lost", "a click of no request on record", CLICKS,
-               dropped("clicks", "click_id = 'primed-1-code3'")),
-        Mutant("more warmed than there were", "strangers explained away", CLICKS,
-               twice("primed")),
-        Mutant("a total off by three", "a count beside its rows", CLICKS, flaws=("total wrong",)),
-        Mutant("totals off, right in sum", "errors that cancel in the sum", CLICKS,
-               changed("totals", "key IN ('code0', 'code1')",
-                       total="CASE key WHEN 'code0' THEN total + 1 ELSE total - 1 END")),
-        Mutant("a total missing", "a link without its count", CLICKS,
-               dropped("totals", "key = 'code3'")),
-        Mutant("no id on record", "a header missing", CLICKS,
+        Mutant("one counted for another link", "a batch with keys mixed up", LEDGERS,
+               changed("clicks", LOST, key="'2-code7'")),
+        Mutant("one id given twice", "two visitors counted as one", LEDGERS,
+               changed("requests", ONE, click_id="'2-101'", key="'2-code0'", rank="0")),
+        Mutant("one that filled the cache lost", "a click of no request on record", LEDGERS,
+               dropped("clicks", "click_id = 'filled-2-code3'")),
+        Mutant("more filled than there were", "strangers explained away", LEDGERS,
+               first("links", lambda event: _later(event, 1, "follows"), 1)),
+        Mutant("fewer filled than there were", "clicks that nobody made", LEDGERS,
+               first("links", lambda event: _later(event, -1, "follows"), 1)),
+        Mutant("a total off by three", "a count beside its rows", LEDGERS, flaws=("total wrong",)),
+        Mutant("totals off, right in sum", "errors that cancel in the sum", LEDGERS,
+               changed("totals", "key IN ('2-code0', '2-code1')",
+                       total="CASE key WHEN '2-code0' THEN total + 1 ELSE total - 1 END")),
+        Mutant("a total missing", "a link without its count", LEDGERS,
+               dropped("totals", "key = '2-code3'")),
+        Mutant("no id on record", "a header missing", LEDGERS,
                changed("requests", ONE, click_id="NULL")),
-        Mutant("no rows", "an empty file", CLICKS, dropped("clicks", "true")),
-        Mutant("nothing read back", "a read-back that did not happen", CLICKS,
+        Mutant("no rows", "an empty file", LEDGERS, dropped("clicks", "true")),
+        Mutant("nothing read back", "a read-back that did not happen", LEDGERS,
                without("read-back")),
+        Mutant("one lost in one arm, one doubled in another", "errors that cancel in the sum",
+               LEDGERS, both(dropped("clicks", LOST), doubled("clicks", "click_id = '3-101'"))),
+        Mutant("one counted for another segment's link", "a batch of two segments", LEDGERS,
+               flaws=("clicks of another segment",)),
+        Mutant("clicks that never settle", "a worker that hangs", LEDGERS,
+               flaws=("queue never drains",)),
+        Mutant("no time at which one settled", "a field left empty", LEDGERS,
+               _segment(settled_s=None)),
+        Mutant("a click lost beside the claim", "an arm that nobody expects to lose any",
+               "no arm has any clicks lost, but for careless",
+               dropped("clicks", "click_id = (SELECT max(click_id) FROM {0} WHERE click_id"
+                       " LIKE '3-%')"), of="busy"),
+        Mutant("a link missing", "a transaction lost", LEDGERS, flaws=("link lost",)),
+        Mutant("a link of its own missing", "a transaction lost", "no arm has any links lost",
+               dropped("links", "key = (SELECT max(key) FROM {0} WHERE NOT deleted)"), of="busy"),
+        Mutant("a link that nobody made", "somebody else's", LEDGERS,
+               rows("links", "FROM {0} UNION ALL SELECT 'x', 1, 'https://example.org', false")),
+        Mutant("a link deleted by nobody", "a delete of another", LEDGERS,
+               changed("links", "key = '2-code3'", deleted="true")),
+        Mutant("a version that nobody wrote", "an edit delivered twice", LEDGERS,
+               changed("links", "key = '2-code3'", version="2")),
+        Mutant("an edit lost", "a transaction lost", "no arm has any edits lost",
+               flaws=("edit lost",), of="busy"),
+        Mutant("an edit with another target", "columns mixed up", LEDGERS,
+               changed("links", "key = (SELECT max(key) FROM {0} WHERE version > 1"
+                       " AND NOT deleted)", target="'https://example.org/0'"), of="busy"),
+        Mutant("a version too high", "an edit delivered twice", LEDGERS,
+               changed("links", "key = (SELECT max(key) FROM {0} WHERE version > 1)",
+                       version="version + 1"), of="busy"),
+        Mutant("a version told to two", "a write that overwrote another", LEDGERS,
+               changed("requests", EDITED, version="version + 1"), of="busy"),
+        Mutant("a key that is missing", "a field left empty", "links.parquet",
+               changed("links", "key = '2-code3'", key="NULL")),
     ],
     "Plan and segments": [
         Mutant("fewer repetitions promised", "a mode that is not the experiment's", AS_PLANNED,
-               plan(lambda planned: planned["mode"].update(repetitions=1))),
+               plan(lambda planned: planned["mode"].update(events=1))),
         Mutant("another traffic", "an experiment that has changed since", AS_PLANNED,
-               plan(lambda planned: planned["traffic"].update(timeout_s=9.0))),
-        Mutant("another fault planned", "an experiment that has changed since", AS_PLANNED,
-               plan(lambda planned: planned["faults"][0].update(second=-1))),
+               plan(lambda planned: planned["arms"]["lock"]["traffic"].update(timeout_s=9.0))),
+        Mutant("another act planned", "an experiment that has changed since", AS_PLANNED,
+               plan(lambda planned: planned["arms"]["lock"]["timeline"][0].update(second=-1.0))),
+        Mutant("another end of an act planned", "an experiment that has changed since",
+               AS_PLANNED, plan(_planned_end)),
+        Mutant("no act planned for an arm", "an experiment that has changed since", AS_PLANNED,
+               plan(lambda planned: planned["arms"]["lock"]["timeline"].clear())),
         Mutant("an arm with another one's settings", "arms mixed up", AS_PLANNED, both(
-            plan(lambda planned: planned["arms"]["lease"].update(CACHE_FILL="lock")),
+            plan(lambda planned: planned["arms"]["lease"]["settings"].update(CACHE_FILL="lock")),
             events(lambda seen: [
                 event["settings"].update(CACHE_FILL="lock")
                 for event in seen if event["kind"] == "segment" and event["arm"] == "lease"
             ]))),
         Mutant("an arm that there is not", "another version's plan", AS_PLANNED,
-               plan(lambda planned: planned["arms"].update(magic={}))),
+               plan(lambda planned: planned["arms"].update(magic=planned["arms"]["lock"]))),
         Mutant("an arm forgotten", "a plan of fewer arms than ran", AS_PLANNED,
                plan(lambda planned: planned["arms"].pop("swr"))),
         Mutant("a segment with another setting", "a stack not restarted", AS_PLANNED,
                first("segment", lambda event: event["settings"].update(CACHE_TTL_S="2"), 2)),
-        Mutant("two segments' labels swapped", "arms mixed up", FAULTS, events(_swap_arms)),
+        Mutant("two segments' labels swapped", "arms mixed up", ACTS, _swap("arm", "settings")),
         Mutant("a segment missing", "an event lost", AS_PLANNED, without("segment", 3)),
         Mutant("a segment doubled", "an event written twice", AS_PLANNED, twice("segment", 3)),
         Mutant("a segment a second longer", "a rate that is too low", AS_PLANNED,
@@ -430,19 +588,21 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
                plan(lambda planned: planned.update(began_s=5000.0))),
         Mutant("one web process more for a while", "a stack that changed", AS_PLANNED,
                _segment(2, web_processes=3)),
-        Mutant("no links", "codes that nobody wrote down", CREDIBLE, without("links")),
+        Mutant("no links", "codes that nobody wrote down", LEDGERS, without("links")),
+        Mutant("links told twice", "a line written twice", CREDIBLE, twice("links")),
     ],
     "Claims: what the arms did": [
         Mutant("one in three of the naive arm's look-ups", "a failure that is not shown",
                "direct shows the failure: origin queries per expiry ≥ 0.5 × theory",
                _look_ups("direct", "hash(read_s) % 3 = 0")),
         Mutant("singleflight shares nothing", "a fix that does not work",
-               "singleflight: origin queries per expiry ≤ 2",
+               "singleflight: origin queries per expiry ≤ 2 queries",
                flaws=("singleflight acts as direct",)),
         Mutant("lock locks nothing", "a fix that does not work",
-               "lock: origin queries per expiry ≤ 1.1", flaws=("lock acts as direct",)),
+               "lock: origin queries per expiry ≤ 1.1 queries", flaws=("lock acts as direct",)),
         Mutant("lease per process only", "a fix that works half",
-               "lease: origin queries per expiry ≤ 1.1", flaws=("lease acts as singleflight",)),
+               "lease: origin queries per expiry ≤ 1.1 queries",
+               flaws=("lease acts as singleflight",)),
         Mutant("xfetch never early", "a fix that does not work",
                "xfetch: origin queries per expiry ≤ 0.5 × direct's",
                flaws=("xfetch acts as direct",)),
@@ -450,19 +610,27 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
                "xfetch: origin queries per expiry within 25% of its law",
                flaws=("xfetch is too eager",), full=True),
         Mutant("swr refreshes in each process", "a fix that works half",
-               "swr: origin queries per expiry ≤ 1.1", flaws=("swr acts as singleflight",)),
-        Mutant("swr makes its readers wait", "a fix that works half", "swr: waited ≤ 0",
+               "swr: origin queries per expiry ≤ 1.1 queries", flaws=("swr acts as singleflight",)),
+        Mutant("swr makes its readers wait", "a fix that works half", "swr: waited ≤ 0 redirects",
                flaws=("swr acts as lock",)),
         Mutant("swr serves stale slowly", "a fix that works half",
-               "swr: p99 after expiry ≤ 60", flaws=("swr is slow",)),
-        Mutant("one request a segment fails", "an error page", "no arm fails a request",
+               "swr: p99 after expiry ≤ 60 ms", flaws=("swr is slow",)),
+        Mutant("one request a segment fails", "an error page", "no arm has any failed",
                flaws=("requests fail",)),
+        Mutant("about an arm that does not exist", "a name misspelt", "no such arm", claim=STRAY),
+        Mutant("never well after the heal", "a failure that outlasts its cause",
+               "careful: recovery ≤ 0.5 s",
+               changed("requests", "segment = 3 AND intended_s > (SELECT max(intended_s) - 1 FROM"
+                       " {0} WHERE segment = 3)", done_s="done_s + 0.2"), of="busy"),
+        Mutant("tried as often as the naive arm", "a fix that does not work",
+               "careful: tries per operation during ≤ 0.7 × careless's",
+               flaws=("careful as careless",), of="busy"),
     ],
     "Files": [
         *(Mutant(f"{name} {how}", "a disk that was full" if how == "cut in half" else "a slip",
                  NO_RUN if (name, how) == ("plan.json", "missing") else name, alter)
           for name in ("plan.json", "events.jsonl", "requests.parquet", "samples.parquet",
-                       "origin_queries.parquet", "clicks.parquet", "totals.parquet")
+                       "look_ups.parquet", "clicks.parquet", "totals.parquet", "links.parquet")
           for how, alter in (
               ("missing", gone(name)),
               ("cut in half", content(name, _cut)),

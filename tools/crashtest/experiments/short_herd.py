@@ -7,11 +7,11 @@ every phase of a run, in seconds.
 from dataclasses import replace
 
 from chaos.experiments.thundering_herd import experiment as herd
-from chaos.model.evidence import Mode
+from chaos.model.experiment import Mode
 
 experiment = replace(
     herd,
     name="short-herd",
     lesson=__doc__,
-    quick=Mode("quick", rounds=1, segment_s=0.8, repetitions=1, control_s=0.5),
+    quick=Mode("quick", rounds=1, segment_s=0.8, events=1, control_s=0.5),
 )

@@ -17,4 +17,4 @@ class DirectFill(Fill):
 
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """Query the database."""
-        return await self._refill(code, read.read_s)
+        return await self._refill(code, read)

@@ -27,15 +27,15 @@ class LeaseFill(Fill):
         for pause_s in pauses(self._context.settings.fill_wait_s):
             leased, entry = await self._context.cache.lease(code, token)
             if leased:
-                return await self._fill_leased(code, read.read_s, token)
+                return await self._fill_leased(code, read, token)
             if entry is not None:
                 return FillResult(entry, "wait")
             await asyncio.sleep(pause_s)
-        return await self._refill(code, read.read_s)
+        return await self._refill(code, read)
 
-    async def _fill_leased(self, code: str, read_s: float, token: str) -> FillResult:
+    async def _fill_leased(self, code: str, read: CacheRead, token: str) -> FillResult:
         try:
-            return await self._refill(code, read_s, token)
+            return await self._refill(code, read, token)
         except BaseException:
             with contextlib.suppress(CacheUnavailable):  # then it expires
                 await self._context.cache.release(code, token)

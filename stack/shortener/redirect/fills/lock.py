@@ -30,17 +30,17 @@ class LockFill(Fill):
             taken, entry = await self._context.cache.lock(code, token)
             cached = FillResult(entry, "wait", started_s) if entry is not None else None
             if taken:
-                return await self._fill_locked(code, read.read_s, token, cached)
+                return await self._fill_locked(code, read, token, cached)
             if cached is not None:
                 return cached
             await asyncio.sleep(pause_s)
-        return await self._refill(code, read.read_s)
+        return await self._refill(code, read)
 
     async def _fill_locked(
-        self, code: str, read_s: float, token: str, cached: FillResult | None
+        self, code: str, read: CacheRead, token: str, cached: FillResult | None
     ) -> FillResult:
         try:
-            return cached or await self._refill(code, read_s)
+            return cached or await self._refill(code, read)
         finally:
             with contextlib.suppress(CacheUnavailable):  # then it expires
                 await self._context.cache.release(code, token)

@@ -43,7 +43,7 @@ class StaleWhileRevalidateFill(Fill):
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """Share this process's one flight, which takes the lock."""
         return await self._flights.share(
-            code, read.read_s, lambda: self._lock_fill.fill(code, read)
+            code, read.read_s, lambda: self._lock_fill.fill(code, read), read.after
         )
 
     async def _refresh(self, code: str, read_s: float) -> None:
@@ -66,7 +66,7 @@ class StaleWhileRevalidateFill(Fill):
         if not taken:
             return
         if entry is None or entry.fresh_until <= time.time():
-            await self._refill(code, read_s)
+            await self._refill(code, CacheRead(None, read_s))
         await self._context.cache.release(code, token)
 
     async def close(self) -> None:

@@ -41,7 +41,7 @@ class XFetchFill(Fill):
     async def fill(self, code: str, read: CacheRead) -> FillResult:
         """Query the database; if an early refresh fails, serve the cached link."""
         if read.entry is None:
-            return await self._refill(code, read.read_s)
+            return await self._refill(code, read)
         with contextlib.suppress(DatabaseUnavailable):
-            return (await self._refill(code, read.read_s))._replace(served="early")
+            return (await self._refill(code, read))._replace(served="early")
         return FillResult(read.entry, "hit")

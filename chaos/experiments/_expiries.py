@@ -8,6 +8,7 @@ of origin queries, on the monotonic clock that all processes of the host share.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from chaos.measures.estimates import mean, mean_of_counts, median, total, worst
+from chaos.measures.estimates import mean, mean_of_counts, median, worst
 from chaos.model.evidence import Floats, Ints, Requests, Segment, Strings
-from chaos.model.experiment import Measure
+from chaos.model.experiment import Event, Input, Measure, Prediction, Strip
 
+HOT = 0  # the rank of the hot key
 AFTERMATH_S = 1.0
 ORIGIN_QUERIES = "origin_queries_per_expiry"
 
@@ -52,19 +54,19 @@ class Expiry:
 
 def expiries(segment: Segment) -> list[Expiry]:
     """The expiries that were refilled before the segment ended."""
-    origin = segment.origin.of_hot()
-    starts = _first_of_each(origin.read_s, origin.stored_s)
+    look_ups = segment.look_ups.of_rank(HOT)
+    starts = _first_of_each(look_ups.read_s, look_ups.stored_s)
     found = []
-    for first, last in pairwise([*starts, len(origin)]):
-        until_s = origin.read_s[last] if last < len(origin) else segment.ended_s
+    for first, last in pairwise([*starts, len(look_ups)]):
+        until_s = look_ups.read_s[last] if last < len(look_ups) else segment.ended_s
         part = slice(first, last)
-        stored = origin.stored_s[part]
+        stored = look_ups.stored_s[part]
         if np.fmin.reduce(stored) <= segment.ended_s:  # false for NaN: none was stored
             found.append(
                 Expiry(
-                    origin.read_s[part],
-                    origin.asked_s[part],
-                    origin.answered_s[part],
+                    look_ups.read_s[part],
+                    look_ups.asked_s[part],
+                    look_ups.answered_s[part],
                     stored,
                     float(until_s),
                 )
@@ -88,7 +90,7 @@ def aftermaths(segment: Segment) -> Iterator[Ints]:
     """Yield for each expiry the indices of the hot requests in flight at it, or due within the
     second after it."""
     requests = segment.requests
-    hot = np.flatnonzero(requests.hot)
+    hot = np.flatnonzero(requests.rank == HOT)
     intended_s, done_s = requests.intended_s[hot], requests.done_s[hot]
     all_done_s = np.fmax.accumulate(done_s)  # when all up to here were answered
     for expiry in expiries(segment):
@@ -137,16 +139,12 @@ def _waited(served_from: Strings) -> float:
     return float(np.isin(served_from, ["miss", "wait", "early"]).sum())
 
 
-def _failed(segment: Segment) -> Floats:
-    return np.array([float((segment.requests.outcome != "ok").sum())])
-
-
 def _redis_uses(
     segment: Segment, from_s: Sequence[float] | Floats, to_s: Sequence[float] | Floats
 ) -> tuple[Floats, Floats]:
     """Redis commands of the web processes between the first and last sample of each span, and the
     redirects answered meanwhile; NaN and 0 where there are not two samples."""
-    t_s, commands = segment.samples.of("redis_commands")
+    t_s, commands = segment.samples.of("redis.commands")
     first = np.searchsorted(t_s, from_s)
     last = np.searchsorted(t_s, to_s, side="right") - 1
     two = last > first
@@ -173,7 +171,7 @@ def _redis_commands_per_expiry(segment: Segment) -> Floats:
     in_calm = _redis_commands_per_redirect(segment)
     if not len(in_calm):
         return np.array([])
-    t_s, _ = segment.samples.of("redis_commands")
+    t_s, _ = segment.samples.of("redis.commands")
     found = expiries(segment)
     before = np.searchsorted(t_s, [expiry.began_s for expiry in found], side="right") - 1
     after = np.searchsorted(t_s, [expiry.settled_s for expiry in found])
@@ -218,7 +216,6 @@ waited = Measure(
     mean_of_counts,
     NO_EXPIRY,
 )
-failed = Measure("failed_requests", "requests", "failed", _failed, total)
 redis_commands_per_redirect = Measure(
     "redis_commands_per_redirect",
     "commands",
@@ -235,3 +232,68 @@ redis_commands_per_expiry = Measure(
     mean,
     NO_CALM,
 )
+
+
+# --- theory ------------------------------------------------------------------------------------
+
+
+def hot_rate_per_s(segments: Sequence[Segment]) -> float:
+    """λ: arrivals for the hot key per second, as intended by the generator."""
+    duration_s = sum(segment.ended_s - segment.started_s for segment in segments)
+    hot = sum(int((segment.requests.rank == HOT).sum()) for segment in segments)
+    return hot / duration_s if duration_s > 0 else math.nan
+
+
+def origin_time_s(segments: Sequence[Segment]) -> float:
+    """δ: mean time of an origin query for the hot key."""
+    times = [segment.look_ups.of_rank(HOT) for segment in segments]
+    answered = [own.answered_s - own.asked_s for own in times if len(own)]
+    return float(np.concatenate(answered).mean()) if answered else math.nan
+
+
+def _herd(segments: Sequence[Segment]) -> float:
+    return 1 + hot_rate_per_s(segments) * origin_time_s(segments)
+
+
+def _processes(segments: Sequence[Segment]) -> float:
+    return float(max((segment.web_processes for segment in segments), default=0)) or math.nan
+
+
+def _one(_: Sequence[Segment]) -> float:
+    return 1.0
+
+
+def _xfetch(segments: Sequence[Segment]) -> float:
+    betas = {float(segment.settings.get("XFETCH_BETA", "1")) for segment in segments}
+    return math.exp(1 / betas.pop()) if len(betas) == 1 else math.nan
+
+
+herd = Prediction(
+    "1 + λδ",
+    "Poisson arrivals: the first miss, and all that arrive before its answer is stored",
+    _herd,
+)
+one_per_process = Prediction(
+    "≤ web processes", "each process runs at most one look-up of a key at a time", _processes, True
+)
+one = Prediction("1", "one holder of the key's lock, lease or refresh at a time", _one)
+xfetch_law = Prediction(
+    "e^(1/β)",
+    "Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015;"
+    " the count of refreshes begun within δ of the first is geometric with this mean",
+    _xfetch,
+)
+
+inputs = [
+    Input("lambda_per_s", "λ", "/s", hot_rate_per_s),
+    Input("delta_ms", "δ", "ms", lambda segments: origin_time_s(segments) * 1000),
+    Input("lambda_delta", "λδ", "", lambda segments: _herd(segments) - 1),
+]
+expiry = Event(
+    "expiry", "expiries", lambda segment: _at_each_expiry(lambda one: one.began_s, segment)
+)
+strips = [
+    Strip("Latency", "ms", "requests", "latency_ms", rank=HOT, of="the hot key"),
+    Strip("Look-ups", "queries", "look-ups", rank=HOT, of="the hot key"),
+    Strip("Age of what was served", "s", "requests", "age_ms", rank=HOT, of="the hot key"),
+]

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from chaos.judge import predictions as p
-from chaos.model.evidence import Counters, Generator, OriginQueries, Requests, Samples, Segment
+from chaos.experiments import _expiries as p
+from chaos.model.evidence import Segment
+from tests.support.segments import followed, looked_up, segment_of
 
 
 def segment(*, hot: int, others: int, duration_s: float, took_s: list[float]) -> Segment:
@@ -19,23 +20,14 @@ def segment(*, hot: int, others: int, duration_s: float, took_s: list[float]) ->
     """
     ranks = np.array([0] * hot + [1] * others, dtype=np.int64)
     times = np.linspace(10, 10 + duration_s, len(ranks), endpoint=False)
-    nothing = np.zeros(len(ranks))
-    texts = np.array([""] * len(ranks))
     asked_s = np.full(len(took_s) + 1, 10.0)
     answered_s = asked_s + np.array([*took_s, 60.0])
     own = np.array([0] * len(took_s) + [1], dtype=np.int64)
-    return Segment(
-        arm="direct",
-        round=0,
-        settings={},
-        started_s=10.0,
-        ended_s=10.0 + duration_s,
-        web_processes=2,
-        requests=Requests(times, times, times, ranks, ranks, ranks, nothing, texts, texts),
-        origin=OriginQueries(own, asked_s - 1, asked_s, answered_s, answered_s),
-        samples=Samples({}, {}),
-        generator=Generator(len(ranks), len(ranks), 0, 0, 0.0, 0.0),
-        counted=Counters(0, 0, 0, 0, 0),
+    return segment_of(
+        10.0,
+        10.0 + duration_s,
+        requests=replace(followed(times), rank=ranks),
+        look_ups=replace(looked_up(asked_s - 1, asked_s, answered_s, answered_s), rank=own),
     )
 
 
@@ -63,10 +55,10 @@ def test_rate_and_time_are_not_known_where_nothing_tells_them() -> None:
 
 
 def test_the_inputs_are_told_beside_what_is_made_of_them() -> None:
-    assert p.herd_inputs([SHORT, LONG]) == {
-        "lambda_per_s": pytest.approx(20),
-        "delta_ms": pytest.approx(200),
-        "lambda_delta": pytest.approx(4),
+    assert {(f.name, f.symbol, f.unit): f.of([SHORT, LONG]) for f in p.inputs} == {
+        ("lambda_per_s", "λ", "/s"): pytest.approx(20),
+        ("delta_ms", "δ", "ms"): pytest.approx(200),
+        ("lambda_delta", "λδ", ""): pytest.approx(4),
     }
 
 

@@ -11,16 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaos.measures import expiries as m
-from chaos.model.evidence import (
-    Counters,
-    Floats,
-    Generator,
-    OriginQueries,
-    Requests,
-    Samples,
-    Segment,
-)
+from chaos.experiments import _expiries as m
+from chaos.model.evidence import Floats, Samples, Segment
+from tests.support.segments import followed, looked_up, segment_of
 
 TTL_S, DELTA_S = 0.8, 0.12
 
@@ -34,38 +27,15 @@ def segment(
     )
     duration_s = float(len(herds))
     intended = np.arange(10, 10 + duration_s, 1 / rate_per_s)
-    count = len(intended)
     times = np.arange(10, 10 + duration_s, 0.1)
-    return Segment(
-        arm="direct",
-        round=0,
-        settings={},
-        started_s=10.0,
-        ended_s=10.0 + duration_s,
-        web_processes=2,
-        requests=Requests(
-            intended_s=intended,
-            sent_s=intended + 0.001,
-            done_s=intended + 0.002,
-            rank=np.zeros(count, dtype=np.int64),
-            status=np.full(count, 302),
-            version=np.ones(count, dtype=np.int64),
-            age_ms=np.full(count, 5.0),
-            outcome=np.full(count, "ok"),
-            served_from=np.full(count, "hit"),
-        ),
-        origin=OriginQueries(
-            rank=np.zeros(len(read), dtype=np.int64),
-            read_s=read,
-            asked_s=read + 0.001,
-            answered_s=read + 0.001 + delta_s,
-            stored_s=read + 0.002 + delta_s,
-        ),
+    return segment_of(
+        10.0,
+        10.0 + duration_s,
+        requests=followed(intended),
+        look_ups=looked_up(read, read + 0.001, read + 0.001 + delta_s, read + 0.002 + delta_s),
         samples=Samples(
-            {"redis_commands": times}, {"redis_commands": (times - 10) * rate_per_s * calm}
+            {"redis.commands": times}, {"redis.commands": (times - 10) * rate_per_s * calm}
         ),
-        generator=Generator(count, count, 0, 0, 0.1, 1.0),
-        counted=Counters(len(read), len(read), 0, 0, 0),
     )
 
 
@@ -83,7 +53,7 @@ def test_lookups_one_after_the_other_have_a_peak_of_one_and_are_expiries_of_thei
     one = segment([3])
     read = np.array([10.0, 10.2, 10.4])
     stored = read + 0.15
-    apart = replace(one, origin=OriginQueries(one.origin.rank, read, read, stored, stored))
+    apart = replace(one, look_ups=looked_up(read, read, stored, stored))
     assert m.origin_queries.of(apart).tolist() == [1, 1, 1]
     assert m.peak_origin_queries.of(apart).tolist() == [1, 1, 1]
 
@@ -96,25 +66,24 @@ def test_an_expiry_cut_off_by_the_end_of_arrivals_does_not_count() -> None:
 
 def test_a_lookup_that_never_stored_belongs_to_the_expiry_it_began_in() -> None:
     herd = segment([4])
-    stored = herd.origin.stored_s.copy()
+    stored = herd.look_ups.stored_s.copy()
     stored[0] = math.nan
-    partly = replace(herd, origin=replace(herd.origin, stored_s=stored))
+    partly = replace(herd, look_ups=replace(herd.look_ups, stored_s=stored))
     assert m.origin_queries.of(partly).tolist() == [4]
 
 
 def test_without_lookups_there_is_no_expiry() -> None:
     herd = segment([4])
     no_times = np.array([], dtype=np.float64)
-    none = OriginQueries(np.array([], dtype=np.int64), no_times, no_times, no_times, no_times)
-    nothing = replace(herd, origin=none)
+    nothing = replace(herd, look_ups=looked_up(no_times, no_times, no_times, no_times))
     assert m.origin_queries.of(nothing).tolist() == []
 
 
 def test_other_keys_do_not_count_as_the_herd() -> None:
     herd = segment([4])
-    rank = herd.origin.rank.copy()
+    rank = herd.look_ups.rank.copy()
     rank[1:] = 3
-    mixed = replace(herd, origin=replace(herd.origin, rank=rank))
+    mixed = replace(herd, look_ups=replace(herd.look_ups, rank=rank))
     assert m.origin_queries.of(mixed).tolist() == [1]
 
 
@@ -132,26 +101,18 @@ LOOK_UPS = st.lists(st.tuples(TICKS, st.one_of(st.just(math.nan), TICKS)), max_s
 ARRIVALS = st.lists(st.tuples(TICKS, st.integers(0, 6), st.integers(0, 1)), max_size=12)
 
 
-def looked_up(*columns: Sequence[float], rank: int = 0) -> OriginQueries:
-    """Look-ups of a key: when each was read, asked, answered and stored."""
-    count = len(columns[0])
-    return OriginQueries(
-        np.full(count, rank), *(np.array(column, dtype=float) for column in columns)
-    )
-
-
 def of_look_ups(look_ups: list[tuple[float, float]], ended_s: float) -> Segment:
     """A segment with look-ups that were read at a moment, and stored so much later."""
     read_s = sorted(read_s for read_s, _ in look_ups)
     stored_s = [read_s + took_s for read_s, (_, took_s) in zip(read_s, look_ups, strict=True)]
-    origin = looked_up(read_s, read_s, read_s, stored_s)
-    return replace(segment([1]), origin=origin, started_s=0.0, ended_s=ended_s)
+    found = looked_up(read_s, read_s, read_s, stored_s)
+    return replace(segment([1]), look_ups=found, started_s=0.0, ended_s=ended_s)
 
 
 def herds_of(found: Segment) -> list[list[tuple[float, float]]]:
     """Look-ups by expiry: one that was read when another of its herd had stored begins the next."""
     herds: list[list[tuple[float, float]]] = []
-    for read_s, stored_s in zip(found.origin.read_s, found.origin.stored_s, strict=True):
+    for read_s, stored_s in zip(found.look_ups.read_s, found.look_ups.stored_s, strict=True):
         if not herds or any(stored <= read_s for _, stored in herds[-1]):
             herds.append([])
         herds[-1].append((read_s, stored_s))
@@ -210,7 +171,7 @@ def test_the_peak_is_the_most_look_ups_under_way_at_any_question(
     asked_s = [5.0 + asked_s for asked_s, _ in look_ups]
     answered_s = [asked + took for asked, (_, took) in zip(asked_s, look_ups, strict=True)]
     herd = looked_up([5.0] * len(look_ups), asked_s, answered_s, [99.0] * len(look_ups))
-    (peak,) = m.peak_origin_queries.of(replace(segment([1]), origin=herd, ended_s=99.0))
+    (peak,) = m.peak_origin_queries.of(replace(segment([1]), look_ups=herd, ended_s=99.0))
     spans = list(zip(asked_s, answered_s, strict=True))
     assert peak == max(sum(asked <= at <= done for asked, done in spans) for at in asked_s)
 
@@ -244,7 +205,7 @@ def answered(found: Segment, done_s: Sequence[float] | Floats) -> Segment:
 def with_samples(found: Segment, at_s: Sequence[float], commands: Sequence[float]) -> Segment:
     """The same with Redis's counter read at these moments."""
     values = np.array(commands, dtype=float)
-    samples = Samples({"redis_commands": np.array(at_s, dtype=float)}, {"redis_commands": values})
+    samples = Samples({"redis.commands": np.array(at_s, dtype=float)}, {"redis.commands": values})
     return replace(found, samples=samples)
 
 
@@ -278,13 +239,6 @@ def test_the_oldest_answer_is_told_by_those_whose_age_is_known() -> None:
     assert m.oldest_age.of(after_one_expiry(age_ms=age_ms)).tolist() == [9.0]
 
 
-def test_whatever_is_not_ok_has_failed_at_any_time_and_of_any_key() -> None:
-    outcome = np.full(100, "ok", dtype="U8")
-    assert m.failed.of(after_one_expiry(outcome=outcome)).tolist() == [0.0]
-    outcome[:3] = ["fail", "unknown", "unknown"]
-    assert m.failed.of(after_one_expiry(outcome=outcome)).tolist() == [3.0]
-
-
 def test_redirects_that_wait_for_the_origin_are_told_by_where_they_were_served_from() -> None:
     herd = segment([1])
     served = herd.requests.served_from.astype("U8")
@@ -301,16 +255,16 @@ def test_redis_commands_in_calm_are_those_per_redirect() -> None:
 
 def test_redis_commands_of_an_expiry_are_those_beyond_calm() -> None:
     herd = segment([1, 1, 1])
-    times, commands = herd.samples.of("redis_commands")
+    times, commands = herd.samples.of("redis.commands")
     extra = commands + 40 * (times > 11.15)
-    seen = replace(herd, samples=Samples({"redis_commands": times}, {"redis_commands": extra}))
+    seen = replace(herd, samples=Samples({"redis.commands": times}, {"redis.commands": extra}))
     assert m.redis_commands_per_expiry.of(seen)[1] == pytest.approx(40, abs=2)
 
 
 def one_herd(at_s: Sequence[float], commands: Sequence[float]) -> Segment:
     """An expiry from 4 to 5 s in a segment of 10 s, a redirect answered every tenth of a second."""
     herd = replace(segment([1]), started_s=0.0, ended_s=10.0)
-    herd = replace(herd, origin=looked_up([4.0, 4.0], [4.0, 4.0], [4.5, 4.5], [4.5, 5.0]))
+    herd = replace(herd, look_ups=looked_up([4.0, 4.0], [4.0, 4.0], [4.5, 4.5], [4.5, 5.0]))
     return with_samples(answered(herd, np.arange(1, 101) / 10), at_s, commands)
 
 

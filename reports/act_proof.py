@@ -1,4 +1,4 @@
-"""The proof of each fault, merged over its injections: count and probe readings."""
+"""The proof of each act, merged over its injections: count and probe readings."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from reports.formatting import NOTHING, Json, with_unit
 
 
 @dataclass(frozen=True)
-class FaultProof:
-    """All injections of one fault; readings are medians over them, `None` if there was none."""
+class ActProof:
+    """All injections of one act; readings are medians over them, `None` if there was none."""
 
-    fault: str
+    act: str
     injections: int
     proven: int
     what: str
@@ -37,20 +37,17 @@ class FaultProof:
         return NOTHING if value is None else with_unit(value, self.unit)
 
 
-def fault_proofs(result: Json) -> list[FaultProof]:
-    """One proof a fault, in order of the first injection."""
-    names = dict.fromkeys(fault["fault"] for fault in result["faults"])
-    return [
-        _merged(name, [fault for fault in result["faults"] if fault["fault"] == name])
-        for name in names
-    ]
+def act_proofs(result: Json) -> list[ActProof]:
+    """One proof an act, in order of the first injection."""
+    names = dict.fromkeys(act["act"] for act in result["acts"])
+    return [_merged(name, [act for act in result["acts"] if act["act"] == name]) for name in names]
 
 
-def _merged(name: str, injections: Sequence[Json]) -> FaultProof:
+def _merged(name: str, injections: Sequence[Json]) -> ActProof:
     readings = [i[when] for i in injections for when in ("before", "during", "after") if i[when]]
     first = readings[0] if readings else {"what": "", "unit": ""}
-    return FaultProof(
-        fault=name,
+    return ActProof(
+        act=name,
         injections=len(injections),
         proven=sum(bool(injection["proven"]) for injection in injections),
         what=first["what"],

@@ -1,0 +1,50 @@
+"""Measures of ground truth: what clients were told against what the primary holds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from chaos.measures.estimates import total
+from chaos.model.evidence import Floats, Ledger, Segment
+from chaos.model.experiment import Measure
+
+Kind = Literal["clicks", "links", "edits"]
+NOT_READ = "the primary was not read back"
+
+
+def lost(kind: Kind) -> Measure:
+    """Acknowledged to a client, and not in the primary after heal and drain."""
+    return _of(kind, "lost")
+
+
+def duplicated(kind: Kind) -> Measure:
+    """In the primary more than once."""
+    return _of(kind, "duplicated")
+
+
+def miscounted() -> Measure:
+    """How far the totals that links show are from the clicks that the primary holds."""
+    return _of("clicks", "miscounted")
+
+
+def unacknowledged() -> Measure:
+    """Redirects answered without a click id: the client was not told that its click counts."""
+
+    def of(segment: Segment) -> Floats:
+        ledger = segment.ledgers.get("clicks")
+        return np.array([ledger.attempted - ledger.acknowledged if ledger else np.nan])
+
+    title = "clicks unacknowledged"
+    return Measure("clicks_unacknowledged", "clicks", title, of, total, NOT_READ)
+
+
+def _of(kind: Kind, figure: str) -> Measure:
+    assert figure in Ledger.__dataclass_fields__
+
+    def of(segment: Segment) -> Floats:
+        ledger = segment.ledgers.get(kind)
+        return np.array([float(getattr(ledger, figure)) if ledger else np.nan])
+
+    return Measure(f"{kind}_{figure}", kind, f"{kind} {figure}", of, total, NOT_READ)

@@ -1,0 +1,68 @@
+"""Measures of answers: how many failed, how slow they were, how often clients tried."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chaos.measures.estimates import mean_of_counts, total
+from chaos.measures.selections import When, Which, every, selected, whole
+from chaos.model.evidence import Floats, Segment
+from chaos.model.experiment import Measure
+
+NO_REQUEST = "no such request was due then"
+
+
+def failed(when: When = whole, which: Which = every) -> Measure:
+    """Operations without a good answer in any of their tries, a 404 among them."""
+
+    def of(segment: Segment) -> Floats:
+        chosen = selected(segment, when, which)
+        if not chosen.any():
+            return np.array([np.nan])
+        requests = segment.requests
+        return np.array([float((chosen & requests.last & (requests.outcome != "ok")).sum())])
+
+    name, title = f"{which.name}failed{when.name}", f"{which.title}failed{when.title}"
+    return Measure(name, "requests", title, of, total, NO_REQUEST)
+
+
+def latency(percentile: float, when: When = whole, which: Which = every) -> Measure:
+    """A percentile of the time from when a request was due to its answer, or to its timeout."""
+
+    def of(segment: Segment) -> Floats:
+        values = segment.requests.latency_ms[selected(segment, when, which)]
+        return np.array([float(np.percentile(values, percentile)) if len(values) else np.nan])
+
+    return Measure(
+        f"{which.name}latency_p{percentile:g}_ms{when.name}",
+        "ms",
+        f"{which.title}p{percentile:g}{when.title}",
+        of,
+        mean_of_counts,
+        NO_REQUEST,
+    )
+
+
+def tries(when: When = whole, which: Which = every) -> Measure:
+    """Requests for each operation: 1 without retries, more when clients try again."""
+
+    def of(segment: Segment) -> Floats:
+        chosen = selected(segment, when, which)
+        first = (chosen & (segment.requests.attempt == 1)).sum()
+        return np.array([chosen.sum() / first if first else np.nan])
+
+    name, title = f"{which.name}tries{when.name}", f"{which.title}tries per operation{when.title}"
+    return Measure(name, "tries", title, of, mean_of_counts, NO_REQUEST)
+
+
+def goodput(when: When = whole, which: Which = every, *, within_ms: float = np.inf) -> Measure:
+    """Good answers in time, as a share of the operations due."""
+
+    def of(segment: Segment) -> Floats:
+        requests, chosen = segment.requests, selected(segment, when, which)
+        due = (chosen & (requests.attempt == 1)).sum()
+        good = chosen & (requests.outcome == "ok") & (requests.latency_ms <= within_ms)
+        return np.array([100 * good.sum() / due if due else np.nan])
+
+    name, title = f"{which.name}goodput{when.name}", f"{which.title}goodput{when.title}"
+    return Measure(name, "%", title, of, mean_of_counts, NO_REQUEST)

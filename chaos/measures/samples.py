@@ -1,0 +1,72 @@
+"""Measures of sampled counters and gauges."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chaos.measures.estimates import mean_of_counts, worst
+from chaos.measures.selections import When, whole
+from chaos.model.evidence import Floats, Segment
+from chaos.model.experiment import Measure
+
+NO_SAMPLE = "it was not sampled then"
+
+
+def series(segment: Segment, name: str) -> tuple[Floats, Floats]:
+    """Times and values of a sampled series.
+
+    `web.look_ups` adds up those of web-1, web-2, …, and `clicks_waiting` those of every part; a
+    value holds until the next one of its part.
+    """
+    own = [n for n in segment.samples.t_s if _matches(n, name)]
+    t_s = np.unique(np.concatenate([segment.samples.t_s[n] for n in own] or [np.array([])]))
+    if not len(t_s):
+        return t_s, t_s
+    t_s = t_s[t_s >= max(segment.samples.t_s[n][0] for n in own if len(segment.samples.t_s[n]))]
+    values = np.zeros(len(t_s))
+    for n in own:
+        at_s, readings = segment.samples.of(n)
+        values += readings[np.searchsorted(at_s, t_s, side="right") - 1]
+    return t_s, values
+
+
+def _matches(sampled: str, name: str) -> bool:
+    part, _, what = sampled.partition(".")
+    kind, dot, wanted = name.partition(".")
+    if not dot:
+        return what == name
+    return what == wanted and kind in (part, part.partition("-")[0])
+
+
+def peak(name: str, title: str, unit: str, when: When = whole) -> Measure:
+    """The largest value of a sampled series."""
+
+    def of(segment: Segment) -> Floats:
+        t_s, values = series(segment, name)
+        inside = values[when.holds(segment, t_s)]
+        return np.array([inside.max() if len(inside) else np.nan])
+
+    return Measure(f"peak_{_plain(name)}{when.name}", unit, title, of, worst, NO_SAMPLE)
+
+
+def per_second(name: str, title: str, unit: str, when: When = whole) -> Measure:
+    """How fast a sampled counter rises, over the spans."""
+
+    def of(segment: Segment) -> Floats:
+        t_s, values = series(segment, name)
+        risen = lasted_s = 0.0
+        for from_s, to_s in when.spans(segment):
+            from_s, to_s = max(from_s, segment.started_s), min(to_s, segment.ended_s)
+            inside = (t_s >= from_s) & (t_s <= to_s)
+            if inside.sum() > 1:
+                risen += float(values[inside][-1] - values[inside][0])
+                lasted_s += float(t_s[inside][-1] - t_s[inside][0])
+        return np.array([risen / lasted_s if lasted_s else np.nan])
+
+    return Measure(
+        f"{_plain(name)}_per_s{when.name}", f"{unit}/s", title, of, mean_of_counts, NO_SAMPLE
+    )
+
+
+def _plain(name: str) -> str:
+    return name.replace(".", "_").replace("-", "_")

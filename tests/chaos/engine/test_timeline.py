@@ -1,0 +1,350 @@
+"""Acts begin and end when they are due, whatever their probes and the requests are doing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from chaos.engine.run import HostClock, run
+from chaos.engine.timeline import SegmentTimeline
+from chaos.judge.verdict import judge
+from chaos.model.evidence import ActEvidence, Generator, Reading, Verdict
+from chaos.model.experiment import Act, At
+from chaos.model.lab import Clock
+from chaos.model.stack import Stack, StackError, Undo
+from chaos.record.reader import read_events, read_evidence
+from chaos.record.writer import RecordWriter
+from tests.support.busy import busy
+from tests.support.fake_stack import (
+    FakeClock,
+    FakeKill,
+    FakeLoad,
+    FakeStack,
+    Inline,
+    World,
+    herd_order,
+    lab,
+    order_of,
+)
+
+NEVER_S = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """An act that notes what it is told; each step may take its time, or raise."""
+
+    name: str = "one"
+    said: list[str] = field(default_factory=list)
+    inject_: Callable[[], object] = lambda: None
+    undo_: Callable[[], object] = lambda: None
+    probe_: Callable[[], object] = lambda: None
+    needs: str = "kill"
+    hits: frozenset[str] = frozenset()
+    probe_s: float = 0.0
+
+    def inject(self, stack: Stack) -> Undo:
+        self.inject_()
+        self.said.append(f"{self.name} on")
+
+        def undo() -> None:
+            self.undo_()
+            self.said.append(f"{self.name} off")
+
+        return undo
+
+    def probe(self, stack: Stack) -> Reading:
+        self.probe_()
+        on, off = (self.said.count(f"{self.name} {what}") for what in ("on", "off"))
+        return Reading("is it on?", float(on - off), "")
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        return (before.value, during.value) == (0, 1)
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        return before.value == after.value == 0
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[RecordWriter]:
+    writer = RecordWriter(tmp_path / "run", {}, HostClock())
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+def threads() -> Iterator[Executor]:
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
+
+
+def timeline_of(
+    acts: Sequence[At], writer: RecordWriter, threads: Executor, clock: Clock | None = None
+) -> SegmentTimeline:
+    own = clock or HostClock()
+    return SegmentTimeline(acts, "lock", FakeStack(World()), writer, own, threads)
+
+
+def passed(timeline: SegmentTimeline, duration_s: float) -> float:
+    """Let a segment of this length pass, as a run does; return its start."""
+    timeline.stand()
+    started_s = time.monotonic()
+    timeline.start(started_s)
+    while time.monotonic() < started_s + duration_s:
+        timeline.tick()
+        time.sleep(0.005)
+    return started_s
+
+
+def by_name(timeline: SegmentTimeline) -> dict[str, ActEvidence]:
+    return {act.act: act for act in timeline.evidence(3)}
+
+
+# --- on real threads -----------------------------------------------------------------------------
+
+
+def test_an_act_is_on_time_though_another_one_s_probe_hangs(
+    writer: RecordWriter, threads: Executor
+) -> None:
+    release, calls = threading.Event(), iter([False, True, False])
+    hanging = Told("hanging", probe_=lambda: next(calls) and release.wait(NEVER_S))
+    timeline = timeline_of([At(0.05, hanging), At(0.1, Told("second"), 0.2)], writer, threads)
+    started_s = passed(timeline, 0.3)
+    release.set()
+    timeline.end()
+    second = by_name(timeline)["second"]
+    assert 0.1 <= second.injected_s - started_s < 0.2
+    assert second.lifted_s is not None
+    assert 0.2 <= second.lifted_s - started_s < 0.3
+    assert second.proven
+    assert by_name(timeline)["hanging"].during is not None
+
+
+def test_an_act_ends_when_planned_though_its_own_probe_hangs(
+    writer: RecordWriter, threads: Executor
+) -> None:
+    release, calls = threading.Event(), iter([False, True, False])
+    hanging = Told(probe_=lambda: next(calls) and release.wait(NEVER_S))
+    timeline = timeline_of([At(0.05, hanging, 0.15)], writer, threads)
+    started_s = passed(timeline, 0.3)
+    assert hanging.said == ["one on", "one off"]
+    release.set()
+    timeline.end()
+    (act,) = timeline.evidence(3)
+    assert act.lifted_s is not None
+    assert 0.15 <= act.lifted_s - started_s < 0.25
+
+
+def test_a_probe_before_the_segment_is_over_when_the_segment_begins(
+    writer: RecordWriter, threads: Executor
+) -> None:
+    slow = Told(probe_=lambda: time.sleep(0.1))
+    began_s = time.monotonic()
+    timeline_of([At(0.0, slow), At(1.0, slow)], writer, threads)
+    assert 0.1 <= time.monotonic() - began_s < 0.19, "one beside the other"
+
+
+def test_the_end_waits_for_the_slowest_heal_and_for_the_probe_after_it(
+    writer: RecordWriter, threads: Executor
+) -> None:
+    slow = Told("slow", undo_=lambda: time.sleep(0.1), probe_=lambda: time.sleep(0.05))
+    timeline = timeline_of([At(0.0, slow), At(0.0, Told("quick"))], writer, threads)
+    passed(timeline, 0.02)
+    timeline.end()
+    acts = by_name(timeline)
+    assert acts["slow"].after is not None
+    assert acts["slow"].proven
+    assert acts["slow"].lifted_s is not None
+    assert acts["slow"].healed_s is not None
+    assert acts["slow"].healed_s - acts["slow"].lifted_s >= 0.1
+    assert acts["quick"].proven
+
+
+def test_an_act_that_is_still_beginning_at_the_end_is_undone_as_well(
+    writer: RecordWriter, threads: Executor
+) -> None:
+    slow = Told(inject_=lambda: time.sleep(0.2))
+    timeline = timeline_of([At(0.01, slow)], writer, threads)
+    passed(timeline, 0.05)
+    assert slow.said == []
+    timeline.end()
+    assert slow.said == ["one on", "one off"]
+
+
+# --- on a clock of its own -----------------------------------------------------------------------
+
+
+def ticked(timeline: SegmentTimeline, clock: FakeClock, until_s: float) -> None:
+    start_s = clock.now_s()
+    timeline.stand()
+    timeline.start(start_s)
+    while clock.now_s() < start_s + until_s:
+        timeline.tick()
+        clock.sleep(0.1)
+    timeline.tick()
+
+
+def test_acts_overlap_and_each_has_its_own_time(writer: RecordWriter) -> None:
+    said: list[str] = []
+    plan = [
+        At(1.0, Told("a", said), 3.0),
+        At(2.0, Told("b", said), 4.0),
+        At(0.0, Told("c", said), 2.5),
+        At(3.5, Told("d", said)),
+        At(9.0, Told("never", said)),
+    ]
+    timeline = timeline_of(plan, writer, Inline(), clock := FakeClock())
+    start_s = clock.now_s()
+    ticked(timeline, clock, 5.0)
+    assert said == ["c on", "a on", "b on", "c off", "a off", "d on", "b off"]
+    timeline.end()
+    assert said[-1] == "d off"
+    acts = by_name(timeline)
+    assert [*acts] == ["a", "b", "c", "d"]
+    seen = {
+        name: (act.injected_s - start_s, (act.lifted_s or 0) - start_s)
+        for name, act in acts.items()
+    }
+    for name, (from_s, to_s) in {"a": (1, 3), "b": (2, 4), "c": (0, 2.5), "d": (3.5, 5)}.items():
+        assert seen[name] == pytest.approx((from_s, to_s), abs=0.11)
+    assert all(act.proven and (act.arm, act.segment) == ("lock", 3) for act in acts.values())
+
+
+def test_at_the_end_the_latest_act_is_undone_first(writer: RecordWriter) -> None:
+    said: list[str] = []
+    plan = [At(0.0, Told("a", said)), At(1.0, Told("b", said)), At(2.0, Told("c", said))]
+    timeline = timeline_of(plan, writer, Inline(), clock := FakeClock())
+    ticked(timeline, clock, 3.0)
+    timeline.end()
+    timeline.end()
+    assert said == ["a on", "b on", "c on", "c off", "b off", "a off"]
+
+
+def test_a_probe_that_fails_leaves_its_act_unproven(writer: RecordWriter) -> None:
+    def mute() -> None:
+        raise ConnectionError("no answer")
+
+    timeline = timeline_of([At(0.0, Told(probe_=mute))], writer, Inline(), clock := FakeClock())
+    ticked(timeline, clock, 1.0)
+    timeline.end()
+    (act,) = timeline.evidence(1)
+    assert (act.before, act.during, act.after, act.proven) == (None, None, None, False)
+
+
+def test_what_a_stack_cannot_do_is_told_before_anything_begins(writer: RecordWriter) -> None:
+    said: list[str] = []
+    plan = [At(0.0, Told("a", said)), At(0.0, Told("b", said, needs="magic"))]
+    with pytest.raises(StackError, match="b: this stack cannot do 'magic'"):
+        timeline_of(plan, writer, Inline())
+    assert said == []
+
+
+def failing(what: str = "the link is gone") -> Callable[[], object]:
+    def fail() -> None:
+        raise StackError(what)
+
+    return fail
+
+
+@pytest.mark.parametrize("second", [0.0, 1.0])
+def test_an_act_that_cannot_begin_stops_the_segment_and_the_rest_is_undone(
+    writer: RecordWriter, second: float
+) -> None:
+    said: list[str] = []
+    plan = [At(0.0, Told("a", said)), At(second, Told("b", said, inject_=failing()))]
+    timeline = timeline_of(plan, writer, Inline(), clock := FakeClock())
+    with pytest.raises(StackError, match="gone"):
+        ticked(timeline, clock, 2.0)
+    with pytest.raises(StackError, match="gone"):
+        timeline.end()
+    assert said == ["a on", "a off"]
+    assert [act.act for act in timeline.evidence(1)] == ["a"]
+
+
+def test_an_act_that_cannot_be_undone_stops_the_segment_and_the_rest_is_undone(
+    writer: RecordWriter,
+) -> None:
+    said: list[str] = []
+    plan = [At(0.0, Told("a", said)), At(0.0, Told("b", said, undo_=failing()), 1.0)]
+    timeline = timeline_of(plan, writer, Inline(), clock := FakeClock())
+    with pytest.raises(StackError, match="gone"):
+        ticked(timeline, clock, 2.0)
+    with pytest.raises(StackError, match="gone"):
+        timeline.end()
+    assert said == ["a on", "b on", "a off"]
+
+
+# --- in a run ------------------------------------------------------------------------------------
+
+
+def carried_out(directory: Path, world: World, *timeline: At) -> None:
+    order = order_of(replace(busy(world), timeline=timeline))
+    run(order, lab(world), directory, lambda *_: None)
+
+
+def test_an_act_that_raises_is_trouble_and_everything_is_healed(tmp_path: Path) -> None:
+    world = World()
+    bad: Act = Told(inject_=failing())
+    carried_out(tmp_path / "run", world, At(1.0, FakeKill(world), 2.0), At(1.5, bad))
+    evidence = read_evidence(tmp_path / "run")
+    assert evidence.trouble == "the link is gone"
+    assert set(world.parts.values()) == {"up"}
+    assert not world.running
+    assert judge(busy(world), evidence).verdict is Verdict.INVALID
+
+
+def test_an_act_ends_when_planned_while_requests_hang(tmp_path: Path) -> None:
+    world = World()
+
+    class Hanging(FakeLoad):
+        def finished(self) -> Generator | None:
+            assert self.current is not None
+            over_s = self.current[4] + self.current[2] + 8
+            return super().finished() if self.world.clock.now_s() >= over_s else None
+
+    @contextmanager
+    def load(_: Stack, directory: Path) -> Iterator[FakeLoad]:
+        fake = Hanging(world, directory)
+        yield fake
+        fake.shard.close()
+
+    order = order_of(busy(world))
+    run(order, replace(lab(world), load=load), tmp_path / "run", lambda *_: None)
+    for segment in read_evidence(tmp_path / "run").segments:
+        (act,) = segment.acts
+        assert act.lifted_s == pytest.approx(segment.started_s + 2.0, abs=0.03)
+
+
+def test_ctrl_c_in_the_middle_of_two_acts_heals_both(tmp_path: Path) -> None:
+    world = World()
+
+    class Interrupted(FakeLoad):
+        def finished(self) -> Generator | None:
+            if self.world.toxics and self.world.parts["redis"] == "down":
+                raise KeyboardInterrupt
+            return super().finished()
+
+    @contextmanager
+    def load(_: Stack, directory: Path) -> Iterator[FakeLoad]:
+        fake = Interrupted(world, directory)
+        try:
+            yield fake
+        finally:
+            fake.shard.close()
+
+    order = herd_order(world)
+    timeline = [*order.experiment.timeline, At(1.0, FakeKill(world), 2.0)]
+    order = replace(order, experiment=replace(order.experiment, timeline=timeline))
+    with pytest.raises(KeyboardInterrupt):
+        run(order, replace(lab(world), load=load), tmp_path / "run", lambda *_: None)
+    assert (world.toxics, world.parts["redis"], world.running) == ([], "up", False)
+    kinds = [event["kind"] for event in read_events(tmp_path / "run")]
+    assert kinds.count("injected") == kinds.count("healed") == 2
+    assert read_evidence(tmp_path / "run").trouble == "interrupted"

@@ -1,0 +1,185 @@
+"""Each claim passes, fails or has no data; a figure that was cut short is no good news."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from chaos.judge import claims
+from chaos.measures.estimates import mean
+from chaos.model.evidence import ArmResult, Estimate, Predicted, Verdict
+from chaos.model.experiment import Claim, Measure
+
+WAIT = Measure("wait", "queries", "mean wait", lambda _: np.array([]), mean)
+PASS, FAIL, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
+
+
+def arms(*, predicted: float = 26.0, **values: float) -> dict[str, ArmResult]:
+    """Arms by what was measured of them, each with an interval of one to both sides."""
+    return {
+        name: ArmResult(
+            name=name,
+            naive=name == "direct",
+            verdict=PASS,
+            measures={WAIT.name: Estimate(value, value - 1, value + 1, 6, "mean95")},
+            predictions={WAIT.name: Predicted(predicted, "", "", False)},
+            inputs={},
+        )
+        for name, value in values.items()
+    }
+
+
+def censored(*names: str, predicted: float = 26.0, **values: float) -> dict[str, ArmResult]:
+    """The same, and the segments of the named arms ended before their figures were known."""
+    rows = arms(predicted=predicted, **values)
+    for name in names:
+        cut = replace(rows[name].measures[WAIT.name], at_least=True)
+        rows[name] = replace(rows[name], measures={WAIT.name: cut})
+        rows[name] = replace(
+            rows[name], predictions=arms(predicted=predicted, x=0)["x"].predictions
+        )
+    return rows
+
+
+SHOWS = partial(claims.shows, "direct", WAIT, share_of_prediction=0.5, prediction_at_least=20)
+REACHES = partial(claims.shows, "direct", WAIT, at_least=5)
+BOTH = partial(claims.shows, "direct", WAIT, at_least=5, share_of_prediction=0.5)
+LIMIT = partial(claims.at_most, "lock", WAIT, 1.5)
+LEAST = partial(claims.at_least, "lock", WAIT, 1.5)
+LAW = partial(claims.follows_law, "xfetch", WAIT, within=0.25, full_only=True)
+FEWER = partial(claims.fewer_than, "lock", "direct", WAIT, share=0.5)
+NONE = partial(claims.none, WAIT)
+NONE_BUT = partial(claims.none, WAIT, but="direct")
+NONE_BUT_TWO = partial(claims.none, WAIT, but=("direct", "lock"))
+
+
+@pytest.mark.parametrize(
+    ("claim", "seen", "verdict", "words"),
+    [
+        (SHOWS, arms(direct=13.0), PASS, "13.00 [12.00, 14.00] queries, theory 26.0"),
+        (SHOWS, arms(direct=12.9), INVALID, "12.90 [11.90, 13.90] queries, theory 26.0"),
+        (SHOWS, arms(direct=10, predicted=20), PASS, "10.00 [9.00, 11.00] queries, theory 20.0"),
+        (SHOWS, arms(direct=19, predicted=19.9), INVALID, "theory expects 19.9: too small to show"),
+        (SHOWS, arms(direct=math.nan), INVALID, "no data"),
+        (SHOWS, arms(direct=26, predicted=math.nan), INVALID, "no data"),
+        (SHOWS, arms(direct=math.nan, predicted=1), INVALID, "no data"),
+        (REACHES, arms(direct=5), PASS, "5.00 [4.00, 6.00] queries"),
+        (REACHES, arms(direct=4.9), INVALID, "4.90 [3.90, 5.90] queries"),
+        (REACHES, arms(direct=math.nan), INVALID, "no data"),
+        (BOTH, arms(direct=5, predicted=8), PASS, "5.00 [4.00, 6.00] queries, theory 8.0"),
+        (BOTH, arms(direct=4.5, predicted=8), INVALID, "4.50 [3.50, 5.50] queries, theory 8.0"),
+        (BOTH, arms(direct=5, predicted=11), INVALID, "5.00 [4.00, 6.00] queries, theory 11.0"),
+        (LIMIT, arms(lock=1.5), PASS, "1.50 [0.50, 2.50] queries"),
+        (LIMIT, arms(lock=1.6), FAIL, "1.60 [0.60, 2.60] queries"),
+        (LIMIT, arms(lock=math.nan), INVALID, "no data"),
+        (LIMIT, arms(lock=math.inf), INVALID, "no data"),
+        (LEAST, arms(lock=1.5), PASS, "1.50 [0.50, 2.50] queries"),
+        (LEAST, arms(lock=1.4), FAIL, "1.40 [0.40, 2.40] queries"),
+        (LEAST, arms(lock=math.nan), INVALID, "no data"),
+        (LAW, arms(xfetch=5, predicted=4), PASS, "5.00 [4.00, 6.00] queries, theory 4.00"),
+        (LAW, arms(xfetch=5.1, predicted=4), FAIL, "5.10 [4.10, 6.10] queries, theory 4.00"),
+        (LAW, arms(xfetch=3, predicted=4), PASS, "3.00 [2.00, 4.00] queries, theory 4.00"),
+        (LAW, arms(xfetch=2.9, predicted=4), FAIL, "2.90 [1.90, 3.90] queries, theory 4.00"),
+        (LAW, arms(xfetch=0.5, predicted=0.5), PASS, "0.50 [-0.50, 1.50] queries, theory 0.50"),
+        (LAW, arms(xfetch=0, predicted=0), INVALID, "no data"),
+        (LAW, arms(xfetch=2.72, predicted=math.nan), INVALID, "no data"),
+        (LAW, arms(xfetch=math.nan, predicted=2.72), INVALID, "no data"),
+        (
+            *(FEWER, arms(lock=13, direct=26), PASS),
+            "13.00 [12.00, 14.00] queries, direct 26.00 [25.00, 27.00]",
+        ),
+        (
+            *(FEWER, arms(lock=13.1, direct=26), FAIL),
+            "13.10 [12.10, 14.10] queries, direct 26.00 [25.00, 27.00]",
+        ),
+        (FEWER, arms(lock=math.nan, direct=26), INVALID, "no data"),
+        (FEWER, arms(lock=1, direct=math.nan), INVALID, "no data"),
+        (NONE, arms(direct=0, lock=0), PASS, "0 queries"),
+        (NONE, arms(direct=0, lock=1), FAIL, "lock 1"),
+        (NONE, arms(direct=2, lock=1), FAIL, "direct 2, lock 1"),
+        (NONE, arms(direct=0, lock=math.nan), INVALID, "no data"),
+        (NONE, {}, INVALID, "no data"),
+        (NONE_BUT, arms(direct=2, lock=0), PASS, "0 queries"),
+        (NONE_BUT, arms(direct=math.nan, lock=0), PASS, "0 queries"),
+        (NONE_BUT, arms(direct=0, lock=1), FAIL, "lock 1"),
+        (NONE_BUT, arms(direct=0), INVALID, "no data"),
+        (NONE_BUT_TWO, arms(direct=9, lock=9, swr=0), PASS, "0 queries"),
+        (NONE_BUT_TWO, arms(direct=9, lock=9, swr=1), FAIL, "swr 1"),
+    ],
+)
+def test_a_claim_passes_fails_or_has_no_data(
+    claim: Callable[[], Claim], seen: dict[str, ArmResult], verdict: Verdict, words: str
+) -> None:
+    assert claim().check(seen) == (verdict, words)
+
+
+CUT_LIMIT = "≥ 1.50 [0.50, 2.50] queries"
+
+
+@pytest.mark.parametrize(
+    ("claim", "seen", "verdict", "words"),
+    [
+        (LIMIT, censored("lock", lock=1.5), INVALID, CUT_LIMIT),
+        (LIMIT, censored("lock", lock=1.6), FAIL, "≥ 1.60 [0.60, 2.60] queries"),
+        (LEAST, censored("lock", lock=1.5), PASS, CUT_LIMIT),
+        (LEAST, censored("lock", lock=1.4), INVALID, "≥ 1.40 [0.40, 2.40] queries"),
+        (REACHES, censored("direct", direct=5), PASS, "≥ 5.00 [4.00, 6.00] queries"),
+        (REACHES, censored("direct", direct=4), INVALID, "≥ 4.00 [3.00, 5.00] queries"),
+        (LAW, censored("xfetch", xfetch=4, predicted=4), INVALID, "no data"),
+        (FEWER, censored("lock", lock=1, direct=26), INVALID, "no data"),
+        (
+            *(FEWER, censored("direct", lock=1, direct=26), PASS),
+            "1.00 [0.00, 2.00] queries, direct ≥ 26.00 [25.00, 27.00]",
+        ),
+        (FEWER, censored("direct", lock=14, direct=26), INVALID, "no data"),
+        (NONE, censored("lock", direct=0, lock=0), FAIL, "lock ≥ 0"),
+    ],
+)
+def test_what_was_still_unknown_when_the_segment_ended_is_never_taken_for_the_better(
+    claim: Callable[[], Claim], seen: dict[str, ArmResult], verdict: Verdict, words: str
+) -> None:
+    assert claim().check(seen) == (verdict, words)
+
+
+@pytest.mark.parametrize(
+    ("claim", "arms", "text", "full_only"),
+    [
+        (SHOWS, ("direct",), "direct shows the failure: mean wait ≥ 0.5 × theory", False),
+        (REACHES, ("direct",), "direct shows the failure: mean wait ≥ 5 queries", False),
+        (
+            *(BOTH, ("direct",)),
+            "direct shows the failure: mean wait ≥ 5 queries and 0.5 × theory",
+            False,
+        ),
+        (LIMIT, ("lock",), "lock: mean wait ≤ 1.5 queries", False),
+        (LEAST, ("lock",), "lock: mean wait ≥ 1.5 queries", False),
+        (LAW, ("xfetch",), "xfetch: mean wait within 25% of its law", True),
+        (FEWER, ("lock", "direct"), "lock: mean wait ≤ 0.5 × direct's", False),
+        (NONE, (), "no arm has any mean wait", False),
+        (NONE_BUT, (), "no arm has any mean wait, but for direct", False),
+        (NONE_BUT_TWO, (), "no arm has any mean wait, but for direct, lock", False),
+    ],
+)
+def test_a_claim_says_what_it_claims_of_whom_and_by_what(
+    claim: Callable[[], Claim], arms: tuple[str, ...], text: str, full_only: bool
+) -> None:
+    made = claim()
+    assert (made.arms, made.text, made.full_only) == (arms, text, full_only)
+    assert made.measures == (WAIT,)
+
+
+def test_a_claim_without_arms_is_about_all_but_those_it_names() -> None:
+    names = ["direct", "lock", "swr"]
+    assert NONE().arms_of(names) == ("direct", "lock", "swr")
+    assert NONE_BUT().arms_of(names) == ("lock", "swr")
+    assert NONE_BUT_TWO().arms_of(names) == ("swr",)
+    assert FEWER().arms_of(names) == ("lock", "direct")
+
+
+def test_an_estimate_of_no_samples_is_no_figure() -> None:
+    assert not Estimate(1.0, 1.0, 1.0, 0, "mean95").known

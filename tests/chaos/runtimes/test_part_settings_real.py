@@ -1,0 +1,62 @@
+"""Settings of Postgres and Redis that an arm changes, on a real stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+import redis
+
+from chaos.model.stack import Stack, StackError
+from chaos.runtimes.part_settings import PartSettings
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def settings(stack: Stack) -> Iterator[PartSettings]:
+    applied = PartSettings(stack.endpoints)
+    yield applied
+    applied.apply({})
+
+
+def shown(stack: Stack, name: str) -> object:
+    with psycopg.connect(stack.endpoints.primary) as primary:
+        row = primary.execute("SELECT current_setting(%s)", [name]).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_they_are_in_force_when_applied_and_gone_when_the_next_arm_has_none(
+    stack: Stack, settings: PartSettings
+) -> None:
+    settings.apply({"postgres:work_mem": "5MB", "redis:maxmemory-policy": "noeviction"})
+    with redis.Redis.from_url(stack.endpoints.redis, decode_responses=True) as client:
+        assert shown(stack, "work_mem") == "5MB"
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        settings.apply({})
+        assert shown(stack, "work_mem") == "4MB"
+        assert client.config_get("maxmemory-policy") != {"maxmemory-policy": "noeviction"}
+
+
+def test_a_synchronous_standby_is_waited_for(stack: Stack, settings: PartSettings) -> None:
+    settings.apply({"postgres:synchronous_standby_names": "replica"})
+    with psycopg.connect(stack.endpoints.primary) as primary:
+        states = primary.execute("SELECT sync_state FROM pg_stat_replication").fetchall()
+    assert ("sync",) in states
+
+
+def test_a_standby_that_there_is_not_is_refused_after_a_while(
+    stack: Stack, settings: PartSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chaos.runtimes.part_settings.PATIENCE_S", 0.3)
+    with pytest.raises(StackError, match="not in force"):
+        settings.apply({"postgres:synchronous_standby_names": "nobody"})
+
+
+def test_a_name_that_postgres_does_not_know_is_its_error(
+    stack: Stack, settings: PartSettings
+) -> None:
+    with pytest.raises(StackError, match="work_menu"):
+        settings.apply({"postgres:work_menu": "1"})

@@ -1,0 +1,122 @@
+"""Visits of several steps, made up: links that are created, followed, edited and deleted.
+
+While the cache is down, the settings say what a redirect does: `FALLBACK=none` fails, and clients
+try again; `CLICKS=careless` loses the clicks that were answered shortly before.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from chaos.model.traffic import Retries, Traffic, Visit
+
+TOOK_S = 0.002
+UNSENT_S = 0.1  # clicks younger than this are lost with what holds them
+STATUS = {"follow": 302, "create": 201, "edit": 200, "delete": 204, "stats": 200}
+
+
+@dataclass(frozen=True)
+class Held:
+    """A link as the primary holds it."""
+
+    version: int
+    target: str
+    deleted: bool = False
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A part that does not answer."""
+
+    part: str
+    from_s: float
+    to_s: float = math.inf
+
+    def holds(self, t_s: float) -> bool:
+        return self.from_s <= t_s < self.to_s
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request with its answer."""
+
+    intended_s: float
+    done_s: float
+    served_from: str
+    age_ms: float
+    rank: int = 0
+    operation: str = "follow"
+    outcome: str = "ok"
+    status: int = 302
+    attempt: int = 1
+    last: bool = True
+    op: str = ""
+    visit: str = ""
+    begins: bool = True
+    click_lost: bool = False
+
+    def applied(self, held: Held | None) -> Held | None:
+        """The link after this request."""
+        if self.outcome != "ok":
+            return held
+        if self.operation == "create":
+            return Held(1, f"https://example.org/{self.op}")
+        if held is None or self.operation not in ("edit", "delete"):
+            return held
+        if self.operation == "delete":
+            return replace(held, version=held.version + 1, deleted=True)
+        return Held(held.version + 1, f"https://example.org/{self.op}")
+
+
+def visits(
+    draw: random.Random,
+    traffic: Traffic,
+    arrivals: Iterable[float],
+    down: Sequence[Outage],
+    settings: Mapping[str, str],
+) -> list[Answer]:
+    """All requests of the visits that arrive at these moments."""
+    weights = [visit.weight for visit in traffic.visits]
+    answers: list[Answer] = []
+    for number, t_s in enumerate(arrivals):
+        (visit,) = draw.choices(traffic.visits, weights)
+        hot = draw.random() < traffic.hot_share
+        shared = 0 if hot else draw.randrange(1, traffic.keys)
+        rank = traffic.keys + number if visit.own_link else shared
+        blank = Answer(t_s, t_s, "", math.nan, rank, visit=f"v{number}")
+        answers += _steps(visit, blank, traffic.retries, down, settings)
+    return answers
+
+
+def _steps(
+    visit: Visit,
+    blank: Answer,
+    retries: Retries,
+    down: Sequence[Outage],
+    settings: Mapping[str, str],
+) -> Iterator[Answer]:
+    t_s = blank.intended_s
+    for place, step in enumerate(visit.steps):
+        op = replace(blank, operation=step.operation, op=f"{blank.visit}-{place}")
+        for attempt in range(1, retries.tries + 1):
+            t_s += step.after_s if attempt == 1 else retries.pause_s
+            answer = _answered(replace(op, intended_s=t_s, attempt=attempt), down, settings)
+            last = answer.outcome == "ok" or attempt == retries.tries
+            yield replace(answer, last=last, begins=place == 0 and attempt == 1)
+            t_s = answer.done_s
+            if last:
+                break
+
+
+def _answered(asked: Answer, down: Sequence[Outage], settings: Mapping[str, str]) -> Answer:
+    done_s = asked.intended_s + TOOK_S
+    if asked.operation != "follow":
+        return replace(asked, done_s=done_s, status=STATUS[asked.operation])
+    if any(outage.holds(asked.intended_s) for outage in down) and settings["FALLBACK"] == "none":
+        return replace(asked, done_s=done_s, outcome="fail", status=503)
+    soon = any(0 <= outage.from_s - done_s < UNSENT_S for outage in down)
+    lost = soon and settings["CLICKS"] == "careless"
+    return replace(asked, done_s=done_s, served_from="hit", age_ms=5.0, click_lost=lost)

@@ -1,0 +1,55 @@
+"""Write docs/vocabulary.md: `python -m tests.support.vocabulary_page > docs/vocabulary.md`."""
+
+from __future__ import annotations
+
+import sys
+
+from chaos import measures
+from chaos.cli.check_commands import KINDS, vocabulary
+from chaos.measures.selections import When, Which
+
+INTRODUCTION = """\
+# Vocabulary
+
+What an experiment can be made of: measures, acts and claims. `linkstorm list --measures --acts
+--claims` prints the same. This page is written by `python -m tests.support.vocabulary_page >
+docs/vocabulary.md`; a test keeps it up to date.
+"""
+ABOUT = {
+    "measures": """\
+A measure is a column of the table: a figure, *when* and of *which* requests. An experiment has
+`from chaos import measures as m` and takes `m.failed(m.during)`, without the module's name.
+
+- When a request was due: {whens}.
+  `during` and `after_heal` go by the acts that end before their segment, or by all if none does.
+- Which requests: {whichs}, or by operation: `doing("stats")`.
+""",
+    "acts": """\
+An act is done to the stack at a second of each segment: `At(2.0, Pause("redis"), until_s=5.0)`.
+Without `until_s` it lasts to the segment's last answer.
+""",
+    "claims": """\
+A claim is what the figures must show. They are judged PASS, FAIL or INVALID; the worst wins.
+""",
+}
+
+
+def page() -> str:
+    """The whole page."""
+    names = {"whens": _exported(When), "whichs": _exported(Which)}
+    parts = [INTRODUCTION]
+    for kind in KINDS:
+        entries = [f"- `{e.name}{e.signature}`: {e.about}\n" for e in vocabulary(kind)]
+        about = ABOUT[kind].format(**names)
+        parts.append(f"\n## {kind.capitalize()}\n\n{about}\n{''.join(entries)}")
+    return "".join(parts)
+
+
+def _exported(kind: type) -> str:
+    """What `chaos.measures` exports of a kind."""
+    found = {name: getattr(measures, name) for name in measures.__all__}
+    return ", ".join(f"`{name}`" for name, thing in found.items() if isinstance(thing, kind))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
