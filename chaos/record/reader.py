@@ -196,7 +196,7 @@ OWN_KEYS = """
         AND list_contains($segments::INTEGER[], segment)
 """
 ODDITIES = """
-    SELECT count(*) FILTER (NOT list_contains($numbers::INTEGER[], r.segment)) AS stray,
+    SELECT count(*) FILTER (r.segment NOT IN (SELECT unnest($numbers::INTEGER[]))) AS stray,
         count(*) - count(DISTINCT hash(op_id, attempt)) AS doubled,
         count(*) FILTER (NOT coalesce(named, false)
             AND (operation <> 'create' OR outcome = 'ok' OR r.key <> '')) AS misnamed,
