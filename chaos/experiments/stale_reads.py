@@ -12,7 +12,8 @@ from chaos.model.experiment import LATENCY, Arm, At, Experiment, Mode, Predictio
 from chaos.model.traffic import FOLLOW, Step, Traffic, Visit
 
 LAG_MS, PBS = 400, "P(fresh at t) = P(lag ≤ t): Bailis et al., PVLDB 5(8), 2012"
-UNSEEN, MISSING, SOON = m.unread_writes(), m.false_absent(m.during), m.visible(50)
+UNSEEN, MISSING = m.unread_writes(), m.false_absent(m.during)
+SOON, LATER = m.visible(50, m.during), m.visible(800, m.during)
 WRITES = m.latency(50, m.during, m.writes), m.latency(99, m.during, m.writes)
 PRIMARY = m.per_second("primary.look_ups", "look-ups on the primary", "look-ups", m.during)
 TWICE = (Step("follow", after_s=0.05), Step("follow", after_s=0.76))
@@ -39,11 +40,11 @@ experiment = Experiment(
         Arm("remote-apply", {**REPLICA, **APPLIED}, predictions={WRITES[0].name: LAG}),
         Arm("primary", {"READ_FROM": "primary"}),
     ],
-    measures=[UNSEEN, MISSING, SOON, m.visible(800), m.staleness(m.during), PRIMARY, *WRITES],
+    measures=[UNSEEN, MISSING, SOON, LATER, m.staleness(m.during), PRIMARY, *WRITES],
     claims=[
         shows("replica", UNSEEN, at_least=10),
         at_most("replica +40 ms", UNSEEN, 3),
-        at_most("replay paused", SOON, 20),  # what was written before the pause is seen
+        at_most("replay paused", SOON, 20),  # what was written just before the pause is seen
         none(UNSEEN, but=("replica", "replica +40 ms", "replay paused")),
         at_least("remote-apply", WRITES[0], LAG_MS),
     ],

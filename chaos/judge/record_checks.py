@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from itertools import pairwise
 from math import isnan, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from chaos.model.evidence import (
     ArmResult,
     Evidence,
     Finding,
+    Floats,
     LookUps,
     Mode,
     Requests,
@@ -160,32 +162,28 @@ def _in_order(look_ups: LookUps) -> bool:
 
 
 def _outside_requests(segment: Segment) -> int:
-    """Count look-ups that fall into no request for their key."""
+    """Count look-ups that fall into no request for their key.
+
+    A request without an answer may be at work for any time.
+    """
     look_ups, requests = segment.look_ups, segment.requests
-    inside = sum(
-        int(_in_flight(requests, int(rank), look_ups.read_s[look_ups.rank == rank]).sum())
-        for rank in np.unique(look_ups.rank)
-    )
+    rank, sent_s = requests.rank, requests.sent_s
+    answered = (requests.outcome != "unknown") & (requests.status < 500)
+    done_s = np.where(answered, requests.done_s, np.inf)
+    order = np.argsort(sent_s)
+    rank, sent_s, done_s = rank[order], sent_s[order], done_s[order]
+    inside = 0
+    for key in np.unique(look_ups.rank):
+        at_s, own = look_ups.read_s[look_ups.rank == key], rank == key
+        inside += int(_in_flight(sent_s[own], done_s[own], at_s).sum())
     return len(look_ups) - inside
 
 
-def _in_flight(
-    requests: Requests, rank: int, at_s: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Mask of the moments at which a request for a key was sent and not yet answered.
-
-    One without an answer may be at work for any time.
-    """
-    own = requests.rank == rank
-    order = np.argsort(requests.sent_s[own])
-    sent_s = requests.sent_s[own][order]
-    answered = (requests.outcome[own] != "unknown") & (requests.status[own] < 500)
-    done_s = np.where(answered, requests.done_s[own], np.inf)[order]
+def _in_flight(sent_s: Floats, done_s: Floats, at_s: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Mask of the moments at which a request was sent and not yet answered; by `sent_s`."""
     last_done_s = np.concatenate([[-np.inf], np.maximum.accumulate(done_s)])
     sent_before = np.searchsorted(sent_s, at_s + ROUNDING_S, side="right")
-    in_flight: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
-        last_done_s[sent_before] >= at_s - ROUNDING_S
-    )
+    in_flight: np.ndarray[Any, np.dtype[np.bool_]] = last_done_s[sent_before] >= at_s - ROUNDING_S
     return in_flight
 
 
@@ -194,7 +192,7 @@ def versions_are_one(experiment: Experiment, evidence: Evidence) -> Finding | No
     if any(_changes_links(experiment.traffic_of(arm)) for arm in experiment.arms):
         return None
     seen = {
-        (segment.number, int(rank), int(version))
+        (segment.number, rank, version)
         for segment in evidence.all_segments
         for rank, version in _distinct(segment.requests)
     }
@@ -223,12 +221,12 @@ def _changes_links(traffic: Traffic) -> bool:
     return bool({"edit", "delete"} & {*steps})
 
 
-def _distinct(requests: Requests) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def _distinct(requests: Requests) -> Iterator[tuple[int, int]]:
+    """Each link's rank with each version that a follow of it saw."""
     ok = (requests.outcome == "ok") & (requests.operation == "follow")
-    pairs: np.ndarray[tuple[int, int], np.dtype[np.int64]] = np.unique(
-        np.stack([requests.rank[ok], requests.version[ok]], axis=1), axis=0
-    )
-    return pairs
+    rank, version = requests.rank[ok], requests.version[ok]
+    for link in np.unique(rank):
+        yield from ((int(link), int(seen)) for seen in np.unique(version[rank == link]))
 
 
 def traffic_was_as_planned(experiment: Experiment, evidence: Evidence) -> Finding:

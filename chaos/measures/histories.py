@@ -241,9 +241,11 @@ class Visibility:
     """Follows of a session's own last write, against the time since it was acknowledged.
 
     The share that is `fresh` at t is the t-visibility of P. Bailis et al.: Probabilistically
-    bounded staleness for practical partial quorums, PVLDB 5(8), 2012.
+    bounded staleness for practical partial quorums, PVLDB 5(8), 2012. `row` is their place among
+    the requests.
     """
 
+    row: Ints
     t_s: Floats
     fresh: Bools
 
@@ -267,7 +269,8 @@ def visibility(requests: Requests) -> Visibility:
     reads = _links(requests, 0).reads
     told_s, version = _own_writes(requests, reads, pairs(requests.session, requests.rank))
     own = version != NONE
-    return Visibility((reads.sent_s - told_s)[own], (reads.most >= version)[own])
+    fresh = reads.most >= version
+    return Visibility(reads.row[own], (reads.sent_s - told_s)[own], fresh[own])
 
 
 def _own_writes(requests: Requests, reads: _Reads, session: Ints) -> tuple[Floats, Ints]:

@@ -61,7 +61,7 @@ def staleness(when: When = whole) -> Measure:
     return Measure(f"staleness_ms{when.name}", "ms", f"most stale{when.title}", of, worst, NO_READ)
 
 
-def visible(at_ms: float, within_ms: float = 50.0) -> Measure:
+def visible(at_ms: float, when: When = whole, *, within_ms: float = 50.0) -> Measure:
     """The share of a session's reads that saw its own write, `at_ms` after the acknowledgement.
 
     Reads up to `within_ms` later count, too (t-visibility, Bailis et al., PVLDB 5(8), 2012).
@@ -70,11 +70,12 @@ def visible(at_ms: float, within_ms: float = 50.0) -> Measure:
     def of(segment: Segment) -> Floats:
         seen = visibility(segment.requests)
         since_ms = seen.t_s * 1000
-        inside = seen.fresh[(since_ms >= at_ms) & (since_ms < at_ms + within_ms)]
+        chosen = when.holds(segment, segment.requests.intended_s[seen.row])
+        inside = seen.fresh[chosen & (since_ms >= at_ms) & (since_ms < at_ms + within_ms)]
         return np.array([100 * inside.mean() if len(inside) else np.nan])
 
-    title = f"sees its own write after {at_ms:g} ms"
-    return Measure(f"visible_{at_ms:g}_ms", "%", title, of, mean, NO_OWN_READ)
+    title = f"sees its own write after {at_ms:g} ms{when.title}"
+    return Measure(f"visible_{at_ms:g}_ms{when.name}", "%", title, of, mean, NO_OWN_READ)
 
 
 def unread_writes() -> Measure:
