@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from chaos.model.stack import StackError
-from chaos.runtimes.topology import SUPERUSER, Address, dsn
+from chaos.runtimes.topology import NO_SUCH_PAGE, SUPERUSER, Address, dsn
 
 TIMEOUT_S = 2.0
 SCAN_COUNT = 500
@@ -44,6 +44,15 @@ def http_status(address: Address, path: str) -> int | None:
             return answer.status
     except (OSError, http.client.HTTPException):
         return None
+
+
+def is_web(address: Address) -> bool:
+    """True if a web process answers here, itself or through nginx: others have no request ids."""
+    try:
+        with _answer(address, NO_SUCH_PAGE) as answer:
+            return answer.status == 404 and answer.getheader("x-request-id") is not None
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 @contextmanager

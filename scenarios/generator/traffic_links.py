@@ -40,7 +40,11 @@ class TrafficLinks:
         return self._followed(self.codes[:count], within_s=0.0)
 
     def prepare_fresh(self, count: int) -> list[str]:
-        """Create `count` new links in bulk, and follow each once; their codes."""
+        """Create `count` new links in bulk, and follow each once; their codes.
+
+        Idle connections are closed first: the server may have been restarted meanwhile.
+        """
+        self._client.close()
         chunks = [
             range(first, min(first + BULK_MAX_LINKS, count))
             for first in range(0, count, BULK_MAX_LINKS)

@@ -14,14 +14,13 @@ from chaos.runtimes.compose.settings_file import write_settings
 from chaos.runtimes.embedded.part_process import concurrently
 from chaos.runtimes.part_clients import (
     empty_cache,
-    http_status,
     is_ready,
+    is_web,
     postgres_version,
     redis_version,
     toxiproxy_version,
 )
 from chaos.runtimes.topology import (
-    NO_SUCH_PAGE,
     PARTS,
     SETTING_PREFIX,
     SHORTENER,
@@ -152,9 +151,11 @@ class ComposeStack(BaseStack):
         self._wait("nginx", self._web_answers, "passed on requests")
 
     def _web_answers(self) -> bool:
-        """True if several requests in a row reach a web process."""
-        nginx = self._addresses["nginx"]
-        return all(http_status(nginx, NO_SUCH_PAGE) == 404 for _ in range(IN_A_ROW))
+        """True if several requests in a row reach a web process.
+
+        Until nginx has resolved names anew, an old address may be another container's by now.
+        """
+        return all(is_web(self._addresses["nginx"]) for _ in range(IN_A_ROW))
 
     def _wait(self, part: str, reached: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + READY_S
