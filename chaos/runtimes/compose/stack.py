@@ -31,6 +31,7 @@ from chaos.runtimes.trouble import TAIL_LINES
 
 READY_S = 30.0
 POLL_S = 0.02
+OLD_WORKERS_S = 0.2
 CHECK_EVERY_S = 0.5  # each look at the containers costs the engine some milliseconds
 IN_A_ROW = 6  # good answers through nginx, so that each of its web processes gave some
 
@@ -146,8 +147,12 @@ class ComposeStack(BaseStack):
         self._wait(part, ready, "was ready")
 
     def _reload_nginx(self) -> None:
-        """Have nginx resolve web containers anew: a restarted one may have another address."""
+        """Have nginx resolve web containers anew: a restarted one may have another address.
+
+        Its old workers accept connections for another 0.1 s, and close each after its answer.
+        """
         self._containers.hang_up("nginx")
+        time.sleep(OLD_WORKERS_S)
         self._wait("nginx", self._web_answers, "passed on requests")
 
     def _web_answers(self) -> bool:
