@@ -7,7 +7,7 @@ far as the session's last write; or the write can wait for the replica. Each cos
 
 from chaos import measures as m
 from chaos.acts import PauseReplay, Slow
-from chaos.judge.claims import at_least, at_most, none, shows
+from chaos.judge.claims import at_least, at_most, fewer_than, none, shows
 from chaos.model.experiment import LATENCY, Arm, At, Experiment, Mode, Prediction, Strip
 from chaos.model.traffic import FOLLOW, Step, Traffic, Visit
 
@@ -43,10 +43,10 @@ experiment = Experiment(
     measures=[UNSEEN, MISSING, SOON, LATER, m.staleness(m.during), PRIMARY, *WRITES],
     claims=[
         shows("replica", UNSEEN, at_least=10),
-        at_most("replica +40 ms", UNSEEN, 3),
+        fewer_than("replica +40 ms", "replica", UNSEEN, share=0.2),
         at_most("replay paused", SOON, 20),  # what was written just before the pause is seen
         none(UNSEEN, but=("replica", "replica +40 ms", "replay paused")),
-        at_least("remote-apply", WRITES[0], LAG_MS),
+        at_least("remote-apply", WRITES[0], 0.9 * LAG_MS),
     ],
     costs=[PRIMARY, WRITES[0]],
     strips=[LATENCY, Strip("Replication lag", "s", "samples", "primary.replication_lag_s")],
