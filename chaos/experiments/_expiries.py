@@ -285,8 +285,8 @@ xfetch_law = Prediction(
 )
 
 inputs = [
-    Input("lambda_per_s", "hot key λ", "/s", hot_rate_per_s),
-    Input("delta_ms", "look-up δ", "ms", lambda segments: origin_time_s(segments) * 1000),
+    Input("lambda_per_s", "λ", "/s", hot_rate_per_s),
+    Input("delta_ms", "δ", "ms", lambda segments: origin_time_s(segments) * 1000),
     Input("lambda_delta", "λδ", "", lambda segments: _herd(segments) - 1),
 ]
 expiry = Event(
