@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from chaos.model.evidence import Estimate, Predicted, Verdict
-from chaos.model.experiment import Claim, Measure, Rows
+from chaos.model.evidence import Estimate, Evidence, Predicted, Verdict
+from chaos.model.experiment import Claim, Experiment, Measure, Rows
 
 NO_DATA = Verdict.INVALID, "no data"
 
@@ -129,6 +129,20 @@ def fewer_than(arm: str, other: str, measure: Measure, *, share: float = 1.0) ->
 
     text = f"{arm}: {measure.title} ≤ {share:g} × {other}'s"
     return Claim(text, (arm, other), (measure,), check)
+
+
+def asked(experiment: Experiment, evidence: Evidence) -> tuple[list[Claim], list[Claim]]:
+    """The claims that this run can judge, and those that it cannot since `--arm` left out an arm.
+
+    A claim for full mode is neither in quick mode.
+    """
+    due = [c for c in experiment.claims if evidence.mode.name == "full" or not c.full_only]
+    fixed = {arm.name for arm in experiment.arms if not arm.naive}
+    left_out = fixed - set(evidence.plan["arms"])
+    return (
+        [claim for claim in due if not left_out & set(claim.arms)],
+        [claim for claim in due if left_out & set(claim.arms)],
+    )
 
 
 def figure(estimate: Estimate, measure: Measure | None = None) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from chaos.judge import record_checks
-from chaos.judge.claims import listed
+from chaos.judge.claims import asked, listed
 from chaos.measures.recovery import catch_up
 from chaos.model.evidence import (
     LATE_SHARE_MAX,
@@ -240,7 +240,7 @@ def ledgers_are_exact(experiment: Experiment, evidence: Evidence) -> Finding:
     read = evidence.read_back and all(segment.ledgers for segment in evidence.all_segments)
     if not read or not told:
         return Finding(text, Verdict.INVALID, "nothing was read back")
-    judged = _judged_by_claims(experiment)
+    judged = _judged_by_claims(experiment, evidence)
     waiting = [s.arm for s in evidence.all_segments if math.isnan(s.settled_s)]
     if late := [arm for arm in dict.fromkeys(waiting) if (catch_up().name, arm) not in judged]:
         return Finding(text, Verdict.INVALID, f"clicks still waited after {', '.join(late)}")
@@ -255,14 +255,17 @@ def ledgers_are_exact(experiment: Experiment, evidence: Evidence) -> Finding:
     return Finding(text, Verdict.of(not wrong), observed)
 
 
-def _judged_by_claims(experiment: Experiment) -> set[tuple[str, str]]:
-    """Measures and arms that some claim is about."""
-    names = [arm.name for arm in experiment.arms]
+def _judged_by_claims(experiment: Experiment, evidence: Evidence) -> set[tuple[str, str]]:
+    """Measures and arms that some claim made of this run is about.
+
+    A claim about two arms judges the first: the second is what it is compared with.
+    """
+    due, _ = asked(experiment, evidence)
     return {
         (measure.name, arm)
-        for claim in experiment.claims
+        for claim in due
         for measure in claim.measures
-        for arm in claim.arms_of(names)
+        for arm in claim.arms[:1] or claim.arms_of(evidence.plan["arms"])
     }
 
 

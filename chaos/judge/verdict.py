@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from chaos.judge.claims import asked
 from chaos.judge.record_checks import figures_are_known
 from chaos.judge.run_checks import RUN_CHECKS
 from chaos.model.evidence import (
@@ -40,10 +41,8 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
         for arm in experiment.arms
         if arm.name in evidence.plan["arms"]
     }
-    due = [c for c in experiment.claims if evidence.mode.name == "full" or not c.full_only]
-    left_out = {arm.name for arm in experiment.arms if not arm.naive} - set(rows)
-    asked = [claim for claim in due if not left_out & set(claim.arms)]
-    claims = [_claimed(claim, rows) for claim in asked]
+    due, not_asked = asked(experiment, evidence)
+    claims = [_claimed(claim, rows) for claim in due]
     checks = [
         *(_checked(check.__name__, partial(check, experiment, evidence)) for check in RUN_CHECKS),
         _checked(figures_are_known.__name__, partial(figures_are_known, experiment.measures, rows)),
@@ -52,10 +51,10 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
     return Result(
         experiment=experiment.name,
         verdict=Verdict.worst([finding.verdict for finding in [*claims, *made]]),
-        arms=[replace(row, verdict=_verdict_on(row, asked, rows)) for row in rows.values()],
+        arms=[replace(row, verdict=_verdict_on(row, due, rows)) for row in rows.values()],
         claims=claims,
         checks=made,
-        not_asked=[claim.text for claim in due if claim not in asked],
+        not_asked=[claim.text for claim in not_asked],
         acts=evidence.acts,
         generator=_generator(evidence.segments),
         ledgers={name: _ledgers([s for s in evidence.segments if s.arm == name]) for name in rows},

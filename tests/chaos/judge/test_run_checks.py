@@ -498,7 +498,7 @@ def test_a_ledger_is_exact_only_if_nothing_is_wrong(wrong: dict[str, int]) -> No
     assert seen.observed == (", ".join(told) or "18 acknowledged")
 
 
-NOTHING = Evidence({}, None, [], [], None, True, None)  # type: ignore[arg-type]
+NOTHING = Evidence({"arms": {}}, HERD.quick, [], [], None, True, None)  # type: ignore[arg-type]
 
 
 def test_errors_of_two_arms_do_not_cancel_out(sound: Evidence) -> None:
@@ -519,9 +519,11 @@ def test_what_the_control_lost_counts(sound: Evidence) -> None:
     assert (seen.verdict, seen.observed) == (Verdict.FAIL, "control: links lost 2")
 
 
-def claiming(*arms: str, kind: Literal["clicks", "links"] = "clicks") -> Experiment:
+def claiming(
+    *arms: str, kind: Literal["clicks", "links"] = "clicks", full_only: bool = False
+) -> Experiment:
     """An experiment that claims something of what these arms lost."""
-    claim = Claim("?", arms, (lost(kind),), lambda _: (Verdict.PASS, ""), but=("lock",))
+    claim = Claim("?", arms, (lost(kind),), lambda _: (Verdict.PASS, ""), ("lock",), full_only)
     return replace(HERD, claims=[claim])
 
 
@@ -529,12 +531,14 @@ def claiming(*arms: str, kind: Literal["clicks", "links"] = "clicks") -> Experim
     ("experiment", "change", "verdict"),
     [
         (claiming("singleflight"), ledger(lost=1), Verdict.PASS),
-        (claiming("direct", "singleflight"), ledger(lost=1), Verdict.PASS),
+        (claiming("singleflight", "direct"), ledger(lost=1), Verdict.PASS),
         (claiming(), ledger(lost=1), Verdict.PASS),
         (claiming("singleflight"), ledger(duplicated=1), Verdict.FAIL),
         (claiming("singleflight"), ledger("links", lost=1), Verdict.FAIL),
         (claiming("singleflight", kind="links"), ledger(lost=1), Verdict.FAIL),
         (claiming("direct"), ledger(lost=1), Verdict.FAIL),
+        (claiming("direct", "singleflight"), ledger(lost=1), Verdict.FAIL),
+        (claiming("singleflight", full_only=True), ledger(lost=1), Verdict.FAIL),
     ],
 )
 def test_what_a_claim_judges_is_left_to_it_and_nothing_else(
@@ -544,6 +548,13 @@ def test_what_a_claim_judges_is_left_to_it_and_nothing_else(
     verdict: Verdict,
 ) -> None:
     assert c.ledgers_are_exact(experiment, change(sound)).verdict is verdict
+
+
+def test_a_claim_that_an_arm_left_out_kept_from_being_made_judges_nothing(sound: Evidence) -> None:
+    arms = {name: arm for name, arm in sound.plan["arms"].items() if name != "lock"}
+    evidence = ledger(lost=1)(replace(sound, plan={**sound.plan, "arms": arms}))
+    seen = c.ledgers_are_exact(claiming("singleflight", "lock"), evidence)
+    assert (seen.verdict, seen.observed) == (Verdict.FAIL, "singleflight: clicks lost 1")
 
 
 def test_how_long_clicks_wait_may_be_what_an_arm_is_judged_by(sound: Evidence) -> None:
