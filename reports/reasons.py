@@ -50,7 +50,7 @@ def reason(finding: Json, result: Json) -> Reason:
     naive = [arm["name"] for arm in result["arms"] if arm["naive"]]
     if finding["verdict"] == "FAIL":
         sentence = f"failed: {text}"
-    elif finding["arms"] and finding["arms"] == naive:
+    elif finding["arms"] and set(finding["arms"]) <= set(naive):
         sentence = f"the failure did not show, so there was nothing to fix; wanted: {text}"
     else:
         sentence = f"could not be judged: {text}"

@@ -194,7 +194,7 @@ def test_a_claim_that_has_no_data_and_one_that_fails_are_told_apart() -> None:
     assert open_.startswith("could not be judged: singleflight: ")
 
 
-def test_only_a_claim_about_the_naive_arm_alone_says_that_the_failure_did_not_show() -> None:
+def test_only_a_claim_about_naive_arms_alone_says_that_the_failure_did_not_show() -> None:
     result = result_with() | {"checks": []}
     open_ = {"text": "t", "verdict": "INVALID", "observed": "no data"}
     for arms, said in (
@@ -205,6 +205,9 @@ def test_only_a_claim_about_the_naive_arm_alone_says_that_the_failure_did_not_sh
     ):
         (reason,) = reasons(result | {"claims": [open_ | {"arms": arms}]})
         assert reason.sentence == said
+    naive = [arm | {"naive": arm["name"] in ("direct", "lock")} for arm in result["arms"]]
+    (second,) = reasons(result | {"arms": naive, "claims": [open_ | {"arms": ["lock"]}]})
+    assert second.sentence.startswith("the failure did not show")
     (crashed,) = reasons(result | {"arms": [], "claims": [open_ | {"arms": []}]})
     assert crashed.sentence == "could not be judged: t"
 
