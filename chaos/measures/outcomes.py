@@ -56,13 +56,13 @@ def tries(when: When = whole, which: Which = every) -> Measure:
 
 
 def goodput(when: When = whole, which: Which = every, *, within_ms: float = np.inf) -> Measure:
-    """Good answers in time, as a share of the operations due."""
+    """The share of operations whose last try, due then, got a good answer in time."""
 
     def of(segment: Segment) -> Floats:
-        requests, chosen = segment.requests, selected(segment, when, which)
-        due = (chosen & (requests.attempt == 1)).sum()
-        good = chosen & (requests.outcome == "ok") & (requests.latency_ms <= within_ms)
-        return np.array([100 * good.sum() / due if due else np.nan])
+        requests = segment.requests
+        last = selected(segment, when, which) & requests.last
+        good = last & (requests.outcome == "ok") & (requests.latency_ms <= within_ms)
+        return np.array([100 * good.sum() / last.sum() if last.any() else np.nan])
 
     name, title = f"{which.name}goodput{when.name}", f"{which.title}goodput{when.title}"
     return Measure(name, "%", title, of, mean_of_counts, NO_REQUEST)

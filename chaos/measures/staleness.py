@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chaos.measures.estimates import mean, total, worst
+from chaos.measures.estimates import mean_of_counts, total, worst
 from chaos.measures.histories import RedirectWindow, redirect_window, session_order, visibility
 from chaos.measures.selections import When, whole
 from chaos.model.evidence import Floats, Segment
@@ -75,7 +75,7 @@ def visible(at_ms: float, when: When = whole, *, within_ms: float = 50.0) -> Mea
         return np.array([100 * inside.mean() if len(inside) else np.nan])
 
     title = f"sees its own write after {at_ms:g} ms{when.title}"
-    return Measure(f"visible_{at_ms:g}_ms{when.name}", "%", title, of, mean, NO_OWN_READ)
+    return Measure(f"visible_{at_ms:g}_ms{when.name}", "%", title, of, mean_of_counts, NO_OWN_READ)
 
 
 def unread_writes() -> Measure:

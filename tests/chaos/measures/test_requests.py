@@ -115,9 +115,10 @@ def test_goodput_is_what_was_answered_in_time_of_what_was_due() -> None:
     assert goodput().of(segment) == pytest.approx([80])
     assert goodput(within_ms=300.1).of(segment) == pytest.approx([80])
     assert goodput(within_ms=100).of(segment) == pytest.approx([70])
-    retried = column(10, {1: 2}, 1, np.int64)
-    again = replace(segment, requests=replace(segment.requests, attempt=retried))
-    assert goodput().of(again) == pytest.approx([100 * 8 / 9])
+    retried = replace(segment.requests, last=column(10, {0: False}, True, bool))
+    assert goodput().of(replace(segment, requests=retried)) == pytest.approx([100 * 8 / 9])
+    none_yet = replace(segment.requests, last=np.zeros(10, dtype=bool))
+    assert np.isnan(goodput().of(replace(segment, requests=none_yet))).tolist() == [True]
 
 
 # --- until when it hurt --------------------------------------------------------------------------
