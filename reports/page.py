@@ -214,8 +214,6 @@ def _thinned(history: RunHistory, strips: Sequence[Strip]) -> Iterator[str]:
     for rank, thinning in history.thinning.items():
         which = "requests" if rank is None else f"requests for {names[rank]}"
         yield _thinning(thinning, which)
-        if thinning.after:
-            yield f"{thinning.after:,} due after the end of their round are not."
     if any(thinning.every > 1 for thinning in history.thinning.values()):
         yield "Rates, percentiles and look-ups count every request."
 

@@ -44,7 +44,6 @@ class Thinning:
     every_failed: int = 1
     extremes_s: float = 0.0
     opening_s: float = 0.0
-    after: int = 0  # due after the end of a round, as late steps of visits are: not drawn
 
 
 @dataclass(frozen=True)
@@ -195,9 +194,8 @@ OF_RANK = "($rank IS NULL OR rank = $rank)"
 
 DRAWABLE = f"{OF_RANK} AND due < length"
 COUNT = f"""
-    SELECT count(*) FILTER (due < length), count(*) FILTER (due < length AND outcome <> 'ok'),
-        count(*) FILTER (due >= length)
-    FROM requests WHERE {OF_RANK}
+    SELECT count(*), count(*) FILTER (outcome <> 'ok')
+    FROM requests WHERE {DRAWABLE}
 """
 POINTS = f"""
     INSERT INTO points
@@ -219,7 +217,7 @@ def _create_points(
     bins: Bins,
 ) -> Thinning:
     """Add the points of a link, or of all: every request, or the opening and a sample."""
-    ((count, failed, after),) = db.execute(COUNT, {"rank": rank}).fetchall()
+    ((count, failed),) = db.execute(COUNT, {"rank": rank}).fetchall()
     every, every_failed, opening_s = 1, 1, 0.0
     if count > points_max:
         every = math.ceil(count / (points_max // 2))
@@ -228,7 +226,7 @@ def _create_points(
     values = {"every": every, "every_failed": every_failed, "opening": opening_s}
     ((drawn,),) = db.execute(POINTS, {"rank": rank, "bin": bins.percentile_s, **values}).fetchall()
     return Thinning(count, drawn, failed=failed, extremes_s=bins.percentile_s, opening_s=opening_s,
-                    every=every, every_failed=every_failed, after=after)  # fmt: skip
+                    every=every, every_failed=every_failed)  # fmt: skip
 
 
 def _opening_s(segments: Sequence[Event], count: int, points: int) -> float:

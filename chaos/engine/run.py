@@ -208,10 +208,7 @@ class _Run:
         self, acts: SegmentTimeline, ended_s: float, traffic: Traffic
     ) -> Generator:
         """Wait until every answer is in; raise `PartDied` if a part dies meanwhile."""
-        longest_s = sum(step.after_s for visit in traffic.visits for step in visit.steps)
-        steps = max(len(visit.steps) for visit in traffic.visits)
-        tries_s = traffic.timeout_s + traffic.retries.longest_pause_s
-        deadline_s = ended_s + longest_s + steps * traffic.retries.tries * tries_s + DRAIN_GRACE_S
+        deadline_s = ended_s + traffic.timeout_s + DRAIN_GRACE_S
         while (generator := self.load.finished()) is None:
             if self.clock.now_s() > deadline_s:
                 raise StackError("the load generator did not finish its segment in time")

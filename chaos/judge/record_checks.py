@@ -126,14 +126,10 @@ def requests_are_credible(_: Experiment, evidence: Evidence) -> Finding:
 
 
 def _timely(segment: Segment) -> bool:
-    """Each request was due in the segment, sent after that, and answered after that.
-
-    A visit that began in the segment may have later steps and tries.
-    """
+    """Each request was due in the segment, sent after that, and answered after that."""
     requests = segment.requests
-    _, first = np.unique(requests.session, return_index=True)
     due = requests.intended_s >= segment.started_s - ROUNDING_S
-    due[first] &= requests.intended_s[first] <= segment.ended_s + ROUNDING_S
+    due &= requests.intended_s <= segment.ended_s + ROUNDING_S
     in_order = requests.sent_s >= requests.intended_s - ROUNDING_S
     in_order &= requests.done_s >= requests.sent_s - ROUNDING_S
     return bool((due & in_order).all())

@@ -72,7 +72,7 @@ def _during(segment: Segment) -> Sequence[Span]:
     ]
 
 
-# Spans may last to infinity: later steps of a visit are due after the segment's end.
+# Spans may last to infinity: nothing is due after the segment's end.
 whole = When("", "", lambda _: [(-np.inf, np.inf)])
 before = When("_before", " before", lambda segment: [(segment.started_s, first_act_s(segment))])
 during = When("_during", " during", _during)

@@ -44,11 +44,6 @@ class Retries:
     pause_s: float = 0.0
     budget: float = 1000.0
 
-    @property
-    def longest_pause_s(self) -> float:
-        """The sum of an operation's pauses, at the most."""
-        return self.pause_s * float(2 ** (self.tries - 1) - 1)
-
 
 FOLLOW = Visit("follow", (Step("follow"),))
 

@@ -485,7 +485,7 @@ class FakeLoad:
             down = [outage for outage in world.outages if outage.part == "redis"]
             careless = {"FALLBACK": "none", "CLICKS": "careless"}
             settings = careless if world.has("careful as careless") else world.settings
-            answers = visits(draw, traffic, arrivals, down, settings)
+            answers = visits(draw, traffic, arrivals, span[1], down, settings)
         answers.sort(key=lambda answer: answer.intended_s)
         late = self._write(segment, answers)
         self._log(segment, key.queries)

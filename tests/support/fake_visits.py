@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from chaos.model.traffic import Retries, Traffic, Visit
 
@@ -75,10 +76,11 @@ def visits(
     draw: random.Random,
     traffic: Traffic,
     arrivals: Iterable[float],
+    ends_s: float,
     down: Sequence[Outage],
     settings: Mapping[str, str],
 ) -> list[Answer]:
-    """All requests of the visits that arrive at these moments."""
+    """All requests, due by `ends_s`, of the visits that arrive at these moments."""
     weights = [visit.weight for visit in traffic.visits]
     answers: list[Answer] = []
     for number, t_s in enumerate(arrivals):
@@ -87,8 +89,15 @@ def visits(
         shared = 0 if hot else draw.randrange(1, traffic.keys)
         rank = traffic.keys + number if visit.own_link else shared
         blank = Answer(t_s, t_s, "", math.nan, rank, visit=f"v{number}")
-        answers += _steps(visit, blank, traffic.retries, down, settings)
+        answers += _until(ends_s, _steps(visit, blank, traffic.retries, down, settings))
     return answers
+
+
+def _until(ends_s: float, answers: Iterable[Answer]) -> Iterator[Answer]:
+    """The answers to what was due by the end of the segment, as the generator sends no more."""
+    kept = [*takewhile(lambda answer: answer.intended_s <= ends_s, answers)]
+    yield from kept[:-1]
+    yield from (replace(answer, last=True) for answer in kept[-1:])
 
 
 def _steps(

@@ -352,6 +352,21 @@ def test_a_request_is_due_in_its_segment_then_sent_then_answered_but_for_roundin
     )
 
 
+def test_no_request_is_due_after_its_segment_not_even_a_later_step_of_a_visit() -> None:
+    segment = SOUND.segments[0]
+    requests = segment.requests
+    due_s = requests.intended_s.copy()
+    due_s[-1] = segment.ended_s + 1
+    session = requests.session.copy()
+    session[-1] = session[0]
+    late = replace(
+        requests, intended_s=due_s, sent_s=np.maximum(requests.sent_s, due_s),
+        done_s=np.maximum(requests.done_s, due_s), session=session,
+    )  # fmt: skip
+    odd = replace(SOUND, segments=[replace(segment, requests=late), *SOUND.segments[1:]])
+    assert observed(s.requests_are_credible(HERD, odd)) == f"{segment.arm}: times that cannot be"
+
+
 def test_one_request_at_an_impossible_time_is_enough() -> None:
     for name in ("intended_s", "sent_s", "done_s"):
         odd = with_requests(7, **{name: 0.0})(SOUND)
