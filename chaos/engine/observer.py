@@ -1,6 +1,6 @@
 """Observer of the stack, bypassing Toxiproxy: counters at rest, samples, the read-back.
 
-Each source has its own thread and timeouts, so that one that hangs is a gap in its own series only.
+Each source has its own thread, so that one that hangs is a gap in its own series only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chaos.model.evidence import ReadBack
 from chaos.model.lab import INCARNATION, Counters
 from chaos.model.stack import Stack, StackError
 from chaos.record.writer import RecordWriter
-from chaos.runtimes import stack_counters as stack_
+from chaos.runtimes import stack_counters
 
 SAMPLE_PERIOD_S = 0.1
 SLOW_PERIOD_S = 0.3
@@ -118,7 +118,7 @@ class DirectObserver:
             counters: dict[str, float] = {}
             for name in self._stack.endpoints.web:
                 seen = self._web(name).items()
-                counters |= _named(name, {n: v for n, v in seen if n not in stack_.GAUGES})
+                counters |= _named(name, {n: v for n, v in seen if n not in stack_counters.GAUGES})
             for name in ("primary", "replica"):
                 counters |= _named(name, self._database(name))
             counters |= _named("redis", self._redis_state())
@@ -133,8 +133,10 @@ class DirectObserver:
     def read_back(self) -> ReadBack:
         """The links made since the run began, and their clicks."""
         with self._explained():
-            totals = self._rows(stack_.TOTALS)
-            return ReadBack(self._rows(stack_.CLICKS), self._rows(stack_.LINKS), dict(totals))
+            totals = self._rows(stack_counters.TOTALS)
+            return ReadBack(
+                self._rows(stack_counters.CLICKS), self._rows(stack_counters.LINKS), dict(totals)
+            )
 
     def _rows(self, query: str) -> Iterator[Any]:
         """Stream rows: they may not fit into memory."""
@@ -164,28 +166,30 @@ class DirectObserver:
 
     def _web(self, name: str) -> Mapping[str, float]:
         url = f"{self._stack.endpoints.web[name]}/metrics"
-        only = {"name[]": stack_.FAMILIES}
-        return stack_.web_counters(self._http().get(url, params=only, timeout=HTTP_TIMEOUT_S).text)
+        only = {"name[]": stack_counters.FAMILIES}
+        return stack_counters.web_counters(
+            self._http().get(url, params=only, timeout=HTTP_TIMEOUT_S).text
+        )
 
     def _worker(self) -> Mapping[str, float]:
         url = f"{self._stack.endpoints.worker}/metrics"
         text = self._http().get(url, timeout=HTTP_TIMEOUT_S).text
-        return {INCARNATION: stack_.process_start_s(text)}
+        return {INCARNATION: stack_counters.process_start_s(text)}
 
     def _database(self, name: str) -> Mapping[str, float]:
-        row = self._query(getattr(self._stack.endpoints, name), stack_.LOOK_UPS)
+        row = self._query(getattr(self._stack.endpoints, name), stack_counters.LOOK_UPS)
         return dict(zip(("look_ups", INCARNATION), row, strict=True))
 
     def _replication_lag(self) -> Mapping[str, float]:
         names = ("primary.replication_lag_bytes", "primary.replication_lag_s")
-        row = self._query(self._stack.endpoints.primary, stack_.LAG)
+        row = self._query(self._stack.endpoints.primary, stack_counters.LAG)
         return dict(zip(names, row, strict=True))
 
     def _outbox(self) -> float:
-        return float(self._query(self._stack.endpoints.primary, stack_.OUTBOX)[0])
+        return float(self._query(self._stack.endpoints.primary, stack_counters.OUTBOX)[0])
 
     def _redis_commands(self) -> float:
-        return stack_.redis_commands(self._redis().info("commandstats"))
+        return stack_counters.redis_commands(self._redis().info("commandstats"))
 
     def _redis_state(self) -> Mapping[str, float]:
         run = float(int(self._redis().info("server")["run_id"][:RUN_ID_DIGITS], 16))
@@ -194,7 +198,7 @@ class DirectObserver:
     def _queue(self) -> float:
         """Stream entries not yet read, or read and not acknowledged."""
         try:
-            groups = self._redis().xinfo_groups(stack_.STREAM)
+            groups = self._redis().xinfo_groups(stack_counters.STREAM)
         except redis.ResponseError:
             return 0.0
         return float(sum(int(group["pending"]) + int(group["lag"] or 0) for group in groups))

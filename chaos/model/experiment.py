@@ -40,7 +40,7 @@ class Act(Protocol):
 
     @property
     def probe_s(self) -> float:
-        """How long its probe takes while it is in force: it must last longer to be proven."""
+        """Duration of its probe while it is in force: it must last longer to be proven."""
 
     def inject(self, stack: Stack) -> Undo:
         """Do it, and return what undoes it, which does nothing where nothing can be undone."""
@@ -139,7 +139,8 @@ class Claim:
     """Something that the run must show of the arms it names, by some measures.
 
     `arms` empty: of every arm but `but`. `check` gets the results of the arms that ran and does
-    not raise. A claim whose arms did not all run is listed as not asked.
+    not raise. A claim about an arm that fixes the failure, and that `--arm` left out, is listed as
+    not asked; naive arms always run.
     """
 
     text: str

@@ -38,8 +38,8 @@ NEVER_S = 20.0
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """An act that notes what it is told; each step may take its time, or raise."""
+class RecordedAct:
+    """An act that records its calls; each step may take its time, or raise."""
 
     name: str = "one"
     said: list[str] = field(default_factory=list)
@@ -114,8 +114,10 @@ def test_an_act_is_on_time_though_another_one_s_probe_hangs(
     writer: RecordWriter, threads: Executor
 ) -> None:
     release, calls = threading.Event(), iter([False, True, False])
-    hanging = Told("hanging", probe_=lambda: next(calls) and release.wait(NEVER_S))
-    timeline = timeline_of([At(0.05, hanging), At(0.1, Told("second"), 0.2)], writer, threads)
+    hanging = RecordedAct("hanging", probe_=lambda: next(calls) and release.wait(NEVER_S))
+    timeline = timeline_of(
+        [At(0.05, hanging), At(0.1, RecordedAct("second"), 0.2)], writer, threads
+    )
     started_s = passed(timeline, 0.3)
     release.set()
     timeline.end()
@@ -131,7 +133,7 @@ def test_an_act_ends_when_planned_though_its_own_probe_hangs(
     writer: RecordWriter, threads: Executor
 ) -> None:
     release, calls = threading.Event(), iter([False, True, False])
-    hanging = Told(probe_=lambda: next(calls) and release.wait(NEVER_S))
+    hanging = RecordedAct(probe_=lambda: next(calls) and release.wait(NEVER_S))
     timeline = timeline_of([At(0.05, hanging, 0.15)], writer, threads)
     started_s = passed(timeline, 0.3)
     assert hanging.said == ["one on", "one off"]
@@ -145,7 +147,7 @@ def test_an_act_ends_when_planned_though_its_own_probe_hangs(
 def test_a_probe_before_the_segment_is_over_when_the_segment_begins(
     writer: RecordWriter, threads: Executor
 ) -> None:
-    slow = Told(probe_=lambda: time.sleep(0.1))
+    slow = RecordedAct(probe_=lambda: time.sleep(0.1))
     began_s = time.monotonic()
     timeline_of([At(0.0, slow), At(1.0, slow)], writer, threads)
     assert 0.1 <= time.monotonic() - began_s < 0.19, "one beside the other"
@@ -154,8 +156,8 @@ def test_a_probe_before_the_segment_is_over_when_the_segment_begins(
 def test_the_end_waits_for_the_slowest_heal_and_for_the_probe_after_it(
     writer: RecordWriter, threads: Executor
 ) -> None:
-    slow = Told("slow", undo_=lambda: time.sleep(0.1), probe_=lambda: time.sleep(0.05))
-    timeline = timeline_of([At(0.0, slow), At(0.0, Told("quick"))], writer, threads)
+    slow = RecordedAct("slow", undo_=lambda: time.sleep(0.1), probe_=lambda: time.sleep(0.05))
+    timeline = timeline_of([At(0.0, slow), At(0.0, RecordedAct("quick"))], writer, threads)
     passed(timeline, 0.02)
     timeline.end()
     acts = by_name(timeline)
@@ -170,7 +172,7 @@ def test_the_end_waits_for_the_slowest_heal_and_for_the_probe_after_it(
 def test_an_act_that_is_still_beginning_at_the_end_is_undone_as_well(
     writer: RecordWriter, threads: Executor
 ) -> None:
-    slow = Told(inject_=lambda: time.sleep(0.2))
+    slow = RecordedAct(inject_=lambda: time.sleep(0.2))
     timeline = timeline_of([At(0.01, slow)], writer, threads)
     passed(timeline, 0.05)
     assert slow.said == []
@@ -194,11 +196,11 @@ def ticked(timeline: SegmentTimeline, clock: FakeClock, until_s: float) -> None:
 def test_acts_overlap_and_each_has_its_own_time(writer: RecordWriter) -> None:
     said: list[str] = []
     plan = [
-        At(1.0, Told("a", said), 3.0),
-        At(2.0, Told("b", said), 4.0),
-        At(0.0, Told("c", said), 2.5),
-        At(3.5, Told("d", said)),
-        At(9.0, Told("never", said)),
+        At(1.0, RecordedAct("a", said), 3.0),
+        At(2.0, RecordedAct("b", said), 4.0),
+        At(0.0, RecordedAct("c", said), 2.5),
+        At(3.5, RecordedAct("d", said)),
+        At(9.0, RecordedAct("never", said)),
     ]
     timeline = timeline_of(plan, writer, Inline(), clock := FakeClock())
     start_s = clock.now_s()
@@ -219,7 +221,11 @@ def test_acts_overlap_and_each_has_its_own_time(writer: RecordWriter) -> None:
 
 def test_at_the_end_the_latest_act_is_undone_first(writer: RecordWriter) -> None:
     said: list[str] = []
-    plan = [At(0.0, Told("a", said)), At(1.0, Told("b", said)), At(2.0, Told("c", said))]
+    plan = [
+        At(0.0, RecordedAct("a", said)),
+        At(1.0, RecordedAct("b", said)),
+        At(2.0, RecordedAct("c", said)),
+    ]
     timeline = timeline_of(plan, writer, Inline(), clock := FakeClock())
     ticked(timeline, clock, 3.0)
     timeline.end()
@@ -231,7 +237,9 @@ def test_a_probe_that_fails_leaves_its_act_unproven(writer: RecordWriter) -> Non
     def mute() -> None:
         raise ConnectionError("no answer")
 
-    timeline = timeline_of([At(0.0, Told(probe_=mute))], writer, Inline(), clock := FakeClock())
+    timeline = timeline_of(
+        [At(0.0, RecordedAct(probe_=mute))], writer, Inline(), clock := FakeClock()
+    )
     ticked(timeline, clock, 1.0)
     timeline.end()
     (act,) = timeline.evidence(1)
@@ -240,7 +248,7 @@ def test_a_probe_that_fails_leaves_its_act_unproven(writer: RecordWriter) -> Non
 
 def test_what_a_stack_cannot_do_is_told_before_anything_begins(writer: RecordWriter) -> None:
     said: list[str] = []
-    plan = [At(0.0, Told("a", said)), At(0.0, Told("b", said, needs="magic"))]
+    plan = [At(0.0, RecordedAct("a", said)), At(0.0, RecordedAct("b", said, needs="magic"))]
     with pytest.raises(StackError, match="b: this stack cannot do 'magic'"):
         timeline_of(plan, writer, Inline())
     assert said == []
@@ -258,7 +266,7 @@ def test_an_act_that_cannot_begin_stops_the_segment_and_the_rest_is_undone(
     writer: RecordWriter, second: float
 ) -> None:
     said: list[str] = []
-    plan = [At(0.0, Told("a", said)), At(second, Told("b", said, inject_=failing()))]
+    plan = [At(0.0, RecordedAct("a", said)), At(second, RecordedAct("b", said, inject_=failing()))]
     timeline = timeline_of(plan, writer, Inline(), clock := FakeClock())
     with pytest.raises(StackError, match="gone"):
         ticked(timeline, clock, 2.0)
@@ -272,7 +280,7 @@ def test_an_act_that_cannot_be_undone_stops_the_segment_and_the_rest_is_undone(
     writer: RecordWriter,
 ) -> None:
     said: list[str] = []
-    plan = [At(0.0, Told("a", said)), At(0.0, Told("b", said, undo_=failing()), 1.0)]
+    plan = [At(0.0, RecordedAct("a", said)), At(0.0, RecordedAct("b", said, undo_=failing()), 1.0)]
     timeline = timeline_of(plan, writer, Inline(), clock := FakeClock())
     with pytest.raises(StackError, match="gone"):
         ticked(timeline, clock, 2.0)
@@ -291,7 +299,7 @@ def carried_out(directory: Path, world: World, *timeline: At) -> None:
 
 def test_an_act_that_raises_is_trouble_and_everything_is_healed(tmp_path: Path) -> None:
     world = World()
-    bad: Act = Told(inject_=failing())
+    bad: Act = RecordedAct(inject_=failing())
     carried_out(tmp_path / "run", world, At(1.0, FakeKill(world), 2.0), At(1.5, bad))
     evidence = read_evidence(tmp_path / "run")
     assert evidence.trouble == "the link is gone"

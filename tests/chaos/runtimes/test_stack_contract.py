@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -19,6 +20,7 @@ import requests
 from chaos.acts.faults import Cut, Kill, Pause, Slow
 from chaos.model.experiment import Act
 from chaos.model.stack import Link, PartName, Stack, StackError
+from chaos.runtimes.part_clients import is_web
 from tests.support.fake_stack import FakeRuntime, World
 from tests.support.patience import PATIENT
 
@@ -151,6 +153,20 @@ def test_requests_reach_both_web_processes(real_stack: Stack) -> None:
         follow(real_stack, code)
     after = served()
     assert all(after[name] > before[name] for name in before)
+
+
+def test_a_web_process_is_known_from_other_parts_also_through_the_load_balancer(
+    real_stack: Stack,
+) -> None:
+    def seems_web(url: str) -> bool:
+        at = urlsplit(url)
+        assert at.hostname
+        assert at.port
+        return is_web((at.hostname, at.port))
+
+    endpoints = real_stack.endpoints
+    assert all(map(seems_web, [endpoints.url, *endpoints.web.values()]))
+    assert not any(map(seems_web, [endpoints.worker, endpoints.toxiproxy]))
 
 
 def test_it_has_the_versions_of_its_parts(real_stack: Stack) -> None:
