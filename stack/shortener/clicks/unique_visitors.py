@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from hashlib import blake2b
 
 from stack.shortener.infra.database import Database, DatabaseUnavailable
@@ -23,7 +22,6 @@ _RANK_BITS = 6
 _REGISTERS = 1 << _REGISTER_BITS
 _HASH_BITS = 64 - _REGISTER_BITS  # of a hash, for the rank
 MAX_OBSERVATION = (_REGISTERS - 1) << _RANK_BITS | _HASH_BITS + 1
-_CACHED = 8192  # visitors; about 3 MB
 _RETRY_S = 0.02
 _KEY = "SELECT value FROM deployment WHERE name = 'visitor_key'"
 
@@ -33,7 +31,6 @@ class UniqueVisitors:
 
     def __init__(self) -> None:
         self._key = b""
-        self.token = lru_cache(_CACHED)(self._token)
 
     @property
     def ready(self) -> bool:
@@ -43,7 +40,6 @@ class UniqueVisitors:
     def use(self, key: bytes) -> None:
         """Set the key of the deployment."""
         self._key = key
-        self.token.cache_clear()
 
     async def load_key(self, *databases: Database) -> None:
         """Read the key from the first database that has it; retry until one does."""
@@ -58,7 +54,7 @@ class UniqueVisitors:
                     return self.use(key)
             await asyncio.sleep(_RETRY_S)
 
-    def _token(self, address: bytes, user_agent: bytes) -> int:
+    def token(self, address: bytes, user_agent: bytes) -> int:
         """Return the observation of a visitor, the same each time; 0 without a key."""
         if not self._key:
             return 0

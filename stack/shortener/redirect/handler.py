@@ -45,7 +45,7 @@ _FOUND_LINES = (
     b"cache-control: private, no-store\r\nlocation: %b\r\ncontent-length: 0\r\n"
     b"x-click-id: %b\r\nx-request-id: %b\r\n"
 )
-_KNOWN_MAX = 4096  # cached visitors, whose address and user agent need no second hashing
+_KNOWN_MAX = 8192  # visitors whose token is kept; about 4 MB
 _Click = tuple[str, bytes, bool, int]  # code, referer, bot, observation of the visitor
 
 
