@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test prove check mutate bench crashtest chaos-all up down locust report list images-offline lock clean
+.PHONY: help setup demo test prove check mutate bench crashtest sabotage chaos-all up down locust report list images-offline lock clean
 
 help: ## this help
 	@echo "linkstorm: what a failure does, and what each fix for it costs"
@@ -42,6 +42,9 @@ bench: $(VENV)/.installed-dev ## measure a redirect on one core, beside a bare s
 
 crashtest: $(VENV)/.installed-dev ## end labs in every way at random moments, and look for leftovers (N=200: 36 minutes)
 	@$(BIN)/python -m tools.crashtest $(or $(N),8) $(or $(SEED),1) $(ARGS)
+
+sabotage: $(VENV)/.installed-dev ## break the product or the lab in one place, and see that a run says so (N=3: three at random)
+	@$(BIN)/python -m tools.sabotage $(if $(N),--count $(N)) $(ARGS)
 
 chaos-%: $(VENV)/.installed ## run one experiment by its name (ARGS="--rounds 1 --segment 6": just try it)
 	@$(LINKSTORM) run $* $(if $(FULL),--full) $(ARGS)

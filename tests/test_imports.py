@@ -63,6 +63,7 @@ MAY_IMPORT = {
     "tools.crashtest.program": ("chaos.cli.entry", "chaos.cli.exits", "chaos.experiments"),
     "tools.crashtest.crashes": ("chaos.runtimes.topology", "tools.crashtest"),
     "tools.crashtest": ("tools.crashtest",),
+    "tools.sabotage": ("tools.sabotage",),
 }  # fmt: skip
 
 # Libraries that stay behind one place.

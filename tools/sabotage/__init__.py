@@ -1,0 +1,1 @@
+"""Break the product or the lab in one place on purpose, and see that a run says so."""

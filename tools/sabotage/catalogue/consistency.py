@@ -1,0 +1,128 @@
+"""Fixes of stale reads and stale caches that do nothing."""
+
+from tools.sabotage.model import Edit, Sabotage
+
+READS, STALE = "stale-reads", "stale-cache"
+ROUTES = "stack/shortener/redirect/read_routes.py"
+CACHE = "stack/shortener/redirect/cache.py"
+UNSEEN = "no arm has any own writes unseen"
+
+SABOTAGES = (
+    Sabotage(
+        "pin-forgotten",
+        "Sessions that have just written read from the replica.",
+        "People do not see what they have just saved.",
+        READS,
+        ["pin"],
+        [
+            Edit(
+                ROUTES,
+                "        if after is not None and time.time() < after.at_ms / 1000 + self.pin_s:",
+                "        if after is not None and time.time() < after.at_ms / 1000 - self.pin_s:",
+            )
+        ],
+        [UNSEEN],
+    ),
+    Sabotage(
+        "lsn-not-compared",
+        "Any position of the replica counts as far enough.",
+        "People do not see what they have just saved.",
+        READS,
+        ["lsn"],
+        [Edit(ROUTES, "            if replayed.lsn >= wanted.lsn:", "            if replayed.lsn:")],
+        [UNSEEN],
+    ),
+    Sabotage(
+        "lsn-wait-gives-up",
+        "A reader whose wait ends in vain reads from the replica all the same.",
+        "People do not see what they have just saved, once the lag exceeds the wait.",
+        READS,
+        ["lsn-wait"],
+        [
+            Edit(
+                ROUTES,
+                "            await asyncio.sleep(_POLL_S)\n        return False",
+                "            await asyncio.sleep(_POLL_S)\n        return True",
+            )
+        ],
+        [UNSEEN],
+    ),
+    Sabotage(
+        "primary-only-in-name",
+        "Reads that should go to the primary go to the replica.",
+        "People do not see what they have just saved.",
+        READS,
+        ["primary"],
+        [
+            Edit(
+                ROUTES,
+                '        """Query the primary."""\n        return await query.fetch_primary()',
+                '        """Query the primary."""\n        return await query.fetch_replica()',
+            )
+        ],
+        [UNSEEN],
+    ),
+    Sabotage(
+        "no-token-issued",
+        "Answers to writes have no token.",
+        "Sessions cannot read their own writes.",
+        READS,
+        ["lsn"],
+        [
+            Edit(
+                "stack/shortener/api/app.py",
+                "return ((HEADER, await self._tokens.issue()),) if self._tokens else ()",
+                "return ()",
+            )
+        ],
+        [UNSEEN],
+    ),
+    Sabotage(
+        "commit-waits-for-nobody",
+        "A session's commits do not wait for the replica, whatever is set.",
+        "Writes are acknowledged that one server alone has.",
+        READS,
+        ["remote-apply"],
+        [
+            Edit(
+                "stack/shortener/web.py",
+                "            synchronous_commit=settings.synchronous_commit,\n",
+                '            synchronous_commit="local",\n',
+            )
+        ],
+        [UNSEEN, "remote-apply: "],
+    ),
+    Sabotage(
+        "floor-ignored",
+        "A value older than the link is stored all the same.",
+        "An edited link leads to its old target until the value runs out.",
+        STALE,
+        ["versioned"],
+        [Edit(CACHE, "if struct.unpack('<i8', ARGV[1]) < floor then", "if floor < 0 then")],
+        ["no arm has any stale"],
+    ),
+    Sabotage(
+        "nothing-deleted",
+        "An edit leaves the cached link where it is.",
+        "An edited link leads to its old target until the value runs out.",
+        STALE,
+        ["versioned"],
+        [Edit(CACHE, "return redis.call('DEL', KEYS[1], KEYS[2])\n", "return 0\n")],
+        ["no arm has any stale"],
+    ),
+    Sabotage(
+        "second-delete-missing",
+        "The second delete is never made.",
+        "The fix does nothing.",
+        STALE,
+        ["double-delete"],
+        [
+            Edit(
+                CACHE,
+                'if settings.cache_invalidation == "double-delete":',
+                'if settings.cache_invalidation == "never":',
+            )
+        ],
+        ["double-delete: "],
+    ),
+)  # fmt: skip

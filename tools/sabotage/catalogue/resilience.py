@@ -1,0 +1,105 @@
+"""Timeouts, breakers, near caches and budgets that are there in name only."""
+
+from tools.sabotage.model import Edit, Sabotage
+
+DOWN, STORM = "cache-down", "retry-storm"
+BREAKER = "stack/shortener/infra/breaker.py"
+RETRYING = "scenarios/generator/retrying.py"
+
+SABOTAGES = (
+    Sabotage(
+        "breaker-never-opens",
+        "The breaker never opens.",
+        "Every request waits for a cache that hangs.",
+        DOWN,
+        ["breaker"],
+        [Edit(BREAKER, "if (self._failures >= self._max_failures or lasting) and", "if False and")],
+        ["breaker: p50"],
+    ),
+    Sabotage(
+        "breaker-never-closes",
+        "The breaker stays open for good.",
+        "The database bears all load from the first short outage on.",
+        DOWN,
+        ["breaker"],
+        [
+            Edit(
+                BREAKER,
+                "            try:\n                await self._probe()\n",
+                "            try:\n                raise TimeoutError\n",
+            )
+        ],
+        ["breaker: "],
+    ),
+    Sabotage(
+        "timeout-not-applied",
+        "The cache's timeout is ten times the one that is set.",
+        "Requests hang while the cache does.",
+        DOWN,
+        ["timeout"],
+        [
+            Edit(
+                "stack/shortener/redirect/redis_reader.py",
+                "        self._server = RedisAddress.of(url)\n        self._timeout_s = timeout_s\n",
+                "        self._server = RedisAddress.of(url)\n        self._timeout_s = 10 * timeout_s\n",
+            )
+        ],
+        ["timeout: p99"],
+    ),
+    Sabotage(
+        "near-cache-keeps-nothing",
+        "The near cache keeps nothing.",
+        "The fix does nothing.",
+        DOWN,
+        ["near", "breaker"],
+        [
+            Edit(
+                "stack/shortener/redirect/near_cache.py",
+                "        if not self._ttl_s or entry.state != LIVE:",
+                "        if True or entry.state != LIVE:",
+            )
+        ],
+        ["near: "],
+    ),
+    Sabotage(
+        "errors-made-redirects",
+        "While the cache is away, redirects lead to the front page.",
+        "No error is counted, and nobody gets where they wanted.",
+        DOWN,
+        ["timeout"],
+        [
+            Edit(
+                "stack/shortener/redirect/handler.py",
+                "        return await self._find_uncached(code, after)\n",
+                "        found = await self._find_uncached(code, after)\n"
+                '        front = found.entry._replace(url=b"https://example.com/")\n'
+                "        return found._replace(entry=front)\n",
+            )
+        ],
+        ["every redirect leads where"],
+    ),
+    Sabotage(
+        "budget-not-kept",
+        "Clients retry as often as they like.",
+        "The fix does nothing.",
+        STORM,
+        ["budget"],
+        [
+            Edit(
+                RETRYING,
+                "return budget >= NO_LIMIT or self._granted",
+                "return budget >= 0 or self._granted",
+            )
+        ],
+        ["budget: "],
+    ),
+    Sabotage(
+        "tries-more-than-planned",
+        "Clients that should not retry do.",
+        "The arm without retries is another one.",
+        STORM,
+        ["none"],
+        [Edit(RETRYING, "or attempt >= self._retries.tries or", "or attempt >= 4 or")],
+        ["none: ", "the traffic was the planned one", "as drawn", "due"],
+    ),
+)  # fmt: skip

@@ -1,0 +1,100 @@
+"""Settings and roles that are not those of the plan."""
+
+from tools.sabotage.model import Edit, Sabotage
+
+HERD = "thundering-herd"
+COMMANDS = "chaos/runtimes/embedded/part_commands.py"
+MERGED = "SETTING_PREFIX + key: value for key, value in {**ours, **settings}.items()"
+
+SABOTAGES = (
+    Sabotage(
+        "web-2-otherwise-set",
+        "One of two web processes fills otherwise than the arm says.",
+        "The figures are a mixture of two fixes.",
+        HERD,
+        ["lock"],
+        [
+            Edit(
+                COMMANDS,
+                MERGED,
+                MERGED.replace(
+                    "{**ours, **settings}",
+                    '{**ours, **settings, **({"CACHE_FILL": "lease"} if name == "web-2" else {})}',
+                ),
+            )
+        ],
+        ["setting"],
+    ),
+    Sabotage(
+        "lease-for-lock",
+        "The arm of the lock runs the lease.",
+        "A fix is praised for what another one did.",
+        HERD,
+        ["lock"],
+        [
+            Edit(
+                COMMANDS,
+                MERGED,
+                MERGED.replace(
+                    ": value for",
+                    ': ("lease" if value == "lock" else value) for',
+                ),
+            )
+        ],
+        ["setting"],
+    ),
+    Sabotage(
+        "replica-is-the-primary",
+        "Look-ups of the replica reach the primary.",
+        "Stale reads cannot happen, whatever the fix.",
+        HERD,
+        ["singleflight"],
+        [Edit(COMMANDS, '"REPLICA_URL": links["replica"]', '"REPLICA_URL": links["primary"]')],
+        ["look-ups", "every act"],
+    ),
+    Sabotage(
+        "one-web-process",
+        "The balancer sends everything to one web process.",
+        "Fixes that work in one process only look sound.",
+        HERD,
+        ["singleflight"],
+        [
+            Edit(
+                "stack/nginx/nginx.conf",
+                "        server ${WEB_2} max_fails=0;",
+                "        server ${WEB_2} max_fails=0 backup;",
+            )
+        ],
+        ["share"],
+    ),
+    Sabotage(
+        "worker-not-restarted",
+        "The worker keeps the settings of the first arm.",
+        "Every way to count clicks is the same one.",
+        "worker-crash",
+        ["exactly-once"],
+        [
+            Edit(
+                "chaos/runtimes/topology.py",
+                "return SHORTENER if changed & WORKER_SETTINGS else WEB",
+                "return WEB",
+            )
+        ],
+        ["setting"],
+    ),
+    Sabotage(
+        "server-setting-not-applied",
+        "A setting of Postgres is not applied.",
+        "Commits do not wait for the replica.",
+        "stale-reads",
+        ["remote-apply"],
+        [
+            Edit(
+                "chaos/runtimes/part_settings.py",
+                "        if wanted == before:\n            return\n        try:",
+                "        if wanted != 0:\n            return\n        try:",
+            )
+        ],
+        ["setting"],
+    ),
+)  # fmt: skip
