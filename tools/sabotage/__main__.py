@@ -6,6 +6,7 @@ import random
 import secrets
 import signal
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ def sabotage(
     experiment: Annotated[
         list[str] | None, typer.Option(help="Only those of this experiment; repeatable.")
     ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Labs at a time: more than one is noisy.")] = 1,
     page: Annotated[
         Path | None, typer.Option("--markdown", help="Write the page of all that were tried.")
     ] = None,
@@ -39,13 +41,15 @@ def sabotage(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     chosen = _chosen(only or [], experiment or [], count, seed)
     outcomes: dict[str, Outcome] = {}
+    labs = ThreadPoolExecutor(jobs)
     try:
-        for each in chosen:
-            outcomes[each.name] = attempt(each)
-            typer.echo(_line(each, outcomes[each.name]))
+        for each, outcome in zip(chosen, labs.map(attempt, chosen), strict=True):
+            outcomes[each.name] = outcome
+            typer.echo(_line(each, outcome))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     finally:
+        labs.shutdown(cancel_futures=True)
         if page is not None:
             page.write_text(markdown(chosen, outcomes), encoding="utf-8")
     wrong = [each.name for each in chosen if not outcomes[each.name].is_as_expected(each)]

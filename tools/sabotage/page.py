@@ -11,8 +11,8 @@ HEAD = """# Sabotage
 
 The product, the lab or its environment is broken in one place, on purpose, in a copy; an experiment
 runs in quick mode on the embedded stack; and its verdict must not be PASS, by the check that is
-meant for it. `make sabotage` tries all of them, `make sabotage N=3` three at random, as CI does. The
-tampered records are in [mutants.md](mutants.md).
+meant for it. `make sabotage` tries all of them, `make sabotage N=3` three at random, as CI does.
+Tampered records are in [mutants.md](mutants.md).
 
 Written by `make sabotage ARGS="--markdown docs/sabotage.md"`.
 """
