@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from chaos.judge import record_checks
+from chaos.judge import record_checks, traffic_checks
 from chaos.judge.claims import asked, listed
 from chaos.measures.recovery import catch_up
 from chaos.model.evidence import (
@@ -286,6 +286,9 @@ RUN_CHECKS: Sequence[Check] = (
     record_checks.versions_are_one,
     record_checks.versions_are_written,
     record_checks.traffic_was_as_planned,
+    traffic_checks.arrivals_are_those_drawn,
+    traffic_checks.visits_went_on,
+    traffic_checks.arrivals_are_random,
     control_is_healthy,
     acts_are_proven,
     generator_was_on_time,

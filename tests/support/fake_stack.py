@@ -24,7 +24,9 @@ from typing import Any, ClassVar, cast
 from chaos.engine.announce import announcer
 from chaos.engine.run import Lab, Order
 from chaos.experiments import load as load_experiment
-from chaos.model.evidence import Generator, ReadBack, Reading
+from chaos.model.arrivals import arrivals
+from chaos.model.arrivals import visits as visits_of
+from chaos.model.evidence import HOT_RANK, Generator, ReadBack, Reading
 from chaos.model.experiment import Act, At, Experiment
 from chaos.model.lab import INCARNATION, Counters, Links
 from chaos.model.stack import (
@@ -43,7 +45,7 @@ from chaos.model.traffic import FOLLOW, Traffic
 from chaos.record.writer import SCHEMAS, RecordWriter
 from chaos.runtimes.topology import LINKS, PARTS, WEB
 from tests.support.fake_parts import answering, not_while
-from tests.support.fake_visits import Answer, Held, Outage, visits
+from tests.support.fake_visits import Answer, Arrival, Held, Outage, visits
 
 TOKEN = "a-token"
 HIT_S = 0.001
@@ -402,17 +404,10 @@ class HotKey:
         return self._hit(t_s, "hit" if fresh else "stale")
 
 
-def _arrivals(
-    draw: random.Random, rate_per_s: float, t_s: float, until_s: float
-) -> Iterator[float]:
-    while (t_s := t_s + draw.expovariate(rate_per_s)) < until_s:
-        yield t_s
-
-
-def _others(draw: random.Random, traffic: Traffic, *span: float) -> Iterator[Answer]:
-    """Redirects of links that are not hot, and never leave the cache."""
-    for t_s in _arrivals(draw, traffic.rate_per_s * (1 - traffic.hot_share), *span):
-        yield Answer(t_s, t_s + HIT_S, "hit", 100.0, draw.randrange(1, traffic.keys))
+def _drawn(traffic: Traffic, duration_s: float, seed: int, from_s: float) -> Iterator[Arrival]:
+    """The arrivals of a segment: when each is due, and the rank it asks for."""
+    for times, ranks in arrivals(traffic, duration_s, seed):
+        yield from zip((times + from_s).tolist(), ranks.tolist(), strict=True)
 
 
 # --- load and observer -------------------------------------------------------------------------
@@ -475,17 +470,20 @@ class FakeLoad:
         key.beta *= 4 if world.has("xfetch is too eager") else 1
         key.stale_s += 0.1 if world.has("swr is slow") else 0
         span = (started_s, started_s + duration_s)
+        drawn = _drawn(traffic, duration_s, seed, started_s)
         if traffic.visits == (FOLLOW,):
-            hot_per_s = traffic.rate_per_s * traffic.hot_share
-            hot = _arrivals(draw, hot_per_s, *span)
-            answers = [key.follow(t_s, draw.randrange(2)) for t_s in hot]
-            answers += _others(random.Random(-seed), traffic, *span)
+            answers = [
+                Answer(t_s, t_s + HIT_S, "hit", 100.0, rank)  # it never leaves the cache
+                if rank != HOT_RANK
+                else key.follow(t_s, draw.randrange(2))
+                for t_s, rank in drawn
+            ]
         else:
-            arrivals = _arrivals(draw, traffic.rate_per_s, *span)
             down = [outage for outage in world.outages if outage.part == "redis"]
             careless = {"FALLBACK": "none", "CLICKS": "careless"}
             settings = careless if world.has("careful as careless") else world.settings
-            answers = visits(draw, traffic, arrivals, span[1], down, settings)
+            begun = zip(drawn, visits_of(traffic, seed), strict=False)
+            answers = visits(begun, traffic, span[1], down, settings)
         answers.sort(key=lambda answer: answer.intended_s)
         late = self._write(segment, answers)
         self._log(segment, key.queries)
