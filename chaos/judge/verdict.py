@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from chaos.judge.claims import asked
+from chaos.judge.lateness import Lateness, generator_was_on_time, weighed
 from chaos.judge.record_checks import figures_are_known
 from chaos.judge.rows import claimed, rows_of
 from chaos.judge.run_checks import RUN_CHECKS
@@ -37,16 +38,20 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
     )
     rows = rows_of(experiment, evidence)
     due, not_asked = asked(experiment, evidence)
-    claims = [claimed(claim, rows) for claim in due]
+    lateness = weighed(experiment, evidence, rows)
+    claims = [lateness.on(claimed(claim, rows)) for claim in due]
     checks = [
         *(_checked(check.__name__, partial(check, experiment, evidence)) for check in RUN_CHECKS),
+        _checked(
+            generator_was_on_time.__name__, partial(generator_was_on_time, evidence, lateness)
+        ),
         _checked(figures_are_known.__name__, partial(figures_are_known, experiment.measures, rows)),
     ]
     made = [check for check in checks if check is not None]
     return Result(
         experiment=experiment.name,
         verdict=Verdict.worst([finding.verdict for finding in [*claims, *made]]),
-        arms=[replace(row, verdict=_verdict_on(row, due, rows)) for row in rows.values()],
+        arms=[replace(row, verdict=_verdict_on(row, due, rows, lateness)) for row in rows.values()],
         claims=claims,
         checks=made,
         not_asked=[claim.text for claim in not_asked],
@@ -80,12 +85,16 @@ def _alike(*readings: Reading) -> bool:
     return len({(r.what, r.unit) for r in readings}) == 1 and all(r.value >= 0 for r in readings)
 
 
-def _verdict_on(row: ArmResult, claims: Sequence[Claim], rows: Rows) -> Verdict:
+def _verdict_on(row: ArmResult, claims: Sequence[Claim], rows: Rows, lateness: Lateness) -> Verdict:
     """The worst verdict of the claims about an arm; without any it is INVALID.
+
+    It is, too, where the arm's late requests decide a claim.
 
     A claim about two arms counts for the first; one about every arm is checked for each alone.
     """
-    own = [claimed(claim, rows) for claim in claims if claim.arms[:1] == (row.name,)]
+    if row.name in lateness.disturbed:
+        return Verdict.INVALID
+    own = [lateness.on(claimed(claim, rows)) for claim in claims if claim.arms[:1] == (row.name,)]
     own += [
         claimed(claim, {row.name: row})
         for claim in claims
