@@ -166,7 +166,7 @@ def events(result: Json) -> str:
 
 
 def load(generator: Json) -> str:
-    """The generator's own figures; a run with late requests proves nothing."""
+    """The generator's own figures; a check says if late requests decide a claim."""
     if not generator["offered"]:
         return "no segment finished"
     unsent = f"{generator['unsent']:,} unsent" if generator["unsent"] else "all sent"

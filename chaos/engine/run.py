@@ -22,7 +22,7 @@ from chaos.engine.timeline import SegmentTimeline
 from chaos.model.evidence import CONTROL, Generator, Mode, part_of
 from chaos.model.experiment import Arm, Experiment, Timeline
 from chaos.model.lab import INCARNATION, Clock, Counters, Load, Observer
-from chaos.model.plan import timeline_plan, traffic_plan
+from chaos.model.plan import segment_seed, timeline_plan, traffic_plan
 from chaos.model.stack import PartDied, Runtime, Settings, Stack, StackError
 from chaos.model.traffic import Traffic
 from chaos.record.provenance import commit
@@ -180,7 +180,7 @@ class _Run:
             links = self.load.prepare(traffic)
             self.writer.event("links", segment=self.number, **asdict(links))
             before, from_s = self.observer.counters(), self.clock.now_s()
-            seed = self.order.seed * 1000 + self.number
+            seed = segment_seed(self.order.seed, self.number)
             started_s = self.load.start(self.number, traffic, duration_s, seed)
             acts.start(started_s)
             generator = self._wait_for_answers(acts, started_s + duration_s, traffic)
@@ -281,6 +281,7 @@ def _machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
+        "numpy": version("numpy"),
     }
 
 

@@ -142,7 +142,7 @@ def clocks_agree(_: Experiment, evidence: Evidence) -> Finding:
     """
     odd = []
     for segment in evidence.all_segments:
-        outside = _outside_requests(segment)
+        outside = int((~inside_requests(segment.look_ups, segment.requests)).sum())
         if outside or not _in_order(segment.look_ups):
             odd.append(
                 f"{segment.arm}: {outside} of {len(segment.look_ups)} look-ups in no request"
@@ -157,22 +157,21 @@ def _in_order(look_ups: LookUps) -> bool:
     return all(bool((later >= earlier).all()) for earlier, later in pairwise(times))
 
 
-def _outside_requests(segment: Segment) -> int:
-    """Count look-ups that fall into no request for their key.
+def inside_requests(look_ups: LookUps, requests: Requests) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Mask of the look-ups that fall into a request for their key.
 
     A request without an answer may be at work for any time.
     """
-    look_ups, requests = segment.look_ups, segment.requests
     rank, sent_s = requests.rank, requests.sent_s
     answered = (requests.outcome != "unknown") & (requests.status < 500)
     done_s = np.where(answered, requests.done_s, np.inf)
     order = np.argsort(sent_s)
     rank, sent_s, done_s = rank[order], sent_s[order], done_s[order]
-    inside = 0
+    inside = np.zeros(len(look_ups), dtype=np.bool_)
     for key in np.unique(look_ups.rank):
-        at_s, own = look_ups.read_s[look_ups.rank == key], rank == key
-        inside += int(_in_flight(sent_s[own], done_s[own], at_s).sum())
-    return len(look_ups) - inside
+        own, its = look_ups.rank == key, rank == key
+        inside[own] = _in_flight(sent_s[its], done_s[its], look_ups.read_s[own])
+    return inside
 
 
 def _in_flight(sent_s: Floats, done_s: Floats, at_s: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from chaos.judge import record_checks
+from chaos.judge import record_checks, traffic_checks
 from chaos.judge.claims import asked, listed
 from chaos.measures.recovery import catch_up
 from chaos.model.evidence import (
-    LATE_SHARE_MAX,
     ActEvidence,
     Evidence,
     Finding,
@@ -24,9 +23,6 @@ from chaos.model.evidence import (
 )
 from chaos.model.experiment import At, Experiment
 
-BUSY_SHARE = 0.9  # of a core; a process of one thread cannot do more than all of it
-LATE_S = 0.010
-ROUNDING_S = 2e-6  # times on record have six decimals
 ACT_LATE_S = 1.0
 Check = Callable[[Experiment, Evidence], Finding | None]
 
@@ -92,44 +88,6 @@ def _as_planned(act: ActEvidence, at: At, segment: Segment) -> bool:
 
 
 # --- the generator -----------------------------------------------------------------------------
-
-
-def generator_was_on_time(_: Experiment, evidence: Evidence) -> Finding:
-    """Each arm's requests were sent when they were due, within 10 ms, all but 1 %."""
-    shares = {arm: _late_share(evidence, arm) for arm in evidence.plan["arms"]}
-    unsent = [segment.generator.unsent for segment in evidence.segments]
-    late = {arm: _late(share) for arm, share in shares.items() if not share <= LATE_SHARE_MAX}
-    on_time = bool(shares) and not late and not any(unsent)
-    most = f"at most {max(shares.values()):.2%} of an arm late" if shares else "no arm"
-    observed = listed(late) or most
-    why = "" if on_time else "".join(_exhausted(evidence))
-    return _guard("the generator was on time", on_time, f"{observed}, {sum(unsent)} unsent{why}")
-
-
-def _exhausted(evidence: Evidence) -> Iterator[str]:
-    """Resources that the generator ran out of."""
-    own = [segment.generator for segment in evidence.segments]
-    if no_socket := sum(generator.no_socket for generator in own):
-        yield f", {no_socket} of them for want of a socket or file descriptor"
-    busiest = max((g.cpu_share for g in own if g.cpu_share >= BUSY_SHARE), default=None)
-    if busiest is not None:
-        yield f"; the generator's process used {busiest:.0%} of a core"
-
-
-def _late(share: float) -> str:
-    return "sent nothing" if math.isnan(share) else f"{share:.2%} late"
-
-
-def _late_share(evidence: Evidence, arm: str) -> float:
-    own = [segment for segment in evidence.segments if segment.arm == arm]
-    sent = sum(segment.generator.sent for segment in own)
-    return sum(_late_count(segment) for segment in own) / sent if sent > 0 else math.nan
-
-
-def _late_count(segment: Segment) -> int:
-    """Late requests by the generator's count or by the record: the larger."""
-    lag_s = segment.requests.sent_s - segment.requests.intended_s
-    return max(segment.generator.late, int((lag_s > LATE_S + ROUNDING_S).sum()))
 
 
 def record_is_whole(_: Experiment, evidence: Evidence) -> Finding:
@@ -286,9 +244,11 @@ RUN_CHECKS: Sequence[Check] = (
     record_checks.versions_are_one,
     record_checks.versions_are_written,
     record_checks.traffic_was_as_planned,
+    traffic_checks.arrivals_are_random,
+    traffic_checks.arrivals_are_those_drawn,
+    traffic_checks.visits_went_on,
     control_is_healthy,
     acts_are_proven,
-    generator_was_on_time,
     counters_agree,
     record_checks.samples_are_whole,
     record_checks.parts_lived_on,

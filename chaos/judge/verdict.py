@@ -10,23 +10,23 @@ from functools import partial
 import numpy as np
 
 from chaos.judge.claims import asked
+from chaos.judge.lateness import Lateness, generator_was_on_time, weighed
 from chaos.judge.record_checks import figures_are_known
+from chaos.judge.rows import claimed, rows_of
 from chaos.judge.run_checks import RUN_CHECKS
 from chaos.model.evidence import (
     ActEvidence,
     ArmResult,
-    Estimate,
     Evidence,
     Finding,
     Generator,
     Ledger,
-    Predicted,
     Reading,
     Result,
     Segment,
     Verdict,
 )
-from chaos.model.experiment import Arm, Claim, Experiment, Measure, Rows
+from chaos.model.experiment import Claim, Experiment, Rows
 
 
 def judge(experiment: Experiment, evidence: Evidence) -> Result:
@@ -36,22 +36,22 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
         segments=[_reviewed(segment, experiment) for segment in evidence.segments],
         control=[_reviewed(segment, experiment) for segment in evidence.control],
     )
-    rows = {
-        arm.name: _row(experiment, arm, [s for s in evidence.segments if s.arm == arm.name])
-        for arm in experiment.arms
-        if arm.name in evidence.plan["arms"]
-    }
+    rows = rows_of(experiment, evidence)
     due, not_asked = asked(experiment, evidence)
-    claims = [_claimed(claim, rows) for claim in due]
+    lateness = weighed(experiment, evidence, rows)
+    claims = [lateness.on(claimed(claim, rows)) for claim in due]
     checks = [
         *(_checked(check.__name__, partial(check, experiment, evidence)) for check in RUN_CHECKS),
+        _checked(
+            generator_was_on_time.__name__, partial(generator_was_on_time, evidence, lateness)
+        ),
         _checked(figures_are_known.__name__, partial(figures_are_known, experiment.measures, rows)),
     ]
     made = [check for check in checks if check is not None]
     return Result(
         experiment=experiment.name,
         verdict=Verdict.worst([finding.verdict for finding in [*claims, *made]]),
-        arms=[replace(row, verdict=_verdict_on(row, due, rows)) for row in rows.values()],
+        arms=[replace(row, verdict=_verdict_on(row, due, rows, lateness)) for row in rows.values()],
         claims=claims,
         checks=made,
         not_asked=[claim.text for claim in not_asked],
@@ -85,52 +85,22 @@ def _alike(*readings: Reading) -> bool:
     return len({(r.what, r.unit) for r in readings}) == 1 and all(r.value >= 0 for r in readings)
 
 
-def _row(experiment: Experiment, arm: Arm, segments: Sequence[Segment]) -> ArmResult:
-    return ArmResult(
-        name=arm.name,
-        naive=arm.naive,
-        verdict=Verdict.INVALID,
-        measures={m.name: _estimate(m, segments) for m in experiment.measures},
-        predictions={
-            name: Predicted(p.of(segments), p.formula, p.source, p.bound)
-            for name, p in arm.predictions.items()
-        },
-        inputs={figure.name: figure.of(segments) for figure in experiment.inputs},
-    )
-
-
-def _estimate(measure: Measure, segments: Sequence[Segment]) -> Estimate:
-    """Summarise all events; a censored figure counts as the time for which it was watched."""
-    figures, censored = [np.array([])], False
-    for segment in segments:
-        values = np.asarray(measure.of(segment), dtype=np.float64)
-        unknown = np.isposinf(values)
-        censored |= bool(unknown.any())
-        figures.append(np.where(unknown, measure.censored_at(segment), values))
-    estimate = measure.summary(np.concatenate(figures))
-    return replace(estimate, at_least=True) if censored else estimate
-
-
-def _verdict_on(row: ArmResult, claims: Sequence[Claim], rows: Rows) -> Verdict:
+def _verdict_on(row: ArmResult, claims: Sequence[Claim], rows: Rows, lateness: Lateness) -> Verdict:
     """The worst verdict of the claims about an arm; without any it is INVALID.
+
+    It is, too, where the arm's late requests decide a claim.
 
     A claim about two arms counts for the first; one about every arm is checked for each alone.
     """
-    own = [_claimed(claim, rows) for claim in claims if claim.arms[:1] == (row.name,)]
+    if row.name in lateness.disturbed:
+        return Verdict.INVALID
+    own = [lateness.on(claimed(claim, rows)) for claim in claims if claim.arms[:1] == (row.name,)]
     own += [
-        _claimed(claim, {row.name: row})
+        claimed(claim, {row.name: row})
         for claim in claims
         if not claim.arms and row.name not in claim.but
     ]
     return Verdict.worst([claim.verdict for claim in own])
-
-
-def _claimed(claim: Claim, rows: Rows) -> Finding:
-    try:
-        verdict, observed = claim.check(rows)
-    except Exception as error:
-        verdict, observed = Verdict.INVALID, f"the check crashed: {error!r}"
-    return Finding(claim.text, verdict, observed, claim.arms_of(rows))
 
 
 def _checked(name: str, check: Callable[[], Finding | None]) -> Finding | None:

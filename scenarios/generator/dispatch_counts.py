@@ -6,9 +6,7 @@ import math
 from array import array
 from time import monotonic, process_time
 
-from chaos.model.evidence import Generator
-
-LATE_S = 0.010
+from chaos.model.evidence import LATE_S, Generator
 
 _PER_LOG = 50.0  # buckets of 2 %
 _LAG_BUCKETS = 1200  # up to 26,000 s

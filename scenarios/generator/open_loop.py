@@ -14,8 +14,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 import gevent  # type: ignore[import-untyped]
 
+from chaos.model.arrivals import Batch
 from chaos.model.traffic import Operation
-from scenarios.generator.arrivals import Batch
 from scenarios.generator.dispatch_counts import DispatchCounts
 from scenarios.generator.http_client import HttpClient, Response
 from scenarios.generator.timer import PreciseTimer

@@ -10,9 +10,9 @@ from time import monotonic
 
 import gevent  # type: ignore[import-untyped]
 
+from chaos.model.arrivals import arrivals
 from chaos.model.evidence import Generator
 from chaos.model.traffic import Traffic
-from scenarios.generator.arrivals import arrivals
 from scenarios.generator.dispatcher import Dispatcher
 from scenarios.generator.http_client import HttpClient
 from scenarios.generator.live_metrics import LiveMetrics

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, count
 from typing import NamedTuple
 
+from chaos.model.arrivals import jitters, visits
 from chaos.model.traffic import FOLLOW, Operation, Traffic, Visit
 from scenarios.generator import link_requests
-from scenarios.generator.arrivals import jitters, visits
 from scenarios.generator.http_client import HttpClient
 from scenarios.generator.open_loop import Exchange
 from scenarios.generator.retrying import RetryPolicy

@@ -24,8 +24,8 @@ import psutil
 import pytest
 from scipy import stats
 
+from chaos.model.arrivals import arrivals
 from chaos.model.traffic import Traffic
-from scenarios.generator.arrivals import arrivals
 from scenarios.generator.dispatcher import Dispatcher
 from scenarios.generator.http_client import HttpClient, OutOfSockets
 from scenarios.generator.open_loop import Exchange

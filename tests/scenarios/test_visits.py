@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chaos.model.arrivals import arrivals
 from chaos.model.evidence import Generator
 from chaos.model.traffic import FOLLOW, Retries, Step, Traffic, Visit
-from scenarios.generator.arrivals import arrivals
 from scenarios.generator.open_loop import Exchange
 from scenarios.generator.visit_dispatcher import VisitDispatcher
 from scenarios.generator.visits import Visits, Writers, is_plain

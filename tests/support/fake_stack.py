@@ -21,10 +21,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+import numpy as np
+
 from chaos.engine.announce import announcer
 from chaos.engine.run import Lab, Order
 from chaos.experiments import load as load_experiment
-from chaos.model.evidence import Generator, ReadBack, Reading
+from chaos.model.arrivals import arrivals
+from chaos.model.arrivals import visits as visits_of
+from chaos.model.evidence import HOT_RANK, Generator, ReadBack, Reading
 from chaos.model.experiment import Act, At, Experiment
 from chaos.model.lab import INCARNATION, Counters, Links
 from chaos.model.stack import (
@@ -43,12 +47,12 @@ from chaos.model.traffic import FOLLOW, Traffic
 from chaos.record.writer import SCHEMAS, RecordWriter
 from chaos.runtimes.topology import LINKS, PARTS, WEB
 from tests.support.fake_parts import answering, not_while
-from tests.support.fake_visits import Answer, Held, Outage, visits
+from tests.support.fake_visits import Answer, Arrival, Held, Outage, visits
 
 TOKEN = "a-token"
 HIT_S = 0.001
 SENT_S = 0.0002  # how late after it is due a request leaves
-LATE_S = 0.030
+LATE_S = {"generator a little late": 0.030, "generator late": 0.200}
 HALF_S, HANG_S = 1.5, 3.0
 STEP_S = 0.0004
 ORIGIN_S = 0.0008
@@ -402,17 +406,24 @@ class HotKey:
         return self._hit(t_s, "hit" if fresh else "stale")
 
 
-def _arrivals(
-    draw: random.Random, rate_per_s: float, t_s: float, until_s: float
-) -> Iterator[float]:
-    while (t_s := t_s + draw.expovariate(rate_per_s)) < until_s:
-        yield t_s
-
-
-def _others(draw: random.Random, traffic: Traffic, *span: float) -> Iterator[Answer]:
-    """Redirects of links that are not hot, and never leave the cache."""
-    for t_s in _arrivals(draw, traffic.rate_per_s * (1 - traffic.hot_share), *span):
-        yield Answer(t_s, t_s + HIT_S, "hit", 100.0, draw.randrange(1, traffic.keys))
+def _drawn(
+    world: World, traffic: Traffic, duration_s: float, seed: int, from_s: float
+) -> Iterator[Arrival]:
+    """The arrivals of a segment: when each is due, and the rank it asks for."""
+    batches = [*arrivals(traffic, duration_s, seed + world.has("another seed"))]
+    times, ranks = (np.concatenate(column) for column in zip(*batches, strict=True))
+    number = np.arange(len(times))
+    if world.has("arrivals like clockwork"):
+        times = (number + 0.5) * duration_s / len(times)
+    if world.has("keys alike"):
+        ranks = np.where(ranks == HOT_RANK, HOT_RANK, 1 + number % (traffic.keys - 1))
+    if world.has("arrivals moved"):
+        times = times + np.where(number % 1000 < 40, 0.001, 0.0)
+    if world.has("other links"):
+        ranks = np.where((ranks > 1) & (number % 50 == 0), 1, ranks)
+    kept = number % 200 != 0 if world.has("arrivals dropped") else number >= 0
+    due_s = (times + from_s)[kept]
+    yield from sorted(zip(due_s.tolist(), ranks[kept].tolist(), strict=True))
 
 
 # --- load and observer -------------------------------------------------------------------------
@@ -475,17 +486,20 @@ class FakeLoad:
         key.beta *= 4 if world.has("xfetch is too eager") else 1
         key.stale_s += 0.1 if world.has("swr is slow") else 0
         span = (started_s, started_s + duration_s)
+        drawn = _drawn(world, traffic, duration_s, seed, started_s)
         if traffic.visits == (FOLLOW,):
-            hot_per_s = traffic.rate_per_s * traffic.hot_share
-            hot = _arrivals(draw, hot_per_s, *span)
-            answers = [key.follow(t_s, draw.randrange(2)) for t_s in hot]
-            answers += _others(random.Random(-seed), traffic, *span)
+            answers = [
+                Answer(t_s, t_s + HIT_S, "hit", 100.0, rank)  # it never leaves the cache
+                if rank != HOT_RANK
+                else key.follow(t_s, draw.randrange(2))
+                for t_s, rank in drawn
+            ]
         else:
-            arrivals = _arrivals(draw, traffic.rate_per_s, *span)
             down = [outage for outage in world.outages if outage.part == "redis"]
             careless = {"FALLBACK": "none", "CLICKS": "careless"}
             settings = careless if world.has("careful as careless") else world.settings
-            answers = visits(draw, traffic, arrivals, span[1], down, settings)
+            begun = zip(drawn, visits_of(traffic, seed), strict=False)
+            answers = visits(begun, traffic, span[1], down, settings)
         answers.sort(key=lambda answer: answer.intended_s)
         late = self._write(segment, answers)
         self._log(segment, key.queries)
@@ -496,14 +510,13 @@ class FakeLoad:
 
     def _write(self, segment: int, answers: Sequence[Answer]) -> int:
         """One line an answer; how many of them were sent late."""
-        late = 0
+        late, lag_s = 0, max((LATE_S.get(flaw, 0.0) for flaw in self.world.flaws), default=0.0)
         for number, answer in enumerate(answers):
             if self.world.has("requests fail") and number == 7:
                 answer = replace(answer, outcome="fail", status=500)
-            slow = self.world.has("generator late") and answer.served_from == "hit"
-            slow &= not number % 20
+            slow = lag_s > 0 and answer.served_from == "hit" and not number % 20
             late += slow
-            row = self._row(segment, number, answer, LATE_S if slow else 0.0)
+            row = self._row(segment, number, answer, lag_s if slow else 0.0)
             if not self.world.has("record truncated") or number != 5:
                 self.rows.writerow(row)
         self.shard.flush()

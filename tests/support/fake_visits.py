@@ -7,7 +7,6 @@ try again; `CLICKS=careless` loses the clicks that were answered shortly before.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -16,6 +15,7 @@ from chaos.model.traffic import Retries, Traffic, Visit
 
 TOOK_S = 0.002
 UNSENT_S = 0.1  # clicks younger than this are lost with what holds them
+Arrival = tuple[float, int]  # when it is due, and the rank it asks for
 STATUS = {"follow": 302, "create": 201, "edit": 200, "delete": 204, "stats": 200}
 
 
@@ -73,21 +73,16 @@ class Answer:
 
 
 def visits(
-    draw: random.Random,
+    begun: Iterable[tuple[Arrival, Visit]],
     traffic: Traffic,
-    arrivals: Iterable[float],
     ends_s: float,
     down: Sequence[Outage],
     settings: Mapping[str, str],
 ) -> list[Answer]:
-    """All requests, due by `ends_s`, of the visits that arrive at these moments."""
-    weights = [visit.weight for visit in traffic.visits]
+    """All requests, due by `ends_s`, of visits, each with its arrival."""
     answers: list[Answer] = []
-    for number, t_s in enumerate(arrivals):
-        (visit,) = draw.choices(traffic.visits, weights)
-        hot = draw.random() < traffic.hot_share
-        shared = 0 if hot else draw.randrange(1, traffic.keys)
-        rank = traffic.keys + number if visit.own_link else shared
+    for number, ((t_s, drawn), visit) in enumerate(begun):
+        rank = traffic.keys + number if visit.own_link else drawn
         blank = Answer(t_s, t_s, "", math.nan, rank, visit=f"v{number}")
         answers += _until(ends_s, _steps(visit, blank, traffic.retries, down, settings))
     return answers
@@ -118,6 +113,8 @@ def _steps(
             t_s = answer.done_s
             if last:
                 break
+        if answer.outcome != "ok":
+            return
 
 
 def _answered(asked: Answer, down: Sequence[Outage], settings: Mapping[str, str]) -> Answer:

@@ -17,8 +17,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from chaos.model.arrivals import arrivals
 from chaos.model.traffic import Traffic
-from scenarios.generator.arrivals import arrivals
 from scenarios.generator.dispatcher import Dispatcher
 from scenarios.generator.http_client import HttpClient
 from scenarios.generator.open_loop import Exchange

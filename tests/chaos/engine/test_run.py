@@ -15,13 +15,13 @@ import pytest
 
 from chaos.engine.run import POLL_S, run
 from chaos.judge.verdict import judge
+from chaos.model.arrivals import arrivals
 from chaos.model.evidence import Generator, Verdict
 from chaos.model.experiment import SEED_MAX
 from chaos.model.stack import Settings, Stack
 from chaos.model.traffic import Traffic
 from chaos.record.reader import DamagedRecord, read_events, read_evidence
 from chaos.record.writer import RecordWriter
-from scenarios.generator.arrivals import arrivals
 from scenarios.generator.segment_runner import SegmentTask
 from scenarios.remote_control import Control
 from tests.support.busy import busy

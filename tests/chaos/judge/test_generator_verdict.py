@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from chaos.engine.run import run
-from chaos.judge.run_checks import generator_was_on_time
+from chaos.judge.lateness import generator_was_on_time, weighed
+from chaos.judge.rows import rows_of
 from chaos.model.evidence import Evidence, Generator, Verdict
 from chaos.record.reader import read_evidence
 from tests.support.fake_stack import World, herd_order, lab
@@ -26,7 +27,8 @@ def told(evidence: Evidence, **change: float) -> tuple[Verdict, str]:
     first, *others = evidence.segments
     generator = replace(first.generator, **change)  # type: ignore[arg-type]
     changed = replace(evidence, segments=[replace(first, generator=generator), *others])
-    finding = generator_was_on_time(herd_order(World()).experiment, changed)
+    herd = herd_order(World()).experiment
+    finding = generator_was_on_time(changed, weighed(herd, changed, rows_of(herd, changed)))
     return finding.verdict, finding.observed
 
 

@@ -43,9 +43,12 @@ CLOCKS = "every look-up falls into a request for its key"
 WRITTEN = "no reader saw what nobody had written"
 VERSIONS = "every reader of a link saw the same version"
 TRAFFIC = "the traffic was the planned one"
+RANDOM = "arrivals are as random as planned"
+ARRIVALS = "the arrivals are those of the seed"
+FOLLOWS = "what follows in a visit is what its answers ask for"
 CONTROL = "the control without acts is healthy"
 ACTS = "every act took effect and was healed"
-ON_TIME = "the generator was on time"
+ON_TIME = "the generator was on time as far as claims depend on it"
 COUNTERS = "Postgres and the app count the same look-ups"
 WATCHED = "the counters were read throughout"
 LIVED_ON = "no part died unplanned"
@@ -182,6 +185,16 @@ def _half_the_crowd(segments: str) -> Alter:
         rows("totals", f"SELECT key, count(*) AS total FROM '{clicks}' GROUP BY key")(run)
 
     return alter
+
+
+def _late_hits(run: Path) -> None:
+    """Most requests of each arm left late, by too little to decide a claim."""
+    late = "served_from = 'hit' AND segment > 1"
+    with duckdb.connect() as db:
+        sql = f"SELECT segment, count(*) FROM '{run / REQUESTS_FILE}' WHERE {late} GROUP BY 1"
+        count = dict(db.execute(sql).fetchall())
+    changed("requests", late, sent_s="sent_s + 0.015", done_s="done_s + 0.015")(run)
+    each("segment", lambda e: e["generator"].update(late=count.get(e["segment"], 0)))(run)
 
 
 def _of_three(before: float, during: float, after: float, act: Act) -> Alter:
@@ -326,9 +339,12 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("one in twenty late, said to be on time", "a generator that denies it", ON_TIME,
                changed("requests", "hash(op_id) % 20 = 0", sent_s="sent_s + 0.02",
                        done_s="done_s + 0.02")),
-        Mutant("one in twenty late", "a machine too busy", ON_TIME, flaws=("generator late",)),
+        Mutant("one in twenty late, which decides a claim", "a machine too busy", ON_TIME,
+               flaws=("generator late",)),
         Mutant("late, said by the generator alone", "a record that denies it", ON_TIME,
                _generator(late=200)),
+        Mutant("hits 15 ms late", "a generator that stood still at each of them", ON_TIME,
+               _late_hits),
         Mutant("one unsent, another one less than none", "errors that cancel in the sum", ON_TIME,
                both(_generator(1, unsent=1), _generator(2, unsent=-1))),
         Mutant("no rows", "an empty file", ON_RECORD, dropped("requests", "true")),
@@ -361,6 +377,30 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
                events(_swap_links)),
         Mutant("requests for another segment's link", "links of another segment", CREDIBLE,
                changed("requests", ONE, key="'3-code0'", rank="0")),
+    ],
+    "Traffic": [
+        Mutant("one arrival in two hundred left out", "a generator that skips and does not count",
+               ARRIVALS, flaws=("arrivals dropped",)),
+        Mutant("arrivals of another seed", "arms with other traffic", ARRIVALS,
+               flaws=("another seed",)),
+        Mutant("forty of a thousand arrivals 1 ms later", "a timer that rounds", ARRIVALS,
+               flaws=("arrivals moved",)),
+        Mutant("one in fifty for another link", "columns mixed up", ARRIVALS,
+               flaws=("other links",)),
+        Mutant("another seed planned", "another run's plan", ARRIVALS,
+               plan(lambda planned: planned.update(seed=8))),
+        Mutant("drawn by another numpy", "random numbers of another version", ARRIVALS, both(
+            plan(lambda planned: planned.update(seed=8)),
+            plan(lambda planned: planned["machine"].update(numpy="1.0")))),
+        Mutant("arrivals like clockwork", "a closed loop", RANDOM,
+               flaws=("arrivals like clockwork",)),
+        Mutant("all other links alike", "keys drawn by another law", RANDOM, flaws=("keys alike",)),
+        Mutant("a step 2 ms early", "a visit that does not wait", FOLLOWS, changed(
+            "requests", "operation = 'edit' AND session IN (SELECT session FROM {0} WHERE"
+            " operation = 'create')", intended_s="intended_s - 0.002"), of="busy"),
+        Mutant("a try too late", "a pause longer than planned", FOLLOWS, changed(
+            "requests", "attempt = 2", intended_s="intended_s + 0.06", sent_s="sent_s + 0.06",
+            done_s="done_s + 0.06"), of="busy"),
     ],
     "Look-ups": [
         Mutant("one dropped", "a log line missing", COUNTERS, dropped(

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
+from chaos.model.arrivals import CANDIDATES, arrivals, jitters, visits
+from chaos.model.curves import rate_of
 from chaos.model.evidence import Floats, Ints
 from chaos.model.traffic import FOLLOW, Traffic
-from scenarios.generator.arrivals import CANDIDATES, arrivals, jitters, visits
-from scenarios.generator.curves import rate_of
 
 CURVES = {
     "steady": Traffic(300.0),

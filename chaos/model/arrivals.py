@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from chaos.model.curves import peak_of, rate_of
 from chaos.model.evidence import Floats, Ints
 from chaos.model.traffic import Traffic, Visit
-from scenarios.generator.curves import peak_of, rate_of
 
 CANDIDATES = 4096
 
