@@ -12,6 +12,7 @@ import numpy as np
 from chaos.judge.claims import asked
 from chaos.judge.record_checks import figures_are_known
 from chaos.judge.run_checks import RUN_CHECKS
+from chaos.measures.estimates import with_chance_within
 from chaos.model.evidence import (
     ActEvidence,
     ArmResult,
@@ -36,13 +37,9 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
         segments=[_reviewed(segment, experiment) for segment in evidence.segments],
         control=[_reviewed(segment, experiment) for segment in evidence.control],
     )
-    rows = {
-        arm.name: _row(experiment, arm, [s for s in evidence.segments if s.arm == arm.name])
-        for arm in experiment.arms
-        if arm.name in evidence.plan["arms"]
-    }
+    rows = measured(experiment, evidence)
     due, not_asked = asked(experiment, evidence)
-    claims = [_claimed(claim, rows) for claim in due]
+    claims = [claimed(claim, rows) for claim in due]
     checks = [
         *(_checked(check.__name__, partial(check, experiment, evidence)) for check in RUN_CHECKS),
         _checked(figures_are_known.__name__, partial(figures_are_known, experiment.measures, rows)),
@@ -85,12 +82,23 @@ def _alike(*readings: Reading) -> bool:
     return len({(r.what, r.unit) for r in readings}) == 1 and all(r.value >= 0 for r in readings)
 
 
-def _row(experiment: Experiment, arm: Arm, segments: Sequence[Segment]) -> ArmResult:
+def measured(experiment: Experiment, evidence: Evidence) -> Rows:
+    """Every figure of every arm that ran."""
+    return {
+        arm.name: _row(
+            experiment, arm, [s for s in evidence.segments if s.arm == arm.name], evidence.mode.tail
+        )
+        for arm in experiment.arms
+        if arm.name in evidence.plan["arms"]
+    }
+
+
+def _row(experiment: Experiment, arm: Arm, segments: Sequence[Segment], tail: float) -> ArmResult:
     return ArmResult(
         name=arm.name,
         naive=arm.naive,
         verdict=Verdict.INVALID,
-        measures={m.name: _estimate(m, segments) for m in experiment.measures},
+        measures={m.name: _estimate(m, segments, tail) for m in experiment.measures},
         predictions={
             name: Predicted(p.of(segments), p.formula, p.source, p.bound)
             for name, p in arm.predictions.items()
@@ -99,15 +107,20 @@ def _row(experiment: Experiment, arm: Arm, segments: Sequence[Segment]) -> ArmRe
     )
 
 
-def _estimate(measure: Measure, segments: Sequence[Segment]) -> Estimate:
+def _estimate(measure: Measure, segments: Sequence[Segment], tail: float) -> Estimate:
     """Summarise all events; a censored figure counts as the time for which it was watched."""
-    figures, censored = [np.array([])], False
+    figures, censored, inside = [np.array([])], False, []
     for segment in segments:
         values = np.asarray(measure.of(segment), dtype=np.float64)
         unknown = np.isposinf(values)
         censored |= bool(unknown.any())
         figures.append(np.where(unknown, measure.censored_at(segment), values))
-    estimate = measure.summary(np.concatenate(figures))
+        if measure.within and np.isfinite(values).all() and len(values):
+            inside.append(measure.within(segment, tail))
+    all_figures = np.concatenate(figures)
+    estimate = measure.summary(all_figures, tail)
+    if inside:
+        estimate = with_chance_within(estimate, all_figures[np.isfinite(all_figures)], inside)
     return replace(estimate, at_least=True) if censored else estimate
 
 
@@ -116,16 +129,17 @@ def _verdict_on(row: ArmResult, claims: Sequence[Claim], rows: Rows) -> Verdict:
 
     A claim about two arms counts for the first; one about every arm is checked for each alone.
     """
-    own = [_claimed(claim, rows) for claim in claims if claim.arms[:1] == (row.name,)]
+    own = [claimed(claim, rows) for claim in claims if claim.arms[:1] == (row.name,)]
     own += [
-        _claimed(claim, {row.name: row})
+        claimed(claim, {row.name: row})
         for claim in claims
         if not claim.arms and row.name not in claim.but
     ]
     return Verdict.worst([claim.verdict for claim in own])
 
 
-def _claimed(claim: Claim, rows: Rows) -> Finding:
+def claimed(claim: Claim, rows: Rows) -> Finding:
+    """The verdict of a claim on these arms."""
     try:
         verdict, observed = claim.check(rows)
     except Exception as error:

@@ -177,6 +177,9 @@ class FakeStack:
     def configure(self, settings: Settings) -> None:
         self.world.settings = dict(settings)
 
+    def keep_logs(self) -> None:
+        pass
+
     def kill(self, part: str) -> None:
         self._put(part, "down")
 
