@@ -199,7 +199,7 @@ class _Run:
                 arms = in_doubt(record)
         except Exception as error:
             self.writer.note(f"the look after {rounds} rounds failed: {error!r}")
-        further = [number for number in self.order.mode.looks if number > rounds][0] - rounds
+        further = next(number for number in self.order.mode.looks if number > rounds) - rounds
         self.steps += further * len(arms)
         self.writer.event("look", rounds=rounds, arms=dict(arms))
         return arms

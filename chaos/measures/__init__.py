@@ -11,6 +11,7 @@ from chaos.measures.selections import (
     during,
     every,
     follows,
+    since_heal,
     whole,
     writes,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "per_second",
     "reads_going_back",
     "recovery",
+    "since_heal",
     "stale",
     "staleness",
     "tries",

@@ -7,7 +7,7 @@ each. Repetitions without a figure (NaN) do not count.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +19,9 @@ from chaos.model.experiment import Summary
 TAIL = 0.025  # on either side of a 95 % interval
 NEGLIGIBLE = 1e-9
 FEW = 5  # with fewer segments, what repeats within them says more than their spread
-LIKELY_SPREAD, ITS_WEIGHT = 0.3, 4  # of a duration: standard deviation, as a share; in repetitions
+LIKELY_SPREAD = 0.3  # of a duration: its standard deviation, as a share
+LIKELY_DIFFERENCE = 0.1  # between segments, of a figure that is made of much within them
+ITS_WEIGHT = 4  # segments
 
 
 def mean(values: Floats, tail: float = TAIL) -> Estimate:
@@ -52,14 +54,6 @@ def mean_of_counts(values: Floats, tail: float = TAIL) -> Estimate:
     return replace(estimate, low=max(min(estimate.low, low), 0.0), high=max(estimate.high, high))
 
 
-def mean_of_shares(values: Floats, tail: float = TAIL) -> Estimate:
-    """Mean of what is from 0 to 100 per cent."""
-    estimate = mean(values, tail)
-    if math.isinf(estimate.low) or not estimate.known:
-        return estimate
-    return replace(estimate, low=max(estimate.low, 0.0), high=min(estimate.high, 100.0))
-
-
 def _with_rare_others(values: Floats, tail: float) -> Interval:
     """The mean's ends where most values are one whole number; inf, -inf (no ends) elsewhere."""
     found, counts = np.unique(values, return_counts=True)
@@ -75,54 +69,73 @@ def _with_rare_others(values: Floats, tail: float) -> Interval:
     )
 
 
-def mean_of_durations(resolution: float) -> Summary:
-    """Mean of how long something lasts, each segment once, measured in steps of `resolution`.
+def mean_of_levels(values: Floats, tail: float = TAIL) -> Estimate:
+    """Mean of a latency or a rate over segments, which likely differ by 10 %."""
+    return _of_segments(values, tail, lambda value: LIKELY_DIFFERENCE * abs(value))
 
-    Two repetitions say next to nothing of their spread. It is taken together with a likely one,
-    30 % of the mean and at least a step, which counts like four repetitions more (the moderated t
-    of G. Smyth: Linear models and empirical Bayes methods, Stat. Appl. Genet. Mol. Biol. 3, 2004).
-    """
+
+def mean_of_shares(values: Floats, tail: float = TAIL) -> Estimate:
+    """Mean of what is from 0 to 100 per cent; segments likely differ by 10 % of the nearer end."""
+    estimate = _of_segments(values, tail, lambda v: LIKELY_DIFFERENCE * min(v, 100 - v))
+    return replace(estimate, high=min(estimate.high, 100.0))
+
+
+def mean_of_durations(resolution: float) -> Summary:
+    """Mean of how long something lasts, once a segment, measured in steps of `resolution`."""
 
     def summary(values: Floats, tail: float = TAIL, /) -> Estimate:
-        finite = values[np.isfinite(values)]
-        if len(finite) == 0:
-            return Estimate(np.nan, np.nan, np.nan, 0, "mean95")
-        from scipy import special
-
-        value, count = float(finite.mean()), len(finite)
-        likely = max(LIKELY_SPREAD * value, resolution)
-        degrees = ITS_WEIGHT + count - 1
-        variance = (ITS_WEIGHT * likely**2 + float(((finite - value) ** 2).sum())) / degrees
-        far = -float(special.stdtrit(degrees, tail)) * math.sqrt(variance / count)
-        return Estimate(value, max(value - far, 0.0), value + far, count, "mean95")
+        return _of_segments(values, tail, lambda v: max(LIKELY_SPREAD * v, resolution))
 
     return summary
 
 
-def with_chance_within(estimate: Estimate, figures: Floats, inside: Sequence[Interval]) -> Estimate:
-    """The estimate of a mean over segments, with what chance within each of them explains.
+def _of_segments(values: Floats, tail: float, likely: Callable[[float], float]) -> Estimate:
+    """Mean over segments; of few, whose spread says next to nothing, taken with a likely one.
 
-    `inside` has an interval of each figure. Of few segments it is as wide as theirs are on average,
-    which bears differences between segments of the size of chance within them; where they lie
-    further apart, their spread counts, too. Of more segments the spread counts, but the interval is
-    never narrower than chance within them makes it. An end that is unknown inside is the spread's.
+    That counts like `ITS_WEIGHT` segments more (the moderated t of G. Smyth: Linear models and
+    empirical Bayes methods, Stat. Appl. Genet. Mol. Biol. 3, 2004). Of more, their own spread alone
+    counts, and never less than the likely one would with them.
     """
-    count = len(figures)
+    finite = values[np.isfinite(values)]
+    count = len(finite)
+    if count == 0:
+        return mean_of_counts(values, tail)
+    from scipy import special
+
+    value = float(finite.mean())
+    degrees = ITS_WEIGHT + count - 1
+    own = float(((finite - value) ** 2).sum())
+    variance = (ITS_WEIGHT * likely(value) ** 2 + own) / degrees
+    far = -float(special.stdtrit(degrees, tail)) * math.sqrt(variance / count)
+    estimate = Estimate(value, max(value - far, 0.0), value + far, count, "mean95")
+    if count < FEW:
+        return estimate
+    alone = mean_of_counts(values, tail)
+    return replace(estimate, low=min(estimate.low, alone.low), high=max(estimate.high, alone.high))
+
+
+def with_chance_within(estimate: Estimate, figures: Floats, inside: Sequence[Interval]) -> Estimate:
+    """The estimate of a mean over segments, no narrower than chance within each of them makes it.
+
+    `inside` has an interval of each figure; an end that is unknown there is left to the estimate.
+    Of few segments it is as wide as theirs are on average: that bears differences between segments
+    of the size of chance within them, which few cannot show.
+    """
     lows, highs = (np.array(side) for side in zip(*inside, strict=True))
-    with np.errstate(invalid="ignore"):
-        below, above = figures - lows, highs - figures
-        if count < FEW:
-            down, up = float(below.mean()), float(above.mean())
-            spread_counts = bool(lows.max() > highs.min())
-        else:
-            down, up = (float(np.sqrt((side**2).sum())) / count for side in (below, above))
-            spread_counts = True
-    low, high = estimate.value - down, estimate.value + up
-    if spread_counts or not math.isfinite(low):
-        low = min(low, estimate.low) if math.isfinite(low) else estimate.low
-    if spread_counts or not math.isfinite(high):
-        high = max(high, estimate.high) if math.isfinite(high) else estimate.high
-    return replace(estimate, low=max(low, 0.0) if math.isfinite(low) else low, high=high)
+    below, above = (_together(side) for side in (figures - lows, highs - figures))
+    low, high = estimate.value - below, estimate.value + above
+    return replace(
+        estimate,
+        low=min(estimate.low, max(low, 0.0)) if math.isfinite(low) else estimate.low,
+        high=max(estimate.high, high) if math.isfinite(high) else estimate.high,
+    )
+
+
+def _together(widths: Floats) -> float:
+    """The width of the interval of a mean from those of its parts."""
+    if len(widths) < FEW:
+        return float(widths.mean())
+    return math.sqrt(float((widths**2).sum())) / len(widths)
 
 
 def _around_mean(values: Floats, tail: float) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from chaos.measures import within
-from chaos.measures.estimates import mean_of_counts, mean_of_shares, total
+from chaos.measures.estimates import mean_of_levels, mean_of_shares, total
 from chaos.measures.selections import When, Which, every, selected, whole
 from chaos.model.evidence import Floats, Segment
 from chaos.model.experiment import Measure
@@ -43,7 +43,7 @@ def latency(percentile: float, when: When = whole, which: Which = every) -> Meas
         "ms",
         f"{which.title}p{percentile:g}{when.title}",
         of,
-        mean_of_counts,
+        mean_of_levels,
         NO_REQUEST,
         within=inside,
     )
@@ -62,7 +62,7 @@ def tries(when: When = whole, which: Which = every) -> Measure:
         return within.of_ratio(np.ones(len(first)), first, tail)
 
     name, title = f"{which.name}tries{when.name}", f"{which.title}tries per operation{when.title}"
-    return Measure(name, "tries", title, of, mean_of_counts, NO_REQUEST, within=inside)
+    return Measure(name, "tries", title, of, mean_of_levels, NO_REQUEST, within=inside)
 
 
 def goodput(when: When = whole, which: Which = every, *, within_ms: float = np.inf) -> Measure:

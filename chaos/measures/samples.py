@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from chaos.measures import within
-from chaos.measures.estimates import mean_of_counts, worst
+from chaos.measures.estimates import mean_of_levels, worst
 from chaos.measures.selections import When, whole
 from chaos.model.evidence import Floats, Segment
 from chaos.model.experiment import Measure
@@ -73,7 +73,7 @@ def per_second(name: str, title: str, unit: str, when: When = whole) -> Measure:
         f"{unit}/s",
         title,
         of,
-        mean_of_counts,
+        mean_of_levels,
         NO_SAMPLE,
         within=lambda segment, tail: within.of_rate(*steps(segment), tail),
     )

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from chaos.engine.announce import announcer
-from chaos.engine.run import Lab, Order
+from chaos.engine.run import InDoubt, Lab, Order
 from chaos.experiments import load as load_experiment
+from chaos.judge.doubt import arms_in_doubt
 from chaos.model.evidence import Generator, ReadBack, Reading
 from chaos.model.experiment import Act, At, Experiment
 from chaos.model.lab import INCARNATION, Counters, Links
@@ -40,6 +41,7 @@ from chaos.model.stack import (
     Undo,
 )
 from chaos.model.traffic import FOLLOW, Traffic
+from chaos.record.reader import read_evidence
 from chaos.record.writer import SCHEMAS, RecordWriter
 from chaos.runtimes.topology import LINKS, PARTS, WEB
 from tests.support.fake_parts import answering, not_while
@@ -632,6 +634,11 @@ def lab(world: World) -> Lab:
         yield FakeObserver(world, writer)
 
     return Lab(FakeRuntime(world), load, observe, announcer, world.clock, Inline)
+
+
+def doubt_of(experiment: Experiment) -> InDoubt:
+    """Ask for further rounds as `linkstorm run` does."""
+    return lambda record: arms_in_doubt(experiment, read_evidence(record))
 
 
 def herd_order(
