@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 NOTHING = "–"
+FACTS = ("range", "exact")  # intervals of what is a fact of the run
 ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -87,7 +88,7 @@ def ends(measure: Json) -> tuple[float | None, float | None]:
 
 def interval(measure: Json, decimals: int | None = None) -> str:
     """`[28.9, 33.8]`, `[96, 118 ms]`: a dash for an unknown end, nothing if exact."""
-    exact = measure["interval"] == "range" and measure["low"] == measure["high"]
+    exact = measure["interval"] in FACTS and measure["low"] == measure["high"]
     if measure["value"] is None or ends(measure) == (None, None) or exact:
         return ""
     low, high = (figure(end, measure["unit"], decimals) for end in ends(measure))

@@ -169,7 +169,7 @@ def _headings(result: Json, frame: _Frame, scale: Scale) -> Iterator[str]:
     title = ", ".join(filter(None, [clean(measure["title"]), scale.name]))
     yield _text(frame.left, frame.top + 8, title, "soft")
     if frame.wide:
-        spread = "range" if measure["interval"] == "range" else "95 % interval"
+        spread = "range" if measure["interval"] in formatting.FACTS else "95 % interval"
         if any(formatting.interval(measure) for measure in _measures(result)):
             yield _text(frame.spread, frame.top + 8, spread, "soft")
         if formatting.has_theory(result):

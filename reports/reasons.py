@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from chaos.model.evidence import INCONCLUSIVE
 from reports.formatting import Json, clean
 
 NOT_ASKED = "not asked, since --arm left out an arm"
@@ -48,6 +49,9 @@ def reason(finding: Json, result: Json) -> Reason:
     if known := _failed_check(text, result):
         return Reason(finding["verdict"], text, observed, known.means, known.do)
     naive = [arm["name"] for arm in result["arms"] if arm["naive"]]
+    if finding["verdict"] == "INVALID" and observed.startswith(INCONCLUSIVE):
+        sentence = f"its interval is too wide to tell, after all rounds that it may have: {text}"
+        return Reason(finding["verdict"], text, observed, sentence, _more_rounds(result))
     if finding["verdict"] == "FAIL":
         sentence = f"failed: {text}"
     elif finding["arms"] and set(finding["arms"]) <= set(naive):
@@ -55,6 +59,12 @@ def reason(finding: Json, result: Json) -> Reason:
     else:
         sentence = f"could not be judged: {text}"
     return Reason(finding["verdict"], text, observed, sentence)
+
+
+def _more_rounds(result: Json) -> str:
+    if result["mode"] == "full":
+        return "run it with more `--rounds`: an interval narrows as they grow"
+    return "run it with `--full` (`FULL=1`): an interval narrows with the number of rounds"
 
 
 def advice(result: Json) -> list[str]:

@@ -73,7 +73,7 @@ class _Bar:
     def __call__(self, done: int, total: int, what: str) -> None:
         if self.task is None:
             self.task = self.bar.add_task(what, total=total)
-        self.bar.update(self.task, completed=done, description=what)
+        self.bar.update(self.task, completed=done, total=total, description=what)
 
 
 @contextmanager

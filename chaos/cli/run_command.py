@@ -6,10 +6,11 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -95,7 +96,10 @@ def run(
 
 @dataclass(frozen=True)
 class _Length:
-    """Rounds and seconds a segment, if the user wants others than the mode's."""
+    """Rounds and seconds a segment, if the user wants others than the mode's.
+
+    Further rounds of arms in doubt come on top, but not where fewer are asked for, to try it.
+    """
 
     rounds: int | None
     segment_s: float | None
@@ -103,7 +107,13 @@ class _Length:
     def of(self, mode: Mode) -> Mode:
         """The mode with these."""
         rounds = self.rounds or mode.rounds
-        return replace(mode, rounds=rounds, segment_s=self.segment_s or mode.segment_s)
+        further = mode.rounds_max - mode.rounds if rounds >= mode.rounds else 0
+        return replace(
+            mode,
+            rounds=rounds,
+            segment_s=self.segment_s or mode.segment_s,
+            rounds_max=rounds + further,
+        )
 
 
 def _order(
@@ -153,7 +163,14 @@ def _on_record(order: Order, lab: Lab, directory: Path) -> None:
     from chaos.engine.run import run as run_experiment
 
     with writing(), progress() as bar:
-        run_experiment(order, lab, directory, bar)
+        run_experiment(order, lab, directory, bar, partial(_arms_in_doubt, order.experiment))
+
+
+def _arms_in_doubt(experiment: Experiment, record: Path) -> Mapping[str, str]:
+    from chaos.judge.doubt import arms_in_doubt
+    from chaos.record.reader import read_evidence
+
+    return arms_in_doubt(experiment, read_evidence(record))
 
 
 @contextmanager

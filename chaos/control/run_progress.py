@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaos.model.evidence import Mode
 from chaos.record.reader import DamagedRecord, read_json
 
 END = 2  # reading back and judging, beside the segments
@@ -29,6 +30,7 @@ def progress(directory: Path) -> RunProgress:
     except (DamagedRecord, KeyError):
         return RunProgress("starting")
     events = _events(directory)
+    steps += sum(_further(plan["mode"], event) for event in events if event["kind"] == "look")
     segments = [event for event in events if event["kind"] == "segment"]
     kinds = {event["kind"] for event in events}
     done = len(segments)
@@ -46,6 +48,12 @@ def progress(directory: Path) -> RunProgress:
 def trouble(directory: Path) -> str | None:
     """The reason why it stopped early, if it recorded one."""
     return next((str(e["why"]) for e in _events(directory) if e["kind"] == "trouble"), None)
+
+
+def _further(mode: dict[str, Any], look: dict[str, Any]) -> int:
+    """The number of segments that were added after a look."""
+    later = [number for number in Mode(**mode).looks if number > look["rounds"]]
+    return len(look["arms"]) * (later[0] - look["rounds"]) if later else 0
 
 
 def _name(segment: dict[str, Any]) -> str:

@@ -9,12 +9,13 @@ import os
 import platform
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ SETTLE_PATIENCE_S = 15.0
 CONTROL_ROUND = -1
 
 Progress = Callable[[int, int, str], None]
+InDoubt = Callable[[Path], Mapping[str, str]]  # from a record so far: arms, and why
 
 
 class HostClock:
@@ -81,8 +83,18 @@ class Order:
         return {**self.experiment.settings, **arm.settings, **self.overrides}
 
 
-def run(order: Order, lab: Lab, directory: Path, progress: Progress) -> None:
+def nobody(_: Path) -> Mapping[str, str]:
+    """No arm is in doubt: the planned rounds are all."""
+    return {}
+
+
+def run(
+    order: Order, lab: Lab, directory: Path, progress: Progress, in_doubt: InDoubt = nobody
+) -> None:
     """Run an experiment into a new directory; what stops it early is recorded as trouble.
+
+    After the planned rounds, the arms that `in_doubt` names get further ones, up to the mode's
+    bound.
 
     Raises:
         KeyboardInterrupt: raised again once everything is healed and stopped.
@@ -100,7 +112,7 @@ def run(order: Order, lab: Lab, directory: Path, progress: Progress) -> None:
             ):
                 run = _Run(order, stack, load, observer, writer, progress, lab.clock, threads)
                 with _prefer_dead_part(stack):
-                    run.all_segments()
+                    run.all_segments(in_doubt)
                     writer.read_back(observer.read_back())
         writer.event("finished")
     except (PartDied, StackError) as error:
@@ -149,28 +161,65 @@ class _Run:
         self.clock = clock
         self.threads = threads
         self.number = 0
+        self.steps = _steps(order)
 
-    def all_segments(self) -> None:
-        """Run the control without acts, then each round, its arms in random order."""
+    def all_segments(self, in_doubt: InDoubt) -> None:
+        """Run the control without acts, each round, and further rounds of the arms in doubt."""
         mode, experiment = self.order.mode, self.order.experiment
         self._segment(experiment.naive, CONTROL_ROUND, mode.control_s, [], name=CONTROL)
-        for number in range(mode.rounds):
-            arms = list(self.order.arms)
-            random.Random(f"{self.order.seed}/{number}").shuffle(arms)
-            for arm in arms:
-                self._segment(arm, number, mode.segment_s, experiment.timeline_of(arm))
-        self.progress(_steps(self.order), _steps(self.order), "reading back")
+        why: Mapping[str, str] = {arm.name: "" for arm in self.order.arms}
+        for rounds_before, rounds in pairwise([0, *mode.looks]):
+            if rounds_before:
+                why = self._look(rounds_before, in_doubt)
+                if not why:
+                    break
+            for number in range(rounds_before, rounds):
+                self._round(number, why)
+        self.progress(self.steps, self.steps, "reading back")
         self.writer.event("reading-back")
 
+    def _round(self, number: int, why: Mapping[str, str]) -> None:
+        """Run some arms, in random order; why they run further rounds, if they do."""
+        arms = [arm for arm in self.order.arms if arm.name in why]
+        random.Random(f"{self.order.seed}/{number}").shuffle(arms)
+        for arm in arms:
+            timeline = self.order.experiment.timeline_of(arm)
+            self._segment(arm, number, self.order.mode.segment_s, timeline, why=why[arm.name])
+
+    def _look(self, rounds: int, in_doubt: InDoubt) -> Mapping[str, str]:
+        """The arms in doubt after so many rounds, which go on record.
+
+        Doubt that cannot be known asks for no more: the verdict is made from the whole record.
+        """
+        self.progress(self.number, self.steps, f"looking at {rounds} rounds")
+        self.stack.keep_logs()
+        arms: Mapping[str, str] = {}
+        try:
+            with self.writer.snapshot() as record:
+                arms = in_doubt(record)
+        except Exception as error:
+            self.writer.note(f"the look after {rounds} rounds failed: {error!r}")
+        further = next(number for number in self.order.mode.looks if number > rounds) - rounds
+        self.steps += further * len(arms)
+        self.writer.event("look", rounds=rounds, arms=dict(arms))
+        return arms
+
     def _segment(
-        self, arm: Arm, number: int, duration_s: float, timeline: Timeline, name: str = ""
+        self,
+        arm: Arm,
+        number: int,
+        duration_s: float,
+        timeline: Timeline,
+        name: str = "",
+        why: str = "",
     ) -> None:
         self.number += 1
         name = name or arm.name
         settings = self.order.settings_of(arm)
         traffic = self.order.experiment.traffic_of(arm)
         what = name if number == CONTROL_ROUND else f"{name} · round {number + 1}"
-        self.progress(self.number, _steps(self.order), what)
+        what += f" ({why})" if why else ""
+        self.progress(self.number, self.steps, what)
         self.writer.event("segment-started", segment=self.number, arm=name, round=number, what=what)
         if self.number > 1:  # the stack came up with the settings of the first one
             self.stack.configure(settings)

@@ -1,14 +1,22 @@
-"""Claims of an experiment about its arms: PASS, FAIL or INVALID, with the figures."""
+"""Claims of an experiment about its arms: PASS, FAIL or INVALID, with the figures.
+
+A claim is decided where the whole interval of its figure lies on one side of the limit. Between, it
+is *inconclusive*: the run adds rounds (`chaos.judge.doubt`), and is INVALID if those do not decide.
+Facts of the run, such as a sum of losses, have no interval and are judged as they are.
+docs/coverage.md has the measured share of wrong decisions.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from chaos.model.evidence import Estimate, Evidence, Predicted, Verdict
+from chaos.model.evidence import INCONCLUSIVE, Estimate, Evidence, Predicted, Verdict
 from chaos.model.experiment import Claim, Experiment, Measure, Rows
 
 NO_DATA = Verdict.INVALID, "no data"
+Ends = tuple[float, float]
 
 
 def shows(
@@ -21,8 +29,8 @@ def shows(
 ) -> Claim:
     """The naive arm must show the failure, or the run tested nothing: INVALID, not FAIL.
 
-    It must reach `at_least`, or a share of what theory predicts. INVALID, too, where theory
-    predicts less than `prediction_at_least`.
+    The whole of its interval must reach `at_least`, or a share of what theory predicts. INVALID,
+    too, where theory predicts less than `prediction_at_least`.
     """
 
     def check(rows: Rows) -> tuple[Verdict, str]:
@@ -36,9 +44,13 @@ def shows(
             theory = f", theory {predicted.value:.1f}"
         if not seen.known:
             return NO_DATA
-        return Verdict.PASS if seen.value >= limit else Verdict.INVALID, figure(
-            seen, measure
-        ) + theory
+        observed = figure(seen, measure) + theory
+        low, high = _ends(seen)
+        if low >= limit:
+            return Verdict.PASS, observed
+        if high < limit and not seen.at_least:
+            return Verdict.INVALID, observed
+        return _inconclusive(observed, f"the limit {limit:g}")
 
     limits = [f"{at_least:g} {measure.unit}"] * bool(at_least)
     limits += [f"{share_of_prediction:g} × theory"] * bool(share_of_prediction)
@@ -55,31 +67,52 @@ def _too_small(seen: Estimate, predicted: Predicted) -> str:
 def at_most(arm: str, measure: Measure, limit: float) -> Claim:
     """An arm's figure is within a limit."""
 
-    def holds(seen: Estimate) -> Verdict:
-        if seen.at_least and seen.value <= limit:
+    def holds(seen: Estimate) -> Verdict | None:
+        low, high = _ends(seen)
+        if low > limit:
+            return Verdict.FAIL
+        if seen.at_least:
             return Verdict.INVALID  # the segment ended before the figure was known
-        return Verdict.of(seen.value <= limit)
+        return Verdict.PASS if high <= limit else None
 
-    return _of_one(f"{arm}: {measure.title} ≤ {limit:g} {measure.unit}", arm, measure, holds)
+    return _of_one(f"{arm}: {measure.title} ≤ {limit:g} {measure.unit}", arm, measure, limit, holds)
 
 
 def at_least(arm: str, measure: Measure, limit: float) -> Claim:
     """An arm's figure reaches a limit."""
 
-    def holds(seen: Estimate) -> Verdict:
-        if seen.at_least and seen.value < limit:
+    def holds(seen: Estimate) -> Verdict | None:
+        low, high = _ends(seen)
+        if low >= limit:
+            return Verdict.PASS
+        if seen.at_least:
             return Verdict.INVALID  # it may have come to reach it
-        return Verdict.of(seen.value >= limit)
+        return Verdict.FAIL if high < limit else None
 
-    return _of_one(f"{arm}: {measure.title} ≥ {limit:g} {measure.unit}", arm, measure, holds)
+    return _of_one(f"{arm}: {measure.title} ≥ {limit:g} {measure.unit}", arm, measure, limit, holds)
 
 
-def _of_one(text: str, arm: str, measure: Measure, holds: Callable[[Estimate], Verdict]) -> Claim:
+def _of_one(
+    text: str, arm: str, measure: Measure, limit: float, holds: Callable[[Estimate], Verdict | None]
+) -> Claim:
     def check(rows: Rows) -> tuple[Verdict, str]:
         seen = rows[arm].measures[measure.name]
-        return (holds(seen), figure(seen, measure)) if seen.known else NO_DATA
+        if not seen.known:
+            return NO_DATA
+        observed, verdict = figure(seen, measure), holds(seen)
+        return (verdict, observed) if verdict else _inconclusive(observed, f"the limit {limit:g}")
 
     return Claim(text, (arm,), (measure,), check)
+
+
+def _ends(seen: Estimate) -> Ends:
+    """The ends of an interval; a fact of the run has none but itself."""
+    return (seen.value, seen.value) if seen.is_fact else (seen.low, seen.high)
+
+
+def _inconclusive(observed: str, limit: str) -> tuple[Verdict, str]:
+    words = f"{INCONCLUSIVE}: {observed} spans {limit}; more rounds would decide"
+    return Verdict.INVALID, words
 
 
 def none(measure: Measure, *, but: str | tuple[str, ...] = ()) -> Claim:
@@ -108,27 +141,60 @@ def follows_law(arm: str, measure: Measure, *, within: float, full_only: bool = 
         seen, predicted = rows[arm].measures[measure.name], rows[arm].predictions[measure.name]
         if not seen.known or seen.at_least or not predicted.value > 0:
             return NO_DATA
-        close = abs(seen.value - predicted.value) <= within * predicted.value
-        return Verdict.of(close), f"{figure(seen, measure)}, theory {predicted.value:.2f}"
+        observed = f"{figure(seen, measure)}, theory {predicted.value:.2f}"
+        low, high = (end - predicted.value for end in _ends(seen))
+        apart = within * predicted.value
+        if -apart <= low and high <= apart:
+            return Verdict.PASS, observed
+        if low > apart or high < -apart:
+            return Verdict.FAIL, observed
+        return _inconclusive(observed, f"a limit of theory ± {within:.0%}")
 
     text = f"{arm}: {measure.title} within {within:.0%} of its law"
     return Claim(text, (arm,), (measure,), check, full_only=full_only)
 
 
 def fewer_than(arm: str, other: str, measure: Measure, *, share: float = 1.0) -> Claim:
-    """An arm's figure is at most a share of another arm's."""
+    """An arm's figure is at most a share of another arm's.
+
+    Sums are compared per repetition: one arm may have had more rounds than the other.
+    """
 
     def check(rows: Rows) -> tuple[Verdict, str]:
         seen, beside = rows[arm].measures[measure.name], rows[other].measures[measure.name]
         if not seen.known or not beside.known or seen.at_least:
             return NO_DATA
-        fewer = seen.value <= share * beside.value
-        if beside.at_least and not fewer:
+        observed = f"{figure(seen, measure)}, {other} {figure(beside)}"
+        low, high = _difference(_each(seen), _each(beside), share)
+        if high <= 0:
+            return Verdict.PASS, observed
+        if beside.at_least:
             return NO_DATA
-        return Verdict.of(fewer), f"{figure(seen, measure)}, {other} {figure(beside)}"
+        if low > 0:
+            return Verdict.FAIL, observed
+        return _inconclusive(observed, f"{share:g} × {other}'s")
 
     text = f"{arm}: {measure.title} ≤ {share:g} × {other}'s"
     return Claim(text, (arm, other), (measure,), check)
+
+
+def _each(seen: Estimate) -> Estimate:
+    """An estimate for one repetition, with the ends that it is judged by."""
+    count = seen.samples if seen.interval == "exact" else 1
+    low, high = _ends(seen)
+    return replace(seen, value=seen.value / count, low=low / count, high=high / count)
+
+
+def _difference(one: Estimate, other: Estimate, share: float) -> Ends:
+    """The interval of one figure less a share of another, from the intervals of both.
+
+    G. Zou, A. Donner: Construction of confidence limits about effect measures, Statistics in
+    Medicine 27, 2008 (MOVER).
+    """
+    apart = one.value - share * other.value
+    below = math.hypot(one.value - one.low, share * (other.high - other.value))
+    above = math.hypot(one.high - one.value, share * (other.value - other.low))
+    return apart - below, apart + above
 
 
 def asked(experiment: Experiment, evidence: Evidence) -> tuple[list[Claim], list[Claim]]:
@@ -146,10 +212,13 @@ def asked(experiment: Experiment, evidence: Evidence) -> tuple[list[Claim], list
 
 
 def figure(estimate: Estimate, measure: Measure | None = None) -> str:
-    """A figure with its interval, and its unit if a measure is given."""
+    """A figure with its interval, and its unit if a measure is given; a dash for no end."""
     more = "≥ " if estimate.at_least else ""
     unit = f" {measure.unit}" if measure else ""
-    return f"{more}{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]{unit}"
+    low, high = (
+        f"{end:.2f}" if math.isfinite(end) else "–" for end in (estimate.low, estimate.high)
+    )
+    return f"{more}{estimate.value:.2f} [{low}, {high}]{unit}"
 
 
 def listed(values: Mapping[str, object]) -> str:

@@ -150,6 +150,8 @@ def _of_timelines(experiment: Experiment, modes: Sequence[Mode]) -> Iterator[str
     for mode in modes:
         if mode.rounds < 1 or not mode.segment_s > 0 or mode.events < 0:
             yield f"mode {mode.name}: rounds, segment_s and events must be above 0"
+        if mode.rounds_max < mode.rounds:
+            yield f"mode {mode.name}: rounds_max must be at least rounds"
     shortest_s = min(mode.segment_s for mode in modes)
     for arm in experiment.arms:
         timeline = experiment.timeline_of(arm)

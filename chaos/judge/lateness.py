@@ -95,7 +95,10 @@ def weighed(experiment: Experiment, evidence: Evidence, rows: Rows) -> Lateness:
         flips: list[Flip] = []
         for how, otherwise in WORST.items():
             others = {
-                arm: _row_otherwise(experiment, due, rows[arm], own[arm], otherwise) for arm in arms
+                arm: _row_otherwise(
+                    experiment, due, rows[arm], own[arm], otherwise, evidence.mode.tail
+                )
+                for arm in arms
             }
             decided = {flip.claim for flip in flips}
             flips += (
@@ -127,6 +130,7 @@ def _row_otherwise(
     row: ArmResult,
     segments: Sequence[Segment],
     otherwise: Callable[[Segment, Bools], Segment],
+    tail: float,
 ) -> ArmResult:
     """An arm's row with other segments; what no claim is about stays as it was."""
     judged = {measure.name for claim in due for measure in claim.measures}
@@ -135,7 +139,7 @@ def _row_otherwise(
         otherwise(segment, late) if (late := _late(segment.requests)).any() else segment
         for segment in segments
     ]
-    again = row_of(replace(experiment, measures=measures), experiment.arm(row.name), changed)
+    again = row_of(replace(experiment, measures=measures), experiment.arm(row.name), changed, tail)
     return replace(again, measures={**row.measures, **again.measures})
 
 

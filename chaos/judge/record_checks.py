@@ -72,7 +72,7 @@ def _other_plan(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
 
 def _is_less(planned: Mode, wanted: Mode) -> bool:
     """True if the plan has less of anything than the mode; more is as good."""
-    figures = ("rounds", "segment_s", "events", "control_s")
+    figures = ("rounds", "segment_s", "events", "control_s", "rounds_max")
     return any(getattr(planned, name) < getattr(wanted, name) for name in figures)
 
 
@@ -89,12 +89,29 @@ def _odd_settings(planned: Mapping[str, Settings], known: Mapping[str, Settings]
 
 
 def _missing_segments(evidence: Evidence) -> Iterator[str]:
-    arms, rounds = evidence.plan["arms"], range(evidence.mode.rounds)
-    wanted = sorted((arm, number) for arm in arms for number in rounds)
-    if sorted((segment.arm, segment.round) for segment in evidence.segments) != wanted:
-        yield f"{len(wanted)} segments were planned, and those on record are not the same"
+    """Every arm ran the planned rounds, and those that a look found in doubt the further ones."""
+    arms, looks = evidence.plan["arms"], evidence.mode.looks
+    wanted = [(arm, number) for arm in arms for number in range(evidence.mode.rounds)]
+    for look, (rounds, until) in zip(evidence.looks, pairwise(looks), strict=False):
+        wanted += [(arm, number) for arm in look.arms for number in range(rounds, until)]
+    if sorted((s.arm, s.round) for s in evidence.segments) != sorted(wanted):
+        yield f"{len(wanted)} segments were due, and those on record are not the same"
     if {segment.arm for segment in evidence.control} != {CONTROL}:
         yield "the control is not on record"
+    yield from _odd_looks(evidence)
+
+
+def _odd_looks(evidence: Evidence) -> Iterator[str]:
+    """A run looks once after the planned rounds, and again after further ones up to the bound."""
+    due = list(evidence.mode.looks[:-1])
+    seen = [look.rounds for look in evidence.looks]
+    ended = len(seen) == len(due) or (seen and not evidence.looks[-1].arms)
+    if seen != due[: len(seen)] or not ended:
+        yield "the run did not look at its claims when it should have"
+    if any(not look.arms for look in evidence.looks[:-1]):
+        yield "further rounds followed a look that asked for none"
+    if any(set(look.arms) - set(evidence.plan["arms"]) for look in evidence.looks):
+        yield "a look asked for rounds of an arm that did not run"
 
 
 def _odd_segments(experiment: Experiment, evidence: Evidence) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Figures of a segment, and the estimates made of their repetitions: what experiments measure."""
 
 from chaos.measures.ledgers import duplicated, lost, miscounted, unacknowledged
-from chaos.measures.outcomes import failed, goodput, latency, tries
+from chaos.measures.outcomes import failed, goodput, latency, missed, tries
 from chaos.measures.recovery import catch_up, recovery
 from chaos.measures.samples import peak, per_second
 from chaos.measures.selections import (
@@ -11,6 +11,7 @@ from chaos.measures.selections import (
     during,
     every,
     follows,
+    since_heal,
     whole,
     writes,
 )
@@ -40,10 +41,12 @@ __all__ = [
     "latency",
     "lost",
     "miscounted",
+    "missed",
     "peak",
     "per_second",
     "reads_going_back",
     "recovery",
+    "since_heal",
     "stale",
     "staleness",
     "tries",

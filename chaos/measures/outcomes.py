@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from chaos.measures.estimates import mean_of_counts, total
+from chaos.measures import within
+from chaos.measures.estimates import mean_of_levels, mean_of_shares, total
 from chaos.measures.selections import When, Which, every, selected, whole
 from chaos.model.evidence import Floats, Segment
 from chaos.model.experiment import Measure
@@ -33,13 +34,18 @@ def latency(percentile: float, when: When = whole, which: Which = every) -> Meas
         values = segment.requests.latency_ms[selected(segment, when, which)]
         return np.array([float(np.percentile(values, percentile)) if len(values) else np.nan])
 
+    def inside(segment: Segment, tail: float) -> within.Interval:
+        values = segment.requests.latency_ms[selected(segment, when, which)]
+        return within.of_percentile(values, percentile, tail)
+
     return Measure(
         f"{which.name}latency_p{percentile:g}_ms{when.name}",
         "ms",
         f"{which.title}p{percentile:g}{when.title}",
         of,
-        mean_of_counts,
+        mean_of_levels,
         NO_REQUEST,
+        within=inside,
     )
 
 
@@ -51,18 +57,39 @@ def tries(when: When = whole, which: Which = every) -> Measure:
         first = (chosen & (segment.requests.attempt == 1)).sum()
         return np.array([chosen.sum() / first if first else np.nan])
 
+    def inside(segment: Segment, tail: float) -> within.Interval:
+        first = segment.requests.attempt[selected(segment, when, which)] == 1
+        return within.of_ratio(np.ones(len(first)), first, tail)
+
     name, title = f"{which.name}tries{when.name}", f"{which.title}tries per operation{when.title}"
-    return Measure(name, "tries", title, of, mean_of_counts, NO_REQUEST)
+    return Measure(name, "tries", title, of, mean_of_levels, NO_REQUEST, within=inside)
 
 
 def goodput(when: When = whole, which: Which = every, *, within_ms: float = np.inf) -> Measure:
     """The share of operations whose last try, due then, got a good answer in time."""
+    name, title = f"{which.name}goodput{when.name}", f"{which.title}goodput{when.title}"
+    return _share_of_operations(name, title, when, which, within_ms, wanted=True)
+
+
+def missed(when: When = whole, which: Which = every, *, within_ms: float = np.inf) -> Measure:
+    """The share of operations whose last try, due then, got no good answer in time."""
+    name, title = f"{which.name}missed{when.name}", f"{which.title}missed{when.title}"
+    return _share_of_operations(name, title, when, which, within_ms, wanted=False)
+
+
+def _share_of_operations(
+    name: str, title: str, when: When, which: Which, within_ms: float, *, wanted: bool
+) -> Measure:
+    """Per cent of the last tries that were good in time, or that were not."""
+
+    def hits(segment: Segment) -> within.Mask:
+        requests = segment.requests
+        good = (requests.outcome == "ok") & (requests.latency_ms <= within_ms)
+        chosen: within.Mask = (good == wanted)[selected(segment, when, which) & requests.last]
+        return chosen
 
     def of(segment: Segment) -> Floats:
-        requests = segment.requests
-        last = selected(segment, when, which) & requests.last
-        good = last & (requests.outcome == "ok") & (requests.latency_ms <= within_ms)
-        return np.array([100 * good.sum() / last.sum() if last.any() else np.nan])
+        chosen = hits(segment)
+        return np.array([100 * chosen.mean() if len(chosen) else np.nan])
 
-    name, title = f"{which.name}goodput{when.name}", f"{which.title}goodput{when.title}"
-    return Measure(name, "%", title, of, mean_of_counts, NO_REQUEST)
+    return Measure(name, "%", title, of, mean_of_shares, NO_REQUEST, within=within.per_cent(hits))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from chaos.measures.estimates import mean_of_counts
+from chaos.measures.estimates import mean_of_durations
 from chaos.measures.samples import series
 from chaos.measures.selections import Which, every, first_act_s, healed_s
 from chaos.model.evidence import Floats, Segment
 from chaos.model.experiment import Measure
 
 BIN_S = 0.25
+SAMPLED_S = 0.3  # how often it is read how many clicks wait
 NO_ACT = "no act was undone before the segment ended"
 
 
@@ -42,7 +43,8 @@ def recovery(which: Which = every, *, within_ms: float, share: float = 0.99) -> 
         return np.array([np.inf if bad[-1] == len(count) - 1 else (bad[-1] + 1) * BIN_S])
 
     title = f"{which.title}recovery"
-    return Measure(f"{which.name}recovery_s", "s", title, of, mean_of_counts, NO_ACT, _after_heal_s)
+    summary = mean_of_durations(BIN_S)
+    return Measure(f"{which.name}recovery_s", "s", title, of, summary, NO_ACT, _after_heal_s)
 
 
 def catch_up() -> Measure:
@@ -64,4 +66,5 @@ def catch_up() -> Measure:
         settled_s = np.inf if np.isnan(segment.settled_s) else segment.settled_s
         return np.array([settled_s - healed_s(segment)])
 
-    return Measure("clicks_catch_up_s", "s", "catch-up", of, mean_of_counts, NO_ACT, _after_heal_s)
+    summary = mean_of_durations(SAMPLED_S)
+    return Measure("clicks_catch_up_s", "s", "catch-up", of, summary, NO_ACT, _after_heal_s)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from chaos.measures.estimates import mean_of_counts, worst
+from chaos.measures import within
+from chaos.measures.estimates import mean_of_levels, worst
 from chaos.measures.selections import When, whole
 from chaos.model.evidence import Floats, Segment
 from chaos.model.experiment import Measure
@@ -52,19 +53,29 @@ def peak(name: str, title: str, unit: str, when: When = whole) -> Measure:
 def per_second(name: str, title: str, unit: str, when: When = whole) -> Measure:
     """How fast a sampled counter rises, over the spans."""
 
-    def of(segment: Segment) -> Floats:
+    def steps(segment: Segment) -> tuple[Floats, Floats]:
+        """How far it rose from one sample to the next, and how long that took."""
         t_s, values = series(segment, name)
-        risen = lasted_s = 0.0
+        risen, lasted_s = [np.array([])], [np.array([])]
         for from_s, to_s in when.spans(segment):
             from_s, to_s = max(from_s, segment.started_s), min(to_s, segment.ended_s)
             inside = (t_s >= from_s) & (t_s <= to_s)
-            if inside.sum() > 1:
-                risen += float(values[inside][-1] - values[inside][0])
-                lasted_s += float(t_s[inside][-1] - t_s[inside][0])
-        return np.array([risen / lasted_s if lasted_s else np.nan])
+            risen.append(np.diff(values[inside]))
+            lasted_s.append(np.diff(t_s[inside]))
+        return np.concatenate(risen), np.concatenate(lasted_s)
+
+    def of(segment: Segment) -> Floats:
+        risen, lasted_s = steps(segment)
+        return np.array([risen.sum() / lasted_s.sum() if lasted_s.sum() > 0 else np.nan])
 
     return Measure(
-        f"{_plain(name)}_per_s{when.name}", f"{unit}/s", title, of, mean_of_counts, NO_SAMPLE
+        f"{_plain(name)}_per_s{when.name}",
+        f"{unit}/s",
+        title,
+        of,
+        mean_of_levels,
+        NO_SAMPLE,
+        within=lambda segment, tail: within.of_rate(*steps(segment), tail),
     )
 
 

@@ -79,6 +79,15 @@ during = When("_during", " during", _during)
 after_heal = When("_after_heal", " after", lambda segment: [(healed_s(segment), np.inf)])
 
 
+def since_heal(from_s: float, to_s: float) -> When:
+    """From so many seconds after the heal until so many."""
+    return When(
+        f"_{from_s:g}_to_{to_s:g}_s_after",
+        f" {from_s:g} to {to_s:g} s after",
+        lambda segment: [(healed_s(segment) + from_s, healed_s(segment) + to_s)],
+    )
+
+
 def doing(*operations: str, name: str = "") -> Which:
     """Requests that do one of these operations."""
     joined = name or "_".join(operations)

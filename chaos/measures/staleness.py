@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from chaos.measures.estimates import mean_of_counts, total, worst
+from chaos.measures import within
+from chaos.measures.estimates import mean_of_shares, total, worst
 from chaos.measures.histories import RedirectWindow, redirect_window, session_order, visibility
 from chaos.measures.selections import When, whole
 from chaos.model.evidence import Floats, Segment
@@ -67,15 +68,19 @@ def visible(at_ms: float, when: When = whole, *, within_ms: float = 50.0) -> Mea
     Reads up to `within_ms` later count, too (t-visibility, Bailis et al., PVLDB 5(8), 2012).
     """
 
-    def of(segment: Segment) -> Floats:
+    def saw(segment: Segment) -> within.Mask:
         seen = visibility(segment.requests)
         since_ms = seen.t_s * 1000
         chosen = when.holds(segment, segment.requests.intended_s[seen.row])
-        inside = seen.fresh[chosen & (since_ms >= at_ms) & (since_ms < at_ms + within_ms)]
-        return np.array([100 * inside.mean() if len(inside) else np.nan])
+        return seen.fresh[chosen & (since_ms >= at_ms) & (since_ms < at_ms + within_ms)]
 
+    def of(segment: Segment) -> Floats:
+        fresh = saw(segment)
+        return np.array([100 * fresh.mean() if len(fresh) else np.nan])
+
+    name, inside = f"visible_{at_ms:g}_ms{when.name}", within.per_cent(saw)
     title = f"sees its own write after {at_ms:g} ms{when.title}"
-    return Measure(f"visible_{at_ms:g}_ms{when.name}", "%", title, of, mean_of_counts, NO_OWN_READ)
+    return Measure(name, "%", title, of, mean_of_shares, NO_OWN_READ, within=inside)
 
 
 def unread_writes() -> Measure:

@@ -21,6 +21,10 @@ Ints = NDArray[np.int64]
 Strings = NDArray[np.str_]
 CONTROL = "control"
 HOT_RANK = 0
+ERROR = 0.05  # of wrong PASS and FAIL together, where a figure is exactly at its limit
+LOOKS_MAX = 3
+FURTHER_QUICK = 2  # rounds
+INCONCLUSIVE = "inconclusive"
 LATE_S = 0.010  # a request that leaves so long after it was due is late
 LATE_SHARE_MAX = 0.01  # where nobody judges what late requests decide, as in a test from a form
 
@@ -62,20 +66,27 @@ class Reading:
 class Estimate:
     """A mean or a median with its 95 % interval, or a figure with the range it was seen in.
 
-    With `at_least` it is censored: a segment ended before the figure was known, so it may be more.
+    The interval holds in 95 % of runs at every look that a run takes (`Mode.looks`): repeated
+    confidence intervals. An exact figure, or the largest of those seen, is a fact of the run. With
+    `at_least` it is censored: a segment ended before the figure was known, so it may be more.
     """
 
     value: float
     low: float
     high: float
     samples: int
-    interval: Literal["mean95", "median95", "range"]
+    interval: Literal["mean95", "median95", "range", "exact"]
     at_least: bool = False
 
     @property
     def known(self) -> bool:
         """True if there is a figure: no sample gives NaN, and NaN proves nothing."""
         return self.samples > 0 and math.isfinite(self.value)
+
+    @property
+    def is_fact(self) -> bool:
+        """True for a sum or an extreme of this run, which has no error of sampling."""
+        return self.interval in ("range", "exact")
 
 
 @dataclass(frozen=True)
@@ -87,16 +98,43 @@ class Finding:
     observed: str
     arms: tuple[str, ...] = ()
 
+    @property
+    def inconclusive(self) -> bool:
+        """True if it is INVALID only since an interval is too wide: more rounds may decide it."""
+        return self.verdict is Verdict.INVALID and self.observed.startswith(INCONCLUSIVE)
+
 
 @dataclass(frozen=True)
 class Mode:
-    """Length of a run: `rounds` interleaved segments per arm, each of `segment_s` seconds."""
+    """Length of a run: `rounds` interleaved segments per arm, each of `segment_s` seconds.
+
+    Arms that are in doubt after them get further rounds, `rounds_max` in all: two more in quick
+    mode and twice as many in full mode, if it is not given.
+    """
 
     name: Literal["quick", "full"]
     rounds: int
     segment_s: float
     events: int = 1  # fewer of the experiment's events an arm than this make the run INVALID
     control_s: float = 1.5
+    rounds_max: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.rounds_max:
+            further = FURTHER_QUICK if self.name == "quick" else self.rounds
+            object.__setattr__(self, "rounds_max", self.rounds + further)
+
+    @property
+    def looks(self) -> Sequence[int]:
+        """Numbers of rounds after which claims are looked at, the last one after the last round."""
+        further = max(self.rounds_max - self.rounds, 0)
+        steps = min(LOOKS_MAX - 1, further)
+        return [self.rounds + further * step // max(steps, 1) for step in range(steps + 1)]
+
+    @property
+    def tail(self) -> float:
+        """The error on either side of an interval, so that all looks together make 5 %."""
+        return ERROR / 2 / len(self.looks)
 
 
 @dataclass(frozen=True)
@@ -311,6 +349,14 @@ class Oddities:
 
 
 @dataclass(frozen=True)
+class Look:
+    """A look at the record while the run goes on: `arms` get further rounds, and why."""
+
+    rounds: int  # so many were over
+    arms: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything a verdict is made from; `trouble` is why the run stopped early, or `None`.
 
@@ -324,6 +370,7 @@ class Evidence:
     oddities: Oddities
     read_back: bool
     trouble: str | None
+    looks: Sequence[Look] = ()
 
     @property
     def all_segments(self) -> Sequence[Segment]:

@@ -103,21 +103,30 @@ class Arm:
     timeline: Timeline | None = None
 
 
+class Summary(Protocol):
+    """An estimate of all figures of an arm, its interval missing the truth by `tail` a side."""
+
+    def __call__(self, values: Floats, tail: float = ..., /) -> Estimate:
+        """The estimate."""
+
+
 @dataclass(frozen=True)
 class Measure:
     """One column of the table: a figure for each event, and the summary of them.
 
     A figure of +inf did not come about within its segment: it is censored, and counts as at least
-    `censored_at` of that segment.
+    `censored_at` of that segment. `within` is an interval of one segment's figure from what
+    repeats within it, such as requests; infinite where that is too little.
     """
 
     name: str
     unit: str
     title: str
     of: Callable[[Segment], Floats]
-    summary: Callable[[Floats], Estimate]
+    summary: Summary
     without: str = "there was nothing to measure it by"  # why there is no figure, if there is none
     censored_at: Callable[[Segment], float] = lambda segment: segment.ended_s - segment.started_s
+    within: Callable[[Segment, float], tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True)

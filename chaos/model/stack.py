@@ -82,6 +82,9 @@ class Stack(Protocol):
     def configure(self, settings: Settings) -> None:
         """Restart web and worker with these settings and an empty cache; ready on return."""
 
+    def keep_logs(self) -> None:
+        """Have all that parts logged so far in the run's logs."""
+
     def kill(self, part: str) -> None:
         """SIGKILL; the part stays down until `start`."""
 

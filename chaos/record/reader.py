@@ -19,6 +19,7 @@ from chaos.model.evidence import (
     Evidence,
     Floats,
     Ledger,
+    Look,
     LookUps,
     Oddities,
     Samples,
@@ -101,6 +102,7 @@ def read_evidence(path: Path) -> Evidence:
             oddities=_oddities(tables, events),
             read_back="read-back" in by_kind,
             trouble=next((event.why for event in events.trouble), not_finished),
+            looks=[Look(event.rounds, event.arms) for event in events.look],
         )
 
 

@@ -107,6 +107,13 @@ class LinksEvent(_Record):
     follows: int
 
 
+class LookEvent(_Record):
+    """A look at the record between rounds, and the arms that got further rounds."""
+
+    rounds: int
+    arms: dict[str, str]
+
+
 class TroubleEvent(_Record):
     """The reason why a run stopped early."""
 
@@ -118,6 +125,7 @@ class Events(_File):
 
     segment: list[SegmentEnd] = []
     links: list[LinksEvent] = []
+    look: list[LookEvent] = []
     trouble: list[TroubleEvent] = []
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -81,6 +83,33 @@ class RecordWriter:
         _write_rows(self.path / "links.csv", [*SCHEMAS["links"]], state.links)
         self.event("read-back")
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Path]:
+        """A record of the run so far, for `chaos.record.reader`, until the context ends.
+
+        Without what is read back from the primary, which comes last. Whoever writes a log or a
+        shard of requests has flushed it at the end of each segment. Signals are delivered
+        afterwards.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with (
+            TemporaryDirectory(dir=self.path, prefix=".look-") as folder,
+            _signals_deferred(),
+        ):
+            copy = Path(folder)
+            with self._one_at_a_time:
+                self._samples_file.flush()
+                for name in ("plan.json", "events.jsonl", "samples.csv"):
+                    shutil.copyfile(self.path / name, copy / name)
+            for shard in _shards(self.path, "requests"):
+                (copy / shard.name).symlink_to(shard.absolute())
+            columns = [*SCHEMAS["look_ups"]]
+            _write_rows(copy / "look_ups.csv", columns, _logged_look_ups(self.logs))
+            _to_parquet(copy)
+            yield copy
+
     def close(self) -> None:
         """Turn the CSV files into Parquet; signals are delivered afterwards.
 
@@ -145,7 +174,7 @@ def _to_parquet(path: Path) -> None:
     """
     with duckdb.connect() as db:
         for name, columns in SCHEMAS.items():
-            shards = sorted(path.glob(f"{name}.csv")) + sorted(path.glob(f"{name}-*.csv"))
+            shards = _shards(path, name)
             if not shards:
                 continue
             unfinished = path / f"{name}.parquet.part"
@@ -157,6 +186,10 @@ def _to_parquet(path: Path) -> None:
             unfinished.rename(path / f"{name}.parquet")
             for shard in shards:
                 shard.unlink()
+
+
+def _shards(path: Path, name: str) -> list[Path]:
+    return sorted(path.glob(f"{name}.csv")) + sorted(path.glob(f"{name}-*.csv"))
 
 
 def _copy(

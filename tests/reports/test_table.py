@@ -212,6 +212,18 @@ def test_only_a_claim_about_naive_arms_alone_says_that_the_failure_did_not_show(
     assert crashed.sentence == "could not be judged: t"
 
 
+@pytest.mark.parametrize(("mode", "advice"), [("quick", "--full"), ("full", "--rounds")])
+def test_what_an_interval_leaves_open_is_told_as_such_with_what_may_decide_it(
+    mode: str, advice: str
+) -> None:
+    observed = "inconclusive: 1.05 [0.98, 1.21] spans the limit 1.1; more rounds would decide"
+    claim = {"verdict": "INVALID", "text": "t", "observed": observed, "arms": ["direct"]}
+    (open_,) = reasons(result_with() | {"mode": mode, "claims": [claim], "checks": []})
+    said = "its interval is too wide to tell, after all rounds that it may have: t"
+    assert (open_.sentence, open_.observed) == (said, observed)
+    assert advice in open_.advice
+
+
 def test_a_run_that_stopped_shows_why_with_the_end_of_the_log_and_no_made_up_figures() -> None:
     text = shown(result_with("part dies"))
 

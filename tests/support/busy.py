@@ -53,7 +53,7 @@ def busy(world: World) -> Experiment:
             none(FAILED, but="careless"),
             none(lost("links")),
             none(lost("edits")),
-            at_most("careful", RECOVERY, 0.5),
+            at_most("careful", RECOVERY, 1),
             at_most("careful", CATCH_UP, 1),
             at_least("careless", TRIES, 1.5),
             fewer_than("careful", "careless", TRIES, share=0.7),

@@ -13,7 +13,7 @@ from chaos.judge.verdict import judge
 from chaos.record.reader import read_evidence
 from chaos.record.writer import write_result
 from reports.page import write_report
-from tests.support.fake_stack import World, herd_order, lab
+from tests.support.fake_stack import World, doubt_of, herd_order, lab
 
 WAITS = "--waits"
 BREAKS = "--breaks"
@@ -34,7 +34,7 @@ def main(words: list[str]) -> None:
     arms = [arm for arm in order.arms if not chosen or arm.naive or arm.name in chosen]
     order = replace(order, arms=arms)
     try:
-        run(order, lab(world), into, progress)
+        run(order, lab(world), into, progress, doubt_of(order.experiment))
     except KeyboardInterrupt:
         sys.exit(130)
     evidence = read_evidence(into)

@@ -24,8 +24,9 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from chaos.engine.announce import announcer
-from chaos.engine.run import Lab, Order
+from chaos.engine.run import InDoubt, Lab, Order
 from chaos.experiments import load as load_experiment
+from chaos.judge.doubt import arms_in_doubt
 from chaos.model.arrivals import arrivals
 from chaos.model.arrivals import visits as visits_of
 from chaos.model.evidence import HOT_RANK, Generator, ReadBack, Reading
@@ -44,6 +45,7 @@ from chaos.model.stack import (
     Undo,
 )
 from chaos.model.traffic import FOLLOW, Traffic
+from chaos.record.reader import read_evidence
 from chaos.record.writer import SCHEMAS, RecordWriter
 from chaos.runtimes.topology import LINKS, PARTS, WEB
 from tests.support.fake_parts import answering, not_while
@@ -180,6 +182,9 @@ class FakeStack:
 
     def configure(self, settings: Settings) -> None:
         self.world.settings = dict(settings)
+
+    def keep_logs(self) -> None:
+        pass
 
     def kill(self, part: str) -> None:
         self._put(part, "down")
@@ -642,6 +647,11 @@ def lab(world: World) -> Lab:
         yield FakeObserver(world, writer)
 
     return Lab(FakeRuntime(world), load, observe, announcer, world.clock, Inline)
+
+
+def doubt_of(experiment: Experiment) -> InDoubt:
+    """Ask for further rounds as `linkstorm run` does."""
+    return lambda record: arms_in_doubt(experiment, read_evidence(record))
 
 
 def herd_order(

@@ -16,7 +16,7 @@ from chaos.judge.verdict import judge
 from chaos.record.reader import read_evidence
 from chaos.record.writer import write_result
 from tests.support.busy import busy
-from tests.support.fake_stack import World, herd_order, lab, order_of
+from tests.support.fake_stack import World, doubt_of, herd_order, lab, order_of
 
 
 def judged_run(
@@ -35,7 +35,7 @@ def judged_busy_run(directory: Path, *flaws: str) -> dict[str, Any]:
 
 def _judged(directory: Path, order: Order, world: World) -> dict[str, Any]:
     with suppress(KeyboardInterrupt):
-        run(order, lab(world), directory, lambda *_: None)
+        run(order, lab(world), directory, lambda *_: None, doubt_of(order.experiment))
     evidence = read_evidence(directory)
     result = as_json(judge(order.experiment, evidence), order.experiment, evidence, directory)
     write_result(directory, result)

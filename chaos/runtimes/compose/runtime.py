@@ -89,9 +89,13 @@ class _RunStack(ComposeStack):
         self._guardian = guardian
         self._logs = logs
 
+    def keep_logs(self) -> None:
+        """Append what the containers logged since."""
+        self._logs.collect()
+
     def configure(self, settings: Settings) -> None:
         """Keep what was logged so far, then restart web and worker with these settings."""
-        self._logs.collect()
+        self.keep_logs()
         super().configure(settings)
 
     def check(self) -> None:

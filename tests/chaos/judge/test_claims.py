@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
 from chaos.judge import claims
 from chaos.measures.estimates import mean
-from chaos.model.evidence import ArmResult, Estimate, Predicted, Verdict
+from chaos.model.evidence import ArmResult, Estimate, Finding, Predicted, Verdict
 from chaos.model.experiment import Claim, Measure
 
 WAIT = Measure("wait", "queries", "mean wait", lambda _: np.array([]), mean)
@@ -46,6 +47,38 @@ def censored(*names: str, predicted: float = 26.0, **values: float) -> dict[str,
     return rows
 
 
+def facts(*, predicted: float = 26.0, **values: float) -> dict[str, ArmResult]:
+    """The same, each a sum over six repetitions."""
+    return _with(arms(predicted=predicted, **values), lambda seen: (seen, seen, "exact"))
+
+
+def worst(**values: float) -> dict[str, ArmResult]:
+    """The same, each the largest of some from zero on."""
+    return _with(arms(**values), lambda seen: (0.0, seen, "range"))
+
+
+def unbounded(**values: float) -> dict[str, ArmResult]:
+    """The same, from one repetition."""
+    return _with(arms(**values), lambda _: (-math.inf, math.inf, "mean95"))
+
+
+def _with(
+    rows: dict[str, ArmResult], ends: Callable[[float], tuple[float, float, Any]]
+) -> dict[str, ArmResult]:
+    changed = {}
+    for name, row in rows.items():
+        seen = row.measures[WAIT.name]
+        low, high, interval = ends(seen.value)
+        other = replace(seen, low=low, high=high, interval=interval)
+        changed[name] = replace(row, measures={WAIT.name: other})
+    return changed
+
+
+def open_(observed: str, limit: str) -> str:
+    """What an inconclusive claim says."""
+    return f"inconclusive: {observed} spans {limit}; more rounds would decide"
+
+
 SHOWS = partial(claims.shows, "direct", WAIT, share_of_prediction=0.5, prediction_at_least=20)
 REACHES = partial(claims.shows, "direct", WAIT, at_least=5)
 BOTH = partial(claims.shows, "direct", WAIT, at_least=5, share_of_prediction=0.5)
@@ -61,41 +94,86 @@ NONE_BUT_TWO = partial(claims.none, WAIT, but=("direct", "lock"))
 @pytest.mark.parametrize(
     ("claim", "seen", "verdict", "words"),
     [
-        (SHOWS, arms(direct=13.0), PASS, "13.00 [12.00, 14.00] queries, theory 26.0"),
-        (SHOWS, arms(direct=12.9), INVALID, "12.90 [11.90, 13.90] queries, theory 26.0"),
-        (SHOWS, arms(direct=10, predicted=20), PASS, "10.00 [9.00, 11.00] queries, theory 20.0"),
+        (SHOWS, arms(direct=14.0), PASS, "14.00 [13.00, 15.00] queries, theory 26.0"),
+        (SHOWS, arms(direct=11.9), INVALID, "11.90 [10.90, 12.90] queries, theory 26.0"),
+        (
+            *(SHOWS, arms(direct=13.9), INVALID),
+            open_("13.90 [12.90, 14.90] queries, theory 26.0", "the limit 13"),
+        ),
+        (SHOWS, arms(direct=11, predicted=20), PASS, "11.00 [10.00, 12.00] queries, theory 20.0"),
         (SHOWS, arms(direct=19, predicted=19.9), INVALID, "theory expects 19.9: too small to show"),
         (SHOWS, arms(direct=math.nan), INVALID, "no data"),
         (SHOWS, arms(direct=26, predicted=math.nan), INVALID, "no data"),
         (SHOWS, arms(direct=math.nan, predicted=1), INVALID, "no data"),
-        (REACHES, arms(direct=5), PASS, "5.00 [4.00, 6.00] queries"),
-        (REACHES, arms(direct=4.9), INVALID, "4.90 [3.90, 5.90] queries"),
+        (REACHES, arms(direct=6), PASS, "6.00 [5.00, 7.00] queries"),
+        (REACHES, arms(direct=3.9), INVALID, "3.90 [2.90, 4.90] queries"),
+        (REACHES, arms(direct=4), INVALID, open_("4.00 [3.00, 5.00] queries", "the limit 5")),
+        (REACHES, facts(direct=5), PASS, "5.00 [5.00, 5.00] queries"),
+        (REACHES, facts(direct=4.9), INVALID, "4.90 [4.90, 4.90] queries"),
         (REACHES, arms(direct=math.nan), INVALID, "no data"),
-        (BOTH, arms(direct=5, predicted=8), PASS, "5.00 [4.00, 6.00] queries, theory 8.0"),
-        (BOTH, arms(direct=4.5, predicted=8), INVALID, "4.50 [3.50, 5.50] queries, theory 8.0"),
-        (BOTH, arms(direct=5, predicted=11), INVALID, "5.00 [4.00, 6.00] queries, theory 11.0"),
-        (LIMIT, arms(lock=1.5), PASS, "1.50 [0.50, 2.50] queries"),
-        (LIMIT, arms(lock=1.6), FAIL, "1.60 [0.60, 2.60] queries"),
+        (BOTH, arms(direct=6, predicted=8), PASS, "6.00 [5.00, 7.00] queries, theory 8.0"),
+        (BOTH, arms(direct=3.5, predicted=8), INVALID, "3.50 [2.50, 4.50] queries, theory 8.0"),
+        (
+            *(BOTH, arms(direct=6, predicted=11), INVALID),
+            open_("6.00 [5.00, 7.00] queries, theory 11.0", "the limit 5.5"),
+        ),
+        (LIMIT, arms(lock=0.5), PASS, "0.50 [-0.50, 1.50] queries"),
+        (LIMIT, arms(lock=0.6), INVALID, open_("0.60 [-0.40, 1.60] queries", "the limit 1.5")),
+        (LIMIT, arms(lock=2.5), INVALID, open_("2.50 [1.50, 3.50] queries", "the limit 1.5")),
+        (LIMIT, arms(lock=2.6), FAIL, "2.60 [1.60, 3.60] queries"),
+        (LIMIT, unbounded(lock=1), INVALID, open_("1.00 [–, –] queries", "the limit 1.5")),
+        (LIMIT, facts(lock=1.5), PASS, "1.50 [1.50, 1.50] queries"),
+        (LIMIT, facts(lock=1.6), FAIL, "1.60 [1.60, 1.60] queries"),
+        (LIMIT, worst(lock=1.5), PASS, "1.50 [0.00, 1.50] queries"),
+        (LIMIT, worst(lock=1.6), FAIL, "1.60 [0.00, 1.60] queries"),
         (LIMIT, arms(lock=math.nan), INVALID, "no data"),
         (LIMIT, arms(lock=math.inf), INVALID, "no data"),
-        (LEAST, arms(lock=1.5), PASS, "1.50 [0.50, 2.50] queries"),
-        (LEAST, arms(lock=1.4), FAIL, "1.40 [0.40, 2.40] queries"),
+        (LEAST, arms(lock=2.5), PASS, "2.50 [1.50, 3.50] queries"),
+        (LEAST, arms(lock=2.4), INVALID, open_("2.40 [1.40, 3.40] queries", "the limit 1.5")),
+        (LEAST, arms(lock=0.5), INVALID, open_("0.50 [-0.50, 1.50] queries", "the limit 1.5")),
+        (LEAST, arms(lock=0.4), FAIL, "0.40 [-0.60, 1.40] queries"),
+        (LEAST, facts(lock=1.5), PASS, "1.50 [1.50, 1.50] queries"),
+        (LEAST, facts(lock=1.4), FAIL, "1.40 [1.40, 1.40] queries"),
         (LEAST, arms(lock=math.nan), INVALID, "no data"),
-        (LAW, arms(xfetch=5, predicted=4), PASS, "5.00 [4.00, 6.00] queries, theory 4.00"),
-        (LAW, arms(xfetch=5.1, predicted=4), FAIL, "5.10 [4.10, 6.10] queries, theory 4.00"),
-        (LAW, arms(xfetch=3, predicted=4), PASS, "3.00 [2.00, 4.00] queries, theory 4.00"),
-        (LAW, arms(xfetch=2.9, predicted=4), FAIL, "2.90 [1.90, 3.90] queries, theory 4.00"),
-        (LAW, arms(xfetch=0.5, predicted=0.5), PASS, "0.50 [-0.50, 1.50] queries, theory 0.50"),
+        (LAW, arms(xfetch=9, predicted=8), PASS, "9.00 [8.00, 10.00] queries, theory 8.00"),
+        (
+            *(LAW, arms(xfetch=9.1, predicted=8), INVALID),
+            open_("9.10 [8.10, 10.10] queries, theory 8.00", "a limit of theory ± 25%"),
+        ),
+        (LAW, arms(xfetch=11.1, predicted=8), FAIL, "11.10 [10.10, 12.10] queries, theory 8.00"),
+        (LAW, arms(xfetch=7, predicted=8), PASS, "7.00 [6.00, 8.00] queries, theory 8.00"),
+        (
+            *(LAW, arms(xfetch=6.9, predicted=8), INVALID),
+            open_("6.90 [5.90, 7.90] queries, theory 8.00", "a limit of theory ± 25%"),
+        ),
+        (LAW, arms(xfetch=4.9, predicted=8), FAIL, "4.90 [3.90, 5.90] queries, theory 8.00"),
+        (LAW, facts(xfetch=0.5, predicted=0.5), PASS, "0.50 [0.50, 0.50] queries, theory 0.50"),
         (LAW, arms(xfetch=0, predicted=0), INVALID, "no data"),
         (LAW, arms(xfetch=2.72, predicted=math.nan), INVALID, "no data"),
         (LAW, arms(xfetch=math.nan, predicted=2.72), INVALID, "no data"),
         (
-            *(FEWER, arms(lock=13, direct=26), PASS),
-            "13.00 [12.00, 14.00] queries, direct 26.00 [25.00, 27.00]",
+            *(FEWER, arms(lock=11.8, direct=26), PASS),
+            "11.80 [10.80, 12.80] queries, direct 26.00 [25.00, 27.00]",
         ),
         (
-            *(FEWER, arms(lock=13.1, direct=26), FAIL),
-            "13.10 [12.10, 14.10] queries, direct 26.00 [25.00, 27.00]",
+            *(FEWER, arms(lock=12, direct=26), INVALID),
+            open_("12.00 [11.00, 13.00] queries, direct 26.00 [25.00, 27.00]", "0.5 × direct's"),
+        ),
+        (
+            *(FEWER, arms(lock=14.2, direct=26), FAIL),
+            "14.20 [13.20, 15.20] queries, direct 26.00 [25.00, 27.00]",
+        ),
+        (
+            *(FEWER, arms(lock=14, direct=26), INVALID),
+            open_("14.00 [13.00, 15.00] queries, direct 26.00 [25.00, 27.00]", "0.5 × direct's"),
+        ),
+        (
+            *(FEWER, facts(lock=13, direct=26), PASS),
+            "13.00 [13.00, 13.00] queries, direct 26.00 [26.00, 26.00]",
+        ),
+        (
+            *(FEWER, facts(lock=13.1, direct=26), FAIL),
+            "13.10 [13.10, 13.10] queries, direct 26.00 [26.00, 26.00]",
         ),
         (FEWER, arms(lock=math.nan, direct=26), INVALID, "no data"),
         (FEWER, arms(lock=1, direct=math.nan), INVALID, "no data"),
@@ -118,18 +196,22 @@ def test_a_claim_passes_fails_or_has_no_data(
     assert claim().check(seen) == (verdict, words)
 
 
-CUT_LIMIT = "≥ 1.50 [0.50, 2.50] queries"
+CUT_LIMIT = "≥ 2.50 [1.50, 3.50] queries"
 
 
 @pytest.mark.parametrize(
     ("claim", "seen", "verdict", "words"),
     [
-        (LIMIT, censored("lock", lock=1.5), INVALID, CUT_LIMIT),
-        (LIMIT, censored("lock", lock=1.6), FAIL, "≥ 1.60 [0.60, 2.60] queries"),
-        (LEAST, censored("lock", lock=1.5), PASS, CUT_LIMIT),
-        (LEAST, censored("lock", lock=1.4), INVALID, "≥ 1.40 [0.40, 2.40] queries"),
-        (REACHES, censored("direct", direct=5), PASS, "≥ 5.00 [4.00, 6.00] queries"),
-        (REACHES, censored("direct", direct=4), INVALID, "≥ 4.00 [3.00, 5.00] queries"),
+        (LIMIT, censored("lock", lock=0.4), INVALID, "≥ 0.40 [-0.60, 1.40] queries"),
+        (LIMIT, censored("lock", lock=2.5), INVALID, CUT_LIMIT),
+        (LIMIT, censored("lock", lock=2.6), FAIL, "≥ 2.60 [1.60, 3.60] queries"),
+        (LEAST, censored("lock", lock=2.5), PASS, CUT_LIMIT),
+        (LEAST, censored("lock", lock=0.4), INVALID, "≥ 0.40 [-0.60, 1.40] queries"),
+        (REACHES, censored("direct", direct=6), PASS, "≥ 6.00 [5.00, 7.00] queries"),
+        (
+            *(REACHES, censored("direct", direct=3), INVALID),
+            open_("≥ 3.00 [2.00, 4.00] queries", "the limit 5"),
+        ),
         (LAW, censored("xfetch", xfetch=4, predicted=4), INVALID, "no data"),
         (FEWER, censored("lock", lock=1, direct=26), INVALID, "no data"),
         (
@@ -183,3 +265,17 @@ def test_a_claim_without_arms_is_about_all_but_those_it_names() -> None:
 
 def test_an_estimate_of_no_samples_is_no_figure() -> None:
     assert not Estimate(1.0, 1.0, 1.0, 0, "mean95").known
+
+
+def test_sums_of_arms_with_different_numbers_of_rounds_are_compared_per_round() -> None:
+    rows = facts(lock=20, direct=26)
+    seen = replace(rows["lock"].measures[WAIT.name], samples=12)
+    rows["lock"] = replace(rows["lock"], measures={WAIT.name: seen})
+    assert FEWER().check(rows)[0] is PASS
+
+
+def test_a_finding_is_inconclusive_by_what_it_says_and_only_if_it_is_open() -> None:
+    words = open_("1.00 [0.00, 2.00]", "the limit 1.5")
+    assert Finding("", INVALID, words).inconclusive
+    assert not Finding("", PASS, words).inconclusive
+    assert not Finding("", INVALID, "no data").inconclusive

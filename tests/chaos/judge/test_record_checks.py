@@ -21,6 +21,7 @@ from chaos.model.evidence import (
     Evidence,
     Finding,
     Generator,
+    Look,
     LookUps,
     Mode,
     Oddities,
@@ -126,6 +127,7 @@ SOUND = Evidence(
     oddities=Oddities(0, 0, 0, 0, 0, 0),
     read_back=True,
     trouble=None,
+    looks=[Look(2, {})],
 )
 
 
@@ -234,7 +236,7 @@ LESS = "less was planned than the experiment's mode asks for"
 LONGER_S = np.nextafter(EDGE_S, 1)
 
 
-@pytest.mark.parametrize("figure", ["rounds", "segment_s", "events", "control_s"])
+@pytest.mark.parametrize("figure", ["rounds", "segment_s", "events", "control_s", "rounds_max"])
 def test_less_of_anything_than_the_mode_asks_for_is_seen_and_more_is_not(figure: str) -> None:
     wanted = getattr(HERD.quick, figure)
     assert LESS in observed(s.ran_as_planned(HERD, mode(**{figure: wanted - 1})(SOUND)))
@@ -270,7 +272,7 @@ def test_an_override_that_all_arms_share_is_fine_and_one_that_an_arm_lacks_is_no
         (
             arms_planned(magic={"settings": {}}, a={"settings": {}}),
             "the experiment has no arm a, magic; "
-            "10 segments were planned, and those on record are not the same",
+            "10 segments were due, and those on record are not the same",
         ),
         (
             arms_planned(lock={"settings": {}}),
@@ -278,9 +280,9 @@ def test_an_override_that_all_arms_share_is_fine_and_one_that_an_arm_lacks_is_no
         ),
         (
             lambda e: replace(e, segments=e.segments[1:]),
-            "6 segments were planned, and those on record are not the same",
+            "6 segments were due, and those on record are not the same",
         ),
-        (first(round=1), "6 segments were planned, and those on record are not the same"),
+        (first(round=1), "6 segments were due, and those on record are not the same"),
         (lambda e: replace(e, control=[]), "the control is not on record"),
         (lambda e: replace(e, control=e.segments[:1]), "the control is not on record; segments"),
         (first(settings={}), "direct ran with other settings than planned"),
@@ -295,6 +297,41 @@ def test_an_override_that_all_arms_share_is_fine_and_one_that_an_arm_lacks_is_no
     ],
 )
 def test_what_was_not_as_planned_is_told(change: Change, words: str) -> None:
+    assert observed(s.ran_as_planned(HERD, change(SOUND))).startswith(words)
+
+
+def further(*arms: str, looks: Sequence[Look], number: int = 2) -> Change:
+    """These arms ran one more round, after these looks."""
+    more = [segment(arm, number, 60.0 + 5 * place, 4.0) for place, arm in enumerate(arms)]
+    return lambda e: replace(e, segments=[*e.segments, *more], looks=looks)
+
+
+def test_arms_that_a_look_found_in_doubt_have_the_rounds_that_it_asked_for() -> None:
+    looks = [Look(2, {"lock": "undecided"}), Look(3, {})]
+    evidence = further("lock", looks=looks)(SOUND)
+    assert s.ran_as_planned(HERD, evidence).verdict is Verdict.PASS
+
+
+UNLIKE = "segments were due, and those on record are not the same"
+DOUBT = Look(2, {"lock": "undecided"})
+LOOKED = "the run did not look at its claims when it should have"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (further("lock", looks=[Look(2, {})]), f"6 {UNLIKE}"),
+        (further(looks=[DOUBT, Look(3, {})]), f"7 {UNLIKE}"),
+        (further("direct", looks=[DOUBT, Look(3, {})]), f"7 {UNLIKE}"),
+        (further("lock", number=3, looks=[DOUBT, Look(3, {})]), f"7 {UNLIKE}"),
+        (further(looks=[]), LOOKED),
+        (further(looks=[Look(1, {})]), LOOKED),
+        (further("lock", looks=[DOUBT]), LOOKED),
+        (further(looks=[Look(2, {}), Look(3, {})]), "further rounds followed a look"),
+        (further(looks=[Look(2, {"magic": "?"})]), f"7 {UNLIKE}"),
+    ],
+)
+def test_rounds_that_no_look_asked_for_or_that_lack_are_seen(change: Change, words: str) -> None:
     assert observed(s.ran_as_planned(HERD, change(SOUND))).startswith(words)
 
 

@@ -11,12 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from chaos.measures.estimates import mean, mean_of_counts, median, total, worst
+from chaos.measures.estimates import (
+    mean,
+    mean_of_counts,
+    mean_of_durations,
+    mean_of_levels,
+    mean_of_shares,
+    median,
+    total,
+    with_chance_within,
+    worst,
+)
 from chaos.model.evidence import Estimate, Floats
 
 Summary = Callable[[Floats], Estimate]
 SUMMARIES = (mean, median, worst, total)
-INTERVALS: dict[Summary, str] = {mean: "mean95", median: "median95", worst: "range", total: "range"}
+INTERVALS: dict[Summary, str] = {mean: "mean95", median: "median95", worst: "range", total: "exact"}
 figures = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40).map(np.array)
 
 
@@ -50,7 +60,7 @@ def test_what_each_summary_is_of_figures_that_can_be_worked_out_by_hand() -> Non
     assert mean(values).value == 4
     assert median(values).value == 3
     assert worst(values) == Estimate(10, 1, 10, 5, "range")
-    assert total(values) == Estimate(20, 20, 20, 5, "range")
+    assert total(values) == Estimate(20, 20, 20, 5, "exact")
 
 
 def test_one_sample_has_no_interval() -> None:
@@ -79,13 +89,85 @@ def test_the_interval_of_a_mean_leans_to_where_the_figures_are_skewed() -> None:
     assert (left.low, left.high) == pytest.approx((-right.high, -right.low))
 
 
-@pytest.mark.parametrize("values", [[9.0, 0.0, 1.0, 0.0], [0.0, 4.0], [0.0, 0.0], [2.0, 3.0, 4.0]])
+@pytest.mark.parametrize("values", [[9.0, 0.0, 1.0, 0.0], [0.0, 4.0], [0.5, 0.5], [2.0, 3.0, 4.0]])
 def test_an_interval_of_counts_is_that_of_their_mean_as_far_as_it_is_above_zero(
     values: list[float],
 ) -> None:
     plain, counts = mean(np.array(values)), mean_of_counts(np.array(values))
     assert (counts.value, counts.high, counts.samples) == (plain.value, plain.high, plain.samples)
     assert counts.low == max(0.0, plain.low)
+
+
+def test_counts_that_are_all_alike_leave_room_for_the_others_that_may_have_been_missed() -> None:
+    seen = mean_of_counts(np.full(8, 1.0))
+    unseen = 1 - 0.025 ** (1 / 8)  # at most so many of all differ, by 97.5 %
+    assert (seen.low, seen.high) == pytest.approx((1 - unseen, 1 + unseen))
+    assert mean_of_counts(np.full(4, 0.0)).low == 0
+    assert mean_of_counts(np.full(4, 0.7)).high == 0.7  # no count
+
+
+def test_counts_of_which_few_differ_count_those_by_as_much_as_they_do() -> None:
+    once = mean_of_counts(np.array([1.0] * 9 + [6.0]))
+    assert once.high >= 1 + 5 * float(stats.beta.ppf(0.975, 2, 9))
+    assert once.low <= 1
+
+
+def test_an_interval_is_wider_the_less_it_may_err() -> None:
+    values = np.array([2.0, 4.0, 3.1, 4.5, 3.0, 2.2, 3.5, 2.5])
+    for summary in (mean, mean_of_counts, mean_of_levels, mean_of_shares, median, SECONDS):
+        usual, strict = summary(values, 0.025), summary(values, 0.01)
+        assert strict.low < usual.low < usual.high < strict.high
+        assert strict.value == usual.value
+
+
+SECONDS = mean_of_durations(0.25)
+
+
+def test_a_duration_is_as_uncertain_as_one_that_likely_varies_by_30_per_cent_or_a_step() -> None:
+    one, two = SECONDS(np.array([2.0])), SECONDS(np.array([2.0, 2.0]))
+    far = float(stats.t.ppf(0.975, 5)) * 0.6 * math.sqrt(4 / 5 / 2)
+    assert (two.low, two.high) == pytest.approx((2 - far, 2 + far))
+    assert one.high - one.low > two.high - two.low
+    assert SECONDS(np.array([0.0, 0.0])).high == pytest.approx(far * 0.25 / 0.6)
+    assert SECONDS(np.array([1.0, 3.0])).high > two.high
+    assert not SECONDS(np.array([math.nan])).known
+
+
+def test_a_share_lies_between_0_and_100_and_is_sure_at_either_end() -> None:
+    all_of_them, most = mean_of_shares(np.array([100.0, 100.0])), mean_of_shares(np.array([98.0]))
+    assert (all_of_them.low, all_of_them.high) == (100, 100)  # chance within segments comes on top
+    assert 97 < most.low < 98 < most.high < 100
+
+
+def test_of_many_segments_their_own_spread_counts_and_the_likely_one_is_the_least() -> None:
+    alike, apart = np.full(6, 50.0), np.array([10.0, 90, 30, 70, 50, 60])
+    assert mean_of_levels(alike).low < 50 < mean_of_levels(alike).high
+    plain, level = mean(apart), mean_of_levels(apart)
+    assert level.low <= plain.low
+    assert level.high >= plain.high
+
+
+def test_an_interval_is_no_narrower_than_chance_within_segments_makes_it() -> None:
+    figures = np.array([10.0, 12.0])
+    narrow = Estimate(11, 10.9, 11.1, 2, "mean95")
+    wide = with_chance_within(narrow, figures, [(7.0, 16.0), (10.0, 13.0)])
+    assert (wide.low, wide.high) == (8.5, 14.5)
+    assert with_chance_within(wide, figures, [(10, 10), (12, 12)]) == wide
+    assert with_chance_within(narrow, figures, [(-99.0, 16.0), (10, 13)]).low == 0
+
+
+def test_of_more_segments_chance_within_them_averages_out() -> None:
+    narrow = Estimate(10, 10, 10, 9, "mean95")
+    wide = with_chance_within(narrow, np.full(9, 10.0), [(4.0, 13.0)] * 9)
+    assert (wide.low, wide.high) == pytest.approx((8, 11))
+
+
+def test_an_end_that_is_unknown_within_a_segment_is_left_to_the_others() -> None:
+    narrow = Estimate(11, 9, 12, 2, "mean95")
+    open_ = with_chance_within(narrow, np.array([10.0, 12.0]), [(7.0, math.inf), (9.0, 13.0)])
+    assert (open_.low, open_.high) == (8, 12)
+    unknown = [(-math.inf, math.inf), (9.0, 13.0)]
+    assert with_chance_within(narrow, np.array([10.0, 12.0]), unknown) == narrow
 
 
 def test_a_count_that_was_taken_once_or_never_has_no_interval_either() -> None:

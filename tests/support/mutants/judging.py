@@ -22,7 +22,7 @@ from chaos.judge.verdict import judge
 from chaos.model.experiment import Act, At, Claim, Experiment
 from chaos.record.reader import read_evidence
 from tests.support.busy import busy
-from tests.support.fake_stack import World, herd_order, lab, order_of
+from tests.support.fake_stack import World, doubt_of, herd_order, lab, order_of
 from tests.support.mutants.altering import Alter
 
 DAMAGED = 2
@@ -77,8 +77,9 @@ def recorded(of: str, flaws: tuple[str, ...], full: bool) -> Path:
     """A run of the fake stack, cached; removed when the process ends."""
     directory = _KEPT / f"{len(list(_KEPT.iterdir()))}"
     world = World(frozenset(flaws))
+    order = _order(of, world, full=full)
     with suppress(KeyboardInterrupt):
-        run(_order(of, world, full=full), lab(world), directory, lambda *_: None)
+        run(order, lab(world), directory, lambda *_: None, doubt_of(order.experiment))
     return directory
 
 

@@ -13,5 +13,5 @@ experiment = replace(
     herd,
     name="short-herd",
     lesson=__doc__,
-    quick=Mode("quick", rounds=1, segment_s=0.8, events=1, control_s=0.5),
+    quick=Mode("quick", rounds=1, segment_s=0.8, events=1, control_s=0.5, rounds_max=1),
 )
