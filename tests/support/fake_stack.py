@@ -359,7 +359,7 @@ class HotKey:
         self.stale_s = HIT_S
 
     def follow(self, t_s: float, process: int) -> Answer:
-        while self.landing and self.landing[0][0] <= t_s:
+        while self.landing and self.landing[0][0] <= t_s + SENT_S:
             stored_s, self.read_s = heapq.heappop(self.landing)
             self.expiry_s = stored_s + self.ttl_s
         fresh = t_s < self.expiry_s
