@@ -54,6 +54,8 @@ def reason(finding: Json, result: Json) -> Reason:
         return Reason(finding["verdict"], text, observed, sentence, _more_rounds(result))
     if finding["verdict"] == "FAIL":
         sentence = f"failed: {text}"
+    elif _is_decided_by_lateness(text, result):
+        sentence = f"late requests decide it: {text}"
     elif finding["arms"] and set(finding["arms"]) <= set(naive):
         sentence = f"the failure did not show, so there was nothing to fix; wanted: {text}"
     else:
@@ -65,6 +67,12 @@ def _more_rounds(result: Json) -> str:
     if result["mode"] == "full":
         return "run it with more `--rounds`: an interval narrows as they grow"
     return "run it with `--full` (`FULL=1`): an interval narrows with the number of rounds"
+
+
+def _is_decided_by_lateness(claim: str, result: Json) -> bool:
+    """True for a claim that the check of the generator names."""
+    found = [check for check in result["checks"] if clean(check["text"]) == ON_TIME]
+    return any(f"{claim}: " in clean(check["observed"]) for check in found)
 
 
 def advice(result: Json) -> list[str]:
@@ -116,8 +124,8 @@ EXHAUSTED = FailedCheck(
 )
 BROKEN: Mapping[str, FailedCheck] = {
     ON_TIME: FailedCheck(
-        "the machine was too busy for these numbers to mean anything: requests that left late decide"
-        " a claim, or some were not sent",
+        "the machine was too busy for these numbers to mean anything: requests that left"
+        " late decide a claim, or some were not sent",
         ALONE,
     ),
     "the run came to its end": FailedCheck(

@@ -40,7 +40,7 @@ def test_fail_is_a_failure() -> None:
 
 
 def test_invalid_is_an_error_and_never_a_pass() -> None:
-    suite = suite_of(result_with("generator late"))
+    suite = suite_of(result_with("one unsent"))
 
     (error,) = suite.iter("error")
     assert suite.get("errors") == "1"
@@ -50,7 +50,7 @@ def test_invalid_is_an_error_and_never_a_pass() -> None:
 
 
 def test_a_claim_that_holds_in_an_invalid_run_is_skipped_beside_the_error() -> None:
-    result = result_with("generator late")
+    result = result_with("one unsent")
     suite = suite_of(result)
 
     skipped = [

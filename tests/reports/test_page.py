@@ -118,7 +118,7 @@ def test_a_run_that_stopped_shows_why_and_what_it_has(tmp_path: Path) -> None:
 
 
 def test_an_invalid_run_warns_of_its_own_numbers(tmp_path: Path) -> None:
-    result = judged_run(tmp_path / "run", "generator late")
+    result = judged_run(tmp_path / "run", "one unsent")
     (late,) = (check for check in result["checks"] if check["verdict"] == "INVALID")
     text = page_of(tmp_path / "run").text
 

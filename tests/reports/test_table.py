@@ -141,17 +141,25 @@ def test_a_failed_check_tells_what_was_observed() -> None:
 
 
 def test_an_invalid_run_ends_with_why_in_plain_words_and_with_what_to_do() -> None:
-    result = result_with("generator late")
+    result = result_with("one unsent")
     (late,) = (check for check in result["checks"] if check["verdict"] == "INVALID")
     text = " ".join(shown(result).split())
 
     assert (
-        "INVALID the machine was too busy for these numbers to mean anything: more than 1 % of an"
-        " arm's requests left over 10 ms late, or some were not sent"
+        "INVALID the machine was too busy for these numbers to mean anything: requests that left"
+        " late decide a claim, or some were not sent"
         f" saw: {late['observed']} INVALID means: the run proves nothing either way."
         " next end other work on this machine, and run it again INVALID in"
     ) in text
-    assert "direct 4.56% late" in late["observed"]
+    assert late["observed"] == "none late; 12 unsent"
+
+
+def test_a_claim_that_late_requests_decide_is_said_to_be_so() -> None:
+    text = " ".join(shown(result_with("generator late")).split())
+
+    assert "INVALID late requests decide it: swr: p99 after expiry ≤ 60 ms saw: 201.00" in text
+    assert "without late reads (PASS)" in text
+    assert "FAIL swr" not in text
 
 
 def test_in_an_invalid_run_no_arm_reads_as_passed_or_failed() -> None:
@@ -163,7 +171,7 @@ def test_in_an_invalid_run_no_arm_reads_as_passed_or_failed() -> None:
 
 
 def test_a_generator_without_sockets_is_not_called_a_busy_machine() -> None:
-    result = result_with("generator late")
+    result = result_with("one unsent")
     result["generator"] |= {"no_socket": 3}
     text = " ".join(shown(result).split())
 

@@ -511,7 +511,8 @@ class FakeLoad:
         self._count(answers, key.queries, started_s, duration_s)
         arrived = sum(answer.begins for answer in answers)
         lag_ms = 30.0 if late else 0.2
-        return Generator(len(answers), len(answers), late, 0, 0.2, lag_ms, visits=arrived)
+        unsent = int(world.has("one unsent"))
+        return Generator(len(answers), len(answers), late, unsent, 0.2, lag_ms, visits=arrived)
 
     def _write(self, segment: int, answers: Sequence[Answer]) -> int:
         """One line an answer; how many of them were sent late."""

@@ -34,7 +34,7 @@ def linkstorm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One run directory a flaw, made on the fake stack."""
     directory = tmp_path_factory.mktemp("runs")
-    for flaw in ("", "click lost", "generator late", "part dies"):
+    for flaw in ("", "click lost", "one unsent", "part dies"):
         world = World(frozenset([flaw] if flaw else []))
         run(herd_order(world), lab(world), directory / (flaw or "sound"), lambda *_: None)
     return directory
@@ -110,7 +110,7 @@ def test_bad_input_is_refused_with_what_exists_and_exit_code_2(
     [
         ("sound", "PASS", 0),
         ("click lost", "FAIL", 1),
-        ("generator late", "INVALID", 3),
+        ("one unsent", "INVALID", 3),
         ("part dies", "INVALID", 3),
     ],
 )

@@ -203,8 +203,12 @@ def test_each_arm_of_a_claim_is_changed_alone_and_all_together(sound: Evidence) 
     assert "(PASS), but" in seen
 
 
+def crash(_: Segment) -> Floats:
+    raise ZeroDivisionError
+
+
 def test_an_effect_that_is_not_known_makes_a_run_invalid(sound: Evidence) -> None:
-    broken = replace(stale(), of=lambda segment: 1 / 0)
+    broken = replace(stale(), of=crash)
     experiment = replace(HERD, measures=[broken], claims=[at_most("lock", broken, 1)])
     with pytest.raises(ZeroDivisionError):
         rows_of(experiment, sound)

@@ -27,7 +27,7 @@ def test_the_schema_is_a_schema() -> None:
         (None, "PASS"),
         ("click lost", "FAIL"),
         ("requests fail", None),
-        ("generator late", "INVALID"),
+        ("one unsent", "INVALID"),
         ("probe fails", "INVALID"),
         ("part dies", "INVALID"),
         ("interrupted", "INVALID"),
