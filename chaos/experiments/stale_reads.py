@@ -45,7 +45,7 @@ experiment = Experiment(
     claims=[
         shows("replica", UNSEEN, at_least=10),
         fewer_than("replica +40 ms", "replica", UNSEEN, share=0.2),
-        at_most("replay paused", SOON, 20),  # what was written just before the pause is seen
+        at_most("replay paused", SOON, 35),  # what was written just before the pause is seen
         *(none(measure, but=LAGGING) for measure in (UNSEEN, FAILED)),  # a false 404 is a failure
         at_least("remote-apply", WRITES[0], 0.6 * LAG_MS),
     ],

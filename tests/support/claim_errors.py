@@ -11,8 +11,10 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chaos.judge.claims import at_least, at_most, fewer_than, follows_law, shows
 from chaos.judge.rows import claimed
@@ -106,7 +108,7 @@ REQUESTS = 600  # a segment
 STALL = 12  # neighbours that fare alike
 
 
-def _counts(draw: Callable[[Rng, int], Floats]) -> Draw:
+def _counts(draw: Callable[[Rng, int], NDArray[Any]]) -> Draw:
     return lambda rng: (draw(rng, EXPIRIES) * 1.0, None)
 
 
@@ -147,7 +149,8 @@ def _rates(per_s: float, differ: float = 0.0) -> Draw:
 
     def draw(rng: Rng) -> Drawn:
         mine = per_s * math.exp(differ * rng.standard_normal() - differ**2 / 2)
-        steps, lasted_s = rng.poisson(mine * 0.3, 10) * 1.0, np.full(10, 0.3)
+        steps: Floats = rng.poisson(mine * 0.3, 10).astype(np.float64)
+        lasted_s = np.full(10, 0.3)
         return np.array([steps.sum() / 3]), lambda tail: within.of_rate(steps, lasted_s, tail)
 
     return draw

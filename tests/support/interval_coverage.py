@@ -147,7 +147,7 @@ def page() -> str:
         shares = " | ".join(_marked(covered(case, n, TRIES)) for n in SIZES)
         lines.append(f"| {case.figure} | {case.law} | {shares} |\n")
     first = HEAD.format(**common) + "".join(lines) + TAIL.format(**common)
-    return first + claim_errors.section(TRIES // 2) + END
+    return first + claim_errors.section(TRIES // 4) + END
 
 
 def _marked(share: float) -> str:

@@ -21,6 +21,7 @@ A measure is a column of the table: a figure, *when* and of *which* requests. An
 `from chaos import measures as m` and takes `m.failed(m.during)`, without the module's name.
 
 - When a request was due: {whens}.
+  Seconds after the heal: `since_heal(4, 6)`.
   `during` and `after_heal` go by the acts that end before their segment, or by all if none does.
 - Which requests: {whichs}, or by operation: `doing("stats")`.
 """,

@@ -369,7 +369,7 @@ def test_checks_that_crash_are_invalid_and_called_by_their_names(
     (control,) = evidence.control
     empty = replace(control, requests=None, started_s=None)  # type: ignore[arg-type]
     unreadable = replace(evidence, control=[empty])
-    unknowable = [replace(measure, summary=lambda _: None) for measure in experiment.measures]  # type: ignore[arg-type, return-value]
+    unknowable = [replace(measure, summary=lambda *_: None) for measure in experiment.measures]  # type: ignore[arg-type]
     result = judge(replace(experiment, measures=unknowable), unreadable)
     crashed = [f for f in result.checks if f.observed.startswith("the check crashed: ")]
     assert {f.verdict for f in crashed} == {Verdict.INVALID}
