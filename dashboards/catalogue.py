@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from dashboards import data_tier, grafana_json, lab_dashboard, overview
+from dashboards import data_tier, experiments, grafana_json, lab_dashboard, overview
 
-DASHBOARDS = (overview.dashboard, data_tier.dashboard, lab_dashboard.dashboard)
+GENERAL = (overview.dashboard, data_tier.dashboard, lab_dashboard.dashboard)
+DASHBOARDS = (*GENERAL, *experiments.pages())
 FOLDER = Path(__file__).parent / "grafana"
 
 

@@ -20,7 +20,7 @@ LOCUST = "http://127.0.0.1:8089"
 PROMETHEUS = "http://127.0.0.1:9090"
 
 COLUMNS = 24
-HEIGHTS = {"stat": 4}
+HEIGHTS = {"stat": 4, "text": 5}
 HEIGHT = 8
 SOURCE = {"type": "prometheus", "uid": DATASOURCE}
 GRAFANA = {"type": "grafana", "uid": "-- Grafana --"}
@@ -123,9 +123,9 @@ def _address(name: str, url: str) -> Json:
 def _links() -> list[Json]:
     between = {
         "type": "dashboards",
-        "title": "linkstorm",
+        "title": "Dashboards",
         "tags": [TAG],
-        "asDropdown": False,
+        "asDropdown": True,
         "includeVars": False,
         "keepTime": True,
         "targetBlank": False,
@@ -177,7 +177,19 @@ def _panels(dashboard: Dashboard) -> Iterator[Json]:
         y += height
 
 
+def _text(panel: Panel, number: int, place: Json) -> Json:
+    return {
+        "id": number,
+        "type": "text",
+        "title": panel.title,
+        "gridPos": place,
+        "options": _options(panel),
+    }
+
+
 def _panel(panel: Panel, parts: Sequence[str], number: int, place: Json) -> Json:
+    if panel.kind == "text":
+        return _text(panel, number, place)
     found = {
         "id": number,
         "type": panel.kind,
@@ -298,3 +310,5 @@ def _options(panel: Panel) -> Json:
             }
         case "table":
             return {"showHeader": True, "cellHeight": "sm"}
+        case "text":
+            return {"mode": "markdown", "content": panel.description}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["timeseries", "stat", "state-timeline", "table"]
+Kind = Literal["timeseries", "stat", "state-timeline", "table", "text"]
 
 RATE = "$__rate_interval"  # at least four scrapes, whatever the zoom
 RANGE = "$__range"  # all that is shown
@@ -37,7 +37,10 @@ class PanelState:
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel; the description says what to look for."""
+    """One panel; the description says what to look for.
+
+    A `text` has no queries, and shows its description, in Markdown.
+    """
 
     title: str
     description: str

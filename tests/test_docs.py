@@ -12,7 +12,10 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 RECORDS = [page for page in PAGES if re.match(r"\d{4}-", page.name)]
 LINK = re.compile(r"\]\((?!\w+:)([^)#]+)(?:#[^)]*)?\)")
 PATH = re.compile(r"`((?:chaos|dashboards|reports|scenarios|stack|tests|tools)/[\w./-]+)`")
-MADE_BY_RUNNING = ("reports/bench/", "reports/runs/", "chaos/experiments/your_name.py")
+MADE_BY_RUNNING = (
+    *("reports/bench/", "reports/runs/", "chaos/experiments/your_name.py"),
+    *("dashboards/experiments/your_name.py", "dashboards/grafana/your-name.json"),
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

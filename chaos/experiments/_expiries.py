@@ -18,11 +18,14 @@ from typing import Any
 import numpy as np
 
 from chaos.measures.estimates import mean, mean_of_counts, median, worst
+from chaos.measures.remembered import remembered
 from chaos.model.evidence import Floats, Ints, Requests, Segment, Strings
 from chaos.model.experiment import Event, Input, Measure, Prediction, Strip
 
 HOT = 0  # the rank of the hot key
 AFTERMATH_S = 1.0
+PERCENTILES = (50, 99, 100)
+UNKNOWN = np.full(len(PERCENTILES), np.nan)
 ORIGIN_QUERIES = "origin_queries_per_expiry"
 
 
@@ -52,7 +55,8 @@ class Expiry:
         return float(np.fmax.reduce(self.stored_s))
 
 
-def expiries(segment: Segment) -> list[Expiry]:
+@remembered
+def expiries(segment: Segment) -> Sequence[Expiry]:
     """The expiries that were refilled before the segment ended."""
     look_ups = segment.look_ups.of_rank(HOT)
     starts = _first_of_each(look_ups.read_s, look_ups.stored_s)
@@ -77,18 +81,24 @@ def expiries(segment: Segment) -> list[Expiry]:
 def _first_of_each(read_s: Floats, stored_s: Floats) -> list[int]:
     """Index of the first query of each expiry; `read_s` is sorted."""
     starts: list[int] = []
-    refilled = -np.inf
-    for index, read in enumerate(read_s):
+    refilled = -math.inf
+    for index, (read, stored) in enumerate(zip(read_s.tolist(), stored_s.tolist(), strict=True)):
         if read >= refilled:
             starts.append(index)
-            refilled = np.inf
-        refilled = np.fmin(refilled, stored_s[index])  # ignores NaN: none was stored
+            refilled = math.inf
+        if stored < refilled:  # false for NaN: none was stored
+            refilled = stored
     return starts
 
 
-def aftermaths(segment: Segment) -> Iterator[Ints]:
-    """Yield for each expiry the indices of the hot requests in flight at it, or due within the
-    second after it."""
+@remembered
+def aftermaths(segment: Segment) -> Sequence[Ints]:
+    """For each expiry the indices of the hot requests in flight at it, or due within the second
+    after it."""
+    return list(_aftermaths(segment))
+
+
+def _aftermaths(segment: Segment) -> Iterator[Ints]:
     requests = segment.requests
     hot = np.flatnonzero(requests.rank == HOT)
     intended_s, done_s = requests.intended_s[hot], requests.done_s[hot]
@@ -122,11 +132,19 @@ def _after_each_expiry(
     return np.array([figure(values[places]) for places in aftermaths(segment)])
 
 
-def _latency(percentile: float, segment: Segment) -> Floats:
-    def figure(latency_ms: Floats) -> float:
-        return float(np.percentile(latency_ms, percentile)) if len(latency_ms) else np.nan
+def _latency(place: int, segment: Segment) -> Floats:
+    return _latencies(segment)[:, place]
 
-    return _after_each_expiry(lambda requests: requests.latency_ms, figure, segment)
+
+@remembered
+def _latencies(segment: Segment) -> Floats:
+    """Percentiles of the latency after each expiry, a column for each of `PERCENTILES`."""
+    latency_ms = segment.requests.latency_ms
+    found = [
+        np.percentile(latency_ms[places], PERCENTILES) if len(places) else UNKNOWN
+        for places in aftermaths(segment)
+    ]
+    return np.array(found).reshape(-1, len(PERCENTILES))
 
 
 def _oldest(age_ms: Floats) -> float:
@@ -198,12 +216,12 @@ peak_origin_queries = Measure(
     NO_EXPIRY,
 )
 latency_p50 = Measure(
-    "latency_p50_ms", "ms", "p50 after expiry", partial(_latency, 50), median, NO_EXPIRY
+    "latency_p50_ms", "ms", "p50 after expiry", partial(_latency, 0), median, NO_EXPIRY
 )
 latency_p99 = Measure(
-    "latency_p99_ms", "ms", "p99 after expiry", partial(_latency, 99), median, NO_EXPIRY
+    "latency_p99_ms", "ms", "p99 after expiry", partial(_latency, 1), median, NO_EXPIRY
 )
-latency_max = Measure("latency_max_ms", "ms", "max", partial(_latency, 100), worst, NO_EXPIRY)
+latency_max = Measure("latency_max_ms", "ms", "max", partial(_latency, 2), worst, NO_EXPIRY)
 oldest_age = Measure(
     *("oldest_age_ms", "ms", "oldest"),
     partial(_after_each_expiry, lambda r: r.age_ms, _oldest),

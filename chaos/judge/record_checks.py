@@ -233,12 +233,10 @@ def _changes_links(traffic: Traffic) -> bool:
     return bool({"edit", "delete"} & {*steps})
 
 
-def _distinct(requests: Requests) -> Iterator[tuple[int, int]]:
+def _distinct(requests: Requests) -> Set[tuple[int, int]]:
     """Each link's rank with each version that a follow of it saw."""
     ok = (requests.outcome == "ok") & (requests.operation == "follow")
-    rank, version = requests.rank[ok], requests.version[ok]
-    for link in np.unique(rank):
-        yield from ((int(link), int(seen)) for seen in np.unique(version[rank == link]))
+    return set(zip(requests.rank[ok].tolist(), requests.version[ok].tolist(), strict=True))
 
 
 def traffic_was_as_planned(experiment: Experiment, evidence: Evidence) -> Finding:
@@ -303,8 +301,9 @@ def samples_are_whole(experiment: Experiment, evidence: Evidence) -> Finding:
     odd = [
         f"{segment.arm}: {name}: {why}"
         for segment in evidence.all_segments
+        for hit in [_hit(experiment, segment)]
         for name in _sampled(segment)
-        if (why := _odd_samples(segment, name, _hit(experiment, segment))) is not None
+        if (why := _odd_samples(segment, name, hit)) is not None
     ]
     count = sum(len(s.samples.of(name)[0]) for s in evidence.all_segments for name in _sampled(s))
     return _guard("the counters were read throughout", odd, f"{count} readings")
@@ -337,9 +336,10 @@ def _odd_samples(
     t_s, values = segment.samples.of(name)
     start_s, end_s = segment.started_s, segment.ended_s
     edges_s = np.clip(np.concatenate([[start_s], t_s, [end_s]]), start_s, end_s)
-    for earlier_s, later_s in pairwise(edges_s):
+    for gap in np.flatnonzero(np.diff(edges_s) > SAMPLE_GAP_S):
+        earlier_s, later_s = edges_s[gap : gap + 2]
         excused = any(a <= later_s and earlier_s <= b for a, b in hit.get(part_of(name), []))
-        if later_s - earlier_s > SAMPLE_GAP_S and not excused:
+        if not excused:
             return f"no reading for {later_s - earlier_s:.1f} s"
     total = segment.counted.get(name)
     if total is None:

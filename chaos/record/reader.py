@@ -92,6 +92,8 @@ def read_evidence(path: Path) -> Evidence:
     not_finished = None if "finished" in by_kind else "the run did not finish"
     with bounded_duckdb(path) as db, Files() as files:
         tables = _Tables(path, db, files)
+        if events.segment or "read-back" in by_kind:
+            _make_keys(tables, events)
         books = _ledgers(tables, events) if "read-back" in by_kind else {}
         segments = list(_segments(tables, events, books))
         return Evidence(
@@ -188,7 +190,7 @@ REQUEST_NUMBERS = [
     *("segment", "attempt", "rank", "status", "version", "intended_s", "sent_s", "done_s"),
 ]
 KEYS = """
-    CREATE OR REPLACE TEMP TABLE keys AS
+    CREATE TEMP TABLE keys AS
     SELECT unnest($segments::INTEGER[]) AS segment, unnest($ranks::INTEGER[]) AS rank,
         unnest($codes::VARCHAR[]) AS key
 """
@@ -223,7 +225,6 @@ ODDITIES = """
 def _oddities(tables: _Tables, events: Events) -> Oddities:
     if not events.segment:
         return Oddities(0, 0, 0, 0, 0, 0)
-    _make_keys(tables, events)
     numbers = [segment.segment for segment in events.segment]
     values = {"numbers": numbers, "served_from": SERVED_FROM}
     return Oddities(**tables.count("requests", ODDITIES, **values))
@@ -242,7 +243,6 @@ def _ledgers(tables: _Tables, events: Events) -> Mapping[int, Mapping[str, Ledge
     tables.need("clicks", ["click_id", "key"], [])
     tables.need("totals", ["key"], ["total"])
     tables.need("links", ["key", "deleted"], ["version"])
-    _make_keys(tables, events)
     follows = {event.segment: event.follows for event in events.links}
     first = min(follows, default=0)
     books: dict[int, dict[str, Ledger]] = {number: {} for number in follows}
@@ -267,7 +267,6 @@ def _segments(
     tables.need("look_ups", [], ["read_s", "asked_s", "answered_s"])
     tables.need("samples", ["name"], ["t_s", "value"])
     requests_of = store_requests(partial(tables.query, "requests"), tables.path)
-    _make_keys(tables, events)
     look_ups = tables.query("look_ups", LOOK_UP_COLUMNS)
     samples = _samples(tables)
     shared = {event.segment: len(event.codes) for event in events.links}

@@ -1,13 +1,15 @@
 """Columns of a record that stay on disk, so that a record may be larger than memory.
 
 DuckDB sorts and groups within `MEMORY` and spills beyond that. Its results are stored as plain
-columns in unlinked files, which vanish with the process however it ends, and are read at each use.
+columns in unlinked files, which vanish with the process however it ends. What was read last stays
+in memory, up to `KEPT_BYTES`; the rest is read at each use.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields
@@ -25,6 +27,7 @@ from chaos.model.request_record import OPERATIONS, OUTCOMES, SERVED_FROM
 
 MEMORY = "300MB"
 BATCH_ROWS = 400_000
+KEPT_BYTES = 128_000_000
 
 Columns = Mapping[str, NDArray[Any]]
 Query = Callable[..., Columns]  # SQL on the file {}, and the values of its parameters
@@ -64,6 +67,8 @@ class StoredColumns:
         self._directory = directory if _can_hold(directory) else None
         self._files: dict[str, IO[bytes]] = {}
         self._types: dict[str, np.dtype[Any]] = {}
+        self._kept: OrderedDict[tuple[str, int, int], NDArray[Any]] = OrderedDict()
+        self._kept_bytes = 0
         self._open = ExitStack()
         finalize(self, self._open.close)
 
@@ -78,10 +83,25 @@ class StoredColumns:
             self._files[name].write(np.ascontiguousarray(values, self._types[name]).data)
 
     def read(self, name: str, first: int, last: int) -> NDArray[Any]:
-        """Read a column's rows from `first` to before `last`."""
+        """Read a column's rows from `first` to before `last`; nobody may change them."""
+        place = name, first, last
+        if place in self._kept:
+            self._kept.move_to_end(place)
+            return self._kept[place]
         file, kind = self._files[name], self._types[name]
         file.seek(first * kind.itemsize)
-        return np.fromfile(file, kind, last - first)
+        values = np.fromfile(file, kind, last - first)
+        values.flags.writeable = False
+        self._keep(place, values)
+        return values
+
+    def _keep(self, place: tuple[str, int, int], values: NDArray[Any]) -> None:
+        """Keep what was read, in place of what was used longest ago."""
+        self._kept[place] = values
+        self._kept_bytes += values.nbytes
+        while self._kept_bytes > KEPT_BYTES:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= dropped.nbytes
 
 
 # --- requests ----------------------------------------------------------------------------------
@@ -95,7 +115,7 @@ ENUMS = {  # stored as indices into these lists
 
 
 class StoredRequests(Requests):
-    """Requests of one segment on disk: a column is read at each access."""
+    """Requests of one segment on disk: a column is read when it is used."""
 
     _store: StoredColumns
     _rows: tuple[int, int]

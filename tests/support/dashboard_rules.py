@@ -27,8 +27,8 @@ LONG_ENOUGH = 40  # characters that say what to look for
 
 
 def panels(dashboard: Json) -> list[Json]:
-    """Panels without rows, which are headings."""
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    """Panels that show figures: neither rows, which are headings, nor texts."""
+    return [panel for panel in dashboard["panels"] if panel["type"] not in ("row", "text")]
 
 
 def queries(dashboard: Json) -> Iterator[tuple[str, Json]]:

@@ -63,6 +63,25 @@ def test_the_size_of_a_batch_changes_nothing(
     assert columns_of(list(read_evidence(run_dir).segments)) == whole
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 5000, 10**9])
+def test_how_much_stays_in_memory_changes_nothing(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, kept_bytes: int
+) -> None:
+    whole = columns_of(list(read_evidence(run_dir).segments))
+    monkeypatch.setattr(stored_columns, "KEPT_BYTES", kept_bytes)
+
+    segments = list(read_evidence(run_dir).segments)
+
+    assert [columns_of(segments), columns_of(segments)] == [whole, whole]
+
+
+def test_nobody_changes_a_column_for_those_who_read_it_later(run_dir: Path) -> None:
+    requests = read_evidence(run_dir).segments[0].requests
+
+    with pytest.raises(ValueError, match="read-only"):
+        requests.done_s[0] = 0
+
+
 def test_a_segment_without_a_request_has_none(run_dir: Path, tmp_path: Path) -> None:
     for file in run_dir.iterdir():
         if file.is_file():

@@ -1,0 +1,70 @@
+"""How the page of an experiment is laid out, and the panels that several of them show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chaos.runtimes import topology
+from dashboards.panel import RATE, Dashboard, Panel, Query, Section, p50_and_p99
+
+SLOW = 5  # seconds between two scrapes of an exporter
+WEB = 'part=~"$part"'
+WINDOWS = (
+    "Shaded: runs, and the acts in them; *Lab: Run in progress* names the arm. Segments are short "
+    "beside the time between scrapes: read shapes here, and figures in the table and the report."
+)
+
+
+def experiment_page(
+    name: str, question: str, naive: str, fixed: str, panels: Sequence[Panel]
+) -> Dashboard:
+    """Return a page: what to look for in naive and in fixed arms, then the panels."""
+    text = f"**{question}**\n\n*Naive:* {naive}\n\n*Fixed:* {fixed}\n\n{WINDOWS}"
+    look = Panel("What to look for", text, "none", [], kind="text", width=24)
+    return Dashboard(
+        name=name,
+        title=f"linkstorm: {name}",
+        about=question,
+        parts="shortener_requests_total",
+        part_names=topology.WEB,
+        sections=[Section(name, [look, *panels])],
+    )
+
+
+def half(title: str, description: str, unit: str, queries: Sequence[Query]) -> Panel:
+    """Return a panel of half the page's width."""
+    return Panel(title, description, unit, queries, width=12)
+
+
+def visitors_latency(description: str) -> Panel:
+    """Latency at the generator, from the intended time."""
+    return half(
+        "Latency as visitors saw it", description, "s", p50_and_p99("linkstorm_request_seconds")
+    )
+
+
+def look_ups(description: str) -> Panel:
+    """Look-ups in each database."""
+    expr = f"sum by (db) (rate(shortener_origin_queries_total{{{WEB}}}[{RATE}]))"
+    return half("Look-ups by database", description, "qps", [Query(expr, "{{db}}")])
+
+
+def served_from(description: str) -> Panel:
+    """Redirects by what the cache had."""
+    expr = f"sum by (result) (rate(shortener_cache_total{{{WEB}}}[{RATE}]))"
+    return Panel(
+        *("Redirects by where they were served from", description, "reqps"),
+        [Query(expr, "{{result}}")],
+        width=12,
+        stacked=True,
+    )
+
+
+def replication_lag(description: str) -> Panel:
+    """How far the replica is behind."""
+    return half(
+        "Replication lag",
+        description,
+        "s",
+        [Query("replication:lag_seconds", "replica", SLOW)],
+    )
