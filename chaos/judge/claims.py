@@ -21,22 +21,23 @@ def shows(
 ) -> Claim:
     """The naive arm must show the failure, or the run tested nothing: INVALID, not FAIL.
 
-    It must reach `at_least`, or a share of what theory predicts. INVALID, too, where theory
-    predicts less than `prediction_at_least`.
+    It must reach `at_least`, or a share of what theory predicts, and be no further above it: then
+    it is another failure. INVALID, too, where theory predicts less than `prediction_at_least`.
     """
 
     def check(rows: Rows) -> tuple[Verdict, str]:
         seen = rows[arm].measures[measure.name]
-        limit, theory = at_least, ""
+        limit, most, theory = at_least, math.inf, ""
         if share_of_prediction:
             predicted = rows[arm].predictions[measure.name]
             if not seen.known or not predicted.value >= prediction_at_least:
                 return Verdict.INVALID, _too_small(seen, predicted)
             limit = max(limit, share_of_prediction * predicted.value)
+            most = predicted.value / share_of_prediction
             theory = f", theory {predicted.value:.1f}"
         if not seen.known:
             return NO_DATA
-        return Verdict.PASS if seen.value >= limit else Verdict.INVALID, figure(
+        return Verdict.PASS if limit <= seen.value <= most else Verdict.INVALID, figure(
             seen, measure
         ) + theory
 

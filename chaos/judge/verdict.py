@@ -42,7 +42,7 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
         if arm.name in evidence.plan["arms"]
     }
     due, not_asked = asked(experiment, evidence)
-    claims = [_claimed(claim, rows) for claim in due]
+    claims = [_undamaged(_claimed(claim, rows), evidence) for claim in due]
     checks = [
         *(_checked(check.__name__, partial(check, experiment, evidence)) for check in RUN_CHECKS),
         _checked(figures_are_known.__name__, partial(figures_are_known, experiment.measures, rows)),
@@ -131,6 +131,13 @@ def _claimed(claim: Claim, rows: Rows) -> Finding:
     except Exception as error:
         verdict, observed = Verdict.INVALID, f"the check crashed: {error!r}"
     return Finding(claim.text, verdict, observed, claim.arms_of(rows))
+
+
+def _undamaged(claim: Finding, evidence: Evidence) -> Finding:
+    """A failure is INVALID where the lab itself lost what it may be made of."""
+    if claim.verdict is Verdict.FAIL and evidence.damage:
+        return replace(claim, verdict=Verdict.INVALID)
+    return claim
 
 
 def _checked(name: str, check: Callable[[], Finding | None]) -> Finding | None:
