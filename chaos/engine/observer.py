@@ -141,12 +141,12 @@ class DirectObserver:
                     break
                 self._stack.check()
                 time.sleep(REST_POLL_S)
-            own = {name: stack_counters.settings(self._families(at, [stack_counters.SETTINGS]))
-                   for name, at in pages.items()}  # fmt: skip
+            only = [stack_counters.SETTINGS]
+            told = {n: stack_counters.settings(self._families(at, only)) for n, at in pages.items()}
             return InForce(
-                settings=own | in_force(self._stack.endpoints, settings),
+                settings={**told, **in_force(self._stack.endpoints, settings)},
                 roles=roles,
-                strange=self._strange("primary") | self._strange("replica"),
+                strange={**self._strange("primary"), **self._strange("replica")},
             )
 
     def settled(self) -> bool:

@@ -251,6 +251,7 @@ def _guard(text: str, holds: bool, observed: str) -> Finding:
 
 RUN_CHECKS: Sequence[Check] = (
     ran_to_its_end,
+    account_checks.nothing_was_lost_by_the_lab,
     record_checks.ran_as_planned,
     record_is_whole,
     record_checks.requests_are_credible,
@@ -267,7 +268,6 @@ RUN_CHECKS: Sequence[Check] = (
     nobody_else_used_the_lab,
     enough_events,
     ledgers_are_exact,
-    account_checks.nothing_was_lost_by_the_lab,
     account_checks.statements_are_known,
     account_checks.web_processes_share,
     settings_checks.settings_were_in_force,

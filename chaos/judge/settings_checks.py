@@ -8,7 +8,7 @@ from math import isnan
 import numpy as np
 
 from chaos.model.evidence import CONTROL, Evidence, Finding, InForce, Segment, Verdict
-from chaos.model.experiment import Experiment
+from chaos.model.experiment import Act, Experiment
 
 MOMENTS = ("before", "after")
 ROLES = {"primary.in_recovery": False, "replica.in_recovery": True, "replica.streams": True}
@@ -191,9 +191,14 @@ def _may_keep(experiment: Experiment, name: str) -> bool:
     arm = experiment.naive if name == CONTROL else experiment.arm(name)
     steps = {s.operation for visit in experiment.traffic_of(arm).visits for s in visit.steps}
     acts = [] if name == CONTROL else [at.act for at in experiment.timeline_of(arm)]
-    stops = {part for act in acts for part in act.hits} - {"primary", "replica", "nginx", "worker"}
-    through = {getattr(act, "link", "") for act in acts}
-    return steps <= {"follow", "stats"} and not stops and "cache" not in through
+    return steps <= {"follow", "stats"} and all(map(_leaves_cache, acts))
+
+
+def _leaves_cache(act: Act) -> bool:
+    """True of an act on another link than the cache's, or on parts that neither cache nor store."""
+    if link := getattr(act, "link", ""):
+        return bool(link != "cache")
+    return bool(act.hits) and act.hits <= {"primary", "replica", "nginx", "worker"}
 
 
 def _keeps_links(experiment: Experiment, segment: Segment) -> bool:

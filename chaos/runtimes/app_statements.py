@@ -17,21 +17,21 @@ LINKS = r"(^|\W)links(\W|$)"
 # parameter there.
 PURPOSES = (
     ("schema", r"^\s*(create|alter|drop|do|lock)\s"),
-    ("sweep", r"^update links\s.*\sskip locked"),
-    ("write", r"^(update links|insert into links|with claim as \(\s*insert into)\s"),
-    ("read", r"^select code, url, version, disabled, .*\sfrom links\s+where code = \$1 and"),
+    ("sweep", r"^\s*update links\s.*\sskip locked"),
+    ("write", r"^\s*(update links|insert into links|with claim as \(\s*insert into)\s"),
+    ("read", r"^\s*select code, url, version, disabled, .*\sfrom links\s+where code = \$1 and"),
     (LOOK_UP, LINKS),
-    ("session", r"^(begin|start transaction|commit|rollback|set local|select \$?1)(\W|$)"),
-    ("session", r"^select (current_setting|pg_advisory_xact_lock|to_regclass)\("),
-    ("session", r"^with recursive typeinfo_tree\("),  # types, as asyncpg asks for them
-    ("schema", r"^(select|insert into) .*schema_migrations(\s|$)"),
-    ("clicks", r"^with given as \("),
-    ("clicks", r"^(select .* from|insert into|delete from) click_outbox\s"),
-    ("clicks", r"^select relname from pg_inherits\s"),
-    ("statistics", r"^select\s+\(select row_to_json\(counted\) from \(\s*select total, bots from"),
-    ("keys", r"^(select .* from|insert into|delete from|update) (api|idempotency)_keys\s"),
-    ("visitors", r"^(select .* from|insert into) deployment\s"),
-    ("position", r"^select (received_tli|left\(pg_walfile_name\(lsn\))"),
+    ("session", r"^\s*(begin|start transaction|commit|rollback|set local|select \$?1)(\W|$)"),
+    ("session", r"^\s*select (current_setting|pg_advisory_xact_lock|to_regclass)\("),
+    ("session", r"^\s*with recursive typeinfo_tree\("),  # types, as asyncpg asks for them
+    ("schema", r"^\s*(select|insert into) .*schema_migrations(\s|$)"),
+    ("clicks", r"^\s*with given as \("),
+    ("clicks", r"^\s*(select .* from|insert into|delete from) click_outbox\s"),
+    ("clicks", r"^\s*select relname from pg_inherits\s"),
+    ("statistics", r"^\s*select\s+\(select row_to_json\(counted\) from \(\s*select total, bots from"),
+    ("keys", r"^\s*(select .* from|insert into|delete from|update) (api|idempotency)_keys\s"),
+    ("visitors", r"^\s*(select .* from|insert into) deployment\s"),
+    ("position", r"^\s*select (received_tli|left\(pg_walfile_name\(lsn\))"),
 )
 _OWN = f"pg_stat_statements JOIN pg_roles ON pg_roles.oid = userid WHERE rolname = '{DATABASE}'"
 _PURPOSE = "CASE {} ELSE '{}' END".format(

@@ -275,6 +275,7 @@ class FakeSlow:
     needs: str = "toxic"
     probe_s: float = 0.0
     hits: ClassVar[frozenset[str]] = frozenset()
+    link: ClassVar[Link] = "replica"
 
     def inject(self, stack: Stack) -> Undo:
         return stack.toxic("replica", "latency", "downstream", latency=self.latency_ms)
@@ -352,7 +353,7 @@ class HotKey:
         self.queries: list[Query] = []
         self.flights: dict[str, float] = {}
         self.stale_s = HIT_S
-        self.lasts = 1.0  # of its time
+        self.lasts, self.asks = 1.0, 1  # the share of its time, look-ups for each miss
 
     def follow(self, t_s: float, process: int) -> Answer:
         while self.landing and self.landing[0][0] <= t_s:
@@ -377,7 +378,11 @@ class HotKey:
         return Answer(t_s, self._query(t_s) + STEP_S, label, 2 * STEP_S * 1000)
 
     def _direct(self, t_s: float, process: int, fresh: bool) -> Answer:
-        return self._hit(t_s) if fresh else self._own(t_s)
+        if fresh:
+            return self._hit(t_s)
+        for _ in range(self.asks - 1):
+            self._own(t_s)
+        return self._own(t_s)
 
     def _joined(self, t_s: float, flight: str, fresh: bool) -> Answer:
         if fresh:
@@ -479,6 +484,7 @@ class FakeLoad:
         key = HotKey(world.fill(), world.settings, delta_s, started_s, seed)
         key.beta *= 4 if world.has("xfetch is too eager") else 1
         key.stale_s += 0.1 if world.has("swr is slow") else 0
+        key.asks = 3 if world.has("direct asks thrice") and world.fill() == "direct" else 1
         key.lasts = 0.9 if world.has("entries do not last") else 1.0
         span = (started_s, started_s + duration_s)
         if traffic.visits == (FOLLOW,):
@@ -605,7 +611,7 @@ class FakeObserver:
             for kind in ("postgres", "redis")
         }
         return InForce(
-            settings={name: DEFAULTS | own for name in WEB} | {"worker": {}} | parts,
+            settings={**{name: DEFAULTS | own for name in WEB}, "worker": {}, **parts},
             roles={
                 "primary.in_recovery": False, "replica.in_recovery": True, "replica.streams": True,
             },

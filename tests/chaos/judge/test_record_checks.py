@@ -96,6 +96,7 @@ def segment(arm: str, number: int, started_s: float, duration_s: float) -> Segme
         counted=COUNTED,
         acts=[],
         ledgers={},
+        in_force=[],
     )
 
 
@@ -126,6 +127,7 @@ SOUND = Evidence(
     oddities=Oddities(0, 0, 0, 0, 0, 0),
     read_back=True,
     trouble=None,
+    damage=[],
 )
 
 
