@@ -149,10 +149,7 @@ def _all_zero(segment: Segment, name: str) -> bool:
 def _told(segment: Segment, name: str) -> Set[str]:
     """All values of a setting that web processes told."""
     return {
-        own[name]
-        for moment in segment.in_force
-        for own in _webs(moment).values()
-        if name in own
+        own[name] for moment in segment.in_force for own in _webs(moment).values() if name in own
     }
 
 

@@ -1,7 +1,8 @@
 """Sums of a table's rows, taken as they are written and again as they are read.
 
-Requests, of which there are most, are summed as a file once their shards are one. The order of rows does not matter, and a row that is lost, doubled or changed does. Times are told
-to the microsecond, and a missing value is as an empty one, as in CSV.
+The order of rows does not matter, and a row that is lost, doubled or changed does. Times are told
+to the microsecond, and a missing value is as an empty one, as in CSV. Requests, of which there are
+most, are summed as a file, once their shards are one.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Summing:
         """Add one row."""
         text = SEPARATOR.join(map(_text, row, self._kinds)).encode("utf-8", "replace")
         self.rows += 1
-        self.hashes += int.from_bytes(hashlib.md5(text, usedforsecurity=False).digest()[8:], "little")
+        self.hashes += int.from_bytes(
+            hashlib.md5(text, usedforsecurity=False).digest()[8:], "little"
+        )
 
     def each(self, rows: Iterable[Sequence[object]]) -> Iterator[Sequence[object]]:
         """Add each row, and pass it on."""

@@ -611,7 +611,7 @@ class FakeObserver:
             for kind in ("postgres", "redis")
         }
         return InForce(
-            settings={**{name: DEFAULTS | own for name in WEB}, "worker": {}, **parts},
+            settings={**dict.fromkeys(WEB, DEFAULTS | own), "worker": {}, **parts},
             roles={
                 "primary.in_recovery": False, "replica.in_recovery": True, "replica.streams": True,
             },

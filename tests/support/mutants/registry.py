@@ -655,7 +655,7 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("a statement that nobody knows", "reads past all counts", KNOWN,
                _told(lambda told: told[1]["strange"].update({"primary: SELECT f($1)": 9.0}))),
         Mutant("more of a strange statement", "reads past all counts", KNOWN, _told(
-            lambda told: told[1]["strange"].update({n: 3.0 for n in told[1]["strange"]}))),
+            lambda told: told[1]["strange"].update(dict.fromkeys(told[1]["strange"], 3.0)))),
         Mutant("links read as the API reads them", "reads past all counts", KNOWN,
                _counted("primary.reads", 1)),
         Mutant("links changed as the API changes them", "writes that nobody asked for", KNOWN,
