@@ -63,6 +63,8 @@ NONE_BUT_TWO = partial(claims.none, WAIT, but=("direct", "lock"))
     [
         (SHOWS, arms(direct=13.0), PASS, "13.00 [12.00, 14.00] queries, theory 26.0"),
         (SHOWS, arms(direct=12.9), INVALID, "12.90 [11.90, 13.90] queries, theory 26.0"),
+        (SHOWS, arms(direct=52.0), PASS, "52.00 [51.00, 53.00] queries, theory 26.0"),
+        (SHOWS, arms(direct=52.1), INVALID, "52.10 [51.10, 53.10] queries, theory 26.0"),
         (SHOWS, arms(direct=10, predicted=20), PASS, "10.00 [9.00, 11.00] queries, theory 20.0"),
         (SHOWS, arms(direct=19, predicted=19.9), INVALID, "theory expects 19.9: too small to show"),
         (SHOWS, arms(direct=math.nan), INVALID, "no data"),
