@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -18,11 +18,12 @@ import requests
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chaos.model.evidence import ReadBack
+from chaos.model.evidence import InForce, ReadBack
 from chaos.model.lab import INCARNATION, Counters
-from chaos.model.stack import Stack, StackError
+from chaos.model.stack import Settings, Stack, StackError
 from chaos.record.writer import RecordWriter
-from chaos.runtimes import stack_counters
+from chaos.runtimes import app_statements, stack_counters
+from chaos.runtimes.part_settings import in_force
 
 SAMPLE_PERIOD_S = 0.1
 SLOW_PERIOD_S = 0.3
@@ -124,6 +125,30 @@ class DirectObserver:
             counters |= _named("redis", self._redis_state())
             return counters | _named("worker", self._worker())
 
+    def in_force(self, settings: Settings) -> InForce:
+        """What the parts say of themselves, once the replica follows the primary, if it does.
+
+        After a fault it takes Postgres up to five seconds to connect again.
+
+        Raises:
+            StackError: a part does not answer.
+        """
+        with self._explained():
+            pages = {**self._stack.endpoints.web, "worker": self._stack.endpoints.worker}
+            deadline_s = time.monotonic() + REST_TIMEOUT_S
+            while not (roles := self._roles())["replica.streams"]:
+                if time.monotonic() > deadline_s:
+                    break
+                self._stack.check()
+                time.sleep(REST_POLL_S)
+            only = [stack_counters.SETTINGS]
+            told = {n: stack_counters.settings(self._families(at, only)) for n, at in pages.items()}
+            return InForce(
+                settings={**told, **in_force(self._stack.endpoints, settings)},
+                roles=roles,
+                strange={**self._strange("primary"), **self._strange("replica")},
+            )
+
     def settled(self) -> bool:
         """True if every click is counted: no buffer, queue or outbox holds one."""
         with self._explained():
@@ -165,20 +190,42 @@ class DirectObserver:
     # --- sources -------------------------------------------------------------------------------
 
     def _web(self, name: str) -> Mapping[str, float]:
-        url = f"{self._stack.endpoints.web[name]}/metrics"
-        only = {"name[]": stack_counters.FAMILIES}
-        return stack_counters.web_counters(
-            self._http().get(url, params=only, timeout=HTTP_TIMEOUT_S).text
-        )
+        at = self._stack.endpoints.web[name]
+        return stack_counters.web_counters(self._families(at, stack_counters.FAMILIES))
 
     def _worker(self) -> Mapping[str, float]:
-        url = f"{self._stack.endpoints.worker}/metrics"
-        text = self._http().get(url, timeout=HTTP_TIMEOUT_S).text
+        text = self._families(self._stack.endpoints.worker, [stack_counters.PROCESS_START])
         return {INCARNATION: stack_counters.process_start_s(text)}
 
+    def _families(self, url: str, names: Sequence[str]) -> str:
+        """These families of a process's metrics: the whole page takes it a millisecond."""
+        answer = self._http().get(
+            f"{url}/metrics", params={"name[]": names}, timeout=HTTP_TIMEOUT_S
+        )
+        return answer.text
+
     def _database(self, name: str) -> Mapping[str, float]:
-        row = self._query(getattr(self._stack.endpoints, name), stack_counters.LOOK_UPS)
-        return dict(zip(("look_ups", INCARNATION), row, strict=True))
+        row = self._query(getattr(self._stack.endpoints, name), app_statements.COUNTS)
+        return dict(zip(("look_ups", "reads", "writes", INCARNATION), row, strict=True))
+
+    def _strange(self, name: str) -> Mapping[str, float]:
+        database = self._connection(getattr(self._stack.endpoints, name))
+        return {
+            f"{name}: {text}": calls for text, calls in database.execute(app_statements.STRANGE)
+        }
+
+    def _roles(self) -> Mapping[str, bool]:
+        ends = self._stack.endpoints
+        (leads, cluster), (follows, its) = (
+            self._query(url, stack_counters.CLUSTER) for url in (ends.primary, ends.replica)
+        )
+        streams = self._query(ends.primary, stack_counters.STREAMS)[0]
+        receives = self._query(ends.replica, stack_counters.RECEIVES)[0]
+        return {
+            "primary.in_recovery": leads,
+            "replica.in_recovery": follows,
+            "replica.streams": cluster == its and streams and receives,
+        }
 
     def _replication_lag(self) -> Mapping[str, float]:
         names = ("primary.replication_lag_bytes", "primary.replication_lag_s")

@@ -223,6 +223,7 @@ class _Run:
         self.writer.event("segment-started", segment=self.number, arm=name, round=number, what=what)
         if self.number > 1:  # the stack came up with the settings of the first one
             self.stack.configure(settings)
+        in_force = [self.observer.in_force(self._all_settings())]
         acts = SegmentTimeline(timeline, name, self.stack, self.writer, self.clock, self.threads)
         try:
             acts.stand()
@@ -235,7 +236,9 @@ class _Run:
             generator = self._wait_for_answers(acts, started_s + duration_s, traffic)
         finally:
             acts.end()
-        after = self.observer.counters()
+        after, to_s = self.observer.counters(), self.clock.now_s()
+        settled_s = self._wait_until_settled()
+        in_force.append(self.observer.in_force(self._all_settings()))
         self.writer.event(
             "segment",
             segment=self.number,
@@ -244,14 +247,20 @@ class _Run:
             settings=dict(settings),
             web_processes=len(self.stack.endpoints.web),
             from_s=from_s,
-            to_s=self.clock.now_s(),
+            to_s=to_s,
             started_s=started_s,
             ended_s=started_s + duration_s,
-            settled_s=self._wait_until_settled(),
+            settled_s=settled_s,
             generator=asdict(generator),
             counted=_moved(before, after),
             acts=[asdict(act) for act in acts.evidence(self.number)],
+            in_force=[asdict(moment) for moment in in_force],
         )
+
+    def _all_settings(self) -> Settings:
+        """The settings of every arm: one that another arm sets must not be in force in this one."""
+        arms = [self.order.experiment.naive, *self.order.arms]
+        return {name: value for arm in arms for name, value in self.order.settings_of(arm).items()}
 
     def _wait_for_answers(
         self, acts: SegmentTimeline, ended_s: float, traffic: Traffic

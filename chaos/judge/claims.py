@@ -29,28 +29,30 @@ def shows(
 ) -> Claim:
     """The naive arm must show the failure, or the run tested nothing: INVALID, not FAIL.
 
-    The whole of its interval must reach `at_least`, or a share of what theory predicts. INVALID,
-    too, where theory predicts less than `prediction_at_least`.
+    The whole of its interval must reach `at_least`, or a share of what theory predicts, and be no
+    further above it: then it is another failure. INVALID, too, where theory predicts less than
+    `prediction_at_least`.
     """
 
     def check(rows: Rows) -> tuple[Verdict, str]:
         seen = rows[arm].measures[measure.name]
-        limit, theory = at_least, ""
+        limit, most, theory = at_least, math.inf, ""
         if share_of_prediction:
             predicted = rows[arm].predictions[measure.name]
             if not seen.known or not predicted.value >= prediction_at_least:
                 return Verdict.INVALID, _too_small(seen, predicted)
             limit = max(limit, share_of_prediction * predicted.value)
+            most = predicted.value / share_of_prediction
             theory = f", theory {predicted.value:.1f}"
         if not seen.known:
             return NO_DATA
         observed = figure(seen, measure) + theory
         low, high = _ends(seen)
-        if low >= limit:
+        if limit <= low and high <= most:
             return Verdict.PASS, observed
-        if high < limit and not seen.at_least:
+        if (high < limit and not seen.at_least) or low > most:
             return Verdict.INVALID, observed
-        return _inconclusive(observed, f"the limit {limit:g}")
+        return _inconclusive(observed, f"the limit {limit if low < limit else most:g}")
 
     limits = [f"{at_least:g} {measure.unit}"] * bool(at_least)
     limits += [f"{share_of_prediction:g} × theory"] * bool(share_of_prediction)

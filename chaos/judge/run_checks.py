@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from chaos.judge import record_checks, traffic_checks
+from chaos.judge import account_checks, record_checks, settings_checks, traffic_checks
 from chaos.judge.claims import asked, listed
 from chaos.measures.recovery import catch_up
 from chaos.model.evidence import (
@@ -110,36 +110,6 @@ def record_is_whole(_: Experiment, evidence: Evidence) -> Finding:
 # --- accounts ----------------------------------------------------------------------------------
 
 
-def counters_agree(_: Experiment, evidence: Evidence) -> Finding:
-    """Postgres and the app count as many look-ups as the app logged.
-
-    Postgres counts what it answered; it may have counted those that failed for the app, too. The
-    count of a part that began anew is not known.
-    """
-    apart = [
-        f"{segment.arm}: Postgres {databases:g}, app {app:g}, log {logged}"
-        for segment in evidence.segments
-        for databases, app, logged, failed in [_look_up_counts(segment)]
-        if not (
-            (math.isnan(databases) or logged - failed <= databases <= logged)
-            and (math.isnan(app) or app == logged)
-        )
-    ]
-    total = sum(len(segment.look_ups) for segment in evidence.segments)
-    agree = bool(evidence.segments) and not apart
-    return _guard(
-        "Postgres and the app count the same look-ups",
-        agree,
-        "; ".join(apart) or f"{total} in Postgres, in the app and in its log",
-    )
-
-
-def _look_up_counts(segment: Segment) -> tuple[float, float, int, int]:
-    databases = segment.count("primary.look_ups") + segment.count("replica.look_ups")
-    failed = int(segment.look_ups.failed.sum())
-    return databases, segment.count("web.look_ups"), len(segment.look_ups), failed
-
-
 def nobody_else_used_the_lab(_: Experiment, evidence: Evidence) -> Finding:
     """The web processes answered the generator's requests and no others.
 
@@ -198,6 +168,8 @@ def ledgers_are_exact(experiment: Experiment, evidence: Evidence) -> Finding:
     read = evidence.read_back and all(segment.ledgers for segment in evidence.all_segments)
     if not read or not told:
         return Finding(text, Verdict.INVALID, "nothing was read back")
+    if evidence.damage:
+        return Finding(text, Verdict.INVALID, "the lab's own record lost some of it")
     judged = _judged_by_claims(experiment, evidence)
     waiting = [s.arm for s in evidence.all_segments if math.isnan(s.settled_s)]
     if late := [arm for arm in dict.fromkeys(waiting) if (catch_up().name, arm) not in judged]:
@@ -237,6 +209,7 @@ def _guard(text: str, holds: bool, observed: str) -> Finding:
 
 RUN_CHECKS: Sequence[Check] = (
     ran_to_its_end,
+    account_checks.nothing_was_lost_by_the_lab,
     record_checks.ran_as_planned,
     record_is_whole,
     record_checks.requests_are_credible,
@@ -249,10 +222,16 @@ RUN_CHECKS: Sequence[Check] = (
     traffic_checks.visits_went_on,
     control_is_healthy,
     acts_are_proven,
-    counters_agree,
+    account_checks.counters_agree,
     record_checks.samples_are_whole,
     record_checks.parts_lived_on,
     nobody_else_used_the_lab,
     enough_events,
     ledgers_are_exact,
+    account_checks.statements_are_known,
+    account_checks.web_processes_share,
+    settings_checks.settings_were_in_force,
+    settings_checks.roles_were_kept,
+    settings_checks.answers_were_possible,
+    settings_checks.cached_links_lasted,
 )

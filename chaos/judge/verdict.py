@@ -39,7 +39,7 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
     rows = rows_of(experiment, evidence)
     due, not_asked = asked(experiment, evidence)
     lateness = weighed(experiment, evidence, rows)
-    claims = [lateness.on(claimed(claim, rows)) for claim in due]
+    claims = [_undamaged(lateness.on(claimed(claim, rows)), evidence) for claim in due]
     checks = [
         *(_checked(check.__name__, partial(check, experiment, evidence)) for check in RUN_CHECKS),
         _checked(
@@ -101,6 +101,13 @@ def _verdict_on(row: ArmResult, claims: Sequence[Claim], rows: Rows, lateness: L
         if not claim.arms and row.name not in claim.but
     ]
     return Verdict.worst([claim.verdict for claim in own])
+
+
+def _undamaged(claim: Finding, evidence: Evidence) -> Finding:
+    """A failure is INVALID where the lab itself lost what it may be made of."""
+    if claim.verdict is Verdict.FAIL and evidence.damage:
+        return replace(claim, verdict=Verdict.INVALID)
+    return claim
 
 
 def _checked(name: str, check: Callable[[], Finding | None]) -> Finding | None:

@@ -176,7 +176,7 @@ class LookUps:
 
     `read_s`: the cache read that missed was sent; `asked_s` and `answered_s`: the query itself;
     `stored_s`: the value was in the cache again (NaN if it never was). `rank` is -1 for a link of
-    another segment. A failed one had no answer from the database.
+    another segment. A failed one had no answer from the database, `db`: primary or replica.
     """
 
     rank: Ints
@@ -185,6 +185,7 @@ class LookUps:
     answered_s: Floats
     stored_s: Floats
     failed: NDArray[np.bool_]
+    db: Strings
 
     def of_rank(self, rank: int) -> LookUps:
         """Only those for one link."""
@@ -283,6 +284,20 @@ class Ledger:
 
 
 @dataclass(frozen=True)
+class InForce:
+    """What the parts themselves say at one moment.
+
+    `settings` are by part and name: all of each web process and of the worker; of Postgres (its
+    primary) and Redis those that some arm sets. `roles` are facts of the databases, by name.
+    `strange` counts the application's statements whose purpose is not known, by database and text.
+    """
+
+    settings: Mapping[str, Mapping[str, str]]
+    roles: Mapping[str, bool]
+    strange: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Segment:
     """One arm in one round: all the evidence that a measure may read.
 
@@ -306,6 +321,7 @@ class Segment:
     counted: Mapping[str, float]
     acts: Sequence[ActEvidence]
     ledgers: Mapping[str, Ledger]
+    in_force: Sequence[InForce]  # before the segment, and after it
 
     def count(self, name: str) -> float:
         """How far a counter moved; `web.look_ups` is the sum over web-1, web-2, ….
@@ -360,7 +376,8 @@ class Look:
 class Evidence:
     """Everything a verdict is made from; `trouble` is why the run stopped early, or `None`.
 
-    `read_back` is true if the primary was read to the end; without it, ledgers are empty.
+    `read_back` is true if the primary was read to the end; without it, ledgers are empty. With
+    `damage` they may count what the lab itself lost.
     """
 
     plan: Mapping[str, Any]
@@ -370,6 +387,7 @@ class Evidence:
     oddities: Oddities
     read_back: bool
     trouble: str | None
+    damage: Sequence[str] = ()  # what the files do not hold of what was written, or hold beyond it
     looks: Sequence[Look] = ()
 
     @property

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from chaos.model.evidence import Generator, ReadBack
+from chaos.model.evidence import Generator, InForce, ReadBack
+from chaos.model.stack import Settings
 from chaos.model.traffic import Traffic
 
 
@@ -58,6 +59,9 @@ class Observer(Protocol):
         `PART.incarnation` is a number that changes whenever a part starts anew; its counters have
         the same prefix.
         """
+
+    def in_force(self, settings: Settings) -> InForce:
+        """What the parts say of themselves; of Postgres and Redis only the settings named here."""
 
     def settled(self) -> bool:
         """True if every click is counted: no buffer, queue or outbox holds one."""

@@ -30,6 +30,8 @@ from chaos.record import ledgers
 from chaos.record.files import Files
 from chaos.record.schema import Events, Plan, SegmentEnd, first_error
 from chaos.record.stored_columns import bounded_duckdb, store_requests
+from chaos.record.sums import Sum, sum_of_file, sum_sql
+from chaos.record.writer import SCHEMAS
 
 TABLES = ("requests", "look_ups", "samples", "clicks", "totals", "links")
 Event = dict[str, Any]
@@ -105,6 +107,7 @@ def read_evidence(path: Path) -> Evidence:
             read_back="read-back" in by_kind,
             trouble=next((event.why for event in events.trouble), not_finished),
             looks=[Look(event.rounds, event.arms) for event in events.look],
+            damage=[*_damage(tables, events)] if "finished" in by_kind else [],
         )
 
 
@@ -179,6 +182,31 @@ def _filled(column: Any) -> Any:
     if isinstance(column, np.ma.MaskedArray):
         return column.filled(np.nan) if column.dtype.kind == "f" else column.data
     return column
+
+
+def _damage(tables: _Tables, events: Events) -> Iterator[str]:
+    """What the files hold otherwise than it was written."""
+    written = {name: own for event in events.written for name, own in event.sums.items()}
+    for name in TABLES:
+        if name not in written:
+            yield f"{name}: nobody summed what was written"
+            continue
+        seen = _sum_of(tables, name)
+        if lacking := written[name].rows - seen.rows:
+            some = f"{abs(lacking)} rows {'lost' if lacking > 0 else 'too many'}"
+            yield f"{name}: {some} of {written[name].rows}"
+        elif seen != written[name]:
+            yield f"{name}: rows are not as they were written"
+
+
+def _sum_of(tables: _Tables, name: str) -> Sum:
+    if name != "requests":
+        return Sum(**tables.count(name, sum_sql(SCHEMAS[name])))
+    file = tables.path / f"{name}.parquet"
+    try:
+        return sum_of_file(file)
+    except (OSError, duckdb.Error) as error:
+        raise DamagedRecord(file, f"cannot be read: {error}") from error
 
 
 REQUEST_NEEDS = [
@@ -288,13 +316,15 @@ def _segments(
             counted={n: math.nan if v is None else v for n, v in segment.counted.items()},
             acts=segment.acts,
             ledgers=books.get(segment.segment, {}),
+            in_force=segment.in_force,
         )
 
 
 LOOK_UP_COLUMNS = """
     SELECT coalesce(k.segment, -1)::BIGINT AS segment, coalesce(k.rank, -1)::BIGINT AS rank,
         read_s::DOUBLE AS read_s, asked_s::DOUBLE AS asked_s, answered_s::DOUBLE AS answered_s,
-        stored_s::DOUBLE AS stored_s, coalesce(error, '') <> '' AS failed
+        stored_s::DOUBLE AS stored_s, coalesce(error, '') <> '' AS failed,
+        coalesce(db, '') AS db
     FROM {} LEFT JOIN keys AS k USING (key) ORDER BY read_s
 """
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from chaos.model.evidence import ActEvidence, Generator, Mode
+from chaos.model.evidence import ActEvidence, Generator, InForce, Mode
+from chaos.record.sums import Sum
 
 LARGEST = 2**53  # beyond it, not every reader of JSON keeps the same number
 
@@ -97,6 +98,7 @@ class SegmentEnd(_Record):
     generator: Annotated[Generator, BeforeValidator(_without_nan)]
     counted: dict[str, float | None]
     acts: list[ActEvidence]
+    in_force: list[InForce]
 
 
 class LinksEvent(_Record):
@@ -114,6 +116,12 @@ class LookEvent(_Record):
     arms: dict[str, str]
 
 
+class WrittenEvent(_Record):
+    """The sums of tables as they were written."""
+
+    sums: dict[str, Sum]
+
+
 class TroubleEvent(_Record):
     """The reason why a run stopped early."""
 
@@ -127,6 +135,7 @@ class Events(_File):
     links: list[LinksEvent] = []
     look: list[LookEvent] = []
     trouble: list[TroubleEvent] = []
+    written: list[WrittenEvent] = []
 
 
 def first_error(error: ValidationError) -> str:

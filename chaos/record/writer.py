@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +24,7 @@ from chaos.model.evidence import ReadBack
 from chaos.model.lab import Clock
 from chaos.model.request_record import REQUEST_COLUMNS
 from chaos.record.files import Files
+from chaos.record.sums import Sum, Summing, sum_of_file
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -44,6 +46,7 @@ class RecordWriter:
         self._samples_file = (path / "samples.csv").open("w", newline="", encoding="utf-8")
         self._samples = csv.writer(self._samples_file)
         self._samples.writerow(("t_s", "name", "value"))
+        self._sampled = Summing(SCHEMAS["samples"])
 
     def event(self, kind: str, **data: object) -> None:
         """Append one event, with the time of the run's clock, and pass it to the listeners;
@@ -73,14 +76,18 @@ class RecordWriter:
 
     def sample(self, t_s: float, values: Mapping[str, float]) -> None:
         """Append one reading of several counters taken at the same moment; thread-safe."""
+        rows = [(f"{t_s:.6f}", name, value) for name, value in values.items()]
         with self._one_at_a_time:
-            self._samples.writerows((f"{t_s:.6f}", name, value) for name, value in values.items())
+            self._samples.writerows(self._sampled.each(rows))
 
     def read_back(self, state: ReadBack) -> None:
         """Write the final state of the primary."""
-        _write_rows(self.path / "clicks.csv", [*SCHEMAS["clicks"]], state.clicks)
-        _write_rows(self.path / "totals.csv", [*SCHEMAS["totals"]], state.totals.items())
-        _write_rows(self.path / "links.csv", [*SCHEMAS["links"]], state.links)
+        sums = {
+            "clicks": _write_rows(self.path, "clicks", state.clicks),
+            "totals": _write_rows(self.path, "totals", state.totals.items()),
+            "links": _write_rows(self.path, "links", state.links),
+        }
+        self._written(sums)
         self.event("read-back")
 
     @contextmanager
@@ -105,10 +112,12 @@ class RecordWriter:
                     shutil.copyfile(self.path / name, copy / name)
             for shard in _shards(self.path, "requests"):
                 (copy / shard.name).symlink_to(shard.absolute())
-            columns = [*SCHEMAS["look_ups"]]
-            _write_rows(copy / "look_ups.csv", columns, _logged_look_ups(self.logs))
+            _write_rows(copy, "look_ups", _logged_look_ups(self.logs))
             _to_parquet(copy)
             yield copy
+
+    def _written(self, sums: Mapping[str, Sum]) -> None:
+        self.event("written", sums={name: asdict(own) for name, own in sums.items()})
 
     def close(self) -> None:
         """Turn the CSV files into Parquet; signals are delivered afterwards.
@@ -116,23 +125,28 @@ class RecordWriter:
         Raises:
             OSError: it cannot be written.
         """
-        with _signals_deferred():
-            self._events.close()
+        with _signals_deferred(), self._events:
             self._samples_file.close()
-            columns = [*SCHEMAS["look_ups"]]
-            _write_rows(self.path / "look_ups.csv", columns, _logged_look_ups(self.logs))
+            look_ups = _write_rows(self.path, "look_ups", _logged_look_ups(self.logs))
+            own = {"look_ups": look_ups, "samples": self._sampled.total}
             _to_parquet(self.path)
+            if (requests := self.path / "requests.parquet").exists():
+                own["requests"] = sum_of_file(requests)
+            self._written(own)
 
 
 def _write_json(path: Path, data: object) -> None:
     path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+def _write_rows(path: Path, name: str, rows: Iterable[Sequence[object]]) -> Sum:
+    """Write a table as CSV; return the sum of the rows as they were given."""
+    summing = Summing(SCHEMAS[name])
+    with (path / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerow(SCHEMAS[name])
+        writer.writerows(summing.each(rows))
+    return summing.total
 
 
 def _logged_look_ups(logs: Path) -> Iterator[list[object]]:

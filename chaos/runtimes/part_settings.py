@@ -28,6 +28,20 @@ def of_the_shortener(settings: Settings) -> Settings:
     return {n: v for n, v in settings.items() if not n.startswith((POSTGRES, REDIS))}
 
 
+def in_force(endpoints: Endpoints, settings: Settings) -> Mapping[str, Mapping[str, str]]:
+    """The values that Postgres and Redis themselves have for the settings that are named here."""
+    found: dict[str, dict[str, str]] = {}
+    if names := _named(POSTGRES, settings):
+        with psycopg.connect(
+            endpoints.primary, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
+        ) as primary:
+            found["postgres"] = {POSTGRES + name: _shown(primary, name) for name in names}
+    if names := _named(REDIS, settings):
+        with redis.Redis.from_url(endpoints.redis, decode_responses=True) as client:
+            found["redis"] = {REDIS + name: str(client.config_get(name)[name]) for name in names}
+    return found
+
+
 def of_parts(settings: Settings) -> Settings:
     """The settings of Postgres and Redis."""
     return {n: v for n, v in settings.items() if n.startswith((POSTGRES, REDIS))}

@@ -20,8 +20,10 @@ FAMILIES = (
     "shortener_origin_queries_in_flight",
     "shortener_fills_in_flight",
     "shortener_clicks_total",
+    "shortener_cache_failures_total",
     PROCESS_START,
 )
+SETTINGS = "shortener_setting"
 GAUGES = ("look_ups_in_flight", "in_flight", "clicks_waiting")  # of a web process: they may fall
 NO_ROUTE = "other"  # route label of unknown paths: the lab's own probe of nginx
 
@@ -32,11 +34,11 @@ OVERHEAD = (
     *("multi", "exec"),  # the worker's transactions
 )
 
-LOOK_UPS = """
-    SELECT coalesce(sum(calls), 0)::float8, extract(epoch FROM pg_postmaster_start_time())::float8
-    FROM pg_stat_statements
-    WHERE query LIKE '%/* origin */%' AND query NOT LIKE '%pg_stat_statements%'
+STREAMS = """
+    SELECT count(*) FILTER (WHERE state = 'streaming') > 0 FROM pg_stat_replication
 """
+RECEIVES = "SELECT count(*) FILTER (WHERE status = 'streaming') > 0 FROM pg_stat_wal_receiver"
+CLUSTER = "SELECT pg_is_in_recovery(), system_identifier::text FROM pg_control_system()"
 OUTBOX = "SELECT count(*)::float8 FROM (SELECT 1 FROM click_outbox LIMIT 100000) AS waiting"
 LAG = """
     SELECT coalesce(max(pg_wal_lsn_diff(sent_lsn, replay_lsn)), 0)::float8,
@@ -76,7 +78,14 @@ def web_counters(text: str) -> Mapping[str, float]:
         "clicks_waiting": _sum(samples, "shortener_clicks_total", state="minted")
         - sum(clicks.values()),
         "clicks_dropped": clicks["dropped"],
+        "cache_failures": _sum(samples, "shortener_cache_failures_total"),
     }
+
+
+def settings(text: str) -> Mapping[str, str]:
+    """The settings in force in a process, from its /metrics page."""
+    samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+    return {s.labels["name"]: s.labels["value"] for s in samples if s.name == SETTINGS}
 
 
 def process_start_s(text: str) -> float:

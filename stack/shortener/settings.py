@@ -523,6 +523,8 @@ _ANY_ADDRESS = {
     "queue_url": "redis://any",
 }
 
+_OF_ONE_PROCESS = (*_ANY_ADDRESS, "listen", "name", "public_url")
+
 Chosen = TypeVar("Chosen", WebSettings, WorkerSettings, KeySettings)
 
 
@@ -534,7 +536,17 @@ def catalogue() -> dict[str, dict[str, object]]:
     return {
         name.upper(): {"default": field.default, "about": field.description}
         for name, field in fields.items()
-        if name not in (*_ANY_ADDRESS, "listen", "name", "public_url")
+        if name not in _OF_ONE_PROCESS
+    }
+
+
+def in_force(settings: BaseSettings) -> dict[str, str]:
+    """Every setting of a process but its name and its addresses, which may have passwords."""
+    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    return {
+        name.upper(): str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in values.items()
+        if name not in _OF_ONE_PROCESS
     }
 
 

@@ -35,7 +35,7 @@ from stack.shortener.infra.breaker import breaker_states
 from stack.shortener.infra.client_address import TrustedProxies
 from stack.shortener.infra.database import Database, pool_families
 from stack.shortener.infra.log import configure, log
-from stack.shortener.infra.metrics import Metrics, build_info, start_time
+from stack.shortener.infra.metrics import Metrics, build_info, settings_in_force, start_time
 from stack.shortener.infra.migrate import migrate
 from stack.shortener.infra.redis_client import connect
 from stack.shortener.infra.retry_budget import RetryBudget
@@ -49,7 +49,7 @@ from stack.shortener.redirect.origin import LOOK_UP, Origin
 from stack.shortener.redirect.read_routes import READ_ROUTES, REPLAYED
 from stack.shortener.redirect.read_tokens import WRITTEN, ReadTokens
 from stack.shortener.redirect.refill import Refill
-from stack.shortener.settings import WebSettings
+from stack.shortener.settings import WebSettings, in_force
 
 if TYPE_CHECKING:
     from stack.shortener.http.tracing import Tracing
@@ -134,6 +134,8 @@ class Web:
         origin = Origin(self._replica, self._primary, metrics, budget, route)
         refill = Refill(origin, cache, metrics)
         self._fill = FILLS[settings.cache_fill](FillContext(cache, refill, metrics, settings))
+        # Made once, since it is the longest family. The fill is named by the one that is in use.
+        self._in_force = settings_in_force(in_force(settings) | {"CACHE_FILL": self._fill.name})
         self._clicks = ClickBuffer(self._sink(), metrics, settings)
         self._visitors = UniqueVisitors()
         peers = TrustedProxies(settings.trusted_proxies)
@@ -218,6 +220,7 @@ class Web:
         yield from pool_families(self._replica, self._primary)
         yield breaker_states(self._cache.breaker, self._replica.breaker, self._primary.breaker)
         yield build_info(self._fill_name)
+        yield self._in_force
         yield start_time()
 
 

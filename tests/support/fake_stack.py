@@ -29,7 +29,7 @@ from chaos.experiments import load as load_experiment
 from chaos.judge.doubt import arms_in_doubt
 from chaos.model.arrivals import arrivals
 from chaos.model.arrivals import visits as visits_of
-from chaos.model.evidence import HOT_RANK, Generator, ReadBack, Reading
+from chaos.model.evidence import HOT_RANK, Generator, InForce, ReadBack, Reading
 from chaos.model.experiment import Act, At, Experiment
 from chaos.model.lab import INCARNATION, Counters, Links
 from chaos.model.stack import (
@@ -58,6 +58,10 @@ LATE_S = {"generator a little late": 0.030, "generator late": 0.200}
 HALF_S, HANG_S = 1.5, 3.0
 STEP_S = 0.0004
 ORIGIN_S = 0.0008
+DEFAULTS = {
+    "CACHE_TTL_JITTER": "0.1", "NEAR_CACHE_TTL_S": "0.0", "NEGATIVE_TTL_S": "2.0",
+    "READ_FROM": "replica-then-primary", "STALE_IF_ERROR_S": "3600.0",
+}  # fmt: skip
 COUNTING = ("web-1", "web-2", "primary", "replica", "redis", "worker")
 
 
@@ -280,6 +284,7 @@ class FakeSlow:
     needs: str = "toxic"
     probe_s: float = 0.0
     hits: ClassVar[frozenset[str]] = frozenset()
+    link: ClassVar[Link] = "replica"
 
     def inject(self, stack: Stack) -> Undo:
         return stack.toxic("replica", "latency", "downstream", latency=self.latency_ms)
@@ -357,11 +362,12 @@ class HotKey:
         self.queries: list[Query] = []
         self.flights: dict[str, float] = {}
         self.stale_s = HIT_S
+        self.lasts, self.asks = 1.0, 1  # the share of its time, look-ups for each miss
 
     def follow(self, t_s: float, process: int) -> Answer:
         while self.landing and self.landing[0][0] <= t_s + SENT_S:
             stored_s, self.read_s = heapq.heappop(self.landing)
-            self.expiry_s = stored_s + self.ttl_s
+            self.expiry_s = stored_s + self.ttl_s * self.lasts
         fresh = t_s < self.expiry_s
         rule: Callable[[float, int, bool], Answer] = getattr(self, f"_{self.fill}")
         return rule(t_s, process, fresh)
@@ -381,7 +387,11 @@ class HotKey:
         return Answer(t_s, self._query(t_s) + STEP_S, label, 2 * STEP_S * 1000)
 
     def _direct(self, t_s: float, process: int, fresh: bool) -> Answer:
-        return self._hit(t_s) if fresh else self._own(t_s)
+        if fresh:
+            return self._hit(t_s)
+        for _ in range(self.asks - 1):
+            self._own(t_s)
+        return self._own(t_s)
 
     def _joined(self, t_s: float, flight: str, fresh: bool) -> Answer:
         if fresh:
@@ -490,6 +500,8 @@ class FakeLoad:
         key = HotKey(world.fill(), world.settings, delta_s, started_s, seed)
         key.beta *= 4 if world.has("xfetch is too eager") else 1
         key.stale_s += 0.1 if world.has("swr is slow") else 0
+        key.asks = 3 if world.has("direct asks thrice") and world.fill() == "direct" else 1
+        key.lasts = 0.9 if world.has("entries do not last") else 1.0
         span = (started_s, started_s + duration_s)
         drawn = _drawn(world, traffic, duration_s, seed, started_s)
         if traffic.visits == (FOLLOW,):
@@ -596,14 +608,34 @@ class FakeObserver:
         missed = world.segments if world.has("Postgres miscounts") else 0
         marks = {f"{part}.{INCARNATION}": float(mark) for part, mark in world.incarnations.items()}
         return marks | {
-            "web-1.requests": float(world.answered),
+            "web-1.requests": float(world.answered - world.answered // 2),
             "web-1.look_ups": float(world.look_ups),
-            "web-2.requests": 0.0,
+            "web-2.requests": float(world.answered // 2),
             "web-2.look_ups": 0.0,
+            "web-1.cache_failures": 0.0,
+            "web-2.cache_failures": 0.0,
             "primary.look_ups": 0.0,
             "replica.look_ups": float(world.look_ups - missed),
+            "primary.reads": 0.0,
+            "primary.writes": 0.0,
+            "replica.reads": 0.0,
+            "replica.writes": 0.0,
             "redis.commands": world.redis_commands,
         }
+
+    def in_force(self, settings: Settings) -> InForce:
+        own = {name: v for name, v in self.world.settings.items() if ":" not in name}
+        parts = {
+            kind: {name: self.world.settings.get(name, "?") for name in settings if kind in name}
+            for kind in ("postgres", "redis")
+        }
+        return InForce(
+            settings={**dict.fromkeys(WEB, DEFAULTS | own), "worker": {}, **parts},
+            roles={
+                "primary.in_recovery": False, "replica.in_recovery": True, "replica.streams": True,
+            },
+            strange={"primary: SELECT value FROM another": 2.0},
+        )  # fmt: skip
 
     def settled(self) -> bool:
         return not self.world.has("queue never drains")

@@ -35,10 +35,10 @@ from stack.shortener.http.health import HealthEndpoints
 from stack.shortener.http.server import serve
 from stack.shortener.infra.database import Database, DatabaseUnavailable, pool_families
 from stack.shortener.infra.log import configure, log
-from stack.shortener.infra.metrics import build_info, counter, start_time
+from stack.shortener.infra.metrics import build_info, counter, settings_in_force, start_time
 from stack.shortener.infra.migrate import migrate
 from stack.shortener.infra.redis_client import connect
-from stack.shortener.settings import WorkerSettings
+from stack.shortener.settings import WorkerSettings, in_force
 
 _REDIS_CONNECTIONS = 4
 _POOL_SIZE = 3  # one each for the stream, the outbox and maintenance
@@ -185,6 +185,7 @@ async def run(settings: WorkerSettings) -> None:
     relay = OutboxRelay(primary, store, worker.counts, *pauses_s)
     maintenance = MaintenanceTasks(primary, partitions, settings)
     lag = StreamLag(stream, settings.queue_timeout_s)
+    in_use = settings_in_force(in_force(settings))
 
     def families() -> Iterable[Metric]:
         yield from worker.families()
@@ -193,6 +194,7 @@ async def run(settings: WorkerSettings) -> None:
         yield from lag.families()
         yield from pool_families(primary)
         yield build_info()
+        yield in_use
         yield start_time()
 
     working = asyncio.create_task(_work(primary, worker, [relay.run, maintenance.run], settings))

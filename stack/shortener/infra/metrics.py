@@ -226,6 +226,16 @@ def build_info(fill: str = "") -> Metric:
     return InfoMetricFamily("shortener_build", "Version of the process and its fill", labels)
 
 
+def settings_in_force(values: Mapping[str, str]) -> Metric:
+    """Settings of the process, as labels."""
+    family = GaugeMetricFamily(
+        "shortener_setting", "Settings in force, each with the value 1", labels=["name", "value"]
+    )
+    for name, value in values.items():
+        family.add_metric([name, value], 1)
+    return family
+
+
 def start_time() -> Metric:
     """Start time of the process, at which its counters began."""
     about = "Start of the process, in seconds since 1970"

@@ -101,6 +101,12 @@ NONE_BUT_TWO = partial(claims.none, WAIT, but=("direct", "lock"))
             open_("13.90 [12.90, 14.90] queries, theory 26.0", "the limit 13"),
         ),
         (SHOWS, arms(direct=11, predicted=20), PASS, "11.00 [10.00, 12.00] queries, theory 20.0"),
+        (SHOWS, arms(direct=51.0), PASS, "51.00 [50.00, 52.00] queries, theory 26.0"),
+        (SHOWS, arms(direct=53.1), INVALID, "53.10 [52.10, 54.10] queries, theory 26.0"),
+        (
+            *(SHOWS, arms(direct=52.0), INVALID),
+            open_("52.00 [51.00, 53.00] queries, theory 26.0", "the limit 52"),
+        ),
         (SHOWS, arms(direct=19, predicted=19.9), INVALID, "theory expects 19.9: too small to show"),
         (SHOWS, arms(direct=math.nan), INVALID, "no data"),
         (SHOWS, arms(direct=26, predicted=math.nan), INVALID, "no data"),

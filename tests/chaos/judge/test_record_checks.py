@@ -97,6 +97,7 @@ def segment(arm: str, number: int, started_s: float, duration_s: float) -> Segme
         counted=COUNTED,
         acts=[],
         ledgers={},
+        in_force=[],
     )
 
 
@@ -128,6 +129,7 @@ SOUND = Evidence(
     read_back=True,
     trouble=None,
     looks=[Look(2, {})],
+    damage=[],
 )
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 import tomllib
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import requests
@@ -18,6 +19,8 @@ from stack.shortener import __version__
 from stack.shortener.http import asgi
 from stack.shortener.http.request_metrics import counted
 from stack.shortener.infra.metrics import Metrics
+from stack.shortener.redirect.fills import FILLS
+from stack.shortener.settings import WebSettings, WorkerSettings
 from tests.support.shortener_process import ROOT, Samples, eventually, process, scraped, value
 
 ROUTES = ("redirect", "create", "read", "change", "delete", "stats", "other")
@@ -161,6 +164,28 @@ def test_it_has_its_version_and_fill() -> None:
             assert dict(labels).keys() == {"version", "python", "fill"}
             assert dict(labels)["version"] == __version__
             assert dict(labels)["fill"] == fill
+
+
+def test_each_process_tells_its_settings_and_neither_names_nor_addresses() -> None:
+    own = {"SHORTENER_CACHE_TTL_S": "7", "SHORTENER_BREAKER": "off", "SHORTENER_CACHE_FILL": "lock"}
+    with process("web", own) as web, process("worker", {"SHORTENER_WORKER_BATCH": "9"}) as worker:
+        told = {}
+        for name, url in (("web", web.url), ("worker", worker.url)):
+            eventually((web if name == "web" else worker).serves)
+            found = [dict(labels) for _, labels in scraped(url, "shortener_setting")]
+            told[name] = {labels["name"]: labels["value"] for labels in found}
+    expected = {"CACHE_TTL_S": "7.0", "BREAKER": "false", "CACHE_FILL": "lock"}
+    assert expected.items() <= told["web"].items()
+    assert told["worker"]["WORKER_BATCH"] == "9"
+    hidden = {"NAME", "LISTEN", "PUBLIC_URL", "PRIMARY_URL", "REPLICA_URL", "CACHE_URL"}
+    for kind, settings in ((WebSettings, told["web"]), (WorkerSettings, told["worker"])):
+        known = {name.upper() for name in kind.model_fields}
+        assert known - settings.keys() == known & (hidden | {"QUEUE_URL"})
+
+
+def test_a_fill_is_named_as_its_setting() -> None:
+    nothing: Any = MagicMock()
+    assert {name: fill(nothing).name for name, fill in FILLS.items()} == {n: n for n in FILLS}
 
 
 def test_the_documentation_names_every_metric() -> None:

@@ -23,7 +23,7 @@ from chaos.model.experiment import Act, At, Claim, Experiment
 from chaos.record.reader import read_evidence
 from tests.support.busy import busy
 from tests.support.fake_stack import World, doubt_of, herd_order, lab, order_of
-from tests.support.mutants.altering import Alter
+from tests.support.mutants.altering import Alter, sealed
 
 DAMAGED = 2
 
@@ -45,6 +45,7 @@ class Mutant:
     of: Literal["herd", "busy"] = "herd"  # the experiment
     act: Act | None = None  # in place of the experiment's own
     claim: Claim | None = None  # beside the experiment's own
+    later: bool = False  # altered after it was written; else it was written so
 
     @property
     def experiment(self) -> Experiment:
@@ -99,6 +100,8 @@ def run_directory(mutant: Mutant) -> Iterator[Path]:
         shutil.copytree(recorded(mutant.of, mutant.flaws, mutant.full), directory)
         if mutant.alter is not None:
             mutant.alter(directory)
+            if not mutant.later:
+                sealed(directory)
         yield directory
 
 

@@ -58,6 +58,13 @@ LEDGERS = "all that was acknowledged is in the primary, exactly once"
 AS_PLANNED = "the run was the experiment's, from plan to end"
 FIGURES = "every measure of every arm has a figure"
 NO_RUN = "it is no run directory"
+WRITTEN_SO = "the record holds all that was written"
+KNOWN = "the databases met only statements that are known"
+SHARE = "each web process answered its share"
+SET = "every process ran with the settings of its arm"
+FOLLOWS = "the replica followed the primary"
+POSSIBLE = "every answer can come of the settings in force"
+LASTS = "no cached link was looked up again before its time"
 REQUESTS_FILE, LOOK_UPS_FILE = "requests.parquet", "look_ups.parquet"
 
 ONE = "op_id = '2-100'"
@@ -265,6 +272,33 @@ def _look_ups(arm: str, kept: str) -> Alter:
         event["counted"].update({"replica.look_ups": left, "web-1.look_ups": left})
 
     return alter
+
+
+def _told(change: Callable[[list[dict[str, Any]]], object], number: int = 1) -> Alter:
+    """What the parts told of themselves, before and after a segment, is changed in place."""
+    return first("segment", lambda event: change(event["in_force"]), number)
+
+
+def _setting(part: str, name: str, value: str, moment: int = 1, number: int = 1) -> Alter:
+    return _told(lambda told: told[moment]["settings"][part].update({name: value}), number)
+
+
+def _role(name: str, value: bool, moment: int = 1) -> Alter:
+    return _told(lambda told: told[moment]["roles"].update({name: value}))
+
+
+def _all_to_one(event: dict[str, Any]) -> None:
+    counted = event["counted"]
+    counted["web-1.requests"] += counted["web-2.requests"]
+    counted["web-2.requests"] = 0
+
+
+def _from_the_primary(event: dict[str, Any]) -> None:
+    counted = event["counted"]
+    counted["primary.look_ups"], counted["replica.look_ups"] = counted["replica.look_ups"], 0
+
+
+IN_CONTROL = "op_id = '1-100'"  # which runs as the naive arm does
 
 
 MUTANTS: Mapping[str, Sequence[Mutant]] = {
@@ -643,7 +677,84 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("no links", "codes that nobody wrote down", LEDGERS, without("links")),
         Mutant("links told twice", "a line written twice", CREDIBLE, twice("links")),
     ],
+    "Damage of the record": [
+        *(Mutant(f"{name}: {how}", "a disk that was full", WRITTEN_SO, alter, later=True)
+          for name, column in (("requests", "op_id"), ("look_ups", "read_s"), ("samples", "t_s"),
+                               ("clicks", "click_id"), ("totals", "key"), ("links", "key"))
+          for one in [f"{column} = (SELECT max({column}) FROM {{0}})"]
+          for how, alter in (("a row lost", dropped(name, one)),
+                             ("a row doubled", doubled(name, one)))),
+        Mutant("twenty clicks lost", "lines that could not be read again", WRITTEN_SO,
+               dropped("clicks", "click_id IN (SELECT click_id FROM {0} LIMIT 20)"), later=True),
+        Mutant("a click with another id", "a bit that fell over", WRITTEN_SO,
+               changed("clicks", LOST, click_id="'2-xxx'"), later=True),
+        Mutant("a total with another number", "a bit that fell over", WRITTEN_SO,
+               changed("totals", "key = '2-code3'", total="total + 1"), later=True),
+        Mutant("a link said to be deleted", "a bit that fell over", WRITTEN_SO,
+               changed("links", "key = '2-code3'", deleted="true"), later=True),
+        Mutant("nobody summed the clicks", "another version's record", WRITTEN_SO,
+               each("written", lambda event: event["sums"].pop("clicks", None))),
+        Mutant("nothing was summed", "another version's record", WRITTEN_SO,
+               both(without("written"), without("written"))),
+    ],
+    "Accounts of several sources": [
+        Mutant("look-ups of the replica on the primary", "an address mistaken", COUNTERS,
+               first("segment", _from_the_primary, 1)),
+        Mutant("logged for another database", "a log that is wrong", COUNTERS,
+               changed("look_ups", "true", db="'primary'")),
+        Mutant("logged for no database", "a field left empty", COUNTERS,
+               changed("look_ups", "true", db="NULL")),
+        Mutant("a statement that nobody knows", "reads past all counts", KNOWN,
+               _told(lambda told: told[1]["strange"].update({"primary: SELECT f($1)": 9.0}))),
+        Mutant("more of a strange statement", "reads past all counts", KNOWN, _told(
+            lambda told: told[1]["strange"].update(dict.fromkeys(told[1]["strange"], 3.0)))),
+        Mutant("links read as the API reads them", "reads past all counts", KNOWN,
+               _counted("primary.reads", 1)),
+        Mutant("links changed as the API changes them", "writes that nobody asked for", KNOWN,
+               _counted("replica.writes", 1)),
+        Mutant("all to one web process", "a balancer that does not balance", SHARE,
+               first("segment", _all_to_one, 1)),
+        Mutant("two thirds to one web process", "a balancer with weights", SHARE, both(
+            _counted("web-1.requests", 150), _counted("web-2.requests", -150))),
+        Mutant("a web process that counts nothing", "a process forgotten", SHARE,
+               _uncounted("web-2.requests"), of="busy"),
+        Mutant("stored for less than its time", "a herd that comes too often", LASTS,
+               flaws=("entries do not last",)),
+    ],
+    "Settings and roles": [
+        Mutant("one web process with another fill", "a process not restarted", SET,
+               _setting("web-2", "CACHE_FILL", "lease")),
+        Mutant("another fill before the segment alone", "a process restarted late", SET,
+               _setting("web-1", "CACHE_FILL", "lease", 0)),
+        Mutant("another number", "a setting mistaken", SET,
+               _setting("web-1", "CACHE_TTL_S", "0.81")),
+        Mutant("another default in one process", "an environment of its own", SET,
+               _setting("web-2", "NEGATIVE_TTL_S", "3.0", 0)),
+        Mutant("another default in one segment", "an environment that changed", SET, both(
+            *(_setting(web, "NEGATIVE_TTL_S", "3.0", moment)
+              for web in ("web-1", "web-2") for moment in (0, 1)))),
+        Mutant("a process that tells nothing", "a page that was empty", SET,
+               _told(lambda told: told[1]["settings"].pop("web-2"))),
+        Mutant("a setting that nobody tells", "a name mistaken", SET, _told(lambda told: [
+            told[1]["settings"][web].pop("CACHE_TTL_S") for web in ("web-1", "web-2")])),
+        Mutant("a setting that one does not tell", "another version of it", SET,
+               _told(lambda told: told[1]["settings"]["web-2"].pop("READ_FROM"))),
+        Mutant("nothing told after it", "a part that did not answer", SET,
+               _told(lambda told: told.pop())),
+        Mutant("the replica was a primary", "an address mistaken", FOLLOWS,
+               _role("replica.in_recovery", False)),
+        Mutant("the primary was a replica", "an address mistaken", FOLLOWS,
+               _role("primary.in_recovery", True, 0)),
+        Mutant("the replica followed nobody", "replication that broke", FOLLOWS,
+               _role("replica.streams", False)),
+        *(Mutant(f"served {label} where nothing is", "a label that cannot be", POSSIBLE,
+                 changed("requests", IN_CONTROL, served_from=f"'{label}'"))
+          for label in ("near", "early", "wait")),
+    ],
     "Claims: what the arms did": [
+        Mutant("three look-ups for each of the naive arm", "another failure than the one shown",
+               "direct shows the failure: origin queries per expiry ≥ 0.5 × theory",
+               flaws=("direct asks thrice",)),
         Mutant("one in three of the naive arm's look-ups", "a failure that is not shown",
                "direct shows the failure: origin queries per expiry ≥ 0.5 × theory",
                _look_ups("direct", "hash(read_s) % 3 = 0")),

@@ -37,6 +37,11 @@ class Fill(ABC):
         self._context = context
         self._refill = context.refill
 
+    @property
+    def name(self) -> str:
+        """The name of its module, which is its value of CACHE_FILL."""
+        return type(self).__module__.rpartition(".")[2]
+
     def serves(self, code: str, entry: CacheEntry, read_s: float) -> Served | None:  # noqa: ARG002
         """The X-Cache value of a cached link; `None` if this reader has to fill first."""
         return "hit"

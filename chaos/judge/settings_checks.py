@@ -1,0 +1,242 @@
+"""Checks that what was planned was in force: each part says itself what it runs with and as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from math import isnan
+
+import numpy as np
+
+from chaos.model.evidence import CONTROL, Evidence, Finding, InForce, Segment, Verdict
+from chaos.model.experiment import Act, Experiment
+
+MOMENTS = ("before", "after")
+ROLES = {"primary.in_recovery": False, "replica.in_recovery": True, "replica.streams": True}
+TRUE, FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+UNITS = {"kb": 2**10, "mb": 2**20, "gb": 2**30}  # of Redis, which answers in bytes
+
+
+def settings_were_in_force(_: Experiment, evidence: Evidence) -> Finding:
+    """Before and after each segment every process had the settings of its arm.
+
+    What an arm does not set is the same in all web processes, and in all segments.
+    """
+    odd = [
+        f"{segment.arm}: {why}" for segment in evidence.all_segments for why in _not_set(segment)
+    ]
+    odd += _changed_by_nobody(evidence)
+    count = sum(
+        len(own)
+        for segment in evidence.all_segments
+        for moment in segment.in_force
+        for own in moment.settings.values()
+    )
+    return _guard("every process ran with the settings of its arm", odd, f"{count} read")
+
+
+def _not_set(segment: Segment) -> Iterator[str]:
+    """What the parts do not say as planned, or not say at all."""
+    if len(segment.in_force) != len(MOMENTS):
+        yield "the settings in force are not on record"
+    for when, moment in zip(MOMENTS, segment.in_force, strict=False):
+        webs = _webs(moment)
+        if len(webs) != segment.web_processes:
+            yield f"{len(webs)} web processes told their settings {when} it"
+        if len({frozenset(own) for own in webs.values()}) > 1:
+            yield f"web processes knew different settings {when} it"
+        for name, planned in segment.settings.items():
+            seen = {part: own[name] for part, own in moment.settings.items() if name in own}
+            if not seen:
+                yield f"no process told {name} {when} it"
+            for part, value in seen.items():
+                if not same(planned, value):
+                    yield f"{part} had {name}={value} {when} it, not {planned}"
+
+
+def _changed_by_nobody(evidence: Evidence) -> Iterator[str]:
+    """Settings that an arm leaves alone and that have several values."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for segment in evidence.all_segments:
+        for moment in segment.in_force:
+            for part, own in moment.settings.items():
+                kind = part.partition("-")[0]
+                for name in own.keys() - segment.settings.keys():
+                    where = f"{part} in {segment.arm}"
+                    found.setdefault((kind, name), {}).setdefault(own[name], where)
+    for (_, name), values in sorted(found.items()):
+        if len(values) > 1:
+            yield f"{name} was " + ", ".join(f"{v} ({where})" for v, where in values.items())
+
+
+def same(planned: str, told: str) -> bool:
+    """True if two values of a setting mean the same: numbers as numbers, switches as switches."""
+    one, other = planned.strip().lower(), told.strip().lower()
+    if other in {"true", "false", "on", "off"}:
+        return one in (TRUE if other in TRUE else FALSE)
+    numbers = _number(one), _number(other)
+    if not any(map(isnan, numbers)):
+        return numbers[0] == numbers[1]
+    return planned.strip() == told.strip()
+
+
+def _number(value: str) -> float:
+    """The number that a value is; NaN if it is none."""
+    unit = UNITS.get(value[-2:], 1)
+    try:
+        return float(value[:-2] if unit > 1 else value) * unit
+    except ValueError:
+        return float("nan")
+
+
+def roles_were_kept(_: Experiment, evidence: Evidence) -> Finding:
+    """Before and after each segment the primary led, and the replica followed that primary."""
+    odd = [
+        f"{segment.arm}: {name} was {'yes' if moment.roles.get(name) else 'no'} {when} it"
+        for segment in evidence.all_segments
+        for when, moment in zip(MOMENTS, segment.in_force, strict=False)
+        for name, wanted in ROLES.items()
+        if moment.roles.get(name) is not wanted
+    ]
+    count = sum(len(segment.in_force) for segment in evidence.all_segments)
+    odd += [] if count else ["no roles are on record"]
+    return _guard("the replica followed the primary", odd, f"{count} times it did")
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+WAITS = {"singleflight", "lock", "lease", "swr"}  # without them only readers without a cache wait
+
+
+def answers_were_possible(_: Experiment, evidence: Evidence) -> Finding:
+    """Nothing was served from where the settings in force serve nothing."""
+    odd, told = [], 0
+    for segment in evidence.all_segments:
+        served_from = segment.requests.served_from
+        told += int((served_from != "").sum())
+        for label, most in _most_served(segment).items():
+            if (count := int((served_from == label).sum())) > most:
+                odd.append(f"{segment.arm}: {count} {label}, where at most {most:g} can be")
+    return _guard("every answer can come of the settings in force", odd, f"{told} answers")
+
+
+def _most_served(segment: Segment) -> Mapping[str, float]:
+    """How many answers there may be, by where they say they come from.
+
+    A reader that could not use the cache may wait for another one; each such use is counted.
+    """
+    most: dict[str, float] = {}
+    strategies = _told(segment, "CACHE_FILL")
+    if strategies and not strategies & WAITS and not isnan(failures := _cache_failures(segment)):
+        most["wait"] = failures
+    if strategies and "xfetch" not in strategies:
+        most["early"] = 0
+    if strategies and "swr" not in strategies and _all_zero(segment, "STALE_IF_ERROR_S"):
+        most["stale"] = 0
+    if _all_zero(segment, "NEAR_CACHE_TTL_S"):
+        most["near"] = 0
+    return most
+
+
+def _cache_failures(segment: Segment) -> float:
+    return segment.count("web.cache_failures")
+
+
+def _all_zero(segment: Segment, name: str) -> bool:
+    values = _told(segment, name)
+    return bool(values) and all(_number(value) == 0 for value in values)
+
+
+def _told(segment: Segment, name: str) -> Set[str]:
+    """All values of a setting that web processes told."""
+    return {
+        own[name] for moment in segment.in_force for own in _webs(moment).values() if name in own
+    }
+
+
+def _webs(moment: InForce) -> Mapping[str, Mapping[str, str]]:
+    return {part: own for part, own in moment.settings.items() if part.startswith("web-")}
+
+
+# --- what is kept in the cache -------------------------------------------------------------------
+
+LASTS = "no cached link was looked up again before its time"
+CLOCK_S = 0.005  # by which the clock of the day and the monotonic one may move apart in a segment
+ASKS_PRIMARY = {"replica-then-primary", "primary"}  # those find every link: absence is not cached
+
+
+def cached_links_lasted(experiment: Experiment, evidence: Evidence) -> Finding | None:
+    """A link that was stored is not looked up and stored again sooner than its shortest time.
+
+    It does not hold of links that are changed, of readers that refresh early, nor where an act
+    stops the cache or a process that stores.
+    """
+    lasting = [s for s in evidence.all_segments if _keeps_links(experiment, s)]
+    if not any(_may_keep(experiment, arm.name) for arm in experiment.arms):
+        return None
+    odd = [
+        f"{segment.arm}: {count} within {shortest_s:g} s"
+        for segment in lasting
+        if (shortest_s := _shortest_s(segment)) > 0
+        and (count := sum(_too_soon(segment, rank, shortest_s) for rank in _ranks(segment)))
+    ]
+    stored = sum(int((~np.isnan(s.look_ups.stored_s)).sum()) for s in lasting)
+    return _guard(LASTS, odd, f"{stored} look-ups were stored")
+
+
+def _may_keep(experiment: Experiment, name: str) -> bool:
+    """True of an arm by its plan: nobody changes links, and no act stops what stores them."""
+    arm = experiment.naive if name == CONTROL else experiment.arm(name)
+    steps = {s.operation for visit in experiment.traffic_of(arm).visits for s in visit.steps}
+    acts = [] if name == CONTROL else [at.act for at in experiment.timeline_of(arm)]
+    return steps <= {"follow", "stats"} and all(map(_leaves_cache, acts))
+
+
+def _leaves_cache(act: Act) -> bool:
+    """True of an act on another link than the cache's, or on parts that neither cache nor store."""
+    if link := getattr(act, "link", ""):
+        return bool(link != "cache")
+    return bool(act.hits) and act.hits <= {"primary", "replica", "nginx", "worker"}
+
+
+def _keeps_links(experiment: Experiment, segment: Segment) -> bool:
+    return _may_keep(experiment, segment.arm) and "xfetch" not in _told(segment, "CACHE_FILL")
+
+
+def _shortest_s(segment: Segment) -> float:
+    """The shortest time that any process stores a link for; 0 if none told."""
+    lasts = [_number(value) for value in _told(segment, "CACHE_TTL_S")]
+    spread = [_number(value) for value in _told(segment, "CACHE_TTL_JITTER")]
+    shortest_s = min(lasts, default=0.0) * (1 - max(spread, default=1.0))
+    if _told(segment, "READ_FROM") <= ASKS_PRIMARY:
+        return shortest_s
+    absent = [_number(value) for value in _told(segment, "NEGATIVE_TTL_S")]
+    return min([shortest_s, *absent])
+
+
+def _ranks(segment: Segment) -> Sequence[int]:
+    return [int(rank) for rank in np.unique(segment.look_ups.rank) if rank >= 0]
+
+
+def _too_soon(segment: Segment, rank: int, shortest_s: float) -> int:
+    """Look-ups of a link that were stored, though what was stored before had to be there still.
+
+    The store that came last before a read is one that ended after all those of then had begun; it
+    lasts from its answer on. One that is not known to have ended may have been that.
+    """
+    own = segment.look_ups.of_rank(rank)
+    answered = own.answered_s[~own.failed]
+    stored = np.where(np.isnan(own.stored_s), np.inf, own.stored_s)[~own.failed]
+    order = np.argsort(stored)
+    answered, stored = answered[order], stored[order]
+    latest = np.maximum.accumulate(answered)
+    first = np.minimum.accumulate(answered[::-1])[::-1]  # of this store and all that ended later
+    again = ~np.isnan(own.stored_s)
+    ended = np.searchsorted(stored, own.read_s[again], side="right")
+    asked_s, ended = own.asked_s[again][ended > 0], ended[ended > 0]
+    in_cache_s = first[np.searchsorted(stored, latest[ended - 1])]
+    return int((asked_s < in_cache_s + shortest_s - CLOCK_S).sum())
+
+
+def _guard(text: str, odd: Sequence[str], observed: str) -> Finding:
+    verdict = Verdict.INVALID if odd else Verdict.PASS
+    return Finding(text, verdict, "; ".join(dict.fromkeys(odd)) or observed)

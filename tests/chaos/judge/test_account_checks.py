@@ -1,0 +1,100 @@
+"""What nginx, the databases and the lab itself count is compared with as much slack as is due."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chaos.acts.faults import Kill, Pause
+from chaos.judge.account_checks import statements_are_known, web_processes_share
+from chaos.model.evidence import Evidence, Mode, Oddities, Segment, Verdict
+from chaos.model.experiment import Act, At
+from tests.support.fake_stack import World, herd_order
+from tests.support.mutants.altering import dropped
+from tests.support.mutants.judging import Mutant, outcome
+from tests.support.segments import followed, segment_of
+
+HERD = replace(herd_order(World()).experiment, timeline=[])
+PASS, INVALID = Verdict.PASS, Verdict.INVALID
+
+
+def of(segment: Segment) -> Evidence:
+    odd = Oddities(0, 0, 0, 0, 0, 0)
+    return Evidence({"arms": {}}, Mode("quick", 1, 1.0), [segment], [], odd, True, None, [])
+
+
+def shared(one: float, other: float, unsure: int = 0, **fields: Any) -> Segment:
+    requests = followed(np.zeros(100))
+    outcome = np.where(np.arange(100) < unsure, "unknown", "ok")
+    counted = {"web-1.requests": one, "web-2.requests": other}
+    return segment_of(0, 1, requests=replace(requests, outcome=outcome), counted=counted, **fields)
+
+
+@pytest.mark.parametrize(
+    ("segment", "verdict"),
+    [
+        (shared(50, 50), PASS),
+        (shared(56, 44), PASS),
+        (shared(57, 43), INVALID),
+        (shared(100, 0), INVALID),
+        (shared(57, 43, unsure=1), PASS),
+        (shared(100, 0, unsure=43), INVALID),
+        (shared(0, 0), PASS),
+        (shared(math.nan, 10), PASS),  # it was killed
+        (shared(50, 50, web_processes=3), INVALID),
+    ],
+)
+def test_turns_are_equal_but_for_what_has_no_answer(segment: Segment, verdict: Verdict) -> None:
+    assert web_processes_share(HERD, of(segment)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("act", "verdict"),
+    [(Pause("web-1"), PASS), (Kill("nginx"), PASS), (Kill("redis"), INVALID)],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_where_an_act_hits_a_web_process_its_share_is_not_known(act: Act, verdict: Verdict) -> None:
+    acted = replace(HERD, timeline=[At(0.0, act)])
+    assert web_processes_share(acted, of(shared(100, 0))).verdict is verdict
+    control = of(shared(100, 0, arm="control"))
+    assert web_processes_share(acted, control).verdict is INVALID
+
+
+def asked(operations: list[str], **counted: float) -> Segment:
+    requests = replace(followed(np.zeros(len(operations))), operation=np.array(operations))
+    zero = {f"{db}.{kind}": 0.0 for db in ("primary", "replica") for kind in ("reads", "writes")}
+    named = {name.replace("_", "."): count for name, count in counted.items()}
+    return segment_of(0, 1, requests=requests, counted=zero | named)
+
+
+@pytest.mark.parametrize(
+    ("segment", "verdict"),
+    [
+        (asked(["follow"]), PASS),
+        (asked(["create", "edit", "delete"], primary_writes=3), PASS),
+        (asked(["create", "edit", "delete"], primary_writes=4), INVALID),
+        (asked(["stats", "edit", "delete", "create"], primary_reads=3), PASS),
+        (asked(["stats", "edit", "delete", "create"], primary_reads=4), INVALID),
+        (asked(["edit"], primary_writes=1, primary_reads=1, replica_reads=1), INVALID),
+        (asked(["follow"], replica_writes=1), INVALID),
+        (asked(["follow"], primary_reads=math.nan, primary_writes=math.nan), PASS),
+        (asked(["follow"], primary_reads=math.nan, replica_reads=1), INVALID),
+    ],
+)
+def test_the_api_reads_and_writes_no_more_than_it_is_asked_to(
+    segment: Segment, verdict: Verdict
+) -> None:
+    assert statements_are_known(HERD, of(segment)).verdict is verdict
+
+
+def test_what_the_lab_lost_is_never_called_a_failure() -> None:
+    last = "click_id = (SELECT max(click_id) FROM {0} WHERE click_id LIKE '3-%')"
+    lost = Mutant("", "", "", dropped("clicks", last), of="busy")
+    assert outcome(lost).verdict == "FAIL"
+    seen = outcome(replace(lost, later=True))
+    assert {seen.verdict, *(reason.verdict for reason in seen.reasons)} == {"INVALID"}
+    assert "no arm has any clicks lost, but for careless" in {r.text for r in seen.reasons}
