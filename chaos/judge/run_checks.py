@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from chaos.judge import record_checks
+from chaos.judge import answer_checks, record_checks
 from chaos.judge.claims import asked, listed
 from chaos.measures.recovery import catch_up
 from chaos.model.evidence import (
@@ -295,4 +295,8 @@ RUN_CHECKS: Sequence[Check] = (
     nobody_else_used_the_lab,
     enough_events,
     ledgers_are_exact,
+    answer_checks.answers_are_right,
+    answer_checks.answers_came_in_time,
+    answer_checks.answers_fit_look_ups,
+    answer_checks.gateway_agrees,
 )

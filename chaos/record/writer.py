@@ -21,6 +21,7 @@ from chaos.model.evidence import ReadBack
 from chaos.model.lab import Clock
 from chaos.model.request_record import REQUEST_COLUMNS
 from chaos.record.files import Files
+from chaos.record.gateway_log import GATEWAY_COLUMNS, logged_answers
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -92,6 +93,7 @@ class RecordWriter:
             self._samples_file.close()
             columns = [*SCHEMAS["look_ups"]]
             _write_rows(self.path / "look_ups.csv", columns, _logged_look_ups(self.logs))
+            _write_rows(self.path / "gateway.csv", [*SCHEMAS["gateway"]], logged_answers(self.logs))
             _to_parquet(self.path)
 
 
@@ -134,6 +136,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     },
     "clicks": {"click_id": "VARCHAR", "key": "VARCHAR"},
     "totals": {"key": "VARCHAR", "total": "BIGINT"},
+    "gateway": GATEWAY_COLUMNS,
     "links": {"key": "VARCHAR", "version": "BIGINT", "target": "VARCHAR", "deleted": "BOOLEAN"},
 }
 
