@@ -171,8 +171,11 @@ class Gateway:
 
 
 _NO_TIMES: Floats = np.array([], np.float64)
-_NO_LOOK_UPS = LookUps(np.array([], np.int64), *[_NO_TIMES] * 4, failed=np.array([], np.bool_))
-_NO_GATEWAY = Gateway(np.array([], np.int64), _NO_TIMES)
+_NO_NUMBERS: Ints = np.array([], np.int64)
+_NO_LOOK_UPS = LookUps(
+    *(_NO_NUMBERS, _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES), np.array([], np.bool_)
+)
+_NO_GATEWAY = Gateway(_NO_NUMBERS, _NO_TIMES)
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,8 @@ def sound_under(act: Act) -> Mutant:
 
 def _one_from(source: str, segment: str = "true") -> str:
     """The first redirect that was served from there."""
-    return f"""op_id = (SELECT min(op_id) FROM {{0}} WHERE served_from = '{source}' AND {segment})"""
+    where = f"served_from = '{source}' AND {segment}"
+    return f"op_id = (SELECT min(op_id) FROM {{0}} WHERE {where})"
 
 
 def _set_for_all(**settings: str) -> Alter:
