@@ -209,6 +209,19 @@ BROKEN: Mapping[str, FailedCheck] = {
     "no cached link was looked up again before its time": FailedCheck(
         "cached links were gone before their time, so more was looked up than the arm explains"
     ),
+    "every link leads where its writer said": FailedCheck(
+        "visitors were sent to another page than the link's, or answers have another status",
+        "keep the run: a wrong target is the gravest error there is",
+    ),
+    "no answer came later than its timeout": FailedCheck(
+        "clients waited longer for an answer than they wait: clocks are wrong, or hung", ALONE
+    ),
+    "every redirect's age and source fit a look-up": FailedCheck(
+        "what redirects say of their age, or where they come from, contradicts the look-ups"
+    ),
+    "the gateway's log tells of the same redirects": FailedCheck(
+        "the load generator and the gateway disagree on answers, or on how long they took"
+    ),
     "the run was the experiment's, from plan to end": FailedCheck(
         "the recorded run differs from the plan of this version's experiment",
         "run it again: another version made it, or it was changed since",

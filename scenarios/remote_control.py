@@ -102,7 +102,8 @@ class Control:
     def _prepare(self, command: Prepare) -> None:
         links, keys = self._segment_runner().links, command.traffic.keys
         codes = links.prepare_fresh(keys) if command.fresh else links.prepare(keys)
-        self._emit(event="prepared", codes=codes, follows=len(codes))
+        targets = links.targets[: len(codes)]
+        self._emit(event="prepared", codes=codes, follows=len(codes), targets=targets)
 
     def _start(self, command: Start) -> None:
         segment = SegmentTask(

@@ -155,7 +155,7 @@ class LocustLoad:
         """Create new links and follow each once."""
         self._send({"do": "prepare", "fresh": True, "traffic": asdict(traffic)})
         answer = self._expect("prepared", START_TIMEOUT_S + PREPARE_TIMEOUT_S)
-        return Links(codes=answer["codes"], follows=answer["follows"])
+        return Links(answer["codes"], answer["follows"], answer["targets"])
 
     def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
         """Start a segment; return its start on the monotonic clock."""

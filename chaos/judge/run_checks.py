@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from chaos.judge import account_checks, record_checks, settings_checks, traffic_checks
+from chaos.judge import (
+    account_checks,
+    answer_checks,
+    record_checks,
+    settings_checks,
+    traffic_checks,
+)
 from chaos.judge.claims import asked, listed
 from chaos.measures.recovery import catch_up
 from chaos.model.evidence import (
@@ -234,4 +240,8 @@ RUN_CHECKS: Sequence[Check] = (
     settings_checks.roles_were_kept,
     settings_checks.answers_were_possible,
     settings_checks.cached_links_lasted,
+    answer_checks.answers_are_right,
+    answer_checks.answers_came_in_time,
+    answer_checks.answers_fit_look_ups,
+    answer_checks.gateway_agrees,
 )

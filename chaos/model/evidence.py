@@ -197,6 +197,30 @@ class LookUps:
 
 
 @dataclass(frozen=True)
+class Gateway:
+    """The gateway's own account of the follows of a segment, in its order; times in milliseconds.
+
+    `status` is 499 where the client had gone. Those that made the links ready do not count.
+    """
+
+    status: Ints
+    took_ms: Floats
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+
+_NO_TIMES: Floats = np.array([], np.float64)
+_NO_NUMBERS: Ints = np.array([], np.int64)
+_NO_LOOK_UPS = LookUps(
+    *(_NO_NUMBERS, _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES),
+    failed=np.array([], np.bool_),
+    db=np.array([], np.str_),
+)
+_NO_GATEWAY = Gateway(_NO_NUMBERS, _NO_TIMES)
+
+
+@dataclass(frozen=True)
 class Samples:
     """Counters read several times a second: `series[name]` against `t_s[name]`."""
 
@@ -303,6 +327,7 @@ class Segment:
 
     `settled_s` is when the queue and the outbox were empty after it; NaN: not within the patience.
     `counted` is how far each counter moved, by name (`redis.commands`); NaN: its part began anew.
+    `made_ready` are look-ups of its links that came before it.
     """
 
     number: int
@@ -322,6 +347,8 @@ class Segment:
     acts: Sequence[ActEvidence]
     ledgers: Mapping[str, Ledger]
     in_force: Sequence[InForce]  # before the segment, and after it
+    made_ready: LookUps = _NO_LOOK_UPS
+    gateway: Gateway = _NO_GATEWAY
 
     def count(self, name: str) -> float:
         """How far a counter moved; `web.look_ups` is the sum over web-1, web-2, ….
@@ -373,6 +400,20 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """Good answers compared with what writers had asked for, counted; with an example of each
+    kind of contradiction."""
+
+    followed: int = 0  # redirects
+    held: int = 0  # links that the primary held at the end
+    misled: int = 0  # redirects to a target that nobody wrote for that link and version
+    misheld: int = 0  # links held at the end with such a target
+    unwritten: int = 0  # of both, those of which no write is on record
+    odd_statuses: int = 0  # of any operation
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything a verdict is made from; `trouble` is why the run stopped early, or `None`.
 
@@ -389,6 +430,7 @@ class Evidence:
     trouble: str | None
     damage: Sequence[str] = ()  # what the files do not hold of what was written, or hold beyond it
     looks: Sequence[Look] = ()
+    answers: Answers = Answers()
 
     @property
     def all_segments(self) -> Sequence[Segment]:

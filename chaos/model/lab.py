@@ -23,10 +23,14 @@ class Clock(Protocol):
 
 @dataclass(frozen=True)
 class Links:
-    """The shared links of a segment, by rank, and the redirects that warmed the cache."""
+    """The shared links of a segment, by rank, and the redirects that warmed the cache.
+
+    `targets` are those that the generator asked for, whatever the answer said.
+    """
 
     codes: Sequence[str]
     follows: int
+    targets: Sequence[str]
 
 
 class Load(Protocol):

@@ -16,8 +16,10 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from chaos.model.evidence import (
+    Answers,
     Evidence,
     Floats,
+    Gateway,
     Ledger,
     Look,
     LookUps,
@@ -26,14 +28,14 @@ from chaos.model.evidence import (
     Segment,
 )
 from chaos.model.request_record import OPERATIONS, OUTCOMES, SERVED_FROM
-from chaos.record import ledgers
+from chaos.record import answers, ledgers
 from chaos.record.files import Files
 from chaos.record.schema import Events, Plan, SegmentEnd, first_error
 from chaos.record.stored_columns import bounded_duckdb, store_requests
 from chaos.record.sums import Sum, sum_of_file, sum_sql
 from chaos.record.writer import SCHEMAS
 
-TABLES = ("requests", "look_ups", "samples", "clicks", "totals", "links")
+TABLES = ("requests", "look_ups", "samples", "clicks", "totals", "links", "gateway")
 Event = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -108,6 +110,7 @@ def read_evidence(path: Path) -> Evidence:
             trouble=next((event.why for event in events.trouble), not_finished),
             looks=[Look(event.rounds, event.arms) for event in events.look],
             damage=[*_damage(tables, events)] if "finished" in by_kind else [],
+            answers=_answers(tables, events, read_back="read-back" in by_kind),
         )
 
 
@@ -258,12 +261,22 @@ def _oddities(tables: _Tables, events: Events) -> Oddities:
     return Oddities(**tables.count("requests", ODDITIES, **values))
 
 
+def _answers(tables: _Tables, events: Events, *, read_back: bool) -> Answers:
+    if not events.segment:
+        return Answers()
+    _make_keys(tables, events)
+    return answers.answers(tables.query, read_back=read_back)
+
+
 def _make_keys(tables: _Tables, events: Events) -> None:
-    """Make the table of all links of the run: the segment and rank of each key."""
+    """Make the tables of all links of the run, the segment and rank of each key, and of the shared
+    ones with their first targets."""
     shared = [(e.segment, rank, code) for e in events.links for rank, code in enumerate(e.codes)]
     segments, ranks, codes = zip(*shared, strict=True) if shared else ((), (), ())
     tables.db.execute(KEYS, {"segments": [*segments], "ranks": [*ranks], "codes": [*codes]})
     tables.query("requests", OWN_KEYS, segments=[event.segment for event in events.segment])
+    targets = [target for event in events.links for target in event.targets]
+    tables.db.execute(answers.PREPARED, {"codes": [*codes], "targets": targets})
 
 
 def _ledgers(tables: _Tables, events: Events) -> Mapping[int, Mapping[str, Ledger]]:
@@ -293,10 +306,12 @@ def _segments(
         return
     tables.need("requests", REQUEST_NEEDS, REQUEST_NUMBERS)
     tables.need("look_ups", [], ["read_s", "asked_s", "answered_s"])
+    tables.need("gateway", ["key", "method"], ["wall_s", "took_s", "status", "line"])
     tables.need("samples", ["name"], ["t_s", "value"])
     requests_of = store_requests(partial(tables.query, "requests"), tables.path)
     look_ups = tables.query("look_ups", LOOK_UP_COLUMNS)
     samples = _samples(tables)
+    gateway = tables.query("gateway", GATEWAY_COLUMNS)
     shared = {event.segment: len(event.codes) for event in events.links}
     for segment in events.segment:
         yield Segment(
@@ -317,6 +332,8 @@ def _segments(
             acts=segment.acts,
             ledgers=books.get(segment.segment, {}),
             in_force=segment.in_force,
+            made_ready=_made_ready(look_ups, segment),
+            gateway=_gateway_of(gateway, segment.segment),
         )
 
 
@@ -334,6 +351,31 @@ def _look_ups_of(columns: Mapping[str, Any], segment: SegmentEnd) -> LookUps:
     own = {f.name: columns[f.name][first:last] for f in fields(LookUps)}
     ours = columns["segment"][first:last] == segment.segment
     return LookUps(**own | {"rank": np.where(ours, own["rank"], -1)})
+
+
+def _made_ready(columns: Mapping[str, Any], segment: SegmentEnd) -> LookUps:
+    """Look-ups of the segment's own links before it."""
+    before = np.searchsorted(columns["read_s"], segment.from_s)
+    ours = np.flatnonzero(columns["segment"][:before] == segment.segment)
+    return LookUps(**{f.name: columns[f.name][ours] for f in fields(LookUps)})
+
+
+# A shared link is followed once to make it ready, as often as it takes until that succeeds.
+GATEWAY_COLUMNS = """
+    SELECT segment, status::BIGINT AS status, took_s::DOUBLE * 1000 AS took_ms FROM (
+        SELECT k.segment, status, took_s, line, p.key IS NULL OR coalesce(sum(CASE
+            WHEN status BETWEEN 200 AND 399 THEN 1 ELSE 0 END) OVER (PARTITION BY g.key
+            ORDER BY wall_s, line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) > 0 AS ready
+        FROM {} AS g JOIN (SELECT key, any_value(segment) AS segment FROM keys GROUP BY key) AS k
+            USING (key) LEFT JOIN (SELECT DISTINCT key FROM prepared) AS p USING (key)
+        WHERE method = 'GET')
+    WHERE ready ORDER BY segment, line
+"""
+
+
+def _gateway_of(columns: Mapping[str, Any], segment: int) -> Gateway:
+    first, last = np.searchsorted(columns["segment"], [segment, segment + 1])
+    return Gateway(**{f.name: columns[f.name][first:last] for f in fields(Gateway)})
 
 
 def _samples(tables: _Tables) -> Samples:

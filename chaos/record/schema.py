@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
@@ -107,6 +107,13 @@ class LinksEvent(_Record):
     segment: int
     codes: list[str]
     follows: int
+    targets: list[str]
+
+    @model_validator(mode="after")
+    def _have_a_target_each(self) -> Self:
+        if len(self.codes) != len(self.targets):
+            raise ValueError(f"{len(self.codes)} links have {len(self.targets)} targets")
+        return self
 
 
 class LookEvent(_Record):

@@ -24,6 +24,7 @@ from chaos.model.evidence import ReadBack
 from chaos.model.lab import Clock
 from chaos.model.request_record import REQUEST_COLUMNS
 from chaos.record.files import Files
+from chaos.record.gateway_log import GATEWAY_COLUMNS, logged_answers
 from chaos.record.sums import Sum, Summing, sum_of_file
 
 Listener = Callable[[Mapping[str, Any]], None]
@@ -113,6 +114,7 @@ class RecordWriter:
             for shard in _shards(self.path, "requests"):
                 (copy / shard.name).symlink_to(shard.absolute())
             _write_rows(copy, "look_ups", _logged_look_ups(self.logs))
+            _write_rows(copy, "gateway", logged_answers(self.logs))
             _to_parquet(copy)
             yield copy
 
@@ -128,7 +130,8 @@ class RecordWriter:
         with _signals_deferred(), self._events:
             self._samples_file.close()
             look_ups = _write_rows(self.path, "look_ups", _logged_look_ups(self.logs))
-            own = {"look_ups": look_ups, "samples": self._sampled.total}
+            gateway = _write_rows(self.path, "gateway", logged_answers(self.logs))
+            own = {"look_ups": look_ups, "gateway": gateway, "samples": self._sampled.total}
             _to_parquet(self.path)
             if (requests := self.path / "requests.parquet").exists():
                 own["requests"] = sum_of_file(requests)
@@ -177,6 +180,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     },
     "clicks": {"click_id": "VARCHAR", "key": "VARCHAR"},
     "totals": {"key": "VARCHAR", "total": "BIGINT"},
+    "gateway": GATEWAY_COLUMNS,
     "links": {"key": "VARCHAR", "version": "BIGINT", "target": "VARCHAR", "deleted": "BOOLEAN"},
 }
 

@@ -19,8 +19,8 @@ METHODS: Mapping[Operation, str] = {
 }
 
 
-def target(link: int | str, number: int) -> str:
-    """The value of a link, by its rank or alias; other numbers are other values."""
+def target(link: str, number: int) -> str:
+    """The value of a link, by a name that no other has; other numbers are other values."""
     return f"https://example.com/page/{link}/{number}"
 
 

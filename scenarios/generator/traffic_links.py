@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Sequence
+from itertools import count, islice
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -27,27 +29,32 @@ class PrepareError(Exception):
 
 
 class TrafficLinks:
-    """Codes by rank."""
+    """Codes by rank, and the targets that they were made with: no two links share one."""
 
     def __init__(self, client: HttpClient) -> None:
         self._client = client
+        self._own = secrets.token_hex(4)
+        self._numbers = count()
         self.codes: list[str] = []
+        self.targets: list[str] = []
 
-    def prepare(self, count: int) -> list[str]:
-        """Create the links that are missing, and follow `count` of them once; their codes."""
-        missing = range(len(self.codes), count)
+    def prepare(self, links: int) -> list[str]:
+        """Create the links that are missing, and follow so many of them once; their codes."""
+        missing = self._new_targets(links - len(self.codes))
         self.codes += Pool(CONCURRENCY).map(self._create, missing)
-        return self._followed(self.codes[:count], within_s=0.0)
+        self.targets += missing
+        return self._followed(self.codes[:links], within_s=0.0)
 
-    def prepare_fresh(self, count: int) -> list[str]:
-        """Create `count` new links in bulk, and follow each once; their codes.
+    def prepare_fresh(self, links: int) -> list[str]:
+        """Create so many new links in bulk, and follow each once; their codes.
 
         Idle connections are closed first: the server may have been restarted meanwhile.
         """
         self._client.close()
+        self.targets = self._new_targets(links)
         chunks = [
-            range(first, min(first + BULK_MAX_LINKS, count))
-            for first in range(0, count, BULK_MAX_LINKS)
+            self.targets[first : first + BULK_MAX_LINKS]
+            for first in range(0, links, BULK_MAX_LINKS)
         ]
         self.codes = [
             code for made in Pool(CONCURRENCY).map(self._create_all, chunks) for code in made
@@ -58,17 +65,22 @@ class TrafficLinks:
         """The request that follows each link, by rank."""
         return [link_requests.follow(self._client, code) for code in self.codes]
 
+    def _new_targets(self, links: int) -> list[str]:
+        return [
+            link_requests.target(f"{self._own}-{number}", 0)
+            for number in islice(self._numbers, max(links, 0))
+        ]
+
     def _followed(self, codes: list[str], within_s: float) -> list[str]:
         until_s = monotonic() + within_s
         Pool(CONCURRENCY).map(lambda code: self._follow(code, until_s), codes)
         return codes
 
-    def _create(self, rank: int) -> str:
-        request = link_requests.create(self._client, link_requests.target(rank, 0))
+    def _create(self, target: str) -> str:
+        request = link_requests.create(self._client, target)
         return self._made(request, "POST /api/links", lambda link: str(link["code"]))
 
-    def _create_all(self, ranks: Sequence[int]) -> list[str]:
-        targets = [link_requests.target(rank, 0) for rank in ranks]
+    def _create_all(self, targets: Sequence[str]) -> list[str]:
         request = link_requests.create_all(self._client, targets)
         return self._made(
             request,

@@ -147,8 +147,7 @@ class Visits:
             written = link_requests.target(key, 0)
             request = link_requests.create_own(client, key, written)
         elif operation == "edit":
-            link = key if session.visit.own_link else session.rank
-            written = link_requests.target(link, next(self._numbers))
+            written = link_requests.target(key, next(self._numbers))
             request = link_requests.edit(client, key, written)
         elif operation == "delete":
             request = link_requests.delete(client, key)

@@ -238,7 +238,7 @@ def test_an_edit_writes_a_value_that_no_other_edit_writes() -> None:
     sent = send(Traffic(400.0, keys=3, visits=(EDITOR,)))
     edits = [row for row in sent.rows if row.operation == "edit"]
     assert len({row.written for row in edits}) == len(edits) > 5
-    assert all(f"/page/{row.rank}/" in row.written for row in edits)
+    assert all(f"/page/code{row.rank}/" in row.written for row in edits)
     assert all(not row.written for row in sent.rows if row.operation == "follow")
     patch = next(request for request in sent.requests if request.startswith(b"PATCH"))
     assert b"If-Match" not in patch

@@ -62,6 +62,7 @@ DEFAULTS = {
     "CACHE_TTL_JITTER": "0.1", "NEAR_CACHE_TTL_S": "0.0", "NEGATIVE_TTL_S": "2.0",
     "READ_FROM": "replica-then-primary", "STALE_IF_ERROR_S": "3600.0",
 }  # fmt: skip
+READY_S = 0.003
 COUNTING = ("web-1", "web-2", "primary", "replica", "redis", "worker")
 
 
@@ -341,26 +342,48 @@ class FakeKill:
 
 @dataclass(frozen=True)
 class Query:
-    read_s: float
-    stored_s: float
+    """A look-up of a link for a request that was due at `due_s`."""
+
+    due_s: float
+    answered_s: float
+    rank: int = 0
+
+    @property
+    def asked_s(self) -> float:
+        return self.due_s + STEP_S
+
+    @property
+    def stored_s(self) -> float:
+        return self.answered_s + STEP_S
 
 
 class HotKey:
-    """One cached key, the look-ups under way for it, and the rules of each way to fill it."""
+    """One cached key, the look-ups under way for it, and the rules of each way to fill it.
+
+    It was made ready just before `start_s`, by a look-up at `read_s`.
+    """
 
     def __init__(
-        self, fill: str, settings: Mapping[str, str], delta_s: float, start_s: float, seed: int
+        self,
+        fill: str,
+        settings: Mapping[str, str],
+        delta_s: float,
+        start_s: float,
+        seed: int,
+        read_s: float,
+        rank: int = 0,
     ):
+        self.rank = rank
         self.fill = fill
         self.ttl_s = float(settings["CACHE_TTL_S"])
         self.beta = float(settings["XFETCH_BETA"])
         self.delta_s = delta_s
         self.random = random.Random(seed)
-        self.read_s = start_s
+        self.read_s = read_s
         self.expiry_s = start_s + self.ttl_s
         self.landing: list[tuple[float, float]] = []
         self.queries: list[Query] = []
-        self.flights: dict[str, float] = {}
+        self.flights: dict[str, Query] = {}
         self.stale_s = HIT_S
         self.lasts, self.asks = 1.0, 1  # the share of its time, look-ups for each miss
 
@@ -372,19 +395,22 @@ class HotKey:
         rule: Callable[[float, int, bool], Answer] = getattr(self, f"_{self.fill}")
         return rule(t_s, process, fresh)
 
-    def _query(self, t_s: float) -> float:
-        answered_s = t_s + STEP_S + self.delta_s
-        stored_s = answered_s + STEP_S
-        self.queries.append(Query(t_s, stored_s))
-        heapq.heappush(self.landing, (stored_s, answered_s))
-        return stored_s
+    def _query(self, t_s: float) -> Query:
+        query = Query(t_s, t_s + STEP_S + self.delta_s, self.rank)
+        self.queries.append(query)
+        heapq.heappush(self.landing, (query.stored_s, query.asked_s))
+        return query
 
     def _hit(self, t_s: float, label: str = "hit") -> Answer:
-        took_s = self.stale_s if label == "stale" else HIT_S
-        return Answer(t_s, t_s + took_s, label, (t_s - self.read_s) * 1000)
+        done_s = t_s + (self.stale_s if label == "stale" else HIT_S)
+        return Answer(t_s, done_s, label, (done_s - self.read_s) * 1000, self.rank)
 
     def _own(self, t_s: float, label: str = "miss") -> Answer:
-        return Answer(t_s, self._query(t_s) + STEP_S, label, 2 * STEP_S * 1000)
+        return self._after(t_s, self._query(t_s), label)
+
+    def _after(self, t_s: float, query: Query, label: str) -> Answer:
+        done_s = query.stored_s + STEP_S
+        return Answer(t_s, done_s, label, (done_s - query.asked_s) * 1000, self.rank)
 
     def _direct(self, t_s: float, process: int, fresh: bool) -> Answer:
         if fresh:
@@ -396,10 +422,10 @@ class HotKey:
     def _joined(self, t_s: float, flight: str, fresh: bool) -> Answer:
         if fresh:
             return self._hit(t_s)
-        if self.flights.get(flight, -math.inf) > t_s:
-            return Answer(t_s, self.flights[flight] + STEP_S, "wait", 2 * STEP_S * 1000)
+        if flight in self.flights and self.flights[flight].stored_s > t_s:
+            return self._after(t_s, self.flights[flight], "wait")
         self.flights[flight] = self._query(t_s)
-        return Answer(t_s, self.flights[flight] + STEP_S, "miss", 2 * STEP_S * 1000)
+        return self._after(t_s, self.flights[flight], "miss")
 
     def _singleflight(self, t_s: float, process: int, fresh: bool) -> Answer:
         return self._joined(t_s, f"process {process}", fresh)
@@ -416,7 +442,7 @@ class HotKey:
         return self._own(t_s, "early" if fresh else "miss")
 
     def _swr(self, t_s: float, process: int, fresh: bool) -> Answer:
-        if not fresh and self.flights.get("all", -math.inf) <= t_s:
+        if not fresh and ("all" not in self.flights or self.flights["all"].stored_s <= t_s):
             self.flights["all"] = self._query(t_s)
         return self._hit(t_s, "hit" if fresh else "stale")
 
@@ -441,6 +467,24 @@ def _drawn(
     yield from sorted(zip(due_s.tolist(), ranks[kept].tolist(), strict=True))
 
 
+def _cached(answers: Sequence[Answer], ready_s: float, shared: int) -> Iterator[Answer | Query]:
+    """Visits' answers, by due time, with where each redirect was served from: from the cache, or
+    from a look-up after a change."""
+    read_s = dict.fromkeys(range(shared), ready_s)
+    for answer in answers:
+        if answer.operation != "follow":
+            read_s.pop(answer.rank, None)
+        elif answer.outcome == "ok":
+            if answer.rank not in read_s:
+                query = Query(answer.intended_s, answer.done_s - 2 * STEP_S, answer.rank)
+                read_s[answer.rank] = query.asked_s
+                answer = replace(answer, served_from="miss")
+                yield query
+            age_ms = (answer.done_s - read_s[answer.rank]) * 1000
+            answer = replace(answer, age_ms=age_ms)
+        yield answer
+
+
 # --- load and observer -------------------------------------------------------------------------
 
 
@@ -454,6 +498,7 @@ class FakeLoad:
         self.rows.writerow(SCHEMAS["requests"])
         self.current: tuple[int, Traffic, float, int, float] | None = None
         self.half_over = False
+        self.ready: list[Query] = []
 
     def prepare(self, traffic: Traffic) -> Links:
         world = self.world
@@ -462,10 +507,17 @@ class FakeLoad:
             raise StackError("the load generator: GET /code1 answered 502")
         world.prepared += 1
         codes = [f"{world.prepared}-code{rank}" for rank in range(traffic.keys)]
+        targets = [f"https://example.org/{code}" for code in codes]
         world.clicks += [(f"filled-{code}", code) for code in codes]
-        world.links |= {code: Held(1, "https://example.org/1") for code in codes}
+        world.links |= {c: Held(1, target) for c, target in zip(codes, targets, strict=True)}
         world.answered += 2 * traffic.keys
-        return Links(codes, len(codes))
+        due_s = world.clock.now_s()
+        world.clock.sleep(READY_S)
+        self.ready = [Query(due_s, world.clock.now_s() - STEP_S, r) for r in range(traffic.keys)]
+        self._log(world.prepared, self.ready)
+        world.look_ups += len(codes)
+        self._answered(302, due_s, world.clock.now_s(), *codes)
+        return Links(codes, len(codes), targets)
 
     def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
         self.current = (segment, traffic, duration_s, seed, self.world.clock.now_s())
@@ -497,30 +549,36 @@ class FakeLoad:
         world = self.world
         draw = random.Random(seed)
         delta_s = ORIGIN_S + world.latency_ms("replica") / 1000
-        key = HotKey(world.fill(), world.settings, delta_s, started_s, seed)
+        start = (world.settings, delta_s, started_s, seed, self.ready[0].asked_s)
+        key = HotKey(world.fill(), *start)
         key.beta *= 4 if world.has("xfetch is too eager") else 1
         key.stale_s += 0.1 if world.has("swr is slow") else 0
         key.asks = 3 if world.has("direct asks thrice") and world.fill() == "direct" else 1
         key.lasts = 0.9 if world.has("entries do not last") else 1.0
         span = (started_s, started_s + duration_s)
         drawn = _drawn(world, traffic, duration_s, seed, started_s)
+        queries = key.queries
         if traffic.visits == (FOLLOW,):
-            answers = [
-                Answer(t_s, t_s + HIT_S, "hit", 100.0, rank)  # it never leaves the cache
-                if rank != HOT_RANK
-                else key.follow(t_s, draw.randrange(2))
-                for t_s, rank in drawn
-            ]
+            others = [HotKey("direct", *start, rank=rank) for rank in range(1, traffic.keys)]
+            keys = [key, *others]
+            answers = [keys[rank].follow(t_s, draw.randrange(2)) for t_s, rank in drawn]
+            queries = sorted(
+                (query for one in keys for query in one.queries), key=lambda query: query.due_s
+            )
         else:
             down = [outage for outage in world.outages if outage.part == "redis"]
             careless = {"FALLBACK": "none", "CLICKS": "careless"}
             settings = careless if world.has("careful as careless") else world.settings
             begun = zip(drawn, visits_of(traffic, seed), strict=False)
             answers = visits(begun, traffic, span[1], down, settings)
+            answers.sort(key=lambda answer: answer.intended_s)
+            told = [*_cached(answers, self.ready[0].asked_s, traffic.keys)]
+            answers = [one for one in told if isinstance(one, Answer)]
+            queries = [one for one in told if isinstance(one, Query)]
         answers.sort(key=lambda answer: answer.intended_s)
         late = self._write(segment, answers)
-        self._log(segment, key.queries)
-        self._count(answers, key.queries, started_s, duration_s)
+        self._log(segment, queries)
+        self._count(answers, queries, started_s, duration_s)
         arrived = sum(answer.begins for answer in answers)
         lag_ms = 30.0 if late else 0.2
         unsent = int(world.has("one unsent"))
@@ -547,6 +605,9 @@ class FakeLoad:
         click_id = op_id if answer.operation == "follow" and answer.outcome == "ok" else ""
         if click_id and not answer.click_lost:
             self.world.clicks.append((click_id, code))
+        if answer.operation == "follow":
+            sent_s = answer.intended_s + SENT_S
+            self._answered(answer.status, sent_s, answer.done_s, code)
         held = answer.applied(self.world.links.get(code))
         if held is not None:
             self.world.links[code] = held
@@ -563,13 +624,20 @@ class FakeLoad:
         with (self.world.logs / "web-1.log").open("a", encoding="utf-8") as log:
             for query in queries:
                 line = {
-                    "event": "origin_query", "key": f"{segment}-code0", "db": "replica",
-                    "read_s": query.read_s + SENT_S, "asked_s": query.read_s + STEP_S,
-                    "answered_s": query.stored_s - STEP_S, "stored_s": query.stored_s,
+                    "event": "origin_query", "key": f"{segment}-code{query.rank}",
+                    "db": "replica", "read_s": query.due_s + SENT_S, "asked_s": query.asked_s,
+                    "answered_s": query.answered_s, "stored_s": query.stored_s,
                     "error": None,
                 }  # fmt: skip
                 log.write(json.dumps(line) + "\n")
             log.write("this line is no JSON\n")
+
+    def _answered(self, status: int, sent_s: float, done_s: float, *codes: str) -> None:
+        """Log what the gateway answered, in milliseconds."""
+        took_s = max(0.0, math.floor((done_s - sent_s) * 1000 - 0.1) / 1000)
+        with (self.world.logs / "nginx.log").open("a", encoding="utf-8") as log:
+            for code in codes:
+                log.write(f"answered {done_s:.3f} {took_s:.3f} {status} GET /{code} web-1\n")
 
     def _count(
         self, answers: Sequence[Answer], queries: Sequence[Query], from_s: float, span_s: float

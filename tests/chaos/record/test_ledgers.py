@@ -67,7 +67,7 @@ def ledgers(world: World) -> Mapping[int, Mapping[str, Ledger]]:
         writer = RecordWriter(directory, PLAN, HostClock())
         for segment in SEGMENTS:
             codes, follows = [*SHARED[segment]], FOLLOWS[segment]
-            writer.event("links", segment=segment, codes=codes, follows=follows)
+            writer.event("links", segment=segment, codes=codes, follows=follows, targets=codes)
             writer.event("segment", **_ended(segment))
         lines = [_line(place, row) for place, row in enumerate(world.rows)]
         header = ",".join(REQUEST_COLUMNS)

@@ -57,6 +57,10 @@ ENOUGH = "every arm saw at least 6 expiries"
 LEDGERS = "all that was acknowledged is in the primary, exactly once"
 AS_PLANNED = "the run was the experiment's, from plan to end"
 FIGURES = "every measure of every arm has a figure"
+RIGHT = "every link leads where its writer said"
+IN_TIME = "no answer came later than its timeout"
+FIT = "every redirect's age and source fit a look-up"
+GATEWAY = "the gateway's log tells of the same redirects"
 NO_RUN = "it is no run directory"
 WRITTEN_SO = "the record holds all that was written"
 KNOWN = "the databases met only statements that are known"
@@ -75,6 +79,8 @@ RETRIED = """op_id = (SELECT min(op_id) FROM {0} WHERE attempt = 3 AND segment =
     AND attempt < 3"""
 FOLLOWED = """op_id = (SELECT min(op_id) FROM {0} WHERE operation = 'follow' AND segment = 2
     AND outcome = 'ok')"""
+FOLLOWED_EDIT = """op_id = (SELECT min(op_id) FROM {0} WHERE operation = 'follow' AND segment = 2
+    AND outcome = 'ok' AND version > 1 AND rank < 20)"""
 EDITED = """op_id = (SELECT min(op_id) FROM {0} WHERE operation = 'edit' AND segment = 2
     AND outcome = 'ok')"""
 
@@ -242,6 +248,22 @@ SILENT: Sequence[Act] = (Cut("replica"), Kill("redis"), Pause("web-1"))
 def sound_under(act: Act) -> Mutant:
     """No mutant, but a record under another act, as it should be."""
     return Mutant(f"{act.name}", "", "", _of_three(3, 0, 3, act), act=act)
+
+
+def _one_from(source: str, segment: str = "true") -> str:
+    """The first redirect that was served from there."""
+    where = f"served_from = '{source}' AND {segment}"
+    return f"op_id = (SELECT min(op_id) FROM {{0}} WHERE {where})"
+
+
+def _set_for_all(**settings: str) -> Alter:
+    """As if the user had set this for the whole run, and the stack had not heeded it."""
+
+    def replan(planned: dict[str, Any]) -> None:
+        for arm in planned["arms"].values():
+            arm["settings"].update(settings)
+
+    return both(plan(replan), each("segment", lambda event: event["settings"].update(settings)))
 
 
 def _skewed(by_s: float) -> Alter:
@@ -630,6 +652,74 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("a key that is missing", "a field left empty", "links.parquet",
                changed("links", "key = '2-code3'", key="NULL")),
     ],
+    "Answers": [
+        Mutant("one to another link's page", "a cache that mixes up its keys", RIGHT,
+               changed("requests", ONE, target="'https://example.org/2-code3'")),
+        Mutant("one in a hundred to the next link's page", "an index off by one", RIGHT,
+               changed("requests", "operation = 'follow' AND hash(op_id) % 100 = 0",
+                       target="'https://example.org/' || segment || '-code' || (rank + 1) % 20")),
+        Mutant("one to the same link of another segment", "a cache not emptied", RIGHT,
+               changed("requests", ONE, target="replace(target, '/2-', '/3-')")),
+        Mutant("one to nowhere", "a header missing", RIGHT, changed("requests", ONE, target="''")),
+        Mutant("one to the target before the edit, at the version after it",
+               "a cache that keeps versions beside values", RIGHT,
+               changed("requests", FOLLOWED_EDIT, target="'https://example.org/' || key"),
+               of="busy"),
+        Mutant("301 in place of 302", "a redirect that browsers keep", RIGHT,
+               changed("requests", "operation = 'follow' AND status = 302", status="301")),
+        Mutant("200 in place of 302", "a page in place of a redirect", RIGHT,
+               changed("requests", ONE, status="200")),
+        Mutant("an edit acknowledged with 202", "accepted, not done", RIGHT,
+               changed("requests", EDITED, status="202"), of="busy"),
+        Mutant("a link that nobody edited with another target", "a write to the wrong row", RIGHT,
+               changed("links", "key = '2-code3'", target="'https://example.org/2-code4'")),
+        Mutant("links without their targets", "another version's event", "events.jsonl",
+               first("links", lambda event: event.pop("targets"), 1)),
+        Mutant("a target too few", "a list cut short", "events.jsonl",
+               first("links", lambda event: event["targets"].pop(), 1)),
+        Mutant("one after its timeout", "a client that waits for ever", IN_TIME,
+               changed("requests", "op_id = '1-100'", done_s="sent_s + 6.5")),
+        Mutant("all ages a tenth", "a unit mixed up", FIT,
+               changed("requests", "true", age_ms="age_ms / 10")),
+        Mutant("one 0.3 s younger than it was", "a clock that jumped", FIT,
+               changed("requests", _one_from("hit", "segment = 2 AND age_ms > 400"),
+                       age_ms="age_ms - 300")),
+        Mutant("waiting said to be stale", "a fix that does nothing, and says it does", FIT,
+               changed("requests", "served_from = 'wait'", served_from="'stale'")),
+        Mutant("stale said to be fresh", "a reader who is not told", FIT,
+               changed("requests", "served_from = 'stale'", served_from="'hit'")),
+        Mutant("a miss said to be a hit", "a look-up denied", FIT,
+               changed("requests", _one_from("miss", "segment = 2"), served_from="'hit'")),
+        Mutant("a hit said to be a miss", "a look-up made up", FIT,
+               changed("requests", _one_from("hit", "segment = 2"), served_from="'miss'")),
+        Mutant("a hit said to have waited", "a wait made up", FIT,
+               changed("requests", _one_from("hit", "segment = 2 AND age_ms > 300"),
+                       served_from="'wait'")),
+        Mutant("those who waited said to have looked up", "a fix denied", FIT,
+               changed("requests", "served_from = 'wait'", served_from="'miss'")),
+        Mutant("half of the time to live that was in force", "a setting not heeded", FIT,
+               _set_for_all(CACHE_TTL_S="0.4")),
+        Mutant("twice the time to live that was in force", "a setting not heeded", FIT,
+               _set_for_all(CACHE_TTL_S="1.6")),
+        Mutant("latencies of 40 %", "a client that flatters", GATEWAY,
+               changed("requests", "true", done_s="sent_s + 0.4 * (done_s - sent_s)")),
+        Mutant("latencies of 40 %, but for those who looked up", "a client that flatters", GATEWAY,
+               changed("requests", "served_from = 'wait'",
+                       done_s="sent_s + 0.4 * (done_s - sent_s)")),
+        Mutant("answers 30 ms later than given", "a client that dawdles", GATEWAY,
+               changed("requests", "segment = 2", done_s="done_s + 0.03"), of="busy"),
+        Mutant("an answer that the gateway did not give", "a request made up", GATEWAY,
+               dropped("gateway", "line = 500")),
+        Mutant("an answer that no client had", "a request dropped from the record", GATEWAY,
+               doubled("gateway", "line = 500")),
+        Mutant("another status than the client's", "an outcome made up", GATEWAY,
+               changed("gateway", "line = 500", status="503")),
+        Mutant("a slow answer that the client calls fast", "a stall left out", GATEWAY,
+               changed("gateway", "line = 500", took_s="1.5")),
+        Mutant("no log of the gateway", "a log turned off", GATEWAY, dropped("gateway", "true")),
+        Mutant("a time that is not a number", "a log line with an error", "gateway.parquet",
+               changed("gateway", "line = 500", took_s="'NaN'::DOUBLE")),
+    ],
     "Plan and segments": [
         Mutant("fewer repetitions promised", "a mode that is not the experiment's", AS_PLANNED,
                plan(lambda planned: planned["mode"].update(events=1))),
@@ -793,7 +883,8 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         *(Mutant(f"{name} {how}", "a disk that was full" if how == "cut in half" else "a slip",
                  NO_RUN if (name, how) == ("plan.json", "missing") else name, alter)
           for name in ("plan.json", "events.jsonl", "requests.parquet", "samples.parquet",
-                       "look_ups.parquet", "clicks.parquet", "totals.parquet", "links.parquet")
+                       "look_ups.parquet", "clicks.parquet", "totals.parquet", "links.parquet",
+                       "gateway.parquet")
           for how, alter in (
               ("missing", gone(name)),
               ("cut in half", content(name, _cut)),
