@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from chaos.engine.state_watch import StateWatch
 from chaos.engine.timeline import SegmentTimeline
 from chaos.model.evidence import CONTROL, Generator, Mode, part_of
 from chaos.model.experiment import Arm, Experiment, Timeline
@@ -175,17 +176,20 @@ class _Run:
         if self.number > 1:  # the stack came up with the settings of the first one
             self.stack.configure(settings)
         acts = SegmentTimeline(timeline, name, self.stack, self.writer, self.clock, self.threads)
+        watch = StateWatch(self.stack, self.clock, self.threads)
         try:
+            watch.now()
             acts.stand()
             links = self.load.prepare(traffic)
             self.writer.event("links", segment=self.number, **asdict(links))
             before, from_s = self.observer.counters(), self.clock.now_s()
             seed = self.order.seed * 1000 + self.number
             started_s = self.load.start(self.number, traffic, duration_s, seed)
-            acts.start(started_s)
-            generator = self._wait_for_answers(acts, started_s + duration_s, traffic)
+            acts.start(started_s, duration_s)
+            generator = self._wait_for_answers(acts, watch, started_s + duration_s, traffic)
         finally:
             acts.end()
+        watch.now()
         after = self.observer.counters()
         self.writer.event(
             "segment",
@@ -202,10 +206,11 @@ class _Run:
             generator=asdict(generator),
             counted=_moved(before, after),
             acts=[asdict(act) for act in acts.evidence(self.number)],
+            states=[asdict(reading) for reading in watch.readings],
         )
 
     def _wait_for_answers(
-        self, acts: SegmentTimeline, ended_s: float, traffic: Traffic
+        self, acts: SegmentTimeline, watch: StateWatch, ended_s: float, traffic: Traffic
     ) -> Generator:
         """Wait until every answer is in; raise `PartDied` if a part dies meanwhile."""
         deadline_s = ended_s + traffic.timeout_s + DRAIN_GRACE_S
@@ -213,6 +218,7 @@ class _Run:
             if self.clock.now_s() > deadline_s:
                 raise StackError("the load generator did not finish its segment in time")
             acts.tick()
+            watch.tick()
             self.stack.check()
             self.clock.sleep(POLL_S)
         acts.tick()

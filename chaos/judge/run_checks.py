@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from chaos.judge import record_checks
+from chaos.judge import act_checks, record_checks
 from chaos.judge.claims import asked, listed
 from chaos.measures.recovery import catch_up
 from chaos.model.evidence import (
@@ -295,4 +295,8 @@ RUN_CHECKS: Sequence[Check] = (
     nobody_else_used_the_lab,
     enough_events,
     ledgers_are_exact,
+    act_checks.state_was_as_planned,
+    act_checks.acts_show_in_traffic,
+    act_checks.rest_was_quiet,
+    act_checks.control_was_quick,
 )

@@ -287,13 +287,16 @@ def _segments(
             counted={n: math.nan if v is None else v for n, v in segment.counted.items()},
             acts=segment.acts,
             ledgers=books.get(segment.segment, {}),
+            states=segment.states,
         )
 
 
+DATABASES = np.array(["", "primary", "replica"])  # as they are numbered below
 LOOK_UP_COLUMNS = """
     SELECT coalesce(k.segment, -1)::BIGINT AS segment, coalesce(k.rank, -1)::BIGINT AS rank,
         read_s::DOUBLE AS read_s, asked_s::DOUBLE AS asked_s, answered_s::DOUBLE AS answered_s,
-        stored_s::DOUBLE AS stored_s, coalesce(error, '') <> '' AS failed
+        stored_s::DOUBLE AS stored_s, coalesce(error, '') <> '' AS failed,
+        coalesce(list_position(['primary', 'replica'], db), 0)::TINYINT AS db
     FROM {} LEFT JOIN keys AS k USING (key) ORDER BY read_s
 """
 
@@ -302,7 +305,8 @@ def _look_ups_of(columns: Mapping[str, Any], segment: SegmentEnd) -> LookUps:
     first, last = np.searchsorted(columns["read_s"], [segment.from_s, segment.to_s])
     own = {f.name: columns[f.name][first:last] for f in fields(LookUps)}
     ours = columns["segment"][first:last] == segment.segment
-    return LookUps(**own | {"rank": np.where(ours, own["rank"], -1)})
+    named = DATABASES[own["db"]]
+    return LookUps(**own | {"rank": np.where(ours, own["rank"], -1), "db": named})
 
 
 def _samples(tables: _Tables) -> Samples:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from chaos.model.evidence import ActEvidence, Generator, Mode
+from chaos.model.evidence import ActEvidence, Generator, Mode, StateReading
 
 LARGEST = 2**53  # beyond it, not every reader of JSON keeps the same number
 
@@ -97,6 +97,7 @@ class SegmentEnd(_Record):
     generator: Annotated[Generator, BeforeValidator(_without_nan)]
     counted: dict[str, float | None]
     acts: list[ActEvidence]
+    states: list[StateReading]
 
 
 class LinksEvent(_Record):

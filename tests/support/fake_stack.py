@@ -21,10 +21,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+from chaos.acts.faults import Kill, Slow
 from chaos.engine.announce import announcer
 from chaos.engine.run import Lab, Order
 from chaos.experiments import load as load_experiment
-from chaos.model.evidence import Generator, ReadBack, Reading
+from chaos.model.evidence import Generator, ReadBack, Reading, Segment
 from chaos.model.experiment import Act, At, Experiment
 from chaos.model.lab import INCARNATION, Counters, Links
 from chaos.model.stack import (
@@ -32,6 +33,7 @@ from chaos.model.stack import (
     Link,
     LinkState,
     PartDied,
+    PartName,
     PartState,
     Settings,
     Stack,
@@ -39,6 +41,7 @@ from chaos.model.stack import (
     State,
     Undo,
 )
+from chaos.model.testimony import Span, Witnesses
 from chaos.model.traffic import FOLLOW, Traffic
 from chaos.record.writer import SCHEMAS, RecordWriter
 from chaos.runtimes.topology import LINKS, PARTS, WEB
@@ -272,6 +275,15 @@ class FakeSlow:
     probe_s: float = 0.0
     hits: ClassVar[frozenset[str]] = frozenset()
 
+    @property
+    def puts(self) -> Mapping[str, str]:
+        return Slow("replica", self.latency_ms).puts
+
+    def testimony(
+        self, segment: Segment, in_force: Span, control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        return Slow("replica", self.latency_ms).testimony(segment, in_force, control)
+
     def inject(self, stack: Stack) -> Undo:
         return stack.toxic("replica", "latency", "downstream", latency=self.latency_ms)
 
@@ -292,7 +304,7 @@ class FakeKill:
     """`chaos.acts.faults.Kill` without sockets: its probe reads the state of the part."""
 
     world: World
-    part: str = "redis"
+    part: PartName = "redis"
     needs: str = "kill"
     probe_s: float = 0.0
 
@@ -303,6 +315,15 @@ class FakeKill:
     @property
     def hits(self) -> frozenset[str]:
         return frozenset({self.part})
+
+    @property
+    def puts(self) -> Mapping[str, str]:
+        return Kill(self.part).puts
+
+    def testimony(
+        self, segment: Segment, in_force: Span, control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        return Kill(self.part).testimony(segment, in_force, control)
 
     def inject(self, stack: Stack) -> Undo:
         if self.world.has("act injected late"):

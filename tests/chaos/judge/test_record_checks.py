@@ -96,6 +96,7 @@ def segment(arm: str, number: int, started_s: float, duration_s: float) -> Segme
         counted=COUNTED,
         acts=[],
         ledgers={},
+        states=[],
     )
 
 
