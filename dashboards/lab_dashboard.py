@@ -97,7 +97,8 @@ GENERATOR = Section(
         Panel(
             "Late and unsent",
             "Requests a second that left more than 10 ms late, or not at all, as too many were in "
-            "flight. A run says which of its claims depend on late ones; unsent ones make it INVALID.",
+            "flight. A run says which of its claims depend on late ones; unsent ones make it "
+            "INVALID.",
             "reqps",
             [
                 Query(f"sum(rate(linkstorm_requests_late_total[{RATE}]))", "late"),

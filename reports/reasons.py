@@ -226,4 +226,19 @@ BROKEN: Mapping[str, FailedCheck] = {
         "the recorded run differs from the plan of this version's experiment",
         "run it again: another version made it, or it was changed since",
     ),
+    "only the planned acts were in force, each all the time": FailedCheck(
+        "a toxic, a cut or a stopped part was there that no act had planned, or one that was"
+        " planned was not there all the time",
+        "do not touch the lab while it measures (nor its Chaos page), and run it again",
+    ),
+    "all that an act should touch was touched by it": FailedCheck(
+        "look-ups, requests or samples went on as if an act were not in force"
+    ),
+    "what no act touches was as quick as in the control": FailedCheck(
+        "look-ups or redirects that no act touches were slower than in the control", ALONE
+    ),
+    "the control without acts was quick": FailedCheck(
+        "redirects were slow, or requests were left over, before anything was done to the stack",
+        ALONE,
+    ),
 }

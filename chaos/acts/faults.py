@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, cast, get_args
 
-from chaos.acts import probes
-from chaos.model.evidence import Reading
+from chaos.acts import probes, witnesses
+from chaos.model.evidence import Reading, Segment
 from chaos.model.experiment import Act
 from chaos.model.stack import Link, PartName, Stack, Undo
+from chaos.model.testimony import Span, Witnesses
 
 LinkFaultKind = Literal["slow", "cut"]
 PartFaultKind = Literal["kill", "pause"]
@@ -37,6 +39,11 @@ class Slow:
         """`replica link +120 ms`."""
         return f"{self.link} link +{self.latency_ms:g} ms"
 
+    @property
+    def puts(self) -> Mapping[str, str]:
+        """A toxic on the link."""
+        return {f"{self.link} link": f"latency downstream latency={self.latency_ms:.0f}"}
+
     def inject(self, stack: Stack) -> Undo:
         """Put a latency toxic on the answers of the link."""
         return stack.toxic(self.link, "latency", "downstream", latency=self.latency_ms)
@@ -64,6 +71,12 @@ class Slow:
     def healed(self, before: Reading, after: Reading) -> bool:
         """The round trip is back: no more than a tenth of the latency is left of it."""
         return after.value - before.value <= 0.1 * self.latency_ms
+
+    def testimony(
+        self, segment: Segment, in_force: Span, control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        """All that came over the link took as long, and no longer."""
+        return witnesses.slow(self.link, self.latency_ms, segment, in_force, control)
 
 
 class _Unresponsive:
@@ -97,6 +110,11 @@ class Cut(_Unresponsive):
         """`replica link cut`."""
         return f"{self.link} link cut"
 
+    @property
+    def puts(self) -> Mapping[str, str]:
+        """The link is closed."""
+        return {f"{self.link} link": "closed"}
+
     def inject(self, stack: Stack) -> Undo:
         """Close the link in Toxiproxy."""
         return stack.cut(self.link)
@@ -104,6 +122,12 @@ class Cut(_Unresponsive):
     def probe(self, stack: Stack) -> Reading:
         """Tries answered through the link itself."""
         return _tries_answered(stack.endpoints.links[self.link])
+
+    def testimony(
+        self, segment: Segment, in_force: Span, _control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        """Nothing came over the link."""
+        return witnesses.cut(self.link, segment, in_force)
 
 
 @dataclass(frozen=True)
@@ -127,6 +151,11 @@ class Kill(_Unresponsive):
         """`redis killed`."""
         return f"{self.part} killed"
 
+    @property
+    def puts(self) -> Mapping[str, str]:
+        """The part is down."""
+        return {self.part: "down"}
+
     def inject(self, stack: Stack) -> Undo:
         """SIGKILL all its processes."""
         stack.kill(self.part)
@@ -140,6 +169,12 @@ class Kill(_Unresponsive):
     def probe(self, stack: Stack) -> Reading:
         """Tries answered by the part itself."""
         return _tries_answered(probes.address(stack.endpoints, self.part))
+
+    def testimony(
+        self, segment: Segment, in_force: Span, _control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        """Nothing was answered by the part."""
+        return witnesses.silent(self.part, segment, in_force)
 
 
 @dataclass(frozen=True)
@@ -163,6 +198,11 @@ class Pause(_Unresponsive):
         """`redis paused`."""
         return f"{self.part} paused"
 
+    @property
+    def puts(self) -> Mapping[str, str]:
+        """The part is paused."""
+        return {self.part: "paused"}
+
     def inject(self, stack: Stack) -> Undo:
         """SIGSTOP all its processes."""
         stack.pause(self.part)
@@ -176,6 +216,12 @@ class Pause(_Unresponsive):
     def probe(self, stack: Stack) -> Reading:
         """Tries answered by the part itself."""
         return _tries_answered(probes.address(stack.endpoints, self.part))
+
+    def testimony(
+        self, segment: Segment, in_force: Span, _control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        """Nothing was answered by the part."""
+        return witnesses.silent(self.part, segment, in_force)
 
 
 def fault(kind: str, target: str, latency_ms: float | None = None) -> Act:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import psycopg
 
-from chaos.model.evidence import Reading
+from chaos.acts import witnesses
+from chaos.model.evidence import Reading, Segment
 from chaos.model.stack import Stack, StackError, Undo
+from chaos.model.testimony import Span, Witnesses
 
 PATIENCE_S = 0.8
 POLL_S = 0.01
@@ -26,6 +29,7 @@ class PauseReplay:
     needs = "sql"
     probe_s = PATIENCE_S + 0.2
     hits: ClassVar[frozenset[str]] = frozenset()
+    puts: ClassVar[Mapping[str, str]] = {}  # a state of Postgres, not of parts and links
 
     @property
     def name(self) -> str:
@@ -67,6 +71,12 @@ class PauseReplay:
     def healed(self, before: Reading, after: Reading) -> bool:
         """Changes are seen again."""
         return before.value == after.value == 1
+
+    def testimony(
+        self, segment: Segment, in_force: Span, _control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        """The replica did not catch up."""
+        return witnesses.replay_paused(segment, in_force)
 
 
 def _connected(url: str) -> psycopg.Connection[tuple[object, ...]]:

@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from chaos.engine.state_watch import StateWatch
 from chaos.engine.timeline import SegmentTimeline
 from chaos.model.evidence import CONTROL, Generator, Mode, part_of
 from chaos.model.experiment import Arm, Experiment, Timeline
@@ -225,17 +226,20 @@ class _Run:
             self.stack.configure(settings)
         in_force = [self.observer.in_force(self._all_settings())]
         acts = SegmentTimeline(timeline, name, self.stack, self.writer, self.clock, self.threads)
+        watch = StateWatch(self.stack, self.clock, self.threads)
         try:
+            watch.now()
             acts.stand()
             links = self.load.prepare(traffic)
             self.writer.event("links", segment=self.number, **asdict(links))
             before, from_s = self.observer.counters(), self.clock.now_s()
             seed = segment_seed(self.order.seed, self.number)
             started_s = self.load.start(self.number, traffic, duration_s, seed)
-            acts.start(started_s)
-            generator = self._wait_for_answers(acts, started_s + duration_s, traffic)
+            acts.start(started_s, duration_s)
+            generator = self._wait_for_answers(acts, watch, started_s + duration_s, traffic)
         finally:
             acts.end()
+        watch.now()
         after, to_s = self.observer.counters(), self.clock.now_s()
         settled_s = self._wait_until_settled()
         in_force.append(self.observer.in_force(self._all_settings()))
@@ -255,6 +259,7 @@ class _Run:
             counted=_moved(before, after),
             acts=[asdict(act) for act in acts.evidence(self.number)],
             in_force=[asdict(moment) for moment in in_force],
+            states=[asdict(reading) for reading in watch.readings],
         )
 
     def _all_settings(self) -> Settings:
@@ -263,7 +268,7 @@ class _Run:
         return {name: value for arm in arms for name, value in self.order.settings_of(arm).items()}
 
     def _wait_for_answers(
-        self, acts: SegmentTimeline, ended_s: float, traffic: Traffic
+        self, acts: SegmentTimeline, watch: StateWatch, ended_s: float, traffic: Traffic
     ) -> Generator:
         """Wait until every answer is in; raise `PartDied` if a part dies meanwhile."""
         deadline_s = ended_s + traffic.timeout_s + DRAIN_GRACE_S
@@ -271,6 +276,7 @@ class _Run:
             if self.clock.now_s() > deadline_s:
                 raise StackError("the load generator did not finish its segment in time")
             acts.tick()
+            watch.tick()
             self.stack.check()
             self.clock.sleep(POLL_S)
         acts.tick()

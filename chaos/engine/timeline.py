@@ -31,14 +31,17 @@ class ScheduledAct:
         self._stack, self._writer, self._clock = stack, writer, clock
         self._before = self._probe()
         self._during: Reading | None = None
+        self._again: Reading | None = None
         self._after: Reading | None = None
         self._undo: Undo | None = None
+        self._begun_s: float | None = None
         self.injected_s: float | None = None
         self._lifted_s: float | None = None
         self._healed_s: float | None = None
 
     def inject(self) -> None:
         """Begin it."""
+        self._begun_s = self._clock.now_s()
         self._undo = self.at.act.inject(self._stack)
         self.injected_s = self._clock.now_s()
         self._writer.event("injected", act=self.at.act.name, arm=self._arm)
@@ -46,6 +49,11 @@ class ScheduledAct:
     def probe(self) -> None:
         """Measure its effect."""
         self._during = self._probe()
+
+    def probe_before_the_end(self) -> None:
+        """Measure its effect again, if it was injected."""
+        if self.injected_s is not None:
+            self._again = self._probe()
 
     def lift(self) -> None:
         """Undo it, if it was injected and is not undone yet."""
@@ -61,7 +69,7 @@ class ScheduledAct:
         self._after = self._probe()
 
     def evidence(self, segment: int) -> ActEvidence:
-        """All three readings and what they prove."""
+        """All readings and what they prove; the judge knows if there should be a second one."""
         act, before, during, after = self.at.act, self._before, self._during, self._after
         assert self.injected_s is not None
         return ActEvidence(
@@ -76,6 +84,8 @@ class ScheduledAct:
             after=after,
             took_effect=bool(before and during and act.took_effect(before, during)),
             healed=bool(before and after and act.healed(before, after)),
+            begun_s=self._begun_s,
+            again=self._again,
         )
 
     def _probe(self) -> Reading | None:
@@ -105,7 +115,9 @@ class SegmentTimeline:
         self._injections: dict[ScheduledAct, Future[None]] = {}
         self._ends: dict[ScheduledAct, Future[None]] = {}
         self._probes: list[Future[None]] = []
+        self._probed_again: set[ScheduledAct] = set()
         self._started_s = 0.0
+        self._duration_s = 0.0
 
     def stand(self) -> None:
         """Inject the acts of second 0, before the segment."""
@@ -114,9 +126,9 @@ class SegmentTimeline:
                 self._run(self._injections, act, act.inject)
                 self._injections[act].result()
 
-    def start(self, started_s: float) -> None:
-        """Set the segment's first moment, and probe the acts that stand already."""
-        self._started_s = started_s
+    def start(self, started_s: float, duration_s: float) -> None:
+        """Set the segment's first moment and length, and probe the acts that stand already."""
+        self._started_s, self._duration_s = started_s, duration_s
         self._probes += [self._threads.submit(act.probe) for act in self._injections]
 
     def tick(self) -> None:
@@ -125,6 +137,10 @@ class SegmentTimeline:
         for act in self._acts:
             if act not in self._injections and second >= act.at.second:
                 self._run(self._injections, act, act.inject, then=act.probe)
+            again = act.at.probed_again(self._duration_s)
+            if again is not None and second >= again and act not in self._probed_again:
+                self._probed_again.add(act)
+                self._probes.append(self._threads.submit(act.probe_before_the_end))
             if act.at.until_s is not None and second >= act.at.until_s:
                 self._end(act)
         for future in [*self._injections.values(), *self._ends.values()]:

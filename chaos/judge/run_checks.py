@@ -12,6 +12,7 @@ import numpy as np
 
 from chaos.judge import (
     account_checks,
+    act_checks,
     answer_checks,
     record_checks,
     settings_checks,
@@ -244,4 +245,8 @@ RUN_CHECKS: Sequence[Check] = (
     answer_checks.answers_came_in_time,
     answer_checks.answers_fit_look_ups,
     answer_checks.gateway_agrees,
+    act_checks.state_was_as_planned,
+    act_checks.acts_show_in_traffic,
+    act_checks.rest_was_quiet,
+    act_checks.control_was_quick,
 )

@@ -26,7 +26,7 @@ from chaos.model.evidence import (
     Segment,
     Verdict,
 )
-from chaos.model.experiment import Claim, Experiment, Rows
+from chaos.model.experiment import Act, Claim, Experiment, Rows
 
 
 def judge(experiment: Experiment, evidence: Evidence) -> Result:
@@ -64,20 +64,29 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
 
 def _reviewed(segment: Segment, experiment: Experiment) -> Segment:
     """Prove the segment's acts by their readings, whatever the run concluded from them."""
-    return replace(segment, acts=[_proof(act, experiment) for act in segment.acts])
+    return replace(segment, acts=[_proof(act, experiment, segment) for act in segment.acts])
 
 
-def _proof(seen: ActEvidence, experiment: Experiment) -> ActEvidence:
+def _proof(seen: ActEvidence, experiment: Experiment, segment: Segment) -> ActEvidence:
     before, during, after = seen.before, seen.during, seen.after
-    acts = [at.act for arm in experiment.arms for at in experiment.timeline_of(arm)]
-    known = [act for act in acts if act.name == seen.act]
+    acts = [at for arm in experiment.arms for at in experiment.timeline_of(arm)]
+    known = [at for at in acts if at.act.name == seen.act]
     if not known or not before or not during or not after or not _alike(before, during, after):
         return replace(seen, took_effect=False, healed=False)
+    segment_s = round(segment.ended_s - segment.started_s, 3)
+    act, twice = known[0].act, known[0].probed_again(segment_s) is not None
     return replace(
         seen,
-        took_effect=seen.took_effect and known[0].took_effect(before, during),
-        healed=seen.healed and known[0].healed(before, after),
+        took_effect=seen.took_effect
+        and act.took_effect(before, during)
+        and (not twice or _still(act, before, seen.again)),
+        healed=seen.healed and act.healed(before, after),
     )
+
+
+def _still(act: Act, before: Reading, again: Reading | None) -> bool:
+    """True if the second probe, too, shows the act."""
+    return again is not None and _alike(before, again) and act.took_effect(before, again)
 
 
 def _alike(*readings: Reading) -> bool:

@@ -176,7 +176,7 @@ class LookUps:
 
     `read_s`: the cache read that missed was sent; `asked_s` and `answered_s`: the query itself;
     `stored_s`: the value was in the cache again (NaN if it never was). `rank` is -1 for a link of
-    another segment. A failed one had no answer from the database, `db`: primary or replica.
+    another segment. A failed one had no answer from the database, which `db` names.
     """
 
     rank: Ints
@@ -185,7 +185,7 @@ class LookUps:
     answered_s: Floats
     stored_s: Floats
     failed: NDArray[np.bool_]
-    db: Strings
+    db: Strings  # primary or replica; empty if it is another's
 
     def of_rank(self, rank: int) -> LookUps:
         """Only those for one link."""
@@ -267,10 +267,11 @@ class Generator:
 
 @dataclass(frozen=True)
 class ActEvidence:
-    """One act in one segment, with three readings of its probe; `None` is one that never came.
+    """One act in one segment, with the readings of its probe; `None` is one that never came.
 
-    It was in force from `injected_s` until its undoing began at `lifted_s` and was done at
-    `healed_s`; both are `None` for an act that is not undone.
+    Its injection began at `begun_s`. It was in force from `injected_s` until its undoing began at
+    `lifted_s` and was done at `healed_s`; both are `None` for an act that is not undone. `during`
+    was read once it was in force, `again` shortly before it was lifted: see `At.probed_again`.
     """
 
     act: str
@@ -284,11 +285,27 @@ class ActEvidence:
     after: Reading | None
     took_effect: bool
     healed: bool
+    begun_s: float | None = None
+    again: Reading | None = None
 
     @property
     def proven(self) -> bool:
         """True if the act took effect and was healed."""
         return self.took_effect and self.healed
+
+
+@dataclass(frozen=True)
+class StateReading:
+    """The state of the stack at some moment between `from_s` and `to_s`.
+
+    `parts` are up, paused or down. `links` have their toxics, a text each, and `closed` if they
+    are; it is empty while Toxiproxy cannot tell.
+    """
+
+    from_s: float
+    to_s: float
+    parts: Mapping[str, str]
+    links: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -347,6 +364,7 @@ class Segment:
     acts: Sequence[ActEvidence]
     ledgers: Mapping[str, Ledger]
     in_force: Sequence[InForce]  # before the segment, and after it
+    states: Sequence[StateReading]  # from before its first act until after its last
     made_ready: LookUps = _NO_LOOK_UPS
     gateway: Gateway = _NO_GATEWAY
 

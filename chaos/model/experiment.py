@@ -18,8 +18,10 @@ from chaos.model.evidence import (
 )
 from chaos.model.evidence import Mode as Mode
 from chaos.model.stack import Settings, Stack, Undo
+from chaos.model.testimony import Span, Witnesses
 from chaos.model.traffic import Traffic
 
+AGAIN_S = 0.3  # for the second probe to begin late
 SEED_MAX = 2**53 - 1  # beyond it, not every reader of JSON keeps the same number
 
 
@@ -39,6 +41,13 @@ class Act(Protocol):
         """Parts that it stops or hangs: they may not answer, and may count from zero afterwards."""
 
     @property
+    def puts(self) -> Mapping[str, str]:
+        """The state of parts and links while it is in force: `{"redis": "paused"}`.
+
+        A link is `replica link`, and has the text of its toxic, or is `closed`.
+        """
+
+    @property
     def probe_s(self) -> float:
         """Duration of its probe while it is in force: it must last longer to be proven."""
 
@@ -54,6 +63,11 @@ class Act(Protocol):
     def healed(self, before: Reading, after: Reading) -> bool:
         """True if the reading is back where it was, or where it should be if it is not undone."""
 
+    def testimony(
+        self, segment: Segment, in_force: Span, control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        """What a segment's own look-ups, requests and samples say of it; empty if nothing can."""
+
 
 @dataclass(frozen=True)
 class At:
@@ -66,6 +80,15 @@ class At:
     second: float
     act: Act
     until_s: float | None = None
+
+    def probed_again(self, segment_s: float) -> float | None:
+        """The second of its second probe, which ends before the act does.
+
+        `None` if the act is too short for two, in a segment of this length.
+        """
+        until_s = segment_s if self.until_s is None else min(self.until_s, segment_s)
+        second = until_s - self.act.probe_s - AGAIN_S
+        return second if second >= max(self.second, 0.0) + self.act.probe_s else None
 
 
 Timeline = Sequence[At]

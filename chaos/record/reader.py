@@ -334,14 +334,16 @@ def _segments(
             in_force=segment.in_force,
             made_ready=_made_ready(look_ups, segment),
             gateway=_gateway_of(gateway, segment.segment),
+            states=segment.states,
         )
 
 
+DATABASES = np.array(["", "primary", "replica"])  # as they are numbered below
 LOOK_UP_COLUMNS = """
     SELECT coalesce(k.segment, -1)::BIGINT AS segment, coalesce(k.rank, -1)::BIGINT AS rank,
         read_s::DOUBLE AS read_s, asked_s::DOUBLE AS asked_s, answered_s::DOUBLE AS answered_s,
         stored_s::DOUBLE AS stored_s, coalesce(error, '') <> '' AS failed,
-        coalesce(db, '') AS db
+        coalesce(list_position(['primary', 'replica'], db), 0)::TINYINT AS db
     FROM {} LEFT JOIN keys AS k USING (key) ORDER BY read_s
 """
 
@@ -350,14 +352,16 @@ def _look_ups_of(columns: Mapping[str, Any], segment: SegmentEnd) -> LookUps:
     first, last = np.searchsorted(columns["read_s"], [segment.from_s, segment.to_s])
     own = {f.name: columns[f.name][first:last] for f in fields(LookUps)}
     ours = columns["segment"][first:last] == segment.segment
-    return LookUps(**own | {"rank": np.where(ours, own["rank"], -1)})
+    named = DATABASES[own["db"]]
+    return LookUps(**own | {"rank": np.where(ours, own["rank"], -1), "db": named})
 
 
 def _made_ready(columns: Mapping[str, Any], segment: SegmentEnd) -> LookUps:
     """Look-ups of the segment's own links before it."""
     before = np.searchsorted(columns["read_s"], segment.from_s)
     ours = np.flatnonzero(columns["segment"][:before] == segment.segment)
-    return LookUps(**{f.name: columns[f.name][ours] for f in fields(LookUps)})
+    own = {f.name: columns[f.name][ours] for f in fields(LookUps)}
+    return LookUps(**own | {"db": DATABASES[own["db"]]})
 
 
 # A shared link is followed once to make it ready, as often as it takes until that succeeds.

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from chaos.model.evidence import ActEvidence, Generator, InForce, Mode
+from chaos.model.evidence import ActEvidence, Generator, InForce, Mode, StateReading
 from chaos.record.sums import Sum
 
 LARGEST = 2**53  # beyond it, not every reader of JSON keeps the same number
@@ -99,6 +99,7 @@ class SegmentEnd(_Record):
     counted: dict[str, float | None]
     acts: list[ActEvidence]
     in_force: list[InForce]
+    states: list[StateReading]
 
 
 class LinksEvent(_Record):

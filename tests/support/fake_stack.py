@@ -23,13 +23,14 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
+from chaos.acts.faults import Kill, Slow
 from chaos.engine.announce import announcer
 from chaos.engine.run import InDoubt, Lab, Order
 from chaos.experiments import load as load_experiment
 from chaos.judge.doubt import arms_in_doubt
 from chaos.model.arrivals import arrivals
 from chaos.model.arrivals import visits as visits_of
-from chaos.model.evidence import HOT_RANK, Generator, InForce, ReadBack, Reading
+from chaos.model.evidence import HOT_RANK, Generator, InForce, ReadBack, Reading, Segment
 from chaos.model.experiment import Act, At, Experiment
 from chaos.model.lab import INCARNATION, Counters, Links
 from chaos.model.stack import (
@@ -37,6 +38,7 @@ from chaos.model.stack import (
     Link,
     LinkState,
     PartDied,
+    PartName,
     PartState,
     Settings,
     Stack,
@@ -44,6 +46,7 @@ from chaos.model.stack import (
     State,
     Undo,
 )
+from chaos.model.testimony import Span, Witnesses
 from chaos.model.traffic import FOLLOW, Traffic
 from chaos.record.reader import read_evidence
 from chaos.record.writer import SCHEMAS, RecordWriter
@@ -287,6 +290,15 @@ class FakeSlow:
     hits: ClassVar[frozenset[str]] = frozenset()
     link: ClassVar[Link] = "replica"
 
+    @property
+    def puts(self) -> Mapping[str, str]:
+        return Slow("replica", self.latency_ms).puts
+
+    def testimony(
+        self, segment: Segment, in_force: Span, control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        return Slow("replica", self.latency_ms).testimony(segment, in_force, control)
+
     def inject(self, stack: Stack) -> Undo:
         return stack.toxic("replica", "latency", "downstream", latency=self.latency_ms)
 
@@ -307,7 +319,7 @@ class FakeKill:
     """`chaos.acts.faults.Kill` without sockets: its probe reads the state of the part."""
 
     world: World
-    part: str = "redis"
+    part: PartName = "redis"
     needs: str = "kill"
     probe_s: float = 0.0
 
@@ -318,6 +330,15 @@ class FakeKill:
     @property
     def hits(self) -> frozenset[str]:
         return frozenset({self.part})
+
+    @property
+    def puts(self) -> Mapping[str, str]:
+        return Kill(self.part).puts
+
+    def testimony(
+        self, segment: Segment, in_force: Span, control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        return Kill(self.part).testimony(segment, in_force, control)
 
     def inject(self, stack: Stack) -> Undo:
         if self.world.has("act injected late"):

@@ -14,6 +14,7 @@ from itertools import takewhile
 from chaos.model.traffic import Retries, Traffic, Visit
 
 TOOK_S = 0.002
+LEAVES_S = 0.0005  # after it was due, at the latest
 UNSENT_S = 0.1  # clicks younger than this are lost with what holds them
 Arrival = tuple[float, int]  # when it is due, and the rank it asks for
 STATUS = {"follow": 302, "create": 201, "edit": 200, "delete": 204, "stats": 200}
@@ -121,8 +122,10 @@ def _answered(asked: Answer, down: Sequence[Outage], settings: Mapping[str, str]
     done_s = asked.intended_s + TOOK_S
     if asked.operation != "follow":
         return replace(asked, done_s=done_s, status=STATUS[asked.operation])
-    if any(outage.holds(asked.intended_s) for outage in down) and settings["FALLBACK"] == "none":
+    is_down = any(outage.holds(asked.intended_s + LEAVES_S) for outage in down)
+    if is_down and settings["FALLBACK"] == "none":
         return replace(asked, done_s=done_s, outcome="fail", status=503)
     soon = any(0 <= outage.from_s - done_s < UNSENT_S for outage in down)
     lost = soon and settings["CLICKS"] == "careless"
-    return replace(asked, done_s=done_s, served_from="hit", age_ms=5.0, click_lost=lost)
+    where = "near" if is_down else "hit"
+    return replace(asked, done_s=done_s, served_from=where, age_ms=5.0, click_lost=lost)

@@ -39,7 +39,7 @@ def looked_up(*times: ArrayLike) -> LookUps:
     """Look-ups of the most popular link: read, asked, answered and stored at these times."""
     read_s, asked_s, answered_s, stored_s = (floats(column) for column in times)
     rank, failed = np.zeros(len(read_s), dtype=np.int64), np.zeros(len(read_s), dtype=bool)
-    db = np.full(len(read_s), "replica", dtype="U7")
+    db = np.full(len(read_s), "replica")
     return LookUps(rank, read_s, asked_s, answered_s, stored_s, failed, db)
 
 
@@ -63,6 +63,7 @@ def segment_of(started_s: float, ended_s: float, **fields: Any) -> Segment:
         "acts": [],
         "ledgers": {},
         "in_force": [],
+        "states": [],
     }
     return Segment(**(blank | fields))
 

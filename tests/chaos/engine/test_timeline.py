@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,10 +15,11 @@ import pytest
 from chaos.engine.run import HostClock, run
 from chaos.engine.timeline import SegmentTimeline
 from chaos.judge.verdict import judge
-from chaos.model.evidence import ActEvidence, Generator, Reading, Verdict
+from chaos.model.evidence import ActEvidence, Generator, Reading, Segment, Verdict
 from chaos.model.experiment import Act, At
 from chaos.model.lab import Clock
 from chaos.model.stack import Stack, StackError, Undo
+from chaos.model.testimony import Span, Witnesses
 from chaos.record.reader import read_events, read_evidence
 from chaos.record.writer import RecordWriter
 from tests.support.busy import busy
@@ -48,6 +49,7 @@ class RecordedAct:
     probe_: Callable[[], object] = lambda: None
     needs: str = "kill"
     hits: frozenset[str] = frozenset()
+    puts: Mapping[str, str] = field(default_factory=dict)
     probe_s: float = 0.0
 
     def inject(self, stack: Stack) -> Undo:
@@ -70,6 +72,11 @@ class RecordedAct:
 
     def healed(self, before: Reading, after: Reading) -> bool:
         return before.value == after.value == 0
+
+    def testimony(
+        self, segment: Segment, in_force: Span, control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        return []
 
 
 @pytest.fixture
@@ -96,7 +103,7 @@ def passed(timeline: SegmentTimeline, duration_s: float) -> float:
     """Let a segment of this length pass, as a run does; return its start."""
     timeline.stand()
     started_s = time.monotonic()
-    timeline.start(started_s)
+    timeline.start(started_s, duration_s)
     while time.monotonic() < started_s + duration_s:
         timeline.tick()
         time.sleep(0.005)
@@ -186,7 +193,7 @@ def test_an_act_that_is_still_beginning_at_the_end_is_undone_as_well(
 def ticked(timeline: SegmentTimeline, clock: FakeClock, until_s: float) -> None:
     start_s = clock.now_s()
     timeline.stand()
-    timeline.start(start_s)
+    timeline.start(start_s, until_s)
     while clock.now_s() < start_s + until_s:
         timeline.tick()
         clock.sleep(0.1)

@@ -98,6 +98,7 @@ def segment(arm: str, number: int, started_s: float, duration_s: float) -> Segme
         acts=[],
         ledgers={},
         in_force=[],
+        states=[],
     )
 
 

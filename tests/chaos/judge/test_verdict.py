@@ -446,6 +446,8 @@ PROVEN = ActEvidence(
     after=reading(0.5),
     took_effect=True,
     healed=True,
+    begun_s=0.0,
+    again=reading(120.5),
 )
 
 
@@ -462,6 +464,10 @@ PROVEN = ActEvidence(
         ({"before": reading(0.0), "after": reading(0.0)}, True, True),
         ({"before": None}, False, False),
         ({"during": None}, False, False),
+        ({"again": reading(108.5)}, True, True),
+        ({"again": reading(108.4)}, False, True),
+        ({"again": reading(120.5, unit="s")}, False, True),
+        ({"again": None}, False, True),
         ({"after": None}, False, False),
         ({"before": reading(-0.5)}, False, False),
         ({"after": reading(-0.5)}, False, False),
@@ -489,7 +495,7 @@ def test_an_act_of_one_arm_s_own_timeline_is_proven_too(
     arms = [
         replace(a, timeline=[At(0.0, weak)]) if a.name == "lock" else a for a in experiment.arms
     ]
-    own = replace(PROVEN, act=weak.name, during=reading(55.0))
+    own = replace(PROVEN, act=weak.name, during=reading(55.0), again=reading(55.0))
     for experiment_, proven in [(replace(experiment, arms=arms), True), (experiment, False)]:
         only = replace(evidence.segments[0], acts=[own])
         (act,) = judge(experiment_, replace(evidence, segments=[only], control=[])).acts

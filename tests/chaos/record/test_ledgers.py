@@ -89,6 +89,7 @@ PLAN: Mapping[str, Any] = {
 def _ended(segment: int) -> dict[str, Any]:
     end: dict[str, Any] = {"segment": segment, "arm": "lock", "round": 0, "settings": {}}
     end |= {"web_processes": 2, "settled_s": None, "counted": {}, "acts": [], "in_force": []}
+    end["states"] = []
     end |= {"from_s": 0.0, "to_s": 9.0, "started_s": 0.0, "ended_s": 9.0}
     return json.loads(json.dumps(end | {"generator": asdict(Generator(0, 0, 0, 0, 0.0, 0.0))}))  # type: ignore[no-any-return]
 

@@ -55,6 +55,10 @@ LIVED_ON = "no part died unplanned"
 NOBODY_ELSE = "nobody else used the lab"
 ENOUGH = "every arm saw at least 6 expiries"
 LEDGERS = "all that was acknowledged is in the primary, exactly once"
+IN_FORCE = "only the planned acts were in force, each all the time"
+TOUCHED = "all that an act should touch was touched by it"
+QUIET = "what no act touches was as quick as in the control"
+QUICK = "the control without acts was quick"
 AS_PLANNED = "the run was the experiment's, from plan to end"
 FIGURES = "every measure of every arm has a figure"
 RIGHT = "every link leads where its writer said"
@@ -139,6 +143,32 @@ def _shifted(by_s: float, *names: str) -> Alter:
     return _acts(lambda acts: _later(acts[0], by_s, *names))
 
 
+def _states(change: Callable[[dict[str, Any]], object], number: int = 1, step: int = 1) -> Alter:
+    """Change the readings of a segment's state in place, or each so many of them."""
+    return first("segment", lambda event: [*map(change, event["states"][::step])], number)
+
+
+def _toxic(link: str, *toxics: str) -> Callable[[dict[str, Any]], object]:
+    return lambda reading: reading["links"].update({link: [*toxics]})
+
+
+def _less_of(name: str) -> Alter:
+    """Each reading of the first arm's state lacks a part or link."""
+    return _states(lambda seen: [seen[kind].pop(name, None) for kind in ("parts", "links")])
+
+
+def _gap(event: dict[str, Any]) -> None:
+    """No reading in the middle of a segment."""
+    from_s, to_s = event["started_s"] + 0.5, event["started_s"] + 3.0
+    event["states"] = [s for s in event["states"] if not from_s < s["to_s"] < to_s]
+
+
+def _asked_for(ms: int, which: str) -> Alter:
+    """Some look-ups took as long as this, in all accounts."""
+    at_s = f"CASE WHEN {which} THEN asked_s + {ms / 1000} ELSE answered_s END"
+    return rows("look_ups", f"SELECT * REPLACE ({at_s} AS answered_s) FROM {{0}}")
+
+
 def _swap(*names: str) -> Alter:
     """Two segments of the first round have each other's fields."""
 
@@ -213,17 +243,28 @@ def _late_hits(run: Path) -> None:
 def _of_three(before: float, during: float, after: float, act: Act) -> Alter:
     """The record of a run under another act, with what its probe read of three tries."""
 
+    readings = {"before": before, "during": during, "again": during, "after": after}
+
     def change(event: dict[str, Any]) -> None:
         for seen in event["acts"]:
             seen["act"] = act.name
-            for name, value in (("before", before), ("during", during), ("after", after)):
+            for name, value in readings.items():
                 seen[name] = {"what": "PING", "value": value, "unit": "of 3 answered"}
+        for state in event["states"]:
+            if state["links"]["replica"]:
+                state["links"]["replica"] = []
+                for thing, mark in act.puts.items():
+                    if thing.endswith(" link"):
+                        state["links"][thing.removesuffix(" link")] = [mark]
+                    else:
+                        state["parts"][thing] = mark
 
     def replan(planned: dict[str, Any]) -> None:
         for arm in planned["arms"].values():
             arm["timeline"][0].update(act=act.name)
 
-    return both(each("segment", change), plan(replan))
+    elsewhere = changed("look_ups", "true", db="'another'")  # the replica was slow, in the herd's
+    return both(each("segment", change), plan(replan), elsewhere)
 
 
 def _silence(act: Act) -> list[Mutant]:
@@ -242,7 +283,8 @@ def _cut(data: bytes) -> bytes:
     return data[:200] if data.startswith(b'{\n  "experiment"') else data[: len(data) // 2]
 
 
-SILENT: Sequence[Act] = (Cut("replica"), Kill("redis"), Pause("web-1"))
+# What the herd's record does not gainsay: it has no clicks that wait.
+SILENT: Sequence[Act] = (Cut("worker-primary"), Kill("worker"), Pause("worker"))
 
 
 def sound_under(act: Act) -> Mutant:
@@ -586,7 +628,70 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("one of an arm that has none", "an act in the wrong segment", ACTS,
                _acts(lambda acts: acts.append(dict(acts[0], act="?")))),
         Mutant("another act than planned", "a link mistaken", ACTS, _act(act="cache link +120 ms")),
+        Mutant("gone by its second probe", "an act that fell off halfway", ACTS,
+               _reading("again", value=0.5)),
+        Mutant("no second probe", "a probe forgotten", ACTS, _act(again=None)),
         *(mutant for act in SILENT for mutant in _silence(act)),
+    ],
+    "What was in force": [
+        Mutant("another link hit, too", "a toxic on two links", IN_FORCE,
+               _states(_toxic("cache", "latency downstream latency=120"))),
+        Mutant("a forgotten toxic from the start", "a person on the Chaos page", IN_FORCE, each(
+            "segment", lambda event: [
+                _toxic("cache", "latency downstream latency=20")(s) for s in event["states"]])),
+        Mutant("a toxic in the control alone", "a heal of the run before that came late", IN_FORCE,
+               _states(_toxic("replica", "latency downstream latency=20"), 0)),
+        Mutant("more of it", "two toxics on one link", IN_FORCE,
+               _states(_toxic("replica", "latency downstream latency=120",
+                              "bandwidth upstream rate=1"))),
+        Mutant("of half of the connections", "a toxic with a toxicity", IN_FORCE,
+               _states(_toxic("replica", "latency downstream latency=120 toxicity=0.5"))),
+        Mutant("another arm missed", "an inject that does nothing", IN_FORCE,
+               _states(_toxic("replica"), 4)),
+        Mutant("away for a moment", "somebody who heals by hand", IN_FORCE,
+               _states(_toxic("replica"), 2, 5)),
+        Mutant("a part paused beside the act", "a person on the Chaos page", IN_FORCE,
+               _states(lambda seen: seen["parts"].update(worker="paused"), 1, 3)),
+        Mutant("a link closed beside the act", "a person on the Chaos page", IN_FORCE,
+               _states(_toxic("queue", "closed"), 1, 3)),
+        Mutant("a part that is not killed all the time", "somebody who started it", IN_FORCE,
+               _states(lambda seen: seen["parts"].update(redis="up")), of="busy"),
+        Mutant("no state of a part", "a part forgotten", IN_FORCE, _less_of("worker")),
+        Mutant("no state of a link", "a link forgotten", IN_FORCE, _less_of("replication")),
+        Mutant("no state for a while", "a watch that hung", IN_FORCE, first("segment", _gap, 1)),
+        Mutant("no state before", "a watch that began late", IN_FORCE,
+               first("segment", lambda event: event.update(states=event["states"][3:]), 1),
+               of="busy"),
+        Mutant("no state after", "a watch that ended early", IN_FORCE,
+               first("segment", lambda event: event["states"].pop(), 1)),
+        Mutant("no states", "a watch that never began", IN_FORCE,
+               each("segment", lambda event: event.update(states=[]))),
+        Mutant("no time when it began", "a field left empty", IN_FORCE, _act(begun_s=None)),
+        Mutant("begun long before it was due", "a clock that jumped", IN_FORCE,
+               _shifted(-0.5, "begun_s"), of="busy"),
+    ],
+    "What an act touches": [
+        Mutant("look-ups as if it were not there", "an act that missed an arm", TOUCHED,
+               _asked_for(1, "read_s > 1006 AND read_s < 1010")),
+        Mutant("one look-up as if it were not there", "an act that fell off for a moment", TOUCHED,
+               _asked_for(1, "read_s = (SELECT max(read_s) FROM {0})")),
+        Mutant("look-ups twice as slow", "more of it than planned", TOUCHED, _asked_for(
+            240, "read_s > 1002")),
+        Mutant("served by a part that was killed", "a kill of another process", TOUCHED,
+               changed("requests", "served_from = 'near'", served_from="'hit'"), of="busy"),
+        Mutant("counters of a part that was killed", "a kill of another process", TOUCHED, rows(
+            "samples", "FROM {0} UNION ALL SELECT t_s, 'redis.commands', (SELECT max(value) FROM"
+            " {0} AS own WHERE own.name = 'redis.commands' AND own.t_s < s.t_s) FROM {0} AS s"
+            " WHERE name = 'replica.look_ups' AND t_s NOT IN (SELECT t_s FROM {0} WHERE"
+            " name = 'redis.commands')"), of="busy"),
+    ],
+    "What no act touches": [
+        Mutant("a slow cache beside the act", "a network that has another fault", QUIET,
+               changed("requests", "segment = 3 AND served_from = 'hit'", done_s="done_s + 0.03")),
+        Mutant("a control that is slow all along", "a delay that nobody planned", QUICK,
+               changed("requests", "segment = 1", done_s="done_s + 0.06")),
+        Mutant("a control that cannot keep up", "a stack that is ill before the act", QUICK,
+               changed("requests", "segment = 1 AND hash(op_id) % 5 = 0", done_s="done_s + 1.5")),
     ],
     "Ledgers": [
         Mutant("one lost", "a worker that acknowledged too early", LEDGERS, flaws=("click lost",)),

@@ -1,0 +1,212 @@
+"""Witnesses of an act: the look-ups, requests and samples of its segment that it should touch.
+
+Only what was begun after the act was in force, and over before it was lifted, is counted, so each
+witness is a fact. A bound from above is put to the quickest of some: noise makes nothing quicker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from chaos.model.evidence import Floats, LookUps, Requests, Segment
+from chaos.model.stack import Link, PartName
+from chaos.model.testimony import Span, Witnesses
+
+# Of X-Cache: what was read from Redis by this very request. A waiter may have been told by another
+# one, which asked a database, and `near` is a process's own memory.
+FROM_REDIS = ("hit", "stale", "early")
+WRITES = ("create", "edit", "delete")
+ANSWERED = ("ok", "absent")
+SHARE = 0.9  # of the latency; whole milliseconds are cut off here and there
+SLACK_MS = 50.0  # for the quickest of `ENOUGH`: a run with requests this late is INVALID anyway
+ENOUGH = 5
+SENT_S = 0.5  # from a commit until the primary has sent it
+
+
+def slow(
+    link: Link, latency_ms: float, segment: Segment, span: Span, control: Sequence[Segment]
+) -> Sequence[Witnesses]:
+    """What a slow link delays: look-ups over it, redirects from the cache, replication."""
+    match link:
+        case "primary" | "replica":
+            of, own, quiet = f"look-ups on the {link}", _look_ups_ms(link, segment, span), control
+            return [_delayed(of, own, latency_ms, [_look_ups_ms(link, s) for s in quiet])]
+        case "cache":
+            own = _from_redis_ms(segment, span)
+            quiet_ms = [_from_redis_ms(other) for other in control]
+            return [_delayed("redirects from the cache", own, latency_ms, quiet_ms)]
+        case "replication":
+            return [_lagging(segment, span, latency_ms)]
+        case _:
+            return []
+
+
+def cut(link: Link, segment: Segment, span: Span) -> Sequence[Witnesses]:
+    """What does not get through a closed link."""
+    match link:
+        case "primary":
+            return [_no_look_ups(link, segment, span), _no_writes(segment, span)]
+        case "replica":
+            return [_no_look_ups(link, segment, span)]
+        case "cache":
+            return [_nothing_from_redis(segment, span)]
+        case "queue":
+            return [_none_counted("redis.clicks_waiting", segment, span)]
+        case "worker-primary":
+            return [_none_counted("primary.clicks_waiting", segment, span)]
+        case _:
+            return []
+
+
+def silent(part: PartName, segment: Segment, span: Span) -> Sequence[Witnesses]:
+    """What a part that was killed or paused does not answer."""
+    match part:
+        case "primary":
+            return [*cut("primary", segment, span), _unread("primary.look_ups", segment, span)]
+        case "replica":
+            return [*cut("replica", segment, span), _unread("replica.look_ups", segment, span)]
+        case "redis":
+            return [*cut("cache", segment, span), _unread("redis.commands", segment, span)]
+        case "toxiproxy":
+            links: Sequence[Link] = ("primary", "replica", "cache", "queue")
+            return [told for link in links for told in cut(link, segment, span)]
+        case "nginx":
+            return [_none_answered(segment, span)]
+        case "worker":
+            names = ("redis.clicks_waiting", "primary.clicks_waiting")
+            return [_none_counted(name, segment, span) for name in names]
+        case _:
+            return [_unread(f"{part}.requests", segment, span)]
+
+
+def replay_paused(segment: Segment, span: Span) -> Sequence[Witnesses]:
+    """The replica never catches up with a write that was made since."""
+    requests = segment.requests
+    written = np.isin(requests.operation, WRITES) & (requests.outcome == "ok")
+    written &= requests.sent_s >= span.from_s
+    first_s = requests.done_s[written].min(initial=np.inf) + SENT_S
+    values = _sampled("primary.replication_lag_bytes", segment, Span(first_s, span.to_s))
+    caught_up = int((values <= 0).sum())
+    against = f"{caught_up} of {len(values)} show no lag" if caught_up else ""
+    return [Witnesses("readings of the replication lag", len(values), against)]
+
+
+# --- delays --------------------------------------------------------------------------------------
+
+
+def _delayed(of: str, own_ms: Floats, latency_ms: float, control_ms: Sequence[Floats]) -> Witnesses:
+    least_ms = SHARE * latency_ms
+    quick = own_ms[own_ms < least_ms]
+    if len(quick):
+        return Witnesses(of, len(own_ms), f"{len(quick)} took less than {least_ms:g} ms")
+    quiet_ms = min((float(ms.min()) for ms in control_ms if len(ms)), default=0.0)
+    most_ms = latency_ms + quiet_ms + SLACK_MS
+    if len(own_ms) >= ENOUGH and own_ms.min() > most_ms:
+        return Witnesses(of, len(own_ms), f"the quickest took {own_ms.min():.0f} ms")
+    return Witnesses(of, len(own_ms))
+
+
+def _lagging(segment: Segment, span: Span, latency_ms: float) -> Witnesses:
+    """Lags once the first change under the act was replayed: by Postgres, of its last measurement.
+
+    Some may show a change from before, or none in an idle moment: the largest tells.
+    """
+    of = "readings of the replication lag"
+    since = Span(span.from_s + latency_ms / 1000 + SENT_S, span.to_s)
+    lags_ms = 1000 * _sampled("primary.replication_lag_s", segment, since)
+    if len(lags_ms) < ENOUGH:
+        return Witnesses(of, 0)
+    if lags_ms.max() < SHARE * latency_ms:
+        return Witnesses(of, len(lags_ms), f"the largest was {lags_ms.max():.0f} ms")
+    delayed_ms = lags_ms[lags_ms >= SHARE * latency_ms].min()
+    over = delayed_ms > latency_ms + SLACK_MS
+    return Witnesses(of, len(lags_ms), f"the smallest was {delayed_ms:.0f} ms" if over else "")
+
+
+# --- silence -------------------------------------------------------------------------------------
+
+
+def _no_look_ups(db: str, segment: Segment, span: Span) -> Witnesses:
+    asked = _of(db, segment.look_ups) & (segment.look_ups.asked_s >= span.from_s)
+    asked &= segment.look_ups.asked_s <= span.to_s
+    count = len(_look_ups_ms(db, segment, span))
+    return _none(f"look-ups on the {db}", int(asked.sum()), count, "answered")
+
+
+def _nothing_from_redis(segment: Segment, span: Span) -> Witnesses:
+    inside = _inside(segment.requests, span) & (segment.requests.operation == "follow")
+    count = len(_from_redis_ms(segment, span))
+    return _none("redirects", int(inside.sum()), count, "served from the cache")
+
+
+def _no_writes(segment: Segment, span: Span) -> Witnesses:
+    requests = segment.requests
+    writes = _inside(requests, span) & np.isin(requests.operation, WRITES)
+    done = writes & (requests.outcome == "ok")
+    return _none("writes", int(writes.sum()), int(done.sum()), "acknowledged")
+
+
+def _none_answered(segment: Segment, span: Span) -> Witnesses:
+    inside = _inside(segment.requests, span)
+    done = inside & np.isin(segment.requests.outcome, ANSWERED)
+    return _none("requests", int(inside.sum()), int(done.sum()), "answered")
+
+
+def _unread(name: str, segment: Segment, span: Span) -> Witnesses:
+    """A part's own counter is not read; one reading may have been under way."""
+    count = len(_sampled(name, segment, span))
+    return _none(f"readings of {name}", int(name in segment.samples.t_s), max(0, count - 1), "came")
+
+
+def _none_counted(name: str, segment: Segment, span: Span) -> Witnesses:
+    """Clicks wait until they are counted: while nobody counts, they become no fewer.
+
+    The first reading may have been under way when the act began.
+    """
+    waiting = _sampled(name, segment, span)[1:]
+    fell = int((np.diff(waiting) < 0).sum())
+    return _none(f"readings of {name}", int((waiting > 0).sum()), fell, "fell")
+
+
+def _none(of: str, count: int, wrong: int, how: str) -> Witnesses:
+    return Witnesses(of, count, f"{wrong} {how}" if wrong else "")
+
+
+# --- the evidence --------------------------------------------------------------------------------
+
+
+def _of(db: str, look_ups: LookUps) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    own: np.ndarray[tuple[int], np.dtype[np.bool_]] = look_ups.db == db
+    return own
+
+
+def _look_ups_ms(db: str, segment: Segment, span: Span | None = None) -> Floats:
+    """How long each answered look-up took, asked and answered within the span."""
+    look_ups = segment.look_ups
+    own = _of(db, look_ups) & ~look_ups.failed
+    if span is not None:
+        own &= (look_ups.asked_s >= span.from_s) & (look_ups.answered_s <= span.to_s)
+    took_ms: Floats = 1000 * (look_ups.answered_s - look_ups.asked_s)[own]
+    return took_ms
+
+
+def _from_redis_ms(segment: Segment, span: Span | None = None) -> Floats:
+    """How long each redirect took that was read from Redis, sent and answered within the span."""
+    requests = segment.requests
+    own = np.isin(requests.served_from, FROM_REDIS) & (requests.outcome == "ok")
+    if span is not None:
+        own &= _inside(requests, span)
+    took_ms: Floats = 1000 * (requests.done_s - requests.sent_s)[own]
+    return took_ms
+
+
+def _inside(requests: Requests, span: Span) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    inside: np.ndarray[tuple[int], np.dtype[np.bool_]] = requests.sent_s >= span.from_s
+    return inside & (requests.done_s <= span.to_s)
+
+
+def _sampled(name: str, segment: Segment, span: Span) -> Floats:
+    t_s, values = segment.samples.of(name)
+    return values[(t_s >= span.from_s) & (t_s <= span.to_s)]
