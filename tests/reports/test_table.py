@@ -52,7 +52,7 @@ def test_it_tells_where_and_how_long_the_inputs_the_proof_the_load_and_the_click
         "λ 221/s · δ 121 ms · λδ 26.7",
         "12 of 12 proven, SELECT 1: 0.50 ms before, 120 ms during, 0.50 ms after",
         "all sent · 0 late · dispatch lag p99 0.20 ms",
-        "clicks 10,009 acknowledged · 0 lost · 0 duplicated · 0 unexpected PASS",
+        "clicks 11,389 acknowledged · 0 lost · 0 duplicated · 0 unexpected PASS",
         "/report.html",
     ):
         assert said in text
