@@ -32,7 +32,7 @@ def test_an_arm_shows_its_figure_with_interval_theory_and_verdict() -> None:
     result = result_with()
     single = row(shown(result), "singleflight")
 
-    assert single.split()[1:6] == ["2.0", "[", "2.0,", "2.0]", "≤"]
+    assert single.split()[1:6] == ["2.0", "[", "1.5,", "2.5]", "≤"]
     assert single.rstrip().endswith("PASS")
 
 
@@ -47,12 +47,12 @@ def test_it_tells_where_and_how_long_the_inputs_the_proof_the_load_and_the_click
     text = " ".join(shown(result_with()).split())
 
     for said in (
-        "fake · quick: 6 to 14 expiries an arm · seed 7",
+        "fake · quick: 6 to 15 expiries an arm · seed 7",
         "How many requests reach the database?",
         "λ 221/s · δ 121 ms · λδ 26.7",
         "12 of 12 proven, SELECT 1: 0.50 ms before, 120 ms during, 0.50 ms after",
         "all sent · 0 late · dispatch lag p99 0.20 ms",
-        "clicks 10,009 acknowledged · 0 lost · 0 duplicated · 0 unexpected PASS",
+        "clicks 11,389 acknowledged · 0 lost · 0 duplicated · 0 unexpected PASS",
         "/report.html",
     ):
         assert said in text
@@ -69,7 +69,7 @@ def test_it_fits_the_terminal(width: int, flaw: str) -> None:
 def test_a_narrow_terminal_keeps_figure_theory_and_verdict() -> None:
     single = row(shown(result_with(), 80), "singleflight")
 
-    assert "[ 2.0,  2.0]" in single
+    assert "[ 1.5,  2.5]" in single
     assert "≤ 2" in single
     assert "PASS" in single
 
