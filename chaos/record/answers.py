@@ -20,7 +20,7 @@ STATUSES: Mapping[str, int] = {
     "stats": 200,
 }
 PREPARED = """
-    CREATE OR REPLACE TEMP TABLE prepared AS
+    CREATE TEMP TABLE prepared AS
     SELECT unnest($codes::VARCHAR[]) AS key, unnest($targets::VARCHAR[]) AS target
 """
 WRITTEN = """

@@ -264,7 +264,6 @@ def _oddities(tables: _Tables, events: Events) -> Oddities:
 def _answers(tables: _Tables, events: Events, *, read_back: bool) -> Answers:
     if not events.segment:
         return Answers()
-    _make_keys(tables, events)
     return answers.answers(tables.query, read_back=read_back)
 
 
