@@ -25,7 +25,7 @@ VISITS = (
 LOST, TRIES, FAILED, RECOVERY = lost("clicks"), tries(during), failed(), recovery(within_ms=100)
 CATCH_UP, WAITING = catch_up(), peak("clicks_waiting", "most clicks waiting", "clicks")
 CARELESS = {"FALLBACK": "none", "CLICKS": "careless"}
-CAREFUL = {"FALLBACK": "database", "CLICKS": "careful"}
+CAREFUL = {"FALLBACK": "database", "CLICKS": "careful", "NEAR_CACHE_TTL_S": "30"}
 
 
 def busy(world: World) -> Experiment:

@@ -10,7 +10,16 @@ import pytest
 
 from chaos.experiments import load
 from chaos.judge import answer_checks as a
-from chaos.model.evidence import Answers, Evidence, Finding, Gateway, LookUps, Segment, Verdict
+from chaos.model.evidence import (
+    Answers,
+    Evidence,
+    Finding,
+    Gateway,
+    LookUps,
+    Oddities,
+    Segment,
+    Verdict,
+)
 from chaos.model.experiment import At
 from tests.support.fake_stack import FakeKill, World
 from tests.support.segments import floats, followed, looked_up, segment_of
@@ -23,8 +32,12 @@ READ_S, ASKED_S, ANSWERED_S, STORED_S = 1.0, 1.01, 1.1, 1.12
 
 def evidence(*segments: Segment, answers: Answers | None = None) -> Evidence:
     return Evidence(
-        {}, HERD.quick, segments, [], None, True, None, answers or Answers()  # type: ignore[arg-type]
-    )  # fmt: skip
+        *({}, HERD.quick, segments, []),
+        oddities=Oddities(0, 0, 0, 0, 0, 0),
+        read_back=True,
+        trouble=None,
+        answers=answers or Answers(),
+    )
 
 
 def judged(finding: Finding) -> tuple[str, str]:

@@ -13,6 +13,7 @@ import pytest
 from chaos.engine.run import Order, run
 from chaos.experiments import _expiries as m
 from chaos.judge.claims import fewer_than
+from chaos.judge.lateness import generator_was_on_time, weighed
 from chaos.judge.record_checks import figures_are_known
 from chaos.judge.run_checks import RUN_CHECKS
 from chaos.judge.verdict import judge
@@ -200,6 +201,7 @@ def test_a_result_holds_every_claim_and_check(experiment: Experiment, evidence: 
     ]
     assert result.checks == [
         *filter(None, (check(experiment, evidence) for check in RUN_CHECKS)),
+        generator_was_on_time(evidence, weighed(experiment, evidence, rows)),
         figures_are_known(experiment.measures, rows),
     ]
 

@@ -35,6 +35,7 @@ def record(
     writer.event("links", segment=1, codes=["a", "b"], follows=2, targets=targets)
     end: dict[str, Any] = {"segment": 1, "arm": "lock", "round": 0, "settings": {}}
     end |= {"web_processes": 2, "settled_s": None, "counted": {}, "acts": []}
+    end |= {"in_force": [], "states": []}
     end |= {"from_s": 0.0, "to_s": 9.0, "started_s": 0.0, "ended_s": 9.0}
     figures = json.loads(json.dumps(asdict(Generator(0, 0, 0, 0, 0.0, 0.0))))
     writer.event("segment", **end, generator=figures)
