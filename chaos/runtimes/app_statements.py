@@ -37,9 +37,13 @@ PURPOSES = (
     ("visitors", r"^\s*(select .* from|insert into) deployment\s"),
     ("position", r"^\s*select (received_tli|left\(pg_walfile_name\(lsn\))"),
 )
-_OWN = f"pg_stat_statements JOIN pg_roles ON pg_roles.oid = userid WHERE rolname = '{DATABASE}'"
+# White space is of whoever wrote a statement: it is taken as single blanks.
+_OWN = f"""(
+    SELECT calls, regexp_replace(query, '\\s+', ' ', 'g') AS text
+    FROM pg_stat_statements JOIN pg_roles ON pg_roles.oid = userid
+    WHERE rolname = '{DATABASE}' AND calls > 0) AS own"""
 _PURPOSE = "CASE {} ELSE '{}' END".format(
-    " ".join(f"WHEN query ~* '{pattern}' THEN '{purpose}'" for purpose, pattern in PURPOSES),
+    " ".join(f"WHEN text ~* '{pattern}' THEN '{purpose}'" for purpose, pattern in PURPOSES),
     STRANGE_PURPOSE,
 )
 _SUM = "coalesce(sum(calls) FILTER (WHERE purpose = '{}'), 0)::float8"
@@ -47,16 +51,16 @@ _SUM = "coalesce(sum(calls) FILTER (WHERE purpose = '{}'), 0)::float8"
 COUNTS = f"""
     SELECT {_SUM.format(LOOK_UP)}, {_SUM.format("read")}, {_SUM.format("write")},
         extract(epoch FROM pg_postmaster_start_time())::float8
-    FROM (SELECT calls, {_PURPOSE} AS purpose
-          FROM {_OWN} AND calls > 0 AND query ~* '{LINKS}') AS own
+    FROM (SELECT calls, {_PURPOSE} AS purpose FROM {_OWN} WHERE text ~* '{LINKS}') AS counted
 """
 STRANGE = f"""
-    SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 200), sum(calls)::float8
-    FROM {_OWN} AND calls > 0 AND {_PURPOSE} = '{STRANGE_PURPOSE}' GROUP BY 1
+    SELECT left(text, 200), sum(calls)::float8 FROM {_OWN}
+    WHERE {_PURPOSE} = '{STRANGE_PURPOSE}' GROUP BY 1
 """
 
 
 def purpose_of(text: str) -> str:
     """The purpose of a statement, as Postgres is asked for it."""
+    text = re.sub(r"\s+", " ", text)
     found = (purpose for purpose, own in PURPOSES if re.search(own, text, re.I | re.S))
     return next(found, STRANGE_PURPOSE)

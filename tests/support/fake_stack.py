@@ -58,6 +58,7 @@ TOKEN = "a-token"
 HIT_S = 0.001
 SENT_S = 0.0002  # how late after it is due a request leaves
 LATE_S = {"generator a little late": 0.030, "generator late": 0.200}
+YOUNG_MS = 500  # an entry that is still fresh when a late request is answered
 HALF_S, HANG_S = 1.5, 3.0
 STEP_S = 0.0004
 ORIGIN_S = 0.0008
@@ -611,7 +612,8 @@ class FakeLoad:
         for number, answer in enumerate(answers):
             if self.world.has("requests fail") and number == 7:
                 answer = replace(answer, outcome="fail", status=500)
-            slow = lag_s > 0 and answer.served_from == "hit" and not number % 20
+            young = answer.served_from == "hit" and answer.age_ms < YOUNG_MS
+            slow = lag_s > 0 and young and not number % 20
             late += slow
             row = self._row(segment, number, answer, lag_s if slow else 0.0)
             if not self.world.has("record truncated") or number != 5:
@@ -637,7 +639,8 @@ class FakeLoad:
             *(segment, op_id, session, answer.operation, answer.attempt, answer.last),
             *(answer.rank, code, seen.version, seen.target),
             *(answer.intended_s, answer.intended_s + SENT_S + lag_s, answer.done_s + lag_s),
-            *(answer.outcome, answer.status, answer.served_from, round(answer.age_ms, 3)),
+            *(answer.outcome, answer.status, answer.served_from),
+            round(answer.age_ms + lag_s * 1000, 3),
             *(click_id, ""),
         ]
 

@@ -162,7 +162,8 @@ def test_a_part_that_began_anew_has_no_counts_and_its_start_is_told(tmp_path: Pa
         assert segment.counted["web-1.starts"] == 1
         assert math.isnan(segment.counted["web-1.requests"])
         assert math.isnan(segment.count("web.requests"))
-        assert (segment.counted["web-2.starts"], segment.counted["web-2.requests"]) == (0, 0)
+        assert segment.counted["web-2.starts"] == 0
+        assert segment.counted["web-2.requests"] > 0
         assert segment.counted["redis.commands"] > 0
         with pytest.raises(KeyError, match=r"no counter web\.magic: primary\.look_ups"):
             segment.count("web.magic")
@@ -205,7 +206,8 @@ def test_a_run_whose_process_was_killed_is_invalid(tmp_path: Path) -> None:
     carried_out(tmp_path)
     events = tmp_path / "run" / "events.jsonl"
     lines = events.read_text().splitlines()
-    events.write_text("\n".join(lines[:-1]) + "\n")
+    killed = [line for line in lines if '"kind": "finished"' not in line]
+    events.write_text("\n".join(killed) + "\n")
     assert read_evidence(tmp_path / "run").trouble == "the run did not finish"
 
 

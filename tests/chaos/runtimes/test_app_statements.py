@@ -74,6 +74,7 @@ def test_no_module_with_sql_is_left_out() -> None:
         ("SELECT f($1)", "strange"),
         ("SELECT url FROM cached WHERE code = $1", "strange"),
         ("\n  SELECT current_setting($1) AS cur", "session"),
+        ("SELECT\n    current_setting($1) AS cur,\n    set_config($2, $3, $4)", "session"),
         ("RELEASE SAVEPOINT $1", "session"),
         ("SELECT $1", "session"),
         ("SELECT 1", "session"),
