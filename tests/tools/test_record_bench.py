@@ -39,18 +39,9 @@ def large(request: pytest.FixtureRequest, small: Path, tmp_path_factory: Any) ->
     return path
 
 
-AGES = "every redirect's age and source fit a look-up"  # see tools.bench.repeated
-
-
-def same(before: dict[str, Any], after: dict[str, Any], shape: Shape) -> bool:
-    """True if every claim and check comes out as it did, but for one that cannot."""
-    told = [
-        {f["text"]: f["verdict"] for f in [*result["claims"], *result["checks"]]}
-        for result in (before, after)
-    ]
-    if shape is Shape.LONGER:
-        assert [own.pop(AGES) for own in told] == ["PASS", "INVALID"]
-    return told[0] == told[1]
+def claims(result: dict[str, Any]) -> dict[str, str]:
+    """The verdict of each claim; checks see that the record was made (see tools.bench.repeated)."""
+    return {claim["text"]: claim["verdict"] for claim in result["claims"]}
 
 
 def judged(path: Path, of: Experiment | None = None) -> dict[str, Any]:
@@ -58,11 +49,11 @@ def judged(path: Path, of: Experiment | None = None) -> dict[str, Any]:
     return as_json(judge(experiment, evidence), experiment, evidence, path)
 
 
-def test_every_claim_and_check_comes_out_as_it_did(small: Path, large: Path) -> None:
+def test_every_claim_comes_out_as_it_did(small: Path, large: Path) -> None:
     before, after = judged(small), judged(large)
 
-    longer = "--shape longer" in json.loads((large / "plan.json").read_text())["command"]
-    assert same(before, after, Shape.LONGER if longer else Shape.MORE_ROUNDS)
+    assert claims(after) == claims(before)
+    assert (before["verdict"], after["verdict"]) == ("PASS", "INVALID")
     for old, new in zip(before["arms"], after["arms"], strict=True):
         assert new["inputs"] == pytest.approx(old["inputs"], rel=0.02)
 
@@ -88,8 +79,7 @@ def test_more_rounds_have_links_of_their_own_that_are_written(tmp_path: Path) ->
     repeat(read_source(tmp_path / "small"), tmp_path / "large", COPIES, Shape.MORE_ROUNDS)
     after = judged(tmp_path / "large", busy(World()))
 
-    for findings in ("claims", "checks"):
-        assert [f["verdict"] for f in after[findings]] == [f["verdict"] for f in before[findings]]
+    assert claims(after) == claims(before)
     for old, new in zip(before["arms"], after["arms"], strict=True):
         for kind, ledger in old["ledgers"].items():
             assert new["ledgers"][kind] == {name: COPIES * n for name, n in ledger.items()}
@@ -111,7 +101,7 @@ def test_the_luck_of_a_small_run_is_not_repeated(small: Path, tmp_path: Path, sh
     repeat(read_source(small), tmp_path / "large", 40, shape)
     before, after = judged(small), judged(tmp_path / "large")
 
-    assert same(before, after, shape)
+    assert claims(after) == claims(before)
     assert before["verdict"] == "PASS"
     for old, new in zip(before["arms"], after["arms"], strict=True):
         assert new["inputs"] == pytest.approx(old["inputs"], rel=0.05)
@@ -127,7 +117,7 @@ def test_a_directory_of_any_name_is_read_and_written_by_that_name_alone(
     repeat(read_source(tmp_path / name), into, COPIES, Shape.MORE_ROUNDS)
 
     after, before = judged(into), judged(small)
-    assert after["verdict"] == before["verdict"]
+    assert claims(after) == claims(before)
     for old, new in zip(before["arms"], after["arms"], strict=True):
         told, many = old["ledgers"]["clicks"], new["ledgers"]["clicks"]
         assert many["acknowledged"] == COPIES * told["acknowledged"] > 0

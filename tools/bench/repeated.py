@@ -2,11 +2,10 @@
 
 `longer` repeats the content of each segment, so segments get N times as long; `more-rounds` repeats
 the whole run, so there are N times as many rounds, each with links of its own. Either way rates,
-look-ups per expiry, counters and the read-back stay consistent, so the copy must be judged as its
-source was. A segment gets longer only if its visits follow shared links: nobody edits a link to
-the same version twice. Of one that is longer, a copy's first redirects have the age of values that
-were read before the copy, which no look-up on record explains: the check of that cannot pass. The
-gateway's log is made of the requests.
+look-ups per expiry, counters and the read-back stay consistent, so each claim must come out as in
+its source. The checks see that the record was made: its sums, its arrivals and its states are not
+those of a run, so it is INVALID. A segment gets longer only if its visits follow shared links:
+nobody edits a link to the same version twice. The gateway's log is made of the requests.
 
 Random deviations would be repeated, too: a segment with 3 % too few requests is likely in a small
 run and impossible in a large one. Where that happens, visits that hit the cache are left out or
