@@ -191,13 +191,14 @@ class _Run:
         """The arms in doubt after so many rounds, which go on record.
 
         Doubt that cannot be known asks for no more: the verdict is made from the whole record.
+        The judge has a thread of its own, since DuckDB can drop an interruption of its caller.
         """
         self.progress(self.number, self.steps, f"looking at {rounds} rounds")
         self.stack.keep_logs()
         arms: Mapping[str, str] = {}
         try:
             with self.writer.snapshot() as record:
-                arms = in_doubt(record)
+                arms = self.threads.submit(in_doubt, record).result()
         except Exception as error:
             self.writer.note(f"the look after {rounds} rounds failed: {error!r}")
         further = next(number for number in self.order.mode.looks if number > rounds) - rounds

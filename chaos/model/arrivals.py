@@ -2,7 +2,7 @@
 
 Drawn exactly, by thinning (Lewis and Shedler, Naval Research Logistics Quarterly 26, 1979):
 candidates arrive at the highest rate of the curve, and one at time t is kept with probability
-rate(t)/highest. Keys follow Zipf, beside one hot key.
+rate(t)/highest. Keys follow Zipf, beside one that is more popular than all.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def test_it_can_be_read_without_being_seen() -> None:
 
     assert "How many requests reach the database?" in str(svg.findtext(f"{SVG}title"))
     description = str(svg.findtext(f"{SVG}desc"))
-    assert "direct (naive): 29.0 [25.0, 32.8], theory 27.7." in " ".join(description.split())
+    assert "direct (naive): 28.2 [26.3, 36.4], theory 28.4." in " ".join(description.split())
     assert "theory ≤ 2" in description
 
 

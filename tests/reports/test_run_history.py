@@ -165,8 +165,8 @@ def test_a_long_run_has_longer_bins_that_count_the_same(
     assert history.bins == Bins(1, 1, 1)
     for arm in ARMS:
         own = history.arms[arm]
-        assert len(own.offered["x"]) == 2 * (4 + 1)  # 3.5 s a round, and a break
-        length_s = np.array([1, 1, 1, 0.5, np.nan] * 2)
+        assert len(own.offered["x"]) == 2 * (4 + 1)  # 4 s a round, and a break
+        length_s = np.array([1, 1, 1, 1, np.nan] * 2)
         requests = sum(len(s.requests) for s in segments if s.arm == arm)
         assert round(float(np.nansum(own.offered["rate"] * length_s))) == requests
         logged = sum(len(s.look_ups.of_rank(HOT)) for s in segments if s.arm == arm)

@@ -47,12 +47,12 @@ def test_it_tells_where_and_how_long_the_inputs_the_proof_the_load_and_the_click
     text = " ".join(shown(result_with()).split())
 
     for said in (
-        "fake · quick: 6 to 15 expiries an arm · seed 7",
+        "fake · quick: 6 to 16 expiries an arm · seed 7",
         "How many requests reach the database?",
-        "λ 221/s · δ 121 ms · λδ 26.7",
+        "λ 227/s · δ 121 ms · λδ 27.4",
         "12 of 12 proven, SELECT 1: 0.50 ms before, 120 ms during, 0.50 ms after",
         "all sent · 0 late · dispatch lag p99 0.20 ms",
-        "clicks 11,389 acknowledged · 0 lost · 0 duplicated · 0 unexpected PASS",
+        "clicks 11,490 acknowledged · 0 lost · 0 duplicated · 0 unexpected PASS",
         "/report.html",
     ):
         assert said in text
@@ -267,7 +267,7 @@ def test_an_act_goes_by_its_name_and_a_total_needs_neither_interval_nor_theory()
 
     assert "fake · quick: 2 segments an arm · seed 7" in text
     assert line_of(text, "act").startswith("redis killed 4 of 4 proven, PING: 3 of 3 answered")
-    assert row(text, "careless").split()[:3] == ["careless", "naive", "23"]
+    assert row(text, "careless").split()[:3] == ["careless", "naive", "25"]
     assert row(text, "careful").split()[:2] == ["careful", "0"]
     assert "[" not in row(text, "careful")
     assert "theory" not in text
@@ -277,11 +277,11 @@ def test_ledgers_are_told_arm_by_arm_where_they_differ() -> None:
     text = shown(busy_result())
 
     assert line_of(text, "clicks") == (
-        "careless: 608 acknowledged · 23 lost · 0 duplicated · 0 unexpected"
-        " careful: 759 acknowledged · 0 lost · 0 duplicated · 0 unexpected"
+        "careless: 632 acknowledged · 25 lost · 0 duplicated · 0 unexpected"
+        " careful: 796 acknowledged · 0 lost · 0 duplicated · 0 unexpected"
     )
-    assert line_of(text, "links") == "218 acknowledged · 0 lost · 0 duplicated · 0 unexpected"
-    assert line_of(text, "edits") == "339 acknowledged · 0 lost · 0 duplicated · 0 unexpected"
+    assert line_of(text, "links") == "232 acknowledged · 0 lost · 0 duplicated · 0 unexpected"
+    assert line_of(text, "edits") == "352 acknowledged · 0 lost · 0 duplicated · 0 unexpected"
 
 
 def test_links_of_the_lab_alone_are_told_only_if_one_is_wrong() -> None:

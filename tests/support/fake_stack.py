@@ -609,8 +609,9 @@ class FakeLoad:
     def _write(self, segment: int, answers: Sequence[Answer]) -> int:
         """One line an answer; how many of them were sent late."""
         late, lag_s = 0, max((LATE_S.get(flaw, 0.0) for flaw in self.world.flaws), default=0.0)
+        hot = [number for number, answer in enumerate(answers) if answer.rank == HOT_RANK]
         for number, answer in enumerate(answers):
-            if self.world.has("requests fail") and number == 7:
+            if self.world.has("requests fail") and number == hot[7]:
                 answer = replace(answer, outcome="fail", status=500)
             young = answer.served_from == "hit" and answer.age_ms < YOUNG_MS
             slow = lag_s > 0 and young and not number % 20

@@ -153,13 +153,17 @@ def under_way(run: Path, before: Sequence[str] = ()) -> Iterator[subprocess.Pope
     ) as process:
         try:
             deadline_s = time.monotonic() + 60
-            while not (run / "events.jsonl").exists() or len(read_events(run)) < 3:
+            while not (run / "events.jsonl").exists() or _segments_over(run) < 2:
                 assert process.poll() is None, process.communicate()
                 assert time.monotonic() < deadline_s
                 time.sleep(0.02)
             yield process
         finally:
             process.kill()
+
+
+def _segments_over(run: Path) -> int:
+    return sum(event["kind"] == "segment" for event in read_events(run))
 
 
 def test_a_run_whose_terminal_was_closed_is_healed_and_can_be_judged(tmp_path: Path) -> None:
