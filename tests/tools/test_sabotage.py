@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chaos import experiments
+from tests.support.results import busy_result, result_with
 from tools.sabotage.broken_copy import ROOT, broken_copy, python_of
 from tools.sabotage.catalogue import SABOTAGES
 from tools.sabotage.model import Edit, Sabotage, StaleEdit
@@ -38,6 +39,14 @@ def test_every_sabotage_names_an_experiment_with_its_arms_and_who_must_say_so(
     known = {arm.name for arm in experiments.load(sabotage.experiment).arms}
     assert {*sabotage.arms} <= known
     assert bool(sabotage.caught_by) != bool(sabotage.missed_since)
+
+
+def test_who_must_say_so_is_a_check_or_a_claim_of_the_experiment() -> None:
+    checks = [check["text"] for of in (result_with(), busy_result()) for check in of["checks"]]
+    for sabotage in SABOTAGES:
+        claims = [claim.text for claim in experiments.load(sabotage.experiment).claims]
+        for meant in sabotage.caught_by:
+            assert any(meant in text for text in [*checks, *claims]), f"{sabotage.name}: {meant}"
 
 
 def test_no_two_sabotages_have_the_same_name() -> None:

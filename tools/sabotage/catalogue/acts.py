@@ -1,11 +1,11 @@
 """Acts that miss, hit something else as well, or end too soon."""
 
+from tools.sabotage.catalogue import checks as c
 from tools.sabotage.model import Edit, Sabotage
 
 HERD = "thundering-herd"
 FAULTS = "chaos/acts/faults.py"
 PROXY = "chaos/toxiproxy/proxy.py"
-PROVEN = "every act"
 SLOW = 'return stack.toxic(self.link, "latency", "downstream", latency=self.latency_ms)'
 PAUSE = "        stack.pause(self.part)\n"
 
@@ -17,7 +17,7 @@ SABOTAGES = (
         HERD,
         ["singleflight"],
         [Edit(FAULTS, SLOW, "return lambda: None")],
-        [PROVEN],
+        [c.PROVEN],
     ),
     Sabotage(
         "slow-for-new-connections",
@@ -35,7 +35,7 @@ SABOTAGES = (
                 "    def add_(self, wrapper: ToxicWrapper) -> None:",
             )
         ],
-        [PROVEN],
+        [c.TOUCHED],
     ),
     Sabotage(
         "slow-half",
@@ -44,7 +44,7 @@ SABOTAGES = (
         HERD,
         ["singleflight"],
         [Edit(FAULTS, SLOW, SLOW.replace("self.latency_ms", "self.latency_ms / 2"))],
-        [PROVEN],
+        [c.PROVEN],
     ),
     Sabotage(
         "slow-ends-early",
@@ -62,7 +62,7 @@ SABOTAGES = (
                 "        return undo",
             )
         ],
-        [PROVEN, "planned"],
+        [c.PROVEN, c.IN_FORCE],
     ),
     Sabotage(
         "another-link-slow",
@@ -79,7 +79,7 @@ SABOTAGES = (
                 "        return lambda: (own(), other())[0]",
             )
         ],
-        ["planned", PROVEN],
+        [c.IN_FORCE],
     ),
     Sabotage(
         "toxic-forgotten",
@@ -95,7 +95,7 @@ SABOTAGES = (
                 '        self._toxics.add("replica", "latency", "upstream", {"latency": 20})',
             )
         ],
-        ["planned", "control"],
+        [c.IN_FORCE, c.CONTROL],
     ),
     Sabotage(
         "replication-not-slowed",
@@ -113,7 +113,7 @@ SABOTAGES = (
                 "    def add_(self, wrapper: ToxicWrapper) -> None:",
             )
         ],
-        [PROVEN, "shows the failure"],
+        [c.TOUCHED, "replica shows the failure"],
     ),
     Sabotage(
         "pause-ends-early",
@@ -130,7 +130,7 @@ SABOTAGES = (
                 + "        threading.Timer(1.4, stack.resume, [self.part]).start()\n",
             )
         ],
-        [PROVEN, "planned"],
+        [c.PROVEN, c.IN_FORCE],
     ),
     Sabotage(
         "pause-hits-a-web-process",
@@ -148,7 +148,7 @@ SABOTAGES = (
                 + '        threading.Timer(1.0, stack.resume, ["web-2"]).start()\n',
             )
         ],
-        ["planned", "no arm has any"],
+        [c.IN_FORCE],
     ),
     Sabotage(
         "kill-kills-nothing",
@@ -157,7 +157,7 @@ SABOTAGES = (
         "worker-crash",
         ["exactly-once"],
         [Edit(FAULTS, "        stack.kill(self.part)\n", "")],
-        [PROVEN],
+        [c.PROVEN],
     ),
     Sabotage(
         "replay-goes-on",
@@ -173,6 +173,6 @@ SABOTAGES = (
             ),
             Edit("chaos/acts/replay.py", '!= "paused":', '== "paused":'),
         ],
-        [PROVEN],
+        [c.PROVEN],
     ),
 )  # fmt: skip

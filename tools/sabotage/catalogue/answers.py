@@ -1,5 +1,6 @@
 """Answers that are wrong, or that say something wrong of themselves."""
 
+from tools.sabotage.catalogue import checks as c
 from tools.sabotage.model import Edit, Sabotage
 
 HANDLER = "stack/shortener/redirect/handler.py"
@@ -24,7 +25,7 @@ SABOTAGES = (
                 f"        {LINES.replace('entry.url', 'target')}",
             )
         ],
-        ["every redirect leads where"],
+        [c.ANSWERS],
     ),
     Sabotage(
         "permanent-redirect",
@@ -33,7 +34,7 @@ SABOTAGES = (
         HERD,
         ["singleflight"],
         [Edit(HANDLER, 'b"HTTP/1.1 302 Found\\r\\n"', 'b"HTTP/1.1 301 Moved Permanently\\r\\n"')],
-        ["every redirect leads where"],
+        [c.ANSWERS],
     ),
     Sabotage(
         "page-not-redirect",
@@ -42,7 +43,7 @@ SABOTAGES = (
         HERD,
         ["singleflight"],
         [Edit(HANDLER, 'b"HTTP/1.1 302 Found\\r\\n"', 'b"HTTP/1.1 200 OK\\r\\n"')],
-        ["every redirect leads where"],
+        [c.ANSWERS],
     ),
     Sabotage(
         "version-off-by-one",
@@ -51,7 +52,7 @@ SABOTAGES = (
         HERD,
         ["singleflight"],
         [Edit(HANDLER, LINES, LINES.replace("entry.version", "entry.version + 1"))],
-        ["every reader of a link saw the same version", "every redirect leads where"],
+        [c.VERSIONS, c.ANSWERS],
     ),
     Sabotage(
         "version-of-tomorrow",
@@ -60,7 +61,7 @@ SABOTAGES = (
         "stale-cache",
         ["versioned"],
         [Edit(HANDLER, LINES, LINES.replace("entry.version", "entry.version + 1"))],
-        ["no reader saw what nobody had written", "every redirect leads where"],
+        [c.WRITTEN, c.ANSWERS],
     ),
     Sabotage(
         "age-divided",
@@ -75,7 +76,7 @@ SABOTAGES = (
                 "age_ms = max(now - entry.read_at, 0.0) * 100",
             )
         ],
-        ["age"],
+        [c.AGES],
     ),
     Sabotage(
         "stale-called-hit",
@@ -84,17 +85,17 @@ SABOTAGES = (
         HERD,
         ["swr"],
         [Edit(SWR, 'return "stale"', 'return "hit"')],
-        ["age", "served"],
+        [c.AGES, c.POSSIBLE],
     ),
     Sabotage(
-        "miss-called-wait",
-        "A reader that queried the database says that it waited for another's query.",
-        "The herd looks like a queue behind one query.",
+        "miss-called-near",
+        "A reader that queried the database says that its value was in the process's own memory.",
+        "The herd is invisible in the answers.",
         HERD,
         ["singleflight"],
         [Edit(REFILL, 'return FillResult(entry, "miss", storing_s or asked_s)',
               'return FillResult(entry, "near", storing_s or asked_s)')],
-        ["served", "possible"],
+        [c.POSSIBLE],
     ),
     Sabotage(
         "edit-acknowledged-undone",
@@ -113,7 +114,7 @@ SABOTAGES = (
                 "            return ShortLink(**row)\n\n    async def delete",
             )
         ],
-        ["all that was acknowledged is in the primary", "every redirect leads where"],
+        [c.EXACT, c.ANSWERS],
     ),
     Sabotage(
         "edit-stores-another-target",
@@ -122,6 +123,6 @@ SABOTAGES = (
         "stale-cache",
         ["versioned"],
         [Edit(LINKS, "url = coalesce($3, url), disabled", "url = coalesce($3 || 'x', url), disabled")],
-        ["every redirect leads where"],
+        [c.ANSWERS],
     ),
 )  # fmt: skip

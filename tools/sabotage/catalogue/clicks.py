@@ -1,13 +1,13 @@
 """Clicks that are lost or counted twice by what promises the opposite."""
 
+from tools.sabotage.catalogue import checks as c
 from tools.sabotage.model import Edit, Sabotage
 
 CRASH = "worker-crash"
 WORKER = "stack/shortener/clicks/worker.py"
 BUFFER = "stack/shortener/clicks/buffer.py"
 OUTBOX = "stack/shortener/clicks/outbox.py"
-LOST, TWICE = "no arm has any clicks lost", "no arm has any"
-EXACT = "all that was acknowledged is in the primary"
+LOST, TWICE = "no arm has any clicks lost", "no arm has any clicks miscounted"
 
 SABOTAGES = (
     Sabotage(
@@ -23,7 +23,7 @@ SABOTAGES = (
                 "statement = STORE_NAIVELY",
             )
         ],
-        [TWICE, EXACT],
+        [TWICE, c.EXACT],
     ),
     Sabotage(
         "acknowledged-first",
@@ -79,7 +79,7 @@ SABOTAGES = (
                 "            except NotWritten as error:\n                _log_failure(batch",
             )
         ],
-        [EXACT],
+        [c.EXACT],
     ),
     Sabotage(
         "id-minted-twice",
@@ -88,7 +88,7 @@ SABOTAGES = (
         "thundering-herd",
         ["singleflight"],
         [Edit(BUFFER, "{next(self._serial):016x}", "{next(self._serial) // 2:016x}")],
-        [EXACT],
+        [c.EXACT],
     ),
     Sabotage(
         "click-of-another-link",
@@ -110,7 +110,7 @@ SABOTAGES = (
                 '        self._closing = False\n        self._code = "other"\n',
             ),
         ],
-        [EXACT],
+        [c.EXACT],
     ),
     Sabotage(
         "sync-does-not-wait",

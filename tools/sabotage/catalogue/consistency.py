@@ -90,7 +90,7 @@ SABOTAGES = (
                 '            synchronous_commit="local",\n',
             )
         ],
-        [UNSEEN, "remote-apply: "],
+        [UNSEEN, "remote-apply: write p50"],
     ),
     Sabotage(
         "floor-ignored",
@@ -123,6 +123,6 @@ SABOTAGES = (
                 'if settings.cache_invalidation == "never":',
             )
         ],
-        ["double-delete: "],
+        ["double-delete: most stale"],
     ),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Fixes of the herd that do nothing, do it in one process only, or hide what they let through."""
 
+from tools.sabotage.catalogue import checks as c
 from tools.sabotage.model import Edit, Sabotage
 
 HERD = "thundering-herd"
@@ -9,7 +10,6 @@ SINGLE = "stack/shortener/redirect/fills/singleflight.py"
 SWR = "stack/shortener/redirect/fills/swr.py"
 XFETCH = "stack/shortener/redirect/fills/xfetch.py"
 ORIGIN = "stack/shortener/redirect/origin.py"
-SAME_LOOK_UPS = "Postgres and the app count the same look-ups"
 UNTAGGED = """            return await self._sneak(code)
         return await self._refill(code, read)
 
@@ -52,7 +52,7 @@ SABOTAGES = (
                 UNTAGGED,
             )
         ],
-        [SAME_LOOK_UPS, "statement"],
+        [c.LOOK_UPS, c.STATEMENTS],
     ),
     Sabotage(
         "lock-in-one-process",
@@ -142,7 +142,7 @@ SABOTAGES = (
                 "            last",
             )
         ],
-        [SAME_LOOK_UPS],
+        [c.LOOK_UPS],
     ),
     Sabotage(
         "ttl-halved",
@@ -157,7 +157,7 @@ SABOTAGES = (
                 "return settings.cache_ttl_s / 2 * random.uniform(1 - jitter, 1 + jitter)",
             )
         ],
-        ["sooner"],
+        [c.LASTED],
     ),
     Sabotage(
         "naive-arm-shielded",

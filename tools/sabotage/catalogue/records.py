@@ -1,5 +1,6 @@
 """An observer or a record that loses what it should keep."""
 
+from tools.sabotage.catalogue import checks as c
 from tools.sabotage.model import Edit, Sabotage
 
 HERD = "thundering-herd"
@@ -20,7 +21,7 @@ SABOTAGES = (
                 '"clicks": _write_rows(self.path, "clicks", [*state.clicks][:-20])',
             )
         ],
-        ["the lab", "record"],
+        [c.WHOLE],
     ),
     Sabotage(
         "sampling-stops",
@@ -36,7 +37,7 @@ SABOTAGES = (
                 "    while not stop.wait(period_s) and time.monotonic() < until_s:\n",
             )
         ],
-        ["the counters were read throughout"],
+        [c.WATCHED],
     ),
     Sabotage(
         "counters-stand-still",
@@ -51,7 +52,7 @@ SABOTAGES = (
                 'return min(stack_counters.redis_commands(self._redis().info("commandstats")), 1.0)',
             )
         ],
-        ["every measure of every arm has a figure", "counters"],
+        [c.FIGURES, c.WATCHED],
     ),
     Sabotage(
         "somebody-else",
@@ -71,7 +72,7 @@ SABOTAGES = (
                 "        try:\n",
             )
         ],
-        ["nobody else used the lab"],
+        [c.ALONE],
     ),
     Sabotage(
         "requests-half-written",
@@ -89,6 +90,6 @@ SABOTAGES = (
                 "                return\n",
             )
         ],
-        ["every request sent is on record", "record"],
+        [c.ON_RECORD],
     ),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Timeouts, breakers, near caches and budgets that are there in name only."""
 
+from tools.sabotage.catalogue import checks as c
 from tools.sabotage.model import Edit, Sabotage
 
 DOWN, STORM = "cache-down", "retry-storm"
@@ -29,7 +30,7 @@ SABOTAGES = (
                 "            try:\n                raise TimeoutError\n",
             )
         ],
-        ["breaker: "],
+        ["breaker: recovery", c.TOUCHED],
     ),
     Sabotage(
         "timeout-not-applied",
@@ -59,7 +60,7 @@ SABOTAGES = (
                 "        if True or entry.state != LIVE:",
             )
         ],
-        ["near: "],
+        ["near: p99 during", "near: look-ups during"],
     ),
     Sabotage(
         "errors-made-redirects",
@@ -76,7 +77,7 @@ SABOTAGES = (
                 "        return found._replace(entry=front)\n",
             )
         ],
-        ["every redirect leads where"],
+        [c.ANSWERS],
     ),
     Sabotage(
         "budget-not-kept",
@@ -91,7 +92,7 @@ SABOTAGES = (
                 "return budget >= 0 or self._granted",
             )
         ],
-        ["budget: "],
+        ["budget: missed"],
     ),
     Sabotage(
         "tries-more-than-planned",
@@ -100,6 +101,6 @@ SABOTAGES = (
         STORM,
         ["none"],
         [Edit(RETRYING, "or attempt >= self._retries.tries or", "or attempt >= 4 or")],
-        ["none: ", "the traffic was the planned one", "as drawn", "due"],
+        ["none: missed", c.VISITS],
     ),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Settings and roles that are not those of the plan."""
 
+from tools.sabotage.catalogue import checks as c
 from tools.sabotage.model import Edit, Sabotage
 
 HERD = "thundering-herd"
@@ -23,7 +24,7 @@ SABOTAGES = (
                 ),
             )
         ],
-        ["setting"],
+        [c.SETTINGS],
     ),
     Sabotage(
         "lease-for-lock",
@@ -41,7 +42,7 @@ SABOTAGES = (
                 ),
             )
         ],
-        ["setting"],
+        [c.SETTINGS],
     ),
     Sabotage(
         "replica-is-the-primary",
@@ -50,7 +51,7 @@ SABOTAGES = (
         HERD,
         ["singleflight"],
         [Edit(COMMANDS, '"REPLICA_URL": links["replica"]', '"REPLICA_URL": links["primary"]')],
-        ["look-ups", "every act"],
+        [c.LOOK_UPS, c.TOUCHED],
     ),
     Sabotage(
         "one-web-process",
@@ -65,7 +66,7 @@ SABOTAGES = (
                 "        server ${WEB_2} max_fails=0 backup;",
             )
         ],
-        ["share"],
+        [c.SHARES],
     ),
     Sabotage(
         "worker-not-restarted",
@@ -80,7 +81,7 @@ SABOTAGES = (
                 "return WEB",
             )
         ],
-        ["setting"],
+        [c.SETTINGS],
     ),
     Sabotage(
         "server-setting-not-applied",
@@ -95,6 +96,6 @@ SABOTAGES = (
                 "        if wanted != 0:\n            return\n        try:",
             )
         ],
-        ["setting"],
+        [c.SETTINGS],
     ),
 )  # fmt: skip

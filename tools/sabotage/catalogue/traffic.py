@@ -1,12 +1,12 @@
 """A load generator that sends something else than planned, or reports it otherwise."""
 
+from tools.sabotage.catalogue import checks as c
 from tools.sabotage.model import Edit, Sabotage
 
 HERD = "thundering-herd"
 DISPATCHER = "scenarios/generator/dispatcher.py"
 RUNNER = "scenarios/generator/segment_runner.py"
 LOG = "scenarios/generator/request_log.py"
-DRAWN = "arrivals"
 
 SABOTAGES = (
     Sabotage(
@@ -25,7 +25,7 @@ SABOTAGES = (
                 "            counts.visits += 1",
             )
         ],
-        [DRAWN],
+        [c.ARRIVALS],
     ),
     Sabotage(
         "another-seed",
@@ -35,7 +35,7 @@ SABOTAGES = (
         ["singleflight"],
         [Edit(RUNNER, "            segment.duration_s,\n            segment.seed,",
               "            segment.duration_s,\n            segment.seed + 1,")],
-        [DRAWN],
+        [c.ARRIVALS],
     ),
     Sabotage(
         "sent-for-intended",
@@ -44,7 +44,7 @@ SABOTAGES = (
         HERD,
         ["singleflight"],
         [Edit(LOG, 'f"{exchange.intended_s:.6f}"', 'f"{exchange.sent_s:.6f}"')],
-        [DRAWN],
+        [c.ARRIVALS],
     ),
     Sabotage(
         "latency-scaled",
@@ -59,7 +59,7 @@ SABOTAGES = (
                 'f"{exchange.sent_s + 0.4 * (exchange.done_s - exchange.sent_s):.6f}"',
             )
         ],
-        ["nginx", "every look-up falls into a request"],
+        [c.GATEWAY],
     ),
     Sabotage(
         "slow-left-out",
@@ -76,7 +76,7 @@ SABOTAGES = (
                 "            session = f",
             )
         ],
-        ["every request sent is on record"],
+        [c.ON_RECORD],
     ),
     Sabotage(
         "failures-called-ok",
@@ -85,7 +85,7 @@ SABOTAGES = (
         "cache-down",
         ["timeout"],
         [Edit(LOG, "                    answer.outcome,", '                    "ok",')],
-        ["every request on record can be true"],
+        [c.CREDIBLE],
     ),
     Sabotage(
         "followed-twice",
@@ -102,7 +102,7 @@ SABOTAGES = (
                 "                self._client.exchange(self._requests[rank], self._timeout_s)",
             )
         ],
-        ["nobody else used the lab"],
+        [c.ALONE],
     ),
     Sabotage(
         "hot-key-less-hot",
@@ -117,6 +117,6 @@ SABOTAGES = (
                 "            counts.offered += 1\n            rank = rank if counts.offered % 5 else 7\n",
             )
         ],
-        [DRAWN, "the traffic was the planned one"],
+        [c.ARRIVALS],
     ),
 )  # fmt: skip
