@@ -263,8 +263,9 @@ def _of_three(before: float, during: float, after: float, act: Act) -> Alter:
         for arm in planned["arms"].values():
             arm["timeline"][0].update(act=act.name)
 
-    elsewhere = changed("look_ups", "true", db="'another'")  # the replica was slow, in the herd's
-    return both(each("segment", change), plan(replan), elsewhere)
+    # The herd's own act slowed the replica, which this one does not.
+    quick = changed("look_ups", "true", answered_s="asked_s + 0.0008")
+    return both(each("segment", change), plan(replan), quick)
 
 
 def _silence(act: Act) -> list[Mutant]:
