@@ -6,7 +6,6 @@ only what a single process recorded cannot be checked.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from itertools import pairwise
@@ -199,22 +198,6 @@ def _in_flight(sent_s: Floats, done_s: Floats, at_s: Floats) -> np.ndarray[Any, 
     return in_flight
 
 
-def versions_are_one(experiment: Experiment, evidence: Evidence) -> Finding | None:
-    """All readers of a link saw one version, if no visit changes links."""
-    if any(_changes_links(experiment.traffic_of(arm)) for arm in experiment.arms):
-        return None
-    seen = {
-        (segment.number, rank, version)
-        for segment in evidence.all_segments
-        for rank, version in _distinct(segment.requests)
-    }
-    links = Counter((segment, rank) for segment, rank, _ in seen)
-    odd = [f"link {rank}: several" for (_, rank), versions in links.items() if versions > 1]
-    return _guard(
-        "every reader of a link saw the same version", odd, f"{len(seen)} links, one each"
-    )
-
-
 def versions_are_written(experiment: Experiment, evidence: Evidence) -> Finding | None:
     """No reader saw a version before somebody began to write it, if visits change links."""
     if not any(_changes_links(experiment.traffic_of(arm)) for arm in experiment.arms):
@@ -231,12 +214,6 @@ def versions_are_written(experiment: Experiment, evidence: Evidence) -> Finding 
 def _changes_links(traffic: Traffic) -> bool:
     steps = [step.operation for visit in traffic.visits for step in visit.steps]
     return bool({"edit", "delete"} & {*steps})
-
-
-def _distinct(requests: Requests) -> Set[tuple[int, int]]:
-    """Each link's rank with each version that a follow of it saw."""
-    ok = (requests.outcome == "ok") & (requests.operation == "follow")
-    return set(zip(requests.rank[ok].tolist(), requests.version[ok].tolist(), strict=True))
 
 
 def traffic_was_as_planned(experiment: Experiment, evidence: Evidence) -> Finding:

@@ -215,7 +215,6 @@ def test_of_a_sound_record_each_check_says_what_it_saw() -> None:
         s.ran_as_planned(HERD, SOUND),
         s.requests_are_credible(HERD, SOUND),
         s.clocks_agree(HERD, SOUND),
-        s.versions_are_one(HERD, SOUND),
         s.traffic_was_as_planned(HERD, SOUND),
         s.samples_are_whole(HERD, SOUND),
         s.parts_lived_on(HERD, SOUND),
@@ -225,7 +224,6 @@ def test_of_a_sound_record_each_check_says_what_it_saw() -> None:
         ("the run was the experiment's, from plan to end", "6 segments of it"),
         ("every request on record can be true", "all 2600 can"),
         ("every look-up falls into a request for its key", "all 7 look-ups do"),
-        ("every reader of a link saw the same version", "14 links, one each"),
         ("the traffic was the planned one", "2600 visits in 26.0 s"),
         ("the counters were read throughout", "156 readings"),
         ("no part died unplanned", "0 began anew, as planned"),
@@ -474,38 +472,6 @@ def test_an_unanswered_request_may_look_up_at_any_later_time(
     after = looked_up([0], [9.0], [9.0], [9.0], [9.0])
     evidence = only(replace(SOUND.control[0], requests=own, look_ups=after))
     assert (s.clocks_agree(HERD, evidence).verdict is Verdict.PASS) is fine
-
-
-def test_versions_of_a_link_that_differ_are_told_by_link_wherever_they_were_seen() -> None:
-    other = with_requests(9, version=2)(SOUND)
-    assert observed(s.versions_are_one(HERD, other)) == "link 1: several"
-    mixed = np.arange(200) // 100 + 1
-    both = control(requests=replace(SOUND.control[0].requests, version=mixed))(SOUND)
-    assert observed(s.versions_are_one(HERD, both)) == "link 0: several; link 1: several"
-    far = requests(3, rank=np.full(3, 7), version=np.array([2, 1, 2]), outcome=np.full(3, "ok"))
-    assert observed(s.versions_are_one(HERD, control(requests=far)(SOUND))) == "link 7: several"
-
-
-def test_each_segment_has_links_of_its_own_whose_versions_may_differ() -> None:
-    others = first(requests=replace(SOUND.segments[0].requests, version=np.full(400, 3)))(SOUND)
-    finding = s.versions_are_one(HERD, others)
-    assert finding is not None
-    assert finding.verdict is Verdict.PASS
-
-
-def test_only_redirects_that_were_answered_show_a_version() -> None:
-    for odd in ({"outcome": "fail"}, {"operation": "create"}):
-        finding = s.versions_are_one(HERD, with_requests(3, version=9, **odd)(SOUND))
-        assert finding is not None
-        assert finding.verdict is Verdict.PASS
-
-
-@pytest.mark.parametrize("operation", ["edit", "delete"])
-def test_where_visits_change_links_versions_differ_and_nobody_asks(operation: Any) -> None:
-    visits = (Visit("change", (Step("follow"), Step(operation))),)
-    changing = replace(HERD.arms[0], traffic=replace(HERD.traffic, visits=visits))
-    experiment = replace(HERD, arms=[changing, *HERD.arms[1:]])
-    assert s.versions_are_one(experiment, SOUND) is None
 
 
 # --- the traffic ---------------------------------------------------------------------------------

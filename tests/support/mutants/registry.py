@@ -41,7 +41,6 @@ ON_RECORD = "every request sent is on record"
 CREDIBLE = "every request on record can be true"
 CLOCKS = "every look-up falls into a request for its key"
 WRITTEN = "no reader saw what nobody had written"
-VERSIONS = "every reader of a link saw the same version"
 TRAFFIC = "the traffic was the planned one"
 RANDOM = "arrivals are as random as planned"
 ARRIVALS = "the arrivals are those of the seed"
@@ -423,7 +422,7 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("served from nowhere", "a label that we do not know", CREDIBLE,
                changed("requests", ONE, served_from="'somewhere'")),
         Mutant("no version", "a header missing", CREDIBLE, changed("requests", ONE, version="-1")),
-        Mutant("a version swapped", "a reader who got what nobody wrote", VERSIONS,
+        Mutant("a version swapped", "a reader who got what nobody wrote", RIGHT,
                changed("requests", ONE, version="2")),
         Mutant("a version from the future", "a reader who got what nobody wrote yet", WRITTEN,
                changed("requests", FOLLOWED, version="version + 9"), of="busy"),
@@ -590,6 +589,9 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("fell off halfway", "somebody who heals by hand",
                "direct shows the failure: origin queries per expiry ≥ 0.5 × theory",
                flaws=("act ends early",)),
+        Mutant("another act, that slows nothing", "the wrong fault chosen",
+               "direct shows the failure: origin queries per expiry ≥ 0.5 × theory",
+               _of_three(3, 0, 3, Kill("worker")), act=Kill("worker")),
         Mutant("injected late", "an act that takes its time", ACTS, flaws=("act injected late",),
                of="busy"),
         Mutant("healed late", "a lab that hung", ACTS, flaws=("act healed late",), of="busy"),

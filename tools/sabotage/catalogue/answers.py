@@ -52,7 +52,7 @@ SABOTAGES = (
         HERD,
         ["singleflight"],
         [Edit(HANDLER, LINES, LINES.replace("entry.version", "entry.version + 1"))],
-        [c.VERSIONS, c.ANSWERS],
+        [c.ANSWERS],
     ),
     Sabotage(
         "version-of-tomorrow",
