@@ -50,7 +50,7 @@ def reason(finding: Json, result: Json) -> Reason:
         return Reason(finding["verdict"], text, observed, known.means, known.do)
     naive = [arm["name"] for arm in result["arms"] if arm["naive"]]
     if finding["verdict"] == "INVALID" and observed.startswith(INCONCLUSIVE):
-        sentence = f"its interval is too wide to tell, after all rounds that it may have: {text}"
+        sentence = f"undecided after the last round that is allowed: {text}"
         return Reason(finding["verdict"], text, observed, sentence, _more_rounds(result))
     if finding["verdict"] == "FAIL":
         sentence = f"failed: {text}"
@@ -95,6 +95,8 @@ NEARER = "run it again without `--set`, or with settings nearer to the experimen
 ON_TIME = "the generator was on time as far as claims depend on it"
 NO_FIGURE = "every measure of every arm has a figure"
 TOO_FEW = "every arm saw at least "
+AS_PLANNED = "the run was the experiment's, from plan to end"
+SHORTENED = {"--rounds", "--segment"}
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,11 @@ def _failed_check(text: str, result: Json) -> FailedCheck | None:
         return FailedCheck(f"too few {result['event']['plural']} in an arm to judge it by", nearer)
     if text == NO_FIGURE:
         return FailedCheck("a measure of an arm has no figure to compare", nearer)
+    if text == AS_PLANNED and SHORTENED & {*result["command"].replace("=", " ").split()}:
+        return FailedCheck(
+            "a run that is shortened only tries the experiment",
+            "run it without `--rounds` and `--segment`",
+        )
     return BROKEN.get(text)
 
 
@@ -184,7 +191,7 @@ BROKEN: Mapping[str, FailedCheck] = {
         "run it again, on a disk with room; if it fails again, linkstorm has a bug",
     ),
     "the databases met only statements that are known": FailedCheck(
-        "the application sent statements that nobody knows, or more than requests ask for: its"
+        "the application sent unknown statements, or more than its requests need: its"
         " look-ups may not all be counted",
         "do not use the lab while it measures; a new statement of the shortener belongs into"
         " chaos/runtimes/app_statements.py",
@@ -216,10 +223,10 @@ BROKEN: Mapping[str, FailedCheck] = {
     "every redirect's age and source fit a look-up": FailedCheck(
         "what redirects say of their age, or where they come from, contradicts the look-ups"
     ),
-    "the gateway's log tells of the same redirects": FailedCheck(
+    "the gateway's log has the same redirects": FailedCheck(
         "the load generator and the gateway disagree on answers, or on how long they took"
     ),
-    "the run was the experiment's, from plan to end": FailedCheck(
+    AS_PLANNED: FailedCheck(
         "the recorded run differs from the plan of this version's experiment",
         "run it again: another version made it, or it was changed since",
     ),

@@ -13,11 +13,11 @@ import numpy as np
 from chaos.model.evidence import Floats, LookUps, Requests, Segment
 from chaos.model.stack import Link, PartName
 from chaos.model.testimony import Span, Witnesses
+from chaos.model.traffic import WRITES
 
-# Of X-Cache: what was read from Redis by this very request. A waiter may have been told by another
-# one, which asked a database, and `near` is a process's own memory.
+# Values of X-Cache that this very request read from Redis. A waiter may have its value from another
+# request, which queried a database, and `near` is the memory of a process.
 FROM_REDIS = ("hit", "stale", "early")
-WRITES = ("create", "edit", "delete")
 ANSWERED = ("ok", "absent")
 SHARE = 0.9  # of the latency; whole milliseconds are cut off here and there
 SLACK_MS = 50.0  # for the quickest of `ENOUGH`: a run with requests this late is INVALID anyway
@@ -28,7 +28,7 @@ SENT_S = 0.5  # from a commit until the primary has sent it
 def slow(
     link: Link, latency_ms: float, segment: Segment, span: Span, control: Sequence[Segment]
 ) -> Sequence[Witnesses]:
-    """What a slow link delays: look-ups over it, redirects from the cache, replication."""
+    """Witnesses of a slow link: look-ups over it, redirects from the cache, replication lag."""
     match link:
         case "primary" | "replica":
             of, own, quiet = f"look-ups on the {link}", _look_ups_ms(link, segment, span), control
@@ -44,7 +44,7 @@ def slow(
 
 
 def cut(link: Link, segment: Segment, span: Span) -> Sequence[Witnesses]:
-    """What does not get through a closed link."""
+    """Witnesses of a closed link: all that would have had to pass it."""
     match link:
         case "primary":
             return [_no_look_ups(link, segment, span), _no_writes(segment, span)]
@@ -61,7 +61,7 @@ def cut(link: Link, segment: Segment, span: Span) -> Sequence[Witnesses]:
 
 
 def silent(part: PartName, segment: Segment, span: Span) -> Sequence[Witnesses]:
-    """What a part that was killed or paused does not answer."""
+    """Witnesses of a part that was killed or paused: all that it would have had to answer."""
     match part:
         case "primary":
             return [*cut("primary", segment, span), _unread("primary.look_ups", segment, span)]
@@ -161,7 +161,7 @@ def _unread(name: str, segment: Segment, span: Span) -> Witnesses:
 
 
 def _none_counted(name: str, segment: Segment, span: Span) -> Witnesses:
-    """Clicks wait until they are counted: while nobody counts, they become no fewer.
+    """Clicks wait until they are counted: without a worker they become no fewer.
 
     The first reading may have been under way when the act began.
     """

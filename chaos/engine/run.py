@@ -84,13 +84,13 @@ class Order:
         return {**self.experiment.settings, **arm.settings, **self.overrides}
 
 
-def nobody(_: Path) -> Mapping[str, str]:
+def none_in_doubt(_: Path) -> Mapping[str, str]:
     """No arm is in doubt: the planned rounds are all."""
     return {}
 
 
 def run(
-    order: Order, lab: Lab, directory: Path, progress: Progress, in_doubt: InDoubt = nobody
+    order: Order, lab: Lab, directory: Path, progress: Progress, in_doubt: InDoubt = none_in_doubt
 ) -> None:
     """Run an experiment into a new directory; what stops it early is recorded as trouble.
 

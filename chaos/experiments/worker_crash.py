@@ -39,7 +39,7 @@ experiment = Experiment(
         Arm("ack-first", ACK_FIRST, naive=True, predictions={LOST.name: BATCH}),
         Arm("no-dedupe", NO_DEDUPE, naive=True, predictions={TWICE.name: BATCH}),
         Arm("exactly-once", _held("after-store")),
-        Arm("sync", {"CLICK_MODE": "sync", **_held("after-store")}),
+        Arm("sync", {"CLICK_MODE": "sync", **_held("after-acknowledge")}),
         Arm("outbox", {"CLICK_MODE": "outbox"}),
     ],
     measures=[LOST, TWICE, CATCH_UP, WAITING, P99, FAILED],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from math import isnan
 
 import numpy as np
 
-from chaos.model.evidence import CONTROL, Evidence, Finding, Segment, Verdict
+from chaos.judge.findings import guard
+from chaos.model.evidence import Evidence, Finding, Segment
 from chaos.model.experiment import Experiment
+from chaos.model.traffic import WRITES
 
 DATABASES = ("primary", "replica")
 SHARE_MIN = 0.9  # of an equal share; nginx takes turns, so that even one request apart is rare
@@ -16,7 +18,8 @@ SHARE_MIN = 0.9  # of an equal share; nginx takes turns, so that even one reques
 
 def nothing_was_lost_by_the_lab(_: Experiment, evidence: Evidence) -> Finding:
     """The files hold every row that was written, unchanged: what else is missing, others lost."""
-    return _guard("the record holds all that was written", evidence.damage, "it does")
+    text, ended = "the record holds all that was written", evidence.trouble is None
+    return guard(text, evidence.damage, "it does", seen=ended)
 
 
 def counters_agree(_: Experiment, evidence: Evidence) -> Finding:
@@ -26,12 +29,12 @@ def counters_agree(_: Experiment, evidence: Evidence) -> Finding:
     counted those that failed for the app, too. The count of a part that began anew is not known.
     """
     apart = [f"{s.arm}: {why}" for s in evidence.segments for why in _apart(s)]
-    apart += [] if evidence.segments else ["no segment"]
     total = sum(len(segment.look_ups) for segment in evidence.segments)
-    return _guard(
+    return guard(
         "Postgres and the app count the same look-ups",
         apart,
         f"{total} in Postgres, in the app and in its log",
+        seen=len(evidence.segments),
     )
 
 
@@ -49,7 +52,7 @@ def _apart(segment: Segment) -> Iterator[str]:
 
 
 def statements_are_known(_: Experiment, evidence: Evidence) -> Finding:
-    """The app's user sent no statement that nobody knows, and no more others than requests ask for.
+    """The app's user sent no unknown statement, and no more of the others than requests need.
 
     Each change of a link is one statement, and what it refuses, or a look at statistics, one more.
     """
@@ -57,17 +60,18 @@ def statements_are_known(_: Experiment, evidence: Evidence) -> Finding:
     counts = [s.count(f"primary.{kind}") for s in evidence.segments for kind in ("reads", "writes")]
     known = sum(count for count in counts if not isnan(count))
     text = "the databases met only statements that are known"
-    return _guard(text, odd, f"{known:g} beside look-ups")
+    read = sum(len(segment.in_force) for segment in evidence.all_segments)
+    return guard(text, odd, f"{known:g} beside look-ups", seen=read)
 
 
 def _unasked(segment: Segment) -> Iterator[str]:
     operation = segment.requests.operation
-    changes = int(np.isin(operation, ("create", "edit", "delete")).sum())
+    changes = int(np.isin(operation, WRITES).sum())
     reads = int(np.isin(operation, ("stats", "edit", "delete")).sum())
     for kind, most in (("reads", reads), ("writes", changes)):
         counts = [segment.count(f"{name}.{kind}") for name in DATABASES]
         if (count := sum(c for c in counts if not isnan(c))) > most:
-            yield f"{count:g} {kind} of links by the API, where requests ask for {most}"
+            yield f"{count:g} {kind} of links by the API, where requests need {most}"
     if len(segment.in_force) == 2:
         before, after = (moment.strange for moment in segment.in_force)
         for text, calls in after.items():
@@ -88,7 +92,7 @@ def web_processes_share(experiment: Experiment, evidence: Evidence) -> Finding:
                 odd.append(f"{segment.arm}: {min(answered):g} of {sum(answered):g} by one")
             fewest = min(fewest, min(answered) / sum(answered) if sum(answered) else 1.0)
     text = "each web process answered its share"
-    return _guard(text, odd, f"at least {fewest:.0%}")
+    return guard(text, odd, f"at least {fewest:.0%}", seen=len(evidence.all_segments))
 
 
 def _is_web_count(name: str) -> bool:
@@ -96,18 +100,11 @@ def _is_web_count(name: str) -> bool:
 
 
 def _hits_web(experiment: Experiment, segment: Segment) -> bool:
-    if segment.arm == CONTROL:
-        return False
-    acts = [at.act for at in experiment.timeline_of(experiment.arm(segment.arm))]
-    return any(part == "nginx" or part.startswith("web-") for act in acts for part in act.hits)
+    hits = [part for at in experiment.timeline_in(segment) for part in at.act.hits]
+    return any(part == "nginx" or part.startswith("web-") for part in hits)
 
 
 def _unsure(segment: Segment) -> int:
     """Requests that took a turn, and that no web process may have counted."""
     requests = segment.requests
     return int(((requests.outcome == "unknown") | (requests.status >= 500)).sum())
-
-
-def _guard(text: str, odd: Sequence[str], observed: str) -> Finding:
-    verdict = Verdict.INVALID if odd else Verdict.PASS
-    return Finding(text, verdict, "; ".join(dict.fromkeys(odd)) or observed)

@@ -12,6 +12,7 @@ from typing import get_args
 
 import numpy as np
 
+from chaos.judge.findings import guard
 from chaos.model.evidence import (
     ActEvidence,
     Evidence,
@@ -19,9 +20,8 @@ from chaos.model.evidence import (
     Floats,
     Segment,
     StateReading,
-    Verdict,
 )
-from chaos.model.experiment import Act, Experiment, Timeline
+from chaos.model.experiment import Act, Experiment
 from chaos.model.stack import Link, PartName
 from chaos.model.testimony import Span, Witnesses
 
@@ -49,15 +49,16 @@ def state_was_as_planned(experiment: Experiment, evidence: Evidence) -> Finding:
         for why in [*_odd_states(experiment, segment), *_unwatched(segment)]
     ]
     count = sum(len(segment.states) for segment in evidence.all_segments)
-    return _guard(
+    return guard(
         "only the planned acts were in force, each all the time",
-        [] if count and not odd else odd or ["no state is on record"],
+        odd,
         f"{count} readings of all parts and links",
+        seen=count,
     )
 
 
 def _odd_states(experiment: Experiment, segment: Segment) -> Iterator[str]:
-    timeline = _planned(experiment, segment)
+    timeline = experiment.timeline_in(segment)
     acts = [(seen, _known(experiment, segment, seen)) for seen in segment.acts]
     known = [(seen, act) for seen, act in acts if act is not None]
     for seen, _ in known:
@@ -156,7 +157,7 @@ def acts_show_in_traffic(experiment: Experiment, evidence: Evidence) -> Finding 
     without = [f"none of {act} in {arm}" for (arm, act), count in counts.items() if not count]
     observed = f"{sum(counts.values())} witnesses of {len(acts)} acts"
     text = "all that an act should touch was touched by it"
-    return _guard(text, odd, "; ".join([observed, *without]))
+    return guard(text, odd, "; ".join([observed, *without]), seen=len(acts))
 
 
 def _testimonies(
@@ -173,14 +174,8 @@ def _testimonies(
 
 def _known(experiment: Experiment, segment: Segment, seen: ActEvidence) -> Act | None:
     """The act of that name that is planned for the segment; none is for the control."""
-    acts = [at.act for at in _planned(experiment, segment) if at.act.name == seen.act]
+    acts = [at.act for at in experiment.timeline_in(segment) if at.act.name == seen.act]
     return acts[0] if acts else None
-
-
-def _planned(experiment: Experiment, segment: Segment) -> Timeline:
-    """The acts that are planned for a segment; for the control, and for no arm, none."""
-    arms = [arm for arm in experiment.arms if arm.name == segment.arm]
-    return experiment.timeline_of(arms[0]) if arms and segment.round >= 0 else []
 
 
 # --- the traffic that no act touches -------------------------------------------------------------
@@ -194,7 +189,7 @@ def rest_was_quiet(experiment: Experiment, evidence: Evidence) -> Finding:
     odd, compared = [], 0
     quiet_ms = {what: _quickest_ms(what, evidence.control) for what in TOUCHED_BY}
     for segment in evidence.segments:
-        touched = {thing for at in _planned(experiment, segment) for thing in at.act.puts}
+        touched = {thing for at in experiment.timeline_in(segment) for thing in at.act.puts}
         for what, things in TOUCHED_BY.items():
             own_ms = _took_ms(what, segment)
             if touched & things or len(own_ms) < MANY or math.isnan(quiet_ms[what]):
@@ -206,7 +201,8 @@ def rest_was_quiet(experiment: Experiment, evidence: Evidence) -> Finding:
                     f" in the control {quiet_ms[what]:.0f} ms"
                 )
     text = "what no act touches was as quick as in the control"
-    return _guard(text, odd, f"{compared} look-ups and redirects compared")
+    fine = f"{compared} look-ups and redirects compared"
+    return guard(text, odd, fine, seen=len(evidence.segments))
 
 
 TOUCHED_BY: Mapping[str, Set[str]] = {
@@ -247,11 +243,4 @@ def control_was_quick(_: Experiment, evidence: Evidence) -> Finding:
         seen.append(f"half of the redirects within {median_ms:.1f} ms, {left:.1%} left at its end")
         if not (median_ms <= MEDIAN_MAX_MS and left <= LEFT_MAX):
             odd.append(seen[-1])
-    if not seen:
-        odd.append("there is none")
-    return _guard("the control without acts was quick", odd, "; ".join(seen))
-
-
-def _guard(text: str, odd: Sequence[str], observed: str) -> Finding:
-    verdict = Verdict.INVALID if odd else Verdict.PASS
-    return Finding(text, verdict, "; ".join(dict.fromkeys(odd)) or observed)
+    return guard("the control without acts was quick", odd, "; ".join(seen), seen=len(seen))

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from chaos.judge.findings import guard
 from chaos.model.evidence import (
-    CONTROL,
     Evidence,
     Finding,
     Floats,
@@ -25,9 +25,8 @@ from chaos.model.evidence import (
     Segment,
     Strings,
     Verdict,
-    part_of,
 )
-from chaos.model.experiment import Arm, Experiment
+from chaos.model.experiment import Experiment
 from chaos.model.stack import Settings
 
 ROUNDING_S = 1e-4  # an age has one decimal of a millisecond, times on record have six of a second
@@ -69,20 +68,20 @@ def answers_came_in_time(experiment: Experiment, evidence: Evidence) -> Finding:
 
     A process that is not running cannot give up: by its largest lag and `STALL_S` it may be later.
     """
-    odd, longest_s = [], 0.0
+    odd, longest_s, count = [], 0.0, 0
     for segment in evidence.all_segments:
         requests = segment.requests
         if not len(requests):
             continue
+        count += len(requests)
         took_s = float((requests.done_s - requests.sent_s).max())
         stalled_s = STALL_S + max(0.0, float((requests.sent_s - requests.intended_s).max()))
-        timeout_s = experiment.traffic_of(_arm(experiment, segment)).timeout_s
+        timeout_s = experiment.traffic_in(segment).timeout_s
         longest_s = max(longest_s, took_s)
         if not took_s <= timeout_s + stalled_s:
             odd.append(f"{segment.arm}: {took_s:.2f} s, with a timeout of {timeout_s:g} s")
-    return _guard(
-        "no answer came later than its timeout", odd, f"the longest took {longest_s:.2f} s"
-    )
+    text, fine = "no answer came later than its timeout", f"the longest took {longest_s:.2f} s"
+    return guard(text, odd, fine, seen=count)
 
 
 def answers_fit_look_ups(experiment: Experiment, evidence: Evidence) -> Finding:
@@ -98,7 +97,8 @@ def answers_fit_look_ups(experiment: Experiment, evidence: Evidence) -> Finding:
         served = _Served.of(segment)
         count += len(served)
         odd += [f"{segment.arm}: {number} {what}" for what, number in _unfit(served, segment)]
-    return _guard("every redirect's age and source fit a look-up", odd, f"all {count} do")
+    text = "every redirect's age and source fit a look-up"
+    return guard(text, odd, f"all {count} do", seen=count)
 
 
 def gateway_agrees(experiment: Experiment, evidence: Evidence) -> Finding:
@@ -114,7 +114,8 @@ def gateway_agrees(experiment: Experiment, evidence: Evidence) -> Finding:
             continue
         count += len(segment.gateway)
         odd += [f"{segment.arm}: {why}" for why in _other_account(segment)]
-    return _guard("the gateway's log tells of the same redirects", odd, f"{count} in both")
+    text = "the gateway's log has the same redirects"
+    return guard(text, odd, f"{count} in both", seen=count)
 
 
 # --- age and source ----------------------------------------------------------------------------
@@ -315,7 +316,7 @@ def _other_account(segment: Segment) -> Iterator[str]:
 
 
 def _odd_latencies(client_ms: Floats, gateway_ms: Floats) -> Iterator[str]:
-    """Whether the client had its answers before the gateway had given them, or long after.
+    """Answers that the client had before the gateway gave them, or long after.
 
     If no single answer has a shorter latency than the gateway took for it, then neither has the
     n-th shortest: the two accounts need not be matched. The gateway's clock stands still while its
@@ -336,16 +337,5 @@ def _odd_latencies(client_ms: Floats, gateway_ms: Floats) -> Iterator[str]:
 
 def _hits(experiment: Experiment, segment: Segment, part: str) -> bool:
     """True if an act is planned in the segment that stops or hangs such a part."""
-    if segment.arm == CONTROL:
-        return False
-    timeline = experiment.timeline_of(experiment.arm(segment.arm))
-    return any(part_of(hit).startswith(part) for at in timeline for hit in at.act.hits)
-
-
-def _arm(experiment: Experiment, segment: Segment) -> Arm:
-    return experiment.naive if segment.arm == CONTROL else experiment.arm(segment.arm)
-
-
-def _guard(text: str, odd: list[str], observed: str) -> Finding:
-    verdict = Verdict.INVALID if odd else Verdict.PASS
-    return Finding(text, verdict, "; ".join(odd) or observed)
+    hits = [hit for at in experiment.timeline_in(segment) for hit in at.act.hits]
+    return any(hit.startswith(part) for hit in hits)

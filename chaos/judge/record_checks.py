@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from chaos.judge.findings import guard
 from chaos.measures.histories import redirect_window
 from chaos.model.evidence import (
     CONTROL,
@@ -25,7 +26,6 @@ from chaos.model.evidence import (
     Mode,
     Requests,
     Segment,
-    Verdict,
     part_of,
 )
 from chaos.model.experiment import Experiment, Measure
@@ -48,7 +48,8 @@ def ran_as_planned(experiment: Experiment, evidence: Evidence) -> Finding:
         *_odd_segments(experiment, evidence),
     ]
     count = len(evidence.segments)
-    return _guard("the run was the experiment's, from plan to end", odd, f"{count} segments of it")
+    text = "the run was the experiment's, from plan to end"
+    return guard(text, odd, f"{count} segments of it", seen=count)
 
 
 def _other_plan(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
@@ -138,7 +139,7 @@ def requests_are_credible(_: Experiment, evidence: Evidence) -> Finding:
     odd = [f"{count} {name}" for name, count in asdict(evidence.oddities).items() if count]
     odd += [f"{s.arm}: times that cannot be" for s in evidence.all_segments if not _timely(s)]
     total = sum(len(segment.requests) for segment in evidence.all_segments)
-    return _guard("every request on record can be true", odd, f"all {total} can")
+    return guard("every request on record can be true", odd, f"all {total} can", seen=total)
 
 
 def _timely(segment: Segment) -> bool:
@@ -164,7 +165,8 @@ def clocks_agree(_: Experiment, evidence: Evidence) -> Finding:
                 f"{segment.arm}: {outside} of {len(segment.look_ups)} look-ups in no request"
             )
     total = sum(len(segment.look_ups) for segment in evidence.all_segments)
-    return _guard("every look-up falls into a request for its key", odd, f"all {total} look-ups do")
+    text, fine = "every look-up falls into a request for its key", f"all {total} look-ups do"
+    return guard(text, odd, fine, seen=len(evidence.all_segments))
 
 
 def _in_order(look_ups: LookUps) -> bool:
@@ -208,10 +210,11 @@ def versions_are_written(experiment: Experiment, evidence: Evidence) -> Finding 
         reads += len(window.row)
         if count := int(window.impossible.sum()):
             odd.append(f"{segment.arm}: {count} reads")
-    return _guard("no reader saw what nobody had written", odd, f"{reads} reads")
+    return guard("no reader saw what nobody had written", odd, f"{reads} reads", seen=reads)
 
 
 def _changes_links(traffic: Traffic) -> bool:
+    """True if a link may have several versions: one that is only created has one."""
     steps = [step.operation for visit in traffic.visits for step in visit.steps]
     return bool({"edit", "delete"} & {*steps})
 
@@ -227,14 +230,13 @@ def traffic_was_as_planned(experiment: Experiment, evidence: Evidence) -> Findin
     odd: list[str] = []
     of_traffic: dict[Traffic, list[Segment]] = {}
     for segment in evidence.all_segments:
-        arm = experiment.naive if segment.arm == CONTROL else experiment.arm(segment.arm)
-        of_traffic.setdefault(experiment.traffic_of(arm), []).append(segment)
+        of_traffic.setdefault(experiment.traffic_in(segment), []).append(segment)
     for traffic, segments in of_traffic.items():
         odd += _odd_traffic(traffic, segments)
         odd += [f"{s.arm}: {why}" for s in segments for why in _odd_traffic(traffic, [s])]
     visits = sum(segment.generator.visits for segment in evidence.all_segments)
     observed = f"{visits} visits in {_duration_s(evidence.all_segments):.1f} s"
-    return _guard("the traffic was the planned one", odd, observed)
+    return guard("the traffic was the planned one", odd, observed, seen=visits)
 
 
 def _odd_traffic(traffic: Traffic, segments: Sequence[Segment]) -> Iterator[str]:
@@ -283,7 +285,7 @@ def samples_are_whole(experiment: Experiment, evidence: Evidence) -> Finding:
         if (why := _odd_samples(segment, name, hit)) is not None
     ]
     count = sum(len(s.samples.of(name)[0]) for s in evidence.all_segments for name in _sampled(s))
-    return _guard("the counters were read throughout", odd, f"{count} readings")
+    return guard("the counters were read throughout", odd, f"{count} readings", seen=count)
 
 
 def _sampled(segment: Segment) -> Sequence[str]:
@@ -340,10 +342,8 @@ def parts_lived_on(experiment: Experiment, evidence: Evidence) -> Finding:
     starts = [
         v for s in evidence.all_segments for n, v in s.counted.items() if n.endswith(".starts")
     ]
-    lacking = [] if starts else ["no part's starts are on record"]
-    return _guard(
-        "no part died unplanned", [*odd, *lacking], f"{sum(starts):g} began anew, as planned"
-    )
+    fine = f"{sum(starts):g} began anew, as planned"
+    return guard("no part died unplanned", odd, fine, seen=len(starts))
 
 
 def _begun_anew(segment: Segment) -> Set[str]:
@@ -363,7 +363,7 @@ def figures_are_known(measures: Sequence[Measure], rows: Mapping[str, ArmResult]
             lacking.setdefault((", ".join(titles), why), []).append(arm.name)
     odd = [f"{', '.join(arms)}: no {what}, since {why}" for (what, why), arms in lacking.items()]
     text = "every measure of every arm has a figure"
-    return _guard(text, odd if rows else ["no arm at all"], f"{len(rows)} arms")
+    return guard(text, odd, f"{len(rows)} arms", seen=len(rows))
 
 
 def _without_figure(measures: Sequence[Measure], arm: ArmResult) -> Mapping[str, Sequence[str]]:
@@ -373,8 +373,3 @@ def _without_figure(measures: Sequence[Measure], arm: ArmResult) -> Mapping[str,
         if not arm.measures[measure.name].known:
             titles.setdefault(measure.without, []).append(measure.title)
     return titles
-
-
-def _guard(text: str, odd: Sequence[str], observed: str) -> Finding:
-    verdict = Verdict.INVALID if odd else Verdict.PASS
-    return Finding(text, verdict, "; ".join(dict.fromkeys(odd)) or observed)

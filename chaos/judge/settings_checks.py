@@ -1,4 +1,4 @@
-"""Checks that what was planned was in force: each part says itself what it runs with and as."""
+"""Checks that what was planned was in force, by the settings and roles that parts report."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from math import isnan
 
 import numpy as np
 
-from chaos.model.evidence import CONTROL, Evidence, Finding, InForce, Segment, Verdict
-from chaos.model.experiment import Act, Experiment
+from chaos.judge.findings import guard
+from chaos.model.evidence import Evidence, Finding, InForce, Segment
+from chaos.model.experiment import Act, Experiment, Timeline
+from chaos.model.traffic import Traffic
 
 MOMENTS = ("before", "after")
 ROLES = {"primary.in_recovery": False, "replica.in_recovery": True, "replica.streams": True}
@@ -31,23 +33,24 @@ def settings_were_in_force(_: Experiment, evidence: Evidence) -> Finding:
         for moment in segment.in_force
         for own in moment.settings.values()
     )
-    return _guard("every process ran with the settings of its arm", odd, f"{count} read")
+    text = "every process ran with the settings of its arm"
+    return guard(text, odd, f"{count} read", seen=count)
 
 
 def _not_set(segment: Segment) -> Iterator[str]:
-    """What the parts do not say as planned, or not say at all."""
+    """Settings that parts report otherwise than planned, or do not report."""
     if len(segment.in_force) != len(MOMENTS):
         yield "the settings in force are not on record"
     for when, moment in zip(MOMENTS, segment.in_force, strict=False):
         webs = _webs(moment)
         if len(webs) != segment.web_processes:
-            yield f"{len(webs)} web processes told their settings {when} it"
+            yield f"{len(webs)} web processes reported their settings {when} it"
         if len({frozenset(own) for own in webs.values()}) > 1:
-            yield f"web processes knew different settings {when} it"
+            yield f"web processes reported different settings {when} it"
         for name, planned in segment.settings.items():
             seen = {part: own[name] for part, own in moment.settings.items() if name in own}
             if not seen:
-                yield f"no process told {name} {when} it"
+                yield f"no process reported {name} {when} it"
             for part, value in seen.items():
                 if not same(planned, value):
                     yield f"{part} had {name}={value} {when} it, not {planned}"
@@ -68,15 +71,15 @@ def _changed_by_nobody(evidence: Evidence) -> Iterator[str]:
             yield f"{name} was " + ", ".join(f"{v} ({where})" for v, where in values.items())
 
 
-def same(planned: str, told: str) -> bool:
+def same(planned: str, reported: str) -> bool:
     """True if two values of a setting mean the same: numbers as numbers, switches as switches."""
-    one, other = planned.strip().lower(), told.strip().lower()
+    one, other = planned.strip().lower(), reported.strip().lower()
     if other in {"true", "false", "on", "off"}:
         return one in (TRUE if other in TRUE else FALSE)
     numbers = _number(one), _number(other)
     if not any(map(isnan, numbers)):
         return numbers[0] == numbers[1]
-    return planned.strip() == told.strip()
+    return planned.strip() == reported.strip()
 
 
 def _number(value: str) -> float:
@@ -98,35 +101,46 @@ def roles_were_kept(_: Experiment, evidence: Evidence) -> Finding:
         if moment.roles.get(name) is not wanted
     ]
     count = sum(len(segment.in_force) for segment in evidence.all_segments)
-    odd += [] if count else ["no roles are on record"]
-    return _guard("the replica followed the primary", odd, f"{count} times it did")
+    return guard("the replica followed the primary", odd, f"{count} times it did", seen=count)
 
 
 # --- answers -------------------------------------------------------------------------------------
 
+EXCLUDED_BY = {"replica": "primary", "primary": "replica"}  # by values of READ_FROM
 WAITS = {"singleflight", "lock", "lease", "swr"}  # without them only readers without a cache wait
 
 
 def answers_were_possible(_: Experiment, evidence: Evidence) -> Finding:
-    """Nothing was served from where the settings in force serve nothing."""
-    odd, told = [], 0
+    """Nothing was served from where the settings in force serve nothing, nor looked up where they
+    look up nothing."""
+    odd, answers = [], 0
     for segment in evidence.all_segments:
         served_from = segment.requests.served_from
-        told += int((served_from != "").sum())
+        answers += int((served_from != "").sum())
         for label, most in _most_served(segment).items():
             if (count := int((served_from == label).sum())) > most:
                 odd.append(f"{segment.arm}: {count} {label}, where at most {most:g} can be")
-    return _guard("every answer can come of the settings in force", odd, f"{told} answers")
+        read_from = _in_force(segment, "READ_FROM")
+        for database, excluded in EXCLUDED_BY.items():
+            count = int((segment.look_ups.db == database).sum())
+            if count and read_from == {excluded}:
+                odd.append(f"{segment.arm}: {count} look-ups on the {database}, where none can be")
+    text = "every answer can come of the settings in force"
+    return guard(text, odd, f"{answers} answers", seen=answers)
 
 
 def _most_served(segment: Segment) -> Mapping[str, float]:
-    """How many answers there may be, by where they say they come from.
+    """The most answers that there may be, by where they say they come from.
 
     A reader that could not use the cache may wait for another one; each such use is counted.
     """
     most: dict[str, float] = {}
-    strategies = _told(segment, "CACHE_FILL")
-    if strategies and not strategies & WAITS and not isnan(failures := _cache_failures(segment)):
+    strategies = _in_force(segment, "CACHE_FILL")
+    if (
+        strategies
+        and not strategies & WAITS
+        and not isnan(failures := segment.count("web.cache_failures"))
+    ):
         most["wait"] = failures
     if strategies and "xfetch" not in strategies:
         most["early"] = 0
@@ -137,17 +151,13 @@ def _most_served(segment: Segment) -> Mapping[str, float]:
     return most
 
 
-def _cache_failures(segment: Segment) -> float:
-    return segment.count("web.cache_failures")
-
-
 def _all_zero(segment: Segment, name: str) -> bool:
-    values = _told(segment, name)
+    values = _in_force(segment, name)
     return bool(values) and all(_number(value) == 0 for value in values)
 
 
-def _told(segment: Segment, name: str) -> Set[str]:
-    """All values of a setting that web processes told."""
+def _in_force(segment: Segment, name: str) -> Set[str]:
+    """All values of a setting that web processes reported."""
     return {
         own[name] for moment in segment.in_force for own in _webs(moment).values() if name in own
     }
@@ -161,6 +171,7 @@ def _webs(moment: InForce) -> Mapping[str, Mapping[str, str]]:
 
 LASTS = "no cached link was looked up again before its time"
 CLOCK_S = 0.005  # by which the clock of the day and the monotonic one may move apart in a segment
+STORES = {"redis", "cache link", "toxiproxy", "web-1", "web-2"}  # entries, or on the way there
 ASKS_PRIMARY = {"replica-then-primary", "primary"}  # those find every link: absence is not cached
 
 
@@ -170,9 +181,10 @@ def cached_links_lasted(experiment: Experiment, evidence: Evidence) -> Finding |
     It does not hold of links that are changed, of readers that refresh early, nor where an act
     stops the cache or a process that stores.
     """
-    lasting = [s for s in evidence.all_segments if _keeps_links(experiment, s)]
-    if not any(_may_keep(experiment, arm.name) for arm in experiment.arms):
+    plans = [(experiment.traffic_of(arm), experiment.timeline_of(arm)) for arm in experiment.arms]
+    if not any(_may_keep(*plan) for plan in plans):
         return None
+    lasting = [s for s in evidence.all_segments if _keeps_links(experiment, s)]
     odd = [
         f"{segment.arm}: {count} within {shortest_s:g} s"
         for segment in lasting
@@ -180,36 +192,34 @@ def cached_links_lasted(experiment: Experiment, evidence: Evidence) -> Finding |
         and (count := sum(_too_soon(segment, rank, shortest_s) for rank in _ranks(segment)))
     ]
     stored = sum(int((~np.isnan(s.look_ups.stored_s)).sum()) for s in lasting)
-    return _guard(LASTS, odd, f"{stored} look-ups were stored")
+    return guard(LASTS, odd, f"{stored} look-ups were stored", seen=len(evidence.all_segments))
 
 
-def _may_keep(experiment: Experiment, name: str) -> bool:
-    """True of an arm by its plan: nobody changes links, and no act stops what stores them."""
-    arm = experiment.naive if name == CONTROL else experiment.arm(name)
-    steps = {s.operation for visit in experiment.traffic_of(arm).visits for s in visit.steps}
-    acts = [] if name == CONTROL else [at.act for at in experiment.timeline_of(arm)]
-    return steps <= {"follow", "stats"} and all(map(_leaves_cache, acts))
+def _may_keep(traffic: Traffic, timeline: Timeline) -> bool:
+    """True if by the plan no visit changes links, and no act touches what stores them."""
+    reads = not any(visit.writes for visit in traffic.visits)
+    return reads and all(_leaves_cache(at.act) for at in timeline)
 
 
 def _leaves_cache(act: Act) -> bool:
-    """True of an act on another link than the cache's, or on parts that neither cache nor store."""
-    if link := getattr(act, "link", ""):
-        return bool(link != "cache")
-    return bool(act.hits) and act.hits <= {"primary", "replica", "nginx", "worker"}
+    """True of an act that is known to touch other parts and links only."""
+    touched = {*act.puts, *act.hits}
+    return bool(touched) and not touched & STORES
 
 
 def _keeps_links(experiment: Experiment, segment: Segment) -> bool:
-    return _may_keep(experiment, segment.arm) and "xfetch" not in _told(segment, "CACHE_FILL")
+    plan = experiment.traffic_in(segment), experiment.timeline_in(segment)
+    return _may_keep(*plan) and "xfetch" not in _in_force(segment, "CACHE_FILL")
 
 
 def _shortest_s(segment: Segment) -> float:
-    """The shortest time that any process stores a link for; 0 if none told."""
-    lasts = [_number(value) for value in _told(segment, "CACHE_TTL_S")]
-    spread = [_number(value) for value in _told(segment, "CACHE_TTL_JITTER")]
+    """The shortest time that any process stores a link for; 0 if none reported one."""
+    lasts = [_number(value) for value in _in_force(segment, "CACHE_TTL_S")]
+    spread = [_number(value) for value in _in_force(segment, "CACHE_TTL_JITTER")]
     shortest_s = min(lasts, default=0.0) * (1 - max(spread, default=1.0))
-    if _told(segment, "READ_FROM") <= ASKS_PRIMARY:
+    if _in_force(segment, "READ_FROM") <= ASKS_PRIMARY:
         return shortest_s
-    absent = [_number(value) for value in _told(segment, "NEGATIVE_TTL_S")]
+    absent = [_number(value) for value in _in_force(segment, "NEGATIVE_TTL_S")]
     return min([shortest_s, *absent])
 
 
@@ -235,8 +245,3 @@ def _too_soon(segment: Segment, rank: int, shortest_s: float) -> int:
     asked_s, ended = own.asked_s[again][ended > 0], ended[ended > 0]
     in_cache_s = first[np.searchsorted(stored, latest[ended - 1])]
     return int((asked_s < in_cache_s + shortest_s - CLOCK_S).sum())
-
-
-def _guard(text: str, odd: Sequence[str], observed: str) -> Finding:
-    verdict = Verdict.INVALID if odd else Verdict.PASS
-    return Finding(text, verdict, "; ".join(dict.fromkeys(odd)) or observed)

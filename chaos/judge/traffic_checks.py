@@ -16,6 +16,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from chaos.judge.findings import guard
 from chaos.model.arrivals import arrivals, visits
 from chaos.model.evidence import (
     CONTROL,
@@ -25,19 +26,15 @@ from chaos.model.evidence import (
     Ints,
     Requests,
     Segment,
-    Verdict,
 )
 from chaos.model.experiment import Experiment
 from chaos.model.plan import segment_seed
 from chaos.model.request_record import OPERATIONS
-from chaos.model.traffic import Traffic, Visit
+from chaos.model.traffic import NO_LIMIT, TOO_MANY_REQUESTS, Traffic, Visit
 
 NEAR_S = 1e-6  # twice what six decimals round away
 SIGMAS = 5.0
-WRITES = frozenset({"create", "edit", "delete"})
-NO_RANK = -1  # a writer takes the next link that nobody else is writing
-TOO_MANY_REQUESTS = 429
-NO_LIMIT = 1.0  # of a budget of retries
+NO_RANK = -1  # a writer takes the next link that no other is writing
 
 Bools = NDArray[np.bool_]
 
@@ -67,7 +64,7 @@ def arrivals_are_those_drawn(experiment: Experiment, evidence: Evidence) -> Find
     odd: dict[str, Counter[str]] = {}
     count = 0
     for segment in evidence.all_segments:
-        drawn = _drawn(_traffic(experiment, segment), evidence, segment)
+        drawn = _drawn(experiment.traffic_in(segment), evidence, segment)
         count += len(drawn)
         wrong = _differences(drawn, recorded(segment), segment.generator.unsent)
         odd.setdefault(segment.arm, Counter()).update(wrong)
@@ -78,18 +75,13 @@ def arrivals_are_those_drawn(experiment: Experiment, evidence: Evidence) -> Find
     ]
     if told and (other := _other_numpy(evidence)):
         told.append(other)
-    return _guard("the arrivals are those of the seed", told, f"all {count} are")
+    return guard("the arrivals are those of the seed", told, f"all {count} are", seen=count)
 
 
 def _other_numpy(evidence: Evidence) -> str:
-    """Whether another numpy drew them: its random numbers may differ from version to version."""
+    """The two versions of numpy, if they differ: so may their random numbers."""
     then, now = evidence.plan["machine"].get("numpy"), version("numpy")
     return "" if then == now else f"numpy {then} drew them, and numpy {now} drew them again"
-
-
-def _traffic(experiment: Experiment, segment: Segment) -> Traffic:
-    arm = experiment.naive if segment.arm == CONTROL else experiment.arm(segment.arm)
-    return experiment.traffic_of(arm)
 
 
 def _drawn(traffic: Traffic, evidence: Evidence, segment: Segment) -> Starts:
@@ -104,14 +96,10 @@ def _drawn(traffic: Traffic, evidence: Evidence, segment: Segment) -> Starts:
     begun = (kinds[visit] for visit in islice(visits(traffic, seed), len(due_s)))
     kind = np.fromiter(begun, np.int64, len(due_s))
     own = np.array([visit.own_link for visit in traffic.visits])[kind]
-    writes = np.array([_writes(visit) for visit in traffic.visits])[kind]
+    writes = np.array([visit.writes for visit in traffic.visits])[kind]
     first = [OPERATIONS.index(visit.steps[0].operation) for visit in traffic.visits]
     ranks = np.select([own, writes], [traffic.keys + np.arange(len(due_s)), NO_RANK], rank)
     return Starts(due_s + segment.started_s, ranks, np.array(first)[kind], kind)
-
-
-def _writes(visit: Visit) -> bool:
-    return any(step.operation in WRITES for step in visit.steps)
 
 
 def recorded(segment: Segment) -> Starts:
@@ -193,14 +181,13 @@ def visits_went_on(experiment: Experiment, evidence: Evidence) -> Finding | None
     odd = [
         f"{segment.arm}: {many} {how}"
         for segment in evidence.all_segments
-        if _goes_beyond_one(_traffic(experiment, segment))
+        if _goes_beyond_one(experiment.traffic_in(segment))
         for how, many in _odd_followers(experiment, evidence, segment).items()
         if many
     ]
     count = sum(len(s.requests) - s.generator.visits for s in evidence.all_segments)
-    return _guard(
-        "what follows in a visit is what its answers ask for", odd, f"all {count} further ones are"
-    )
+    text = "what follows in a visit is what its answers ask for"
+    return guard(text, odd, f"all {count} further ones are", seen=len(evidence.all_segments))
 
 
 def _goes_beyond_one(traffic: Traffic) -> bool:
@@ -210,7 +197,7 @@ def _goes_beyond_one(traffic: Traffic) -> bool:
 def _odd_followers(
     experiment: Experiment, evidence: Evidence, segment: Segment
 ) -> Mapping[str, int]:
-    traffic = _traffic(experiment, segment)
+    traffic = experiment.traffic_in(segment)
     drawn, seen = _drawn(traffic, evidence, segment), recorded(segment)
     kind = np.full(len(segment.requests), -1)
     ours, theirs = _matched(drawn.due_s, seen.due_s)
@@ -330,13 +317,13 @@ def arrivals_are_random(experiment: Experiment, evidence: Evidence) -> Finding:
     odd: list[str] = []
     of_traffic: dict[Traffic, list[Starts]] = {}
     for segment in evidence.all_segments:
-        of_traffic.setdefault(_traffic(experiment, segment), []).append(recorded(segment))
+        of_traffic.setdefault(experiment.traffic_in(segment), []).append(recorded(segment))
     for traffic, starts in of_traffic.items():
         odd += _odd_gaps(starts)
         odd += _odd_ranks(traffic, starts)
         odd += _odd_kinds(traffic, np.concatenate([each.operation for each in starts]))
     count = sum(len(each) for starts in of_traffic.values() for each in starts)
-    return _guard("arrivals are as random as planned", odd, f"{count} arrivals")
+    return guard("arrivals are as random as planned", odd, f"{count} arrivals", seen=count)
 
 
 def _odd_gaps(starts: Sequence[Starts]) -> Iterator[str]:
@@ -354,8 +341,8 @@ def _odd_gaps(starts: Sequence[Starts]) -> Iterator[str]:
 def _odd_ranks(traffic: Traffic, starts: Sequence[Starts]) -> Iterator[str]:
     """The links that visits only read: the most popular one by its share, the others by Zipf."""
     kinds = traffic.visits
-    reading = {v.steps[0].operation for v in kinds if not _writes(v)}
-    reading -= {v.steps[0].operation for v in kinds if _writes(v)}
+    reading = {v.steps[0].operation for v in kinds if not v.writes}
+    reading -= {v.steps[0].operation for v in kinds if v.writes}
     codes = [OPERATIONS.index(operation) for operation in reading]
     rank = np.concatenate([each.rank[np.isin(each.operation, codes)] for each in starts])
     hot, share = int((rank == 0).sum()), 1.0 if traffic.keys == 1 else traffic.hot_share
@@ -386,8 +373,3 @@ def _odd_kinds(traffic: Traffic, operation: Ints) -> Iterator[str]:
 def _slack(count: int, share: float) -> float:
     """How far a number drawn with this probability may be off; wide enough for small numbers."""
     return SIGMAS * (sqrt(count * share * (1 - share)) + (0 < share < 1))
-
-
-def _guard(text: str, odd: Sequence[str], observed: str) -> Finding:
-    verdict = Verdict.INVALID if odd else Verdict.PASS
-    return Finding(text, verdict, "; ".join(dict.fromkeys(odd)) or observed)

@@ -48,10 +48,11 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
         _checked(figures_are_known.__name__, partial(figures_are_known, experiment.measures, rows)),
     ]
     made = [check for check in checks if check is not None]
+    verdict_on = partial(_verdict_on, evidence, due, rows, lateness)
     return Result(
         experiment=experiment.name,
         verdict=Verdict.worst([finding.verdict for finding in [*claims, *made]]),
-        arms=[replace(row, verdict=_verdict_on(row, due, rows, lateness)) for row in rows.values()],
+        arms=[replace(row, verdict=verdict_on(row)) for row in rows.values()],
         claims=claims,
         checks=made,
         not_asked=[claim.text for claim in not_asked],
@@ -94,7 +95,9 @@ def _alike(*readings: Reading) -> bool:
     return len({(r.what, r.unit) for r in readings}) == 1 and all(r.value >= 0 for r in readings)
 
 
-def _verdict_on(row: ArmResult, claims: Sequence[Claim], rows: Rows, lateness: Lateness) -> Verdict:
+def _verdict_on(
+    evidence: Evidence, claims: Sequence[Claim], rows: Rows, lateness: Lateness, row: ArmResult
+) -> Verdict:
     """The worst verdict of the claims about an arm; without any it is INVALID.
 
     It is, too, where the arm's late requests decide a claim.
@@ -109,7 +112,7 @@ def _verdict_on(row: ArmResult, claims: Sequence[Claim], rows: Rows, lateness: L
         for claim in claims
         if not claim.arms and row.name not in claim.but
     ]
-    return Verdict.worst([claim.verdict for claim in own])
+    return Verdict.worst([_undamaged(claim, evidence).verdict for claim in own])
 
 
 def _undamaged(claim: Finding, evidence: Evidence) -> Finding:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaos.model.evidence import ActEvidence, Floats, Requests, Segment
+from chaos.model.traffic import WRITES
 
 Mask = NDArray[np.bool_]
 Span = tuple[float, float]
@@ -96,7 +97,7 @@ def doing(*operations: str, name: str = "") -> Which:
 
 every = Which("", "", lambda requests: np.ones(len(requests), dtype=bool))
 follows = doing("follow")
-writes = doing("create", "edit", "delete", name="write")
+writes = doing(*WRITES, name="write")
 
 
 def selected(segment: Segment, when: When, which: Which) -> Mask:

@@ -2,8 +2,8 @@
 
 Neighbours in time are alike: a stall hits many requests at once. So they count as fewer than they
 are, by how much more their number varies from batch to batch than it would by chance (batch means:
-A. Law, W. Kelton: Simulation modeling and analysis, ch. 9). An end is infinite where there is too
-little to tell.
+A. Law, W. Kelton: Simulation modeling and analysis, ch. 9). An end is infinite where there
+are too few.
 """
 
 from __future__ import annotations

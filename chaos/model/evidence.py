@@ -26,7 +26,7 @@ LOOKS_MAX = 3
 FURTHER_QUICK = 2  # rounds
 INCONCLUSIVE = "inconclusive"
 LATE_S = 0.010  # a request that leaves so long after it was due is late
-LATE_SHARE_MAX = 0.01  # where nobody judges what late requests decide, as in a test from a form
+LATE_SHARE_MAX = 0.01  # in a test from the form, where no claim shows what late requests decide
 
 
 def part_of(counter: str) -> str:
@@ -210,16 +210,6 @@ class Gateway:
         return len(self.status)
 
 
-_NO_TIMES: Floats = np.array([], np.float64)
-_NO_NUMBERS: Ints = np.array([], np.int64)
-_NO_LOOK_UPS = LookUps(
-    *(_NO_NUMBERS, _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES),
-    failed=np.array([], np.bool_),
-    db=np.array([], np.str_),
-)
-_NO_GATEWAY = Gateway(_NO_NUMBERS, _NO_TIMES)
-
-
 @dataclass(frozen=True)
 class Samples:
     """Counters read several times a second: `series[name]` against `t_s[name]`."""
@@ -365,8 +355,8 @@ class Segment:
     ledgers: Mapping[str, Ledger]
     in_force: Sequence[InForce]  # before the segment, and after it
     states: Sequence[StateReading]  # from before its first act until after its last
-    made_ready: LookUps = _NO_LOOK_UPS
-    gateway: Gateway = _NO_GATEWAY
+    made_ready: LookUps
+    gateway: Gateway
 
     def count(self, name: str) -> float:
         """How far a counter moved; `web.look_ups` is the sum over web-1, web-2, ….
@@ -446,9 +436,9 @@ class Evidence:
     oddities: Oddities
     read_back: bool
     trouble: str | None
-    damage: Sequence[str] = ()  # what the files do not hold of what was written, or hold beyond it
-    looks: Sequence[Look] = ()
-    answers: Answers = Answers()
+    damage: Sequence[str]  # what the files do not hold of what was written, or hold beyond it
+    looks: Sequence[Look]
+    answers: Answers
 
     @property
     def all_segments(self) -> Sequence[Segment]:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from chaos.model.evidence import (
+    CONTROL,
     ArmResult,
     Estimate,
     Floats,
@@ -239,6 +240,14 @@ class Experiment:
     def timeline_of(self, arm: Arm) -> Timeline:
         """The arm's own timeline, or the experiment's."""
         return self.timeline if arm.timeline is None else arm.timeline
+
+    def traffic_in(self, segment: Segment) -> Traffic:
+        """The traffic planned for a segment: the naive arm's for the control."""
+        return self.traffic_of(self.naive if segment.arm == CONTROL else self.arm(segment.arm))
+
+    def timeline_in(self, segment: Segment) -> Timeline:
+        """The acts planned for a segment: none for the control."""
+        return [] if segment.arm == CONTROL else self.timeline_of(self.arm(segment.arm))
 
     def arm(self, name: str) -> Arm:
         """The arm of that name."""

@@ -7,6 +7,9 @@ from typing import Literal
 
 Curve = Literal["steady", "ramp", "step", "viral"]
 Operation = Literal["follow", "create", "edit", "delete", "stats"]
+WRITES: tuple[Operation, ...] = ("create", "edit", "delete")
+TOO_MANY_REQUESTS = 429  # a client may try again, as after 5xx and after no answer
+NO_LIMIT = 1.0  # of a budget of retries
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Visit:
     steps: tuple[Step, ...]
     weight: float = 1.0
     own_link: bool = False
+
+    @property
+    def writes(self) -> bool:
+        """True if a step changes a link."""
+        return any(step.operation in WRITES for step in self.steps)
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def _damage(tables: _Tables, events: Events) -> Iterator[str]:
     written = {name: own for event in events.written for name, own in event.sums.items()}
     for name in TABLES:
         if name not in written:
-            yield f"{name}: nobody summed what was written"
+            yield f"{name}: no sum of what was written"
             continue
         seen = _sum_of(tables, name)
         if lacking := written[name].rows - seen.rows:

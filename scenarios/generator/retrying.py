@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaos.model.traffic import Retries
+from chaos.model.traffic import NO_LIMIT, TOO_MANY_REQUESTS, Retries
 from scenarios.generator.http_client import Response
 
 BURST = 10.0  # retries that even the smallest budget allows
-NO_LIMIT = 1.0
-TOO_MANY_REQUESTS = 429
 
 
 class RetryPolicy:

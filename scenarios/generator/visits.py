@@ -18,7 +18,6 @@ from scenarios.generator.open_loop import Exchange
 from scenarios.generator.retrying import RetryPolicy
 
 _READ_TOKEN = link_requests.READ_TOKEN.lower().encode()
-WRITES: frozenset[Operation] = frozenset({"create", "edit", "delete"})
 
 
 def is_plain(traffic: Traffic) -> bool:
@@ -108,7 +107,7 @@ class Visits:
         if visit.own_link:
             own = self._keys + (number - 1) * self._streams + self._stream
             session = Session(number, visit, own, f"{self._alias}{number}")
-        elif any(step.operation in WRITES for step in visit.steps):
+        elif visit.writes:
             free = self._writers.claim(rank)
             if free is None:
                 return None

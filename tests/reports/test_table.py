@@ -227,9 +227,25 @@ def test_what_an_interval_leaves_open_is_told_as_such_with_what_may_decide_it(
     observed = "inconclusive: 1.05 [0.98, 1.21] spans the limit 1.1; more rounds would decide"
     claim = {"verdict": "INVALID", "text": "t", "observed": observed, "arms": ["direct"]}
     (open_,) = reasons(result_with() | {"mode": mode, "claims": [claim], "checks": []})
-    said = "its interval is too wide to tell, after all rounds that it may have: t"
+    said = "undecided after the last round that is allowed: t"
     assert (open_.sentence, open_.observed) == (said, observed)
     assert advice in open_.advice
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("linkstorm run x --rounds 1 --seed 7", "run it without `--rounds` and `--segment`"),
+        ("linkstorm run x --segment=3", "run it without `--rounds` and `--segment`"),
+        ("linkstorm run x", "run it again: another version made it, or it was changed since"),
+    ],
+)
+def test_a_shortened_run_is_told_from_one_of_another_version(command: str, advice: str) -> None:
+    observed = "less was planned than the experiment's mode asks for"
+    text = "the run was the experiment's, from plan to end"
+    check = {"verdict": "INVALID", "text": text, "observed": observed, "arms": []}
+    result = result_with() | {"command": command, "claims": [], "checks": [check]}
+    assert [reason.advice for reason in reasons(result)] == [advice]
 
 
 def test_a_run_that_stopped_shows_why_with_the_end_of_the_log_and_no_made_up_figures() -> None:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chaos.model.evidence import ActEvidence, Floats, Generator, LookUps, Requests, Samples, Segment
+from chaos.model.evidence import (
+    ActEvidence,
+    Answers,
+    Evidence,
+    Floats,
+    Gateway,
+    Generator,
+    LookUps,
+    Mode,
+    Oddities,
+    Requests,
+    Samples,
+    Segment,
+)
+
+NO_REDIRECTS = Gateway(np.array([], dtype=np.int64), np.array([], dtype=np.float64))
 
 
 def floats(values: ArrayLike) -> Floats:
@@ -44,7 +60,7 @@ def looked_up(*times: ArrayLike) -> LookUps:
 
 
 def segment_of(started_s: float, ended_s: float, **fields: Any) -> Segment:
-    """A segment in which nothing happened but what is told."""
+    """A segment in which nothing happened but what `fields` say."""
     blank: dict[str, Any] = {
         "number": 1,
         "shared_links": 20,
@@ -64,8 +80,27 @@ def segment_of(started_s: float, ended_s: float, **fields: Any) -> Segment:
         "ledgers": {},
         "in_force": [],
         "states": [],
+        "made_ready": looked_up([], [], [], []),
+        "gateway": NO_REDIRECTS,
     }
     return Segment(**(blank | fields))
+
+
+def evidence_of(segments: Sequence[Segment], **fields: Any) -> Evidence:
+    """Evidence of these segments, with no control and nothing odd but what `fields` say."""
+    blank: dict[str, Any] = {
+        "plan": {"arms": {}},
+        "mode": Mode("quick", 1, 1.0),
+        "segments": segments,
+        "control": [],
+        "oddities": Oddities(0, 0, 0, 0, 0, 0),
+        "read_back": True,
+        "trouble": None,
+        "damage": [],
+        "looks": [],
+        "answers": Answers(),
+    }
+    return Evidence(**(blank | fields))
 
 
 def acted(injected_s: float, healed_s: float | None, name: str = "redis killed") -> ActEvidence:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.engine.run import InDoubt, nobody, run
+from chaos.engine.run import InDoubt, none_in_doubt, run
 from chaos.judge.doubt import arms_in_doubt
 from chaos.judge.record_checks import ran_as_planned
 from chaos.judge.verdict import judge
@@ -42,7 +42,7 @@ def test_a_mode_bounds_the_rounds_and_looks_three_times_at_most() -> None:
 
 
 def test_without_doubt_the_planned_rounds_are_all_and_one_look_is_on_record(tmp_path: Path) -> None:
-    evidence = carried_out(tmp_path / "run", nobody)
+    evidence = carried_out(tmp_path / "run", none_in_doubt)
     assert rounds(evidence, "lock") == rounds(evidence, "direct") == [0, 1]
     assert evidence.looks == [Look(2, {})]
 

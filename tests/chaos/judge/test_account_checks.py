@@ -11,20 +11,19 @@ import pytest
 
 from chaos.acts.faults import Kill, Pause
 from chaos.judge.account_checks import statements_are_known, web_processes_share
-from chaos.model.evidence import Evidence, Mode, Oddities, Segment, Verdict
+from chaos.model.evidence import Evidence, InForce, Segment, Verdict
 from chaos.model.experiment import Act, At
 from tests.support.fake_stack import World, herd_order
 from tests.support.mutants.altering import dropped
 from tests.support.mutants.judging import Mutant, outcome
-from tests.support.segments import followed, segment_of
+from tests.support.segments import evidence_of, followed, segment_of
 
 HERD = replace(herd_order(World()).experiment, timeline=[])
 PASS, INVALID = Verdict.PASS, Verdict.INVALID
 
 
 def of(segment: Segment) -> Evidence:
-    odd = Oddities(0, 0, 0, 0, 0, 0)
-    return Evidence({"arms": {}}, Mode("quick", 1, 1.0), [segment], [], odd, True, None, [])
+    return evidence_of([segment])
 
 
 def shared(one: float, other: float, unsure: int = 0, **fields: Any) -> Segment:
@@ -68,7 +67,8 @@ def asked(operations: list[str], **counted: float) -> Segment:
     requests = replace(followed(np.zeros(len(operations))), operation=np.array(operations))
     zero = {f"{db}.{kind}": 0.0 for db in ("primary", "replica") for kind in ("reads", "writes")}
     named = {name.replace("_", "."): count for name, count in counted.items()}
-    return segment_of(0, 1, requests=requests, counted=zero | named)
+    known = InForce(settings={}, roles={}, strange={})
+    return segment_of(0, 1, requests=requests, counted=zero | named, in_force=[known, known])
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,7 @@ def test_the_api_reads_and_writes_no_more_than_it_is_asked_to(
     segment: Segment, verdict: Verdict
 ) -> None:
     assert statements_are_known(HERD, of(segment)).verdict is verdict
+    assert statements_are_known(HERD, of(replace(segment, in_force=[]))).verdict is INVALID
 
 
 def test_what_the_lab_lost_is_never_called_a_failure() -> None:

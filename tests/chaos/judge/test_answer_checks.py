@@ -16,28 +16,22 @@ from chaos.model.evidence import (
     Finding,
     Gateway,
     LookUps,
-    Oddities,
     Segment,
     Verdict,
 )
 from chaos.model.experiment import At
 from tests.support.fake_stack import FakeKill, World
-from tests.support.segments import floats, followed, looked_up, segment_of
+from tests.support.segments import evidence_of, floats, followed, looked_up, segment_of
 
 HERD = load("thundering-herd")
+NOTHING = "there was nothing to judge it by"
 TTL = {"CACHE_TTL_S": "0.8", "CACHE_TTL_JITTER": "0.1"}
 # One look-up that takes 0.1 s, of a value that is then fresh for 0.72 to 0.88 s.
 READ_S, ASKED_S, ANSWERED_S, STORED_S = 1.0, 1.01, 1.1, 1.12
 
 
 def evidence(*segments: Segment, answers: Answers | None = None) -> Evidence:
-    return Evidence(
-        *({}, HERD.quick, segments, []),
-        oddities=Oddities(0, 0, 0, 0, 0, 0),
-        read_back=True,
-        trouble=None,
-        answers=answers or Answers(),
-    )
+    return evidence_of(segments, answers=answers or Answers())
 
 
 def judged(finding: Finding) -> tuple[str, str]:
@@ -84,8 +78,9 @@ def test_an_answer_comes_within_the_timeout_but_for_a_stall(
     assert (finding.verdict is Verdict.PASS) is bool(fine)
 
 
-def test_without_requests_nothing_came_late() -> None:
-    assert a.answers_came_in_time(HERD, evidence(segment_of(0, 9))).verdict is Verdict.PASS
+def test_without_requests_nothing_is_known_to_be_in_time() -> None:
+    finding = a.answers_came_in_time(HERD, evidence(segment_of(0, 9)))
+    assert judged(finding) == ("INVALID", NOTHING)
 
 
 # --- age and source ------------------------------------------------------------------------------
@@ -190,10 +185,12 @@ def test_nothing_is_asked_where_a_web_process_is_to_be_killed() -> None:
     killed = replace(HERD, timeline=[At(1.0, FakeKill(World(), "web-1"))])
     requests = replace(followed([1.0]), age_ms=floats([700.0]))
     segment = segment_of(0, 9, requests=requests)
-    assert a.answers_fit_look_ups(HERD, evidence(segment)).verdict is Verdict.INVALID
-    assert a.answers_fit_look_ups(killed, evidence(segment)).verdict is Verdict.PASS
+    wrong = "1 redirects of an age at which nobody looked up"
+    finding = a.answers_fit_look_ups(HERD, evidence(segment))
+    assert judged(finding) == ("INVALID", f"direct: {wrong}")
+    assert judged(a.answers_fit_look_ups(killed, evidence(segment))) == ("INVALID", NOTHING)
     control = evidence(replace(segment, arm="control"))
-    assert a.answers_fit_look_ups(killed, control).verdict is Verdict.INVALID
+    assert judged(a.answers_fit_look_ups(killed, control)) == ("INVALID", f"control: {wrong}")
 
 
 def test_links_are_told_apart_however_many_and_whenever() -> None:
@@ -223,7 +220,7 @@ def told(took_ms: list[float], log_ms: list[float], *status: int, **fields: Any)
 
 
 def test_the_client_waits_at_least_as_long_as_the_gateway() -> None:
-    assert told([], []) == ""
+    assert told([], []) == NOTHING
     assert told([9.0, 120.0, 1.0], [0.0, 125.9, 8.0]) == ""
     assert told([9.0, 48.0, 1.0], [0.0, 120.0, 8.0]) == (
         "an answer took 72.0 ms longer in its log than at the client"
@@ -255,4 +252,4 @@ def test_nothing_is_asked_where_the_gateway_is_to_be_killed() -> None:
     killed = replace(HERD, timeline=[At(1.0, FakeKill(World(), "nginx"))])
     segment = segment_of(0, 9, requests=followed([1.0]))
     assert a.gateway_agrees(HERD, evidence(segment)).verdict is Verdict.INVALID
-    assert a.gateway_agrees(killed, evidence(segment)).verdict is Verdict.PASS
+    assert judged(a.gateway_agrees(killed, evidence(segment))) == ("INVALID", NOTHING)

@@ -13,9 +13,9 @@ from chaos.judge import doubt
 from chaos.judge.claims import at_most, fewer_than, none
 from chaos.judge.doubt import arms_in_doubt
 from chaos.measures.estimates import mean, total
-from chaos.model.evidence import Evidence, Mode, Oddities, Segment
+from chaos.model.evidence import Evidence, Mode, Segment
 from chaos.model.experiment import Claim, Experiment, Measure
-from tests.support.segments import segment_of
+from tests.support.segments import evidence_of, segment_of
 
 QUEUE = Measure("queue", "jobs", "queue", lambda s: np.array([s.counted["queue"]]), mean)
 LOST = Measure("lost", "jobs", "lost", lambda s: np.array([s.counted["lost"]]), total)
@@ -35,7 +35,7 @@ def evidence(queues: Mapping[str, tuple[float, ...]], lost: float = 0.0) -> Evid
     ]
     plan: dict[str, object] = {"arms": {arm: {} for arm in queues}}
     mode = Mode("quick", rounds=2, segment_s=1)
-    return Evidence(plan, mode, segments, [], Oddities(0, 0, 0, 0, 0, 0), False, "unfinished")
+    return evidence_of(segments, plan=plan, mode=mode, read_back=False, trouble="unfinished")
 
 
 SURE = {"direct": (20.0, 20.1), "lock": (1.0, 1.001), "lease": (1.0, 1.001)}

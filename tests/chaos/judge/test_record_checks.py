@@ -16,6 +16,7 @@ from chaos.judge import record_checks as s
 from chaos.measures.estimates import mean
 from chaos.model.evidence import (
     ActEvidence,
+    Answers,
     ArmResult,
     Estimate,
     Evidence,
@@ -34,6 +35,7 @@ from chaos.model.experiment import At, Experiment, Measure
 from chaos.model.plan import timeline_plan, traffic_plan
 from chaos.model.traffic import Step, Traffic, Visit
 from tests.support.fake_stack import FakeKill, FakeSlow, World
+from tests.support.segments import NO_REDIRECTS
 from tests.support.segments import looked_up as all_of_rank_0
 
 EDGE_S = 2e-6  # rounding may be so much
@@ -99,6 +101,8 @@ def segment(arm: str, number: int, started_s: float, duration_s: float) -> Segme
         ledgers={},
         in_force=[],
         states=[],
+        made_ready=all_of_rank_0([], [], [], []),
+        gateway=NO_REDIRECTS,
     )
 
 
@@ -131,6 +135,7 @@ SOUND = Evidence(
     trouble=None,
     looks=[Look(2, {})],
     damage=[],
+    answers=Answers(),
 )
 
 
@@ -708,7 +713,7 @@ def test_a_part_begins_anew_only_where_an_act_stopped_it(
 
 def test_that_no_part_s_start_was_read_is_no_sign_that_none_began_anew() -> None:
     silent = replace(SOUND.control[0], counted={"redis.commands": 1.0})
-    assert observed(s.parts_lived_on(HERD, only(silent))) == "no part's starts are on record"
+    assert observed(s.parts_lived_on(HERD, only(silent))) == "there was nothing to judge it by"
 
 
 def rows(*values: float) -> dict[str, ArmResult]:
@@ -730,7 +735,7 @@ def test_an_arm_is_told_with_the_figures_that_it_lacks_and_why() -> None:
     assert observed(told) == (
         "lock: no title 1, title 2, since no calm; lock: no title 3, since no expiry"
     )
-    assert observed(s.figures_are_known(MEASURES, {})) == "no arm at all"
+    assert observed(s.figures_are_known(MEASURES, {})) == "there was nothing to judge it by"
 
 
 def test_arms_that_lack_the_same_are_told_together() -> None:

@@ -30,6 +30,7 @@ from chaos.model.evidence import (
 from chaos.model.experiment import SEGMENT, At, Claim, Experiment
 from chaos.record.reader import read_evidence
 from tests.support.fake_stack import FakeSlow, World, herd_order, lab
+from tests.support.segments import evidence_of
 
 HERD = herd_order(World()).experiment
 NO_ACT = replace(HERD, timeline=[])
@@ -250,7 +251,7 @@ MUTANTS: dict[str, tuple[c.Check, Callable[[Evidence], Evidence], str]] = {
     "no counters at all": (
         counters_agree,
         lambda e: replace(e, segments=[]),
-        "no segment",
+        "there was nothing to judge it by",
     ),
     "a request more than was sent": (
         c.nobody_else_used_the_lab,
@@ -469,7 +470,7 @@ def test_a_ledger_is_exact_only_if_nothing_is_wrong(wrong: dict[str, int]) -> No
     assert seen.observed == (", ".join(told) or "18 acknowledged")
 
 
-NOTHING = Evidence({"arms": {}}, HERD.quick, [], [], None, True, None, [])  # type: ignore[arg-type]
+NOTHING = evidence_of([])
 
 
 def test_errors_of_two_arms_do_not_cancel_out(sound: Evidence) -> None:

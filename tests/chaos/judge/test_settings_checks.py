@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 
 from chaos.acts.faults import Cut, Kill, Slow
-from chaos.judge.settings_checks import _may_keep, _most_served, _too_soon, same
-from chaos.model.evidence import InForce, Segment
+from chaos.judge.settings_checks import (
+    _may_keep,
+    _most_served,
+    _too_soon,
+    answers_were_possible,
+    same,
+)
+from chaos.model.evidence import InForce, Segment, Verdict
 from chaos.model.experiment import Act, At
 from tests.support.fake_stack import World, herd_order
-from tests.support.segments import looked_up, segment_of
+from tests.support.segments import evidence_of, followed, looked_up, segment_of
 
 HERD = herd_order(World()).experiment
 
@@ -70,6 +76,26 @@ def test_what_can_be_served_follows_from_the_settings(segment: Segment, most: An
 
 
 @pytest.mark.parametrize(
+    ("read_from", "db", "verdict"),
+    [
+        ("primary", "replica", Verdict.INVALID),
+        ("primary", "primary", Verdict.PASS),
+        ("replica", "primary", Verdict.INVALID),
+        ("replica", "replica", Verdict.PASS),
+        ("replica-then-primary", "primary", Verdict.PASS),
+        ("lsn", "replica", Verdict.PASS),
+    ],
+)
+def test_look_ups_go_where_the_settings_send_them(
+    read_from: str, db: str, verdict: Verdict
+) -> None:
+    look_ups = replace(looked_up([1], [1], [1], [1]), db=np.array([db]))
+    segment = replace(told(READ_FROM=read_from), requests=followed([1.0]), look_ups=look_ups)
+    evidence = evidence_of([segment])
+    assert answers_were_possible(HERD, evidence).verdict is verdict
+
+
+@pytest.mark.parametrize(
     ("look_ups", "count"),
     [
         ([(0, 0, 1, 2), (11, 11, 12, 13)], 0),
@@ -103,5 +129,5 @@ def test_what_was_stored_last_is_there_for_its_time(look_ups: Any, count: int) -
     ids=lambda value: getattr(value, "name", str(value)),
 )
 def test_links_are_kept_where_no_act_stops_cache_or_web(act: Act, may: bool) -> None:
-    assert _may_keep(replace(HERD, timeline=[At(0.0, act)]), "lock") is may
-    assert _may_keep(replace(HERD, timeline=[At(0.0, act)]), "control")
+    assert _may_keep(HERD.traffic, [At(0.0, act)]) is may
+    assert _may_keep(HERD.traffic, [])

@@ -63,7 +63,7 @@ FIGURES = "every measure of every arm has a figure"
 RIGHT = "every link leads where its writer said"
 IN_TIME = "no answer came later than its timeout"
 FIT = "every redirect's age and source fit a look-up"
-GATEWAY = "the gateway's log tells of the same redirects"
+GATEWAY = "the gateway's log has the same redirects"
 NO_RUN = "it is no run directory"
 WRITTEN_SO = "the record holds all that was written"
 KNOWN = "the databases met only statements that are known"
@@ -306,6 +306,14 @@ def _set_for_all(**settings: str) -> Alter:
             arm["settings"].update(settings)
 
     return both(plan(replan), each("segment", lambda event: event["settings"].update(settings)))
+
+
+def _reports(name: str, value: str, event: dict[str, Any]) -> None:
+    """All web processes report another value of a setting, before the segment and after it."""
+    for moment in event["in_force"]:
+        for part, own in moment["settings"].items():
+            if part.startswith("web-"):
+                own[name] = value
 
 
 def _skewed(by_s: float) -> Alter:
@@ -945,6 +953,9 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
                _role("primary.in_recovery", True, 0)),
         Mutant("the replica followed nobody", "replication that broke", REPLICATED,
                _role("replica.streams", False)),
+        Mutant("looked up on the replica where all go to the primary", "a route in name only",
+               POSSIBLE,
+               each("segment", partial(_reports, "READ_FROM", "primary"))),
         *(Mutant(f"served {label} where nothing is", "a label that cannot be", POSSIBLE,
                  changed("requests", IN_CONTROL, served_from=f"'{label}'"))
           for label in ("near", "early", "wait")),

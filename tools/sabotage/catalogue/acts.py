@@ -6,6 +6,14 @@ from tools.sabotage.model import Edit, Sabotage
 HERD = "thundering-herd"
 FAULTS = "chaos/acts/faults.py"
 PROXY = "chaos/toxiproxy/proxy.py"
+FOR_NEW_CONNECTIONS = Edit(
+    PROXY,
+    "    def add(self, wrapper: ToxicWrapper) -> None:",
+    "    def add(self, wrapper: ToxicWrapper) -> None:\n"
+    "        self.set_toxic(wrapper)\n"
+    "        return\n\n"
+    "    def add_(self, wrapper: ToxicWrapper) -> None:",
+)
 SLOW = 'return stack.toxic(self.link, "latency", "downstream", latency=self.latency_ms)'
 PAUSE = "        stack.pause(self.part)\n"
 
@@ -25,16 +33,7 @@ SABOTAGES = (
         "The probe sees the act, and the traffic does not.",
         HERD,
         ["singleflight"],
-        [
-            Edit(
-                PROXY,
-                "    def add(self, wrapper: ToxicWrapper) -> None:",
-                "    def add(self, wrapper: ToxicWrapper) -> None:\n"
-                "        self.set_toxic(wrapper)\n"
-                "        return\n\n"
-                "    def add_(self, wrapper: ToxicWrapper) -> None:",
-            )
-        ],
+        [FOR_NEW_CONNECTIONS],
         [c.TOUCHED],
     ),
     Sabotage(
@@ -103,16 +102,7 @@ SABOTAGES = (
         "Reads look fresh since nothing lags.",
         "stale-reads",
         ["lsn"],
-        [
-            Edit(
-                PROXY,
-                "    def add(self, wrapper: ToxicWrapper) -> None:",
-                "    def add(self, wrapper: ToxicWrapper) -> None:\n"
-                "        self.set_toxic(wrapper)\n"
-                "        return\n\n"
-                "    def add_(self, wrapper: ToxicWrapper) -> None:",
-            )
-        ],
+        [FOR_NEW_CONNECTIONS],
         [c.TOUCHED, "replica shows the failure"],
     ),
     Sabotage(

@@ -30,7 +30,7 @@ SABOTAGES = (
         "The worker acknowledges before it commits, whatever is set.",
         "A worker's crash loses the batch in hand.",
         CRASH,
-        ["exactly-once"],
+        ["exactly-once", "sync"],
         [
             Edit(
                 WORKER,

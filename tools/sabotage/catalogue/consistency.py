@@ -1,5 +1,6 @@
 """Fixes of stale reads and stale caches that do nothing."""
 
+from tools.sabotage.catalogue import checks as c
 from tools.sabotage.model import Edit, Sabotage
 
 READS, STALE = "stale-reads", "stale-cache"
@@ -49,8 +50,8 @@ SABOTAGES = (
     ),
     Sabotage(
         "primary-only-in-name",
-        "Reads that should go to the primary go to the replica.",
-        "People do not see what they have just saved.",
+        "Reads that should go to the primary go to the replica, and to the primary where that is behind.",
+        "The arm's cost is another route's.",
         READS,
         ["primary"],
         [
@@ -60,7 +61,7 @@ SABOTAGES = (
                 '        """Query the primary."""\n        return await query.fetch_replica()',
             )
         ],
-        [UNSEEN],
+        [c.POSSIBLE],
     ),
     Sabotage(
         "no-token-issued",
