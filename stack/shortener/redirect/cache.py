@@ -117,16 +117,17 @@ class Cache:
     def _decode(self, packed: bytes | None, read_s: float) -> CacheRead:
         """A read of the packed entry, if there is one, sorted by whether it may be served."""
         entry = unpack(packed) if packed else None
-        if entry is None or entry.fresh_until > self._freshness_limit():
+        if entry is None or self._may_be_served(entry):
             return CacheRead(entry, read_s)
         return CacheRead(None, read_s, expired=entry)
 
     def _usable(self, packed: bytes | None) -> CacheEntry | None:
         return self._decode(packed, 0.0).entry
 
-    def _freshness_limit(self) -> float:
-        """The earliest `fresh_until` of an entry that may be served."""
-        return time.time() - self._stale_s
+    def _may_be_served(self, entry: CacheEntry) -> bool:
+        """Whether it is fresh, or a link in its stale window; a missing link has none."""
+        window_s = 0.0 if entry.state == ABSENT else self._stale_s
+        return entry.fresh_until > time.time() - window_s
 
     async def store(self, code: str, entry: CacheEntry, token: str = "") -> StoreOutcome:
         """Store a value just read; with a token only if its lease is still valid."""
@@ -205,9 +206,7 @@ class Cache:
         """Read again, and if there is no usable value take the lease, in one atomic step."""
         keys = [_VALUE + code, _LOCK + code]
         async with self._reaching_redis():
-            taken, value = await self._lease(
-                keys=keys, args=[token, self._lock_ms, self._freshness_limit()]
-            )
+            taken, value = await self._lease(keys=keys, args=[token, self._lock_ms, time.time()])
         return bool(taken), self._usable(value)
 
     async def lock(self, code: str, token: str) -> tuple[bool, CacheEntry | None]:
