@@ -15,6 +15,7 @@ from rich.console import Console
 from chaos.cli.exits import USAGE
 from chaos.cli.output import fail
 from chaos.cli.run_command import checked_settings
+from chaos.model import series
 
 
 def check(
@@ -51,6 +52,8 @@ def list_experiments(
     for kind in chosen:
         for entry in vocabulary(kind):
             typer.echo(f"{entry.name}{entry.signature}\n    {entry.about}")
+    if measures:
+        typer.echo(f"sampled series: {', '.join(series.names())}")
     if not chosen:
         _list_experiments(only_names=names)
 

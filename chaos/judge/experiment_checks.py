@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import get_args
 
+from chaos.model import series
 from chaos.model.evidence import ArmResult, Estimate, Mode, Predicted, Verdict
 from chaos.model.experiment import Arm, Claim, Experiment, Timeline
 from chaos.model.stack import PartName
@@ -88,6 +89,11 @@ def _of_measures(experiment: Experiment) -> Iterator[str]:
     known = [measure.name for measure in experiment.measures]
     if not known:
         yield "it has no measure; the first one answers the question"
+    read = {m.name: m.series for m in experiment.measures if m.series}
+    drawn = {f"strip {s.title!r}": s.value for s in experiment.strips if s.source == "samples"}
+    for reader, name in {**read, **drawn}.items():
+        if not series.exists(name):
+            yield f"{reader}: nothing samples {name!r}; {nearest(name, series.names())}"
     for cost in experiment.costs:
         if cost.name not in known:
             yield f"the cost {cost.name} is none of the measures; {nearest(cost.name, known)}"

@@ -9,6 +9,7 @@ from chaos.measures.estimates import mean_of_levels, worst
 from chaos.measures.selections import When, whole
 from chaos.model.evidence import Floats, Segment
 from chaos.model.experiment import Measure
+from chaos.model.series import matches
 
 NO_SAMPLE = "it was not sampled then"
 
@@ -16,10 +17,9 @@ NO_SAMPLE = "it was not sampled then"
 def series(segment: Segment, name: str) -> tuple[Floats, Floats]:
     """Times and values of a sampled series.
 
-    `web.look_ups` adds up those of web-1, web-2, …, and `clicks_waiting` those of every part; a
-    value holds until the next one of its part.
+    It adds up all that the name matches; a value holds until the next one of its part.
     """
-    own = [n for n in segment.samples.t_s if _matches(n, name)]
+    own = [n for n in segment.samples.t_s if matches(n, name)]
     t_s = np.unique(np.concatenate([segment.samples.t_s[n] for n in own] or [np.array([])]))
     if not len(t_s):
         return t_s, t_s
@@ -31,14 +31,6 @@ def series(segment: Segment, name: str) -> tuple[Floats, Floats]:
     return t_s, values
 
 
-def _matches(sampled: str, name: str) -> bool:
-    part, _, what = sampled.partition(".")
-    kind, dot, wanted = name.partition(".")
-    if not dot:
-        return what == name
-    return what == wanted and kind in (part, part.partition("-")[0])
-
-
 def peak(name: str, title: str, unit: str, when: When = whole) -> Measure:
     """The largest value of a sampled series."""
 
@@ -47,7 +39,8 @@ def peak(name: str, title: str, unit: str, when: When = whole) -> Measure:
         inside = values[when.holds(segment, t_s)]
         return np.array([inside.max() if len(inside) else np.nan])
 
-    return Measure(f"peak_{_plain(name)}{when.name}", unit, title, of, worst, NO_SAMPLE)
+    full_name = f"peak_{_plain(name)}{when.name}"
+    return Measure(full_name, unit, title, of, worst, NO_SAMPLE, series=name)
 
 
 def per_second(name: str, title: str, unit: str, when: When = whole) -> Measure:
@@ -76,6 +69,7 @@ def per_second(name: str, title: str, unit: str, when: When = whole) -> Measure:
         mean_of_levels,
         NO_SAMPLE,
         within=lambda segment, tail: within.of_rate(*steps(segment), tail),
+        series=name,
     )
 
 

@@ -151,6 +151,7 @@ class Measure:
     without: str = "there was nothing to measure it by"  # why there is no figure, if there is none
     censored_at: Callable[[Segment], float] = lambda segment: segment.ended_s - segment.started_s
     within: Callable[[Segment, float], tuple[float, float]] | None = None
+    series: str = ""  # the sampled series that it reads, if it reads one
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ class Strip:
 
     `requests` draws one point a request of a column (`latency_ms`, `age_ms`) with the median and
     the 99th percentile of `latency_ms`; `look-ups` draws bars of queries to a database; `samples`
-    draws a sampled series by name (see `chaos.measures.samples.series`), as a rate if `per_s`.
+    draws a sampled series by name (see `chaos.model.series`), as a rate if `per_s`.
     `rank` limits the first two to one link, named so in `of`.
     """
 

@@ -7,6 +7,7 @@ import sys
 from chaos import measures
 from chaos.cli.check_commands import KINDS, vocabulary
 from chaos.measures.selections import When, Which
+from chaos.model import series
 
 INTRODUCTION = """\
 # Vocabulary
@@ -24,6 +25,8 @@ A measure is a column of the table: a figure, *when* and of *which* requests. An
   Seconds after the heal: `since_heal(4, 6)`.
   `during` and `after_heal` go by the acts that end before their segment, or by all if none does.
 - Which requests: {whichs}, or by operation: `doing("stats")`.
+- Sampled series, for `peak`, `per_second` and the report's strips: {series}.
+  `web-1.look_ups` is one process, `web.look_ups` the sum of all, `look_ups` that of all parts.
 """,
     "acts": """\
 An act is done to the stack at a second of each segment: `At(2.0, Pause("redis"), until_s=5.0)`.
@@ -38,6 +41,7 @@ A claim is what the figures must show. They are judged PASS, FAIL or INVALID; th
 def page() -> str:
     """The whole page."""
     names = {"whens": _exported(When), "whichs": _exported(Which)}
+    names["series"] = ", ".join(f"`{name}`" for name in series.names())
     parts = [INTRODUCTION]
     for kind in KINDS:
         entries = [f"- `{e.name}{e.signature}`: {e.about}\n" for e in vocabulary(kind)]

@@ -12,8 +12,8 @@ from chaos import experiments
 from chaos.acts import Kill, Pause, Slow
 from chaos.judge.claims import at_most, follows_law, none, shows
 from chaos.judge.experiment_checks import nearest, problems
-from chaos.measures import failed, latency
-from chaos.model.experiment import Act, At, Claim, Experiment
+from chaos.measures import failed, latency, peak
+from chaos.model.experiment import Act, At, Claim, Experiment, Strip
 from chaos.model.traffic import FOLLOW, Retries, Step, Traffic, Visit
 
 HERD = experiments.load("thundering-herd")
@@ -76,6 +76,14 @@ WRONG: dict[str, tuple[Change, str]] = {
     "an own link that is not created": (traffic(visits=(replace(FOLLOW, own_link=True),)), "first"),
     "no weight": (traffic(visits=(replace(FOLLOW, weight=0.0),)), "weight must be above 0"),
     "no measure": (lambda e: replace(e, measures=[]), "it has no measure"),
+    "a series that nothing samples": (
+        lambda e: replace(e, measures=[*e.measures, peak("web.inflight", "most", "requests")]),
+        "did you mean web.in_flight",
+    ),
+    "a strip of a series that nothing samples": (
+        lambda e: replace(e, strips=[Strip("Lag", "s", "samples", "replica.replication_lag_s")]),
+        "strip 'Lag': nothing samples 'replica.replication_lag_s'",
+    ),
     "a cost that is not measured": (
         lambda e: replace(e, costs=[latency(75)]), "the cost latency_p75_ms is none",
     ),

@@ -1,0 +1,37 @@
+"""Names of the series that the observer samples: a part, a dot, and what is counted there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+SERIES: Mapping[str, tuple[str, ...]] = {
+    "primary": ("clicks_waiting", "look_ups", "replication_lag_bytes", "replication_lag_s"),
+    "redis": ("clicks_waiting", "commands"),
+    "replica": ("look_ups",),
+    "web": (
+        *("cache_failures", "clicks_dropped", "clicks_waiting", "in_flight", "look_ups"),
+        *("look_ups_in_flight", "redirects", "requests"),
+    ),
+}
+
+
+def names() -> Iterator[str]:
+    """The name of each series of each kind of part."""
+    yield from (f"{kind}.{what}" for kind, counted in SERIES.items() for what in counted)
+
+
+def matches(sampled: str, name: str) -> bool:
+    """Whether a series of a part belongs to what an experiment names.
+
+    `web.look_ups` names those of web-1, web-2, …, and `look_ups` those of every part.
+    """
+    part, _, what = sampled.partition(".")
+    kind, dot, wanted = name.partition(".")
+    if not dot:
+        return what == name
+    return what == wanted and kind in (part, part.partition("-")[0])
+
+
+def exists(name: str) -> bool:
+    """Whether any series goes by that name, `web-1.look_ups` included."""
+    return any(matches(known, name) or matches(name, known) for known in names())
