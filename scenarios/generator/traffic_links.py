@@ -19,7 +19,8 @@ CONCURRENCY = 32
 TIMEOUT_S = 10.0
 BULK_MAX_LINKS = 100  # the API's own default
 REPLICA_WAIT_S, REPLICA_POLL_S = 10.0, 0.1
-CREATED, NOT_FOUND = 201, 404
+ADMISSION_WAIT_S, ADMISSION_POLL_S = 10.0, 0.05
+CREATED, NOT_FOUND, UNAVAILABLE = 201, 404, 503
 
 Read = TypeVar("Read")
 
@@ -90,7 +91,7 @@ class TrafficLinks:
 
     def _made(self, request: bytes, what: str, read: Callable[[Any], Read]) -> Read:
         """Send a request that creates, and read its answer."""
-        answer = self._client.exchange(request, TIMEOUT_S)
+        answer = self._admitted(request)
         if answer.status != CREATED:
             raise PrepareError(_description(self._client.url, what, answer))
         try:
@@ -101,10 +102,19 @@ class TrafficLinks:
     def _follow(self, code: str, until_s: float) -> None:
         """Follow a link once it is there: the replica may not have it yet."""
         request = link_requests.follow(self._client, code)
-        while (answer := self._client.exchange(request, TIMEOUT_S)).outcome != "ok":
+        while (answer := self._admitted(request)).outcome != "ok":
             if answer.status != NOT_FOUND or monotonic() >= until_s:
                 raise PrepareError(_description(self._client.url, f"GET /{code}", answer))
             gevent.sleep(REPLICA_POLL_S)
+
+    def _admitted(self, request: bytes) -> Response:
+        """Send a request again while it gets 503: an arm's MAX_IN_FLIGHT may be below ours."""
+        until_s = monotonic() + ADMISSION_WAIT_S
+        while (answer := self._client.exchange(request, TIMEOUT_S)).status == UNAVAILABLE:
+            if monotonic() >= until_s:
+                break
+            gevent.sleep(ADMISSION_POLL_S)
+        return answer
 
 
 def _description(url: str, what: str, answer: Response) -> str:
