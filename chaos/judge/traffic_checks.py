@@ -176,12 +176,16 @@ def visits_went_on(experiment: Experiment, evidence: Evidence) -> Finding | None
     """Each further step or try is the one that the answer before it asks for, due when it should
     be; none is missing.
     """
-    if not any(_goes_beyond_one(experiment.traffic_of(arm)) for arm in experiment.arms):
+    further = [
+        segment
+        for segment in evidence.all_segments
+        if _goes_beyond_one(experiment.traffic_in(segment)) or _went_beyond_one(segment.requests)
+    ]
+    if not further and not any(map(_goes_beyond_one, map(experiment.traffic_of, experiment.arms))):
         return None
     odd = [
         f"{segment.arm}: {many} {how}"
-        for segment in evidence.all_segments
-        if _goes_beyond_one(experiment.traffic_in(segment))
+        for segment in further
         for how, many in _odd_followers(experiment, evidence, segment).items()
         if many
     ]
@@ -192,6 +196,10 @@ def visits_went_on(experiment: Experiment, evidence: Evidence) -> Finding | None
 
 def _goes_beyond_one(traffic: Traffic) -> bool:
     return traffic.retries.tries > 1 or any(len(visit.steps) > 1 for visit in traffic.visits)
+
+
+def _went_beyond_one(requests: Requests) -> bool:
+    return len(np.unique(requests.session)) < len(requests)
 
 
 def _odd_followers(

@@ -159,6 +159,15 @@ def test_an_experiment_of_single_requests_is_not_asked(herd: Evidence) -> None:
     assert t.visits_went_on(HERD, herd) is None
 
 
+def test_a_try_again_that_no_arm_plans_is_seen(herd: Evidence) -> None:
+    twice = np.sort(np.append(np.arange(len(herd.segments[0].requests)), 100))
+    again = first(lambda r: with_value("attempt", 101, 2)(only(r, twice)), herd)
+    assert arrivals(again).startswith("all ")
+    found = t.visits_went_on(HERD, again)
+    assert found is not None and found.verdict is Verdict.INVALID
+    assert "1 of another operation, or unasked for" in found.observed
+
+
 def a_row(evidence: Evidence, operation: str, attempt: int = 1, *, last: bool = True) -> int:
     own = evidence.segments[0].requests
     which = (own.operation == operation) & (own.attempt == attempt) & (own.last == last)

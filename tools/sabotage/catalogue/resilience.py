@@ -101,7 +101,14 @@ SABOTAGES = (
         "The arm without retries is another one.",
         STORM,
         ["none"],
-        [Edit(RETRYING, "or attempt >= self._retries.tries or", "or attempt >= 4 or")],
+        [
+            Edit(RETRYING, "or attempt >= self._retries.tries or", "or attempt >= 4 or"),
+            Edit(
+                "scenarios/generator/visits.py",
+                "return steps == [FOLLOW.steps] and traffic.retries.tries == 1",
+                "return False",
+            ),
+        ],
         ["none: missed", c.VISITS],
     ),
 )  # fmt: skip
