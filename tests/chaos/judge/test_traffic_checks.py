@@ -164,7 +164,8 @@ def test_a_try_again_that_no_arm_plans_is_seen(herd: Evidence) -> None:
     again = first(lambda r: with_value("attempt", 101, 2)(only(r, twice)), herd)
     assert arrivals(again).startswith("all ")
     found = t.visits_went_on(HERD, again)
-    assert found is not None and found.verdict is Verdict.INVALID
+    assert found is not None
+    assert found.verdict is Verdict.INVALID
     assert "1 of another operation, or unasked for" in found.observed
 
 
