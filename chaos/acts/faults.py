@@ -58,7 +58,7 @@ class Slow:
         return probes.TRIES if self.latency_ms < LONG_MS else 1
 
     def probe(self, stack: Stack) -> Reading:
-        """Median of three round trips through the link itself; one if it takes long."""
+        """The quickest of three round trips through the link itself; one if it takes long."""
         url = stack.endpoints.links[self.link]
         timeout_s = SLOW_PROBE_TIMEOUT_S + self.probe_s
         took_ms = probes.round_trip_ms(url, timeout_s, self._tries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chaos.runtimes import topology
-from dashboards.panel import RATE, Dashboard, Panel, Query, Section, p50_and_p99
+from dashboards.panel import RATE, Dashboard, Panel, PanelState, Query, Section, p50_and_p99
 
 SLOW = 5  # seconds between two scrapes of an exporter
 WEB = 'part=~"$part"'
@@ -40,6 +40,21 @@ def visitors_latency(description: str) -> Panel:
     """Latency at the generator, from the intended time."""
     return half(
         "Latency as visitors saw it", description, "s", p50_and_p99("linkstorm_request_seconds")
+    )
+
+
+def breaker_state(dependency: str, description: str) -> Panel:
+    """State of each web process's breaker over time."""
+    expr = f'max by (part) (shortener_breaker_state{{{WEB}, dependency="{dependency}"}})'
+    return Panel(
+        *(f"Breaker of the {dependency}", description, "none", [Query(expr, "{{part}}")]),
+        kind="state-timeline",
+        width=12,
+        states={
+            0: PanelState("closed", True),
+            1: PanelState("probing", False),
+            2: PanelState("open", False),
+        },
     )
 
 

@@ -1,7 +1,14 @@
 """`cache-down`: what does a redirect do while Redis hangs?"""
 
-from dashboards.experiments._page import WEB, experiment_page, half, look_ups, visitors_latency
-from dashboards.panel import RATE, Panel, PanelState, Query
+from dashboards.experiments._page import (
+    WEB,
+    breaker_state,
+    experiment_page,
+    half,
+    look_ups,
+    visitors_latency,
+)
+from dashboards.panel import RATE, Query
 
 dashboard = experiment_page(
     "cache-down",
@@ -12,24 +19,10 @@ dashboard = experiment_page(
     "the whole pause. With `breaker` it opens within a moment, failures stop, and the database "
     "takes the load. With `near` most redirects need neither.",
     [
-        Panel(
-            "Breaker of the cache",
+        breaker_state(
+            "cache",
             "Open: requests go past Redis until a probe succeeds. It should open at once and close "
             "within a second or so of the pause's end; it stays closed where it is switched off.",
-            "none",
-            [
-                Query(
-                    f'max by (part) (shortener_breaker_state{{{WEB}, dependency="cache"}})',
-                    "{{part}}",
-                )
-            ],
-            kind="state-timeline",
-            width=12,
-            states={
-                0: PanelState("closed", True),
-                1: PanelState("probing", False),
-                2: PanelState("open", False),
-            },
         ),
         half(
             "Failed uses of the cache",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from chaos.acts import probes
 from chaos.acts.faults import Cut, Kill, Pause, Slow, fault
 from chaos.model.experiment import Act
 from chaos.model.stack import Stack
 from tests.support.fake_stack import FakeRuntime, World
+from tests.support.shortener_process import nobody
 
 ONE_OF_EACH: list[Act] = [Slow("cache", 400), Cut("replica"), Kill("redis"), Pause("web-1")]
 one_of_each = pytest.mark.parametrize("one", ONE_OF_EACH, ids=lambda fault: fault.name)
@@ -106,3 +109,12 @@ def test_a_latency_that_cannot_be_is_told_in_words(latency_ms: float) -> None:
 def test_only_slow_takes_a_latency() -> None:
     with pytest.raises(ValueError, match="latency_ms is for slow, not for cut"):
         fault("cut", "cache", 100)
+
+
+@pytest.mark.parametrize("url", ["postgresql://any@{}/any", "redis://{}/0", "http://{}/"])
+def test_a_probe_of_a_part_that_hangs_takes_no_longer_than_it_says(url: str) -> None:
+    """Though libpq waits at least two seconds for a connection."""
+    with nobody(silent=True) as address:
+        began_s = time.monotonic()
+        assert probes.tries_answered(url.format(address)) == 0
+        assert time.monotonic() - began_s < Pause.probe_s + 0.5

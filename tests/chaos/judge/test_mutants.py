@@ -21,7 +21,8 @@ from chaos.record.writer import SCHEMAS
 from tests.support.mutants.__main__ import caught, page
 from tests.support.mutants.altering import rows
 from tests.support.mutants.judging import Mutant, Outcome, judged, outcome, run_directory
-from tests.support.mutants.registry import ALL, SILENT, sound_under
+from tests.support.mutants.outcomes import outcomes
+from tests.support.mutants.registry import SILENT, sound_under
 from tests.support.thorough import LONG_S, times
 
 SOUND = Mutant("sound", "", "")
@@ -42,7 +43,7 @@ def test_under_each_other_act_it_shows_no_herd_and_nothing_else_is_wrong(act: Ac
 
 @pytest.mark.timeout(1200)
 def test_every_mutant_is_caught_and_the_page_says_by_whom() -> None:
-    seen = {mutant: outcome(mutant) for mutant in ALL}
+    seen = outcomes()
     assert [mutant.name for mutant, its in seen.items() if not caught(mutant, its)] == []
     assert PAGE.read_text(encoding="utf-8") == page(seen)
     assert _checkers() - {its.reasons[0].text for its in seen.values()} == set()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from tests.support.mutants.judging import Mutant, Outcome, outcome
-from tests.support.mutants.registry import ALL, MUTANTS
+from tests.support.mutants.judging import Mutant, Outcome
+from tests.support.mutants.outcomes import outcomes
+from tests.support.mutants.registry import MUTANTS
 
 HEAD = """# Mutants: records with a seeded error, and the check that catches it
 
@@ -25,7 +26,7 @@ WIDTH = 96
 
 def main(words: list[str]) -> int:
     """Print what caught each mutant; exit code 1 if a mutant survived."""
-    seen = {mutant: outcome(mutant) for mutant in ALL}
+    seen = outcomes()
     print(page(seen) if "--markdown" in words else _plain(seen), end="")  # noqa: T201
     survivors = [mutant.name for mutant, its in seen.items() if not caught(mutant, its)]
     if survivors:

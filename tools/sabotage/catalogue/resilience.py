@@ -3,7 +3,7 @@
 from tools.sabotage.catalogue import checks as c
 from tools.sabotage.model import Edit, Sabotage
 
-DOWN, STORM = "cache-down", "retry-storm"
+DOWN, LOST, STORM = "cache-down", "replica-lost", "retry-storm"
 BREAKER = "stack/shortener/infra/breaker.py"
 RETRYING = "scenarios/generator/retrying.py"
 
@@ -16,22 +16,6 @@ SABOTAGES = (
         ["breaker"],
         [Edit(BREAKER, "if (self._failures >= self._max_failures or lasting) and", "if False and")],
         ["breaker: p50"],
-    ),
-    Sabotage(
-        "breaker-never-closes",
-        "The breaker stays open for good.",
-        "The database bears all load from the first short outage on.",
-        DOWN,
-        ["breaker"],
-        [
-            Edit(
-                BREAKER,
-                "            try:\n                await self._probe()\n",
-                "            try:\n                raise TimeoutError\n",
-            )
-        ],
-        missed_since="Redirects are quick either way, and two seconds after the heal, when a quick segment"
-        " ends, a sound breaker may still be open.",
     ),
     Sabotage(
         "timeout-not-applied",
@@ -79,6 +63,53 @@ SABOTAGES = (
             )
         ],
         [c.ANSWERS],
+    ),
+    Sabotage(
+        "fallback-forgotten",
+        "A look-up that the replica does not answer ends there.",
+        "The fix does nothing.",
+        LOST,
+        ["fallback"],
+        [
+            Edit(
+                "stack/shortener/redirect/read_routes.py",
+                "            entry = await query.fetch_replica()\n            if entry.version:\n"
+                "                return entry\n        return await query.fetch_primary()\n",
+                "            pass\n        entry = await query.fetch_replica()\n"
+                "        return entry if entry.version else await query.fetch_primary()\n",
+            )
+        ],
+        ["fallback: missed"],
+    ),
+    Sabotage(
+        "stale-if-error-ignored",
+        "No expired link is served, whatever STALE_IF_ERROR_S says.",
+        "The fix does nothing.",
+        LOST,
+        ["stale"],
+        [
+            Edit(
+                "stack/shortener/redirect/handler.py",
+                "            if expired is None or expired",
+                "            if True or expired is None or expired",
+            )
+        ],
+        ["stale: missed"],
+    ),
+    Sabotage(
+        "breaker-never-closes",
+        "A breaker stays open for good.",
+        "The primary bears all load from the first short outage on.",
+        LOST,
+        ["breaker"],
+        [
+            Edit(
+                BREAKER,
+                "            try:\n                await self._probe()\n",
+                "            try:\n                raise TimeoutError\n",
+            )
+        ],
+        ["breaker: on the replica again"],
     ),
     Sabotage(
         "budget-not-kept",
