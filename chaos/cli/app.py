@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from chaos.cli.check_commands import check, list_experiments
+from chaos.cli.compare_command import compare
 from chaos.cli.exits import INTERRUPTED, TROUBLE, USAGE, interruptible
 from chaos.cli.judge_commands import judge, report
 from chaos.cli.output import errors, fail
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(judge)
 app.command()(report)
+app.command()(compare)
 app.command()(check)
 app.command("list")(list_experiments)
 

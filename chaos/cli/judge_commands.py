@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ RunArgument = Annotated[
 
 def judge(run_dir: RunArgument = None, output: FormatOption = OutputFormat.TABLE) -> None:
     """Judge a run again, from its files alone."""
-    raise Judged(judged(_run_dir(run_dir), output, report=False))
+    raise Judged(judged(directory_of(run_dir), output, report=False))
 
 
 def report(
@@ -40,7 +41,7 @@ def report(
     from reports.page import write_report
     from reports.picture import picture as draw
 
-    directory = _run_dir(run_dir)
+    directory = directory_of(run_dir)
     try:
         result = _result(directory)
         write_result(directory, result)
@@ -54,7 +55,7 @@ def report(
     typer.echo(shown(page))
 
 
-def _run_dir(asked_for: Path | None) -> Path:
+def directory_of(asked_for: Path | None) -> Path:
     """The run directory that was named, or the newest."""
     if asked_for is not None and not (asked_for / "plan.json").exists():
         fail(f"{shown(asked_for)} is no run directory: it has no plan.json", USAGE)
@@ -104,6 +105,15 @@ def _keep(directory: Path, result: dict[str, Any]) -> None:
 
 
 def _result(directory: Path) -> dict[str, Any]:
+    return result_and_plan(directory)[0]
+
+
+def result_and_plan(directory: Path) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """The result of judging a run directory, and the plan of the run.
+
+    Raises:
+        DamagedRecord: a file of it cannot be read, or its experiment is gone.
+    """
     from chaos import experiments
     from chaos.judge.results import as_json
     from chaos.judge.verdict import judge as judge_evidence
@@ -115,4 +125,4 @@ def _result(directory: Path) -> dict[str, Any]:
     except (experiments.UnknownName, experiments.WrongExperiment) as wrong:
         raise DamagedRecord(directory / "plan.json", str(wrong)) from None
     result = judge_evidence(experiment, evidence)
-    return as_json(result, experiment, evidence, Path(shown(directory)))
+    return as_json(result, experiment, evidence, Path(shown(directory))), evidence.plan

@@ -17,6 +17,7 @@ from chaos.cli.streams import stdout_lost
 from chaos.record.run_directories import shown
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.progress import Progress
 
 errors = Console(stderr=True, soft_wrap=True)
@@ -50,16 +51,24 @@ def print_result(text: str, directory: Path) -> None:
 def as_text(result: dict[str, Any], output: OutputFormat) -> str:
     """A result in this format."""
     from reports.junit import junit
-    from reports.table import NARROWEST, table
+    from reports.table import table
 
     if output is OutputFormat.JSON:
         return json.dumps(result, indent=2, allow_nan=False)
     if output is OutputFormat.JUNIT:  # valid whatever the encoding of stdout
         return junit(result).encode("ascii", "xmlcharrefreplace").decode("ascii")
+    return rendered(table(result))
+
+
+def rendered(*parts: RenderableType) -> str:
+    """Text as wide as the terminal, in the colours that it has."""
+    from reports.table import NARROWEST
+
     console = Console(highlight=False)
     console.width = max(console.width, NARROWEST)
     with console.capture() as captured:
-        console.print(table(result))
+        for part in parts:
+            console.print(part)
     return "\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n"))
 
 

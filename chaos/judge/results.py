@@ -44,7 +44,7 @@ def as_json(
         "command": plan["command"],
         "provenance": {name: plan[name] for name in ("began", "commit", "machine", "linkstorm")},
     }
-    return {name: _finite(value) for name, value in document.items()}
+    return {name: finite(value) for name, value in document.items()}
 
 
 def _input(figure: Input, naive: ArmResult | None) -> dict[str, Any]:
@@ -114,12 +114,12 @@ def _duration_s(evidence: Evidence) -> float | None:
     return max(ends) - float(evidence.plan["began_s"]) if ends else None
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Replace NaN and infinity, which JSON lacks, by `null`."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {name: _finite(item) for name, item in value.items()}
+        return {name: finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value
