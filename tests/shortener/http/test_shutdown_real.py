@@ -172,6 +172,9 @@ def test_restarts_one_by_one_fail_no_request_and_lose_or_double_no_click(
             web = servers[number % 2]
             web.terminate()
             web.start()
+            # In the order of docs/rolling-restart.md: nginx may have met a connection of the old
+            # process just as that ended, and then leaves the new one alone for so long.
+            time.sleep(FAIL_TIMEOUT_S)
             counted("restarts under load")
         seen = load.stop()
     counted("requests meanwhile, none of which failed", sum(seen.statuses.values()))
