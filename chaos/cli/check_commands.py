@@ -14,7 +14,7 @@ from rich.console import Console
 
 from chaos.cli.exits import USAGE
 from chaos.cli.output import fail
-from chaos.cli.run_command import checked_settings
+from chaos.cli.run_command import WrongSetting, checked_settings
 from chaos.model import series
 
 
@@ -26,19 +26,32 @@ def check(
     """Check experiments before anything starts: all that they name exists and can be judged."""
     from chaos import experiments
 
+    wrong = []
     for name in names or experiments.names():
         try:
-            experiment = experiments.load(name)
-            for arm in experiment.arms:
-                checked_settings({**experiment.settings, **arm.settings})
-        except (experiments.UnknownName, experiments.WrongExperiment) as wrong:
-            fail(str(wrong), USAGE)
-        segments = experiment.quick.rounds * len(experiment.arms)
-        lasts_s = segments * experiment.quick.segment_s + experiment.quick.control_s
-        typer.echo(
-            f"{name}: {len(experiment.arms)} arms, {len(experiment.claims)} claims; a quick run "
-            f"has {lasts_s:g} s of traffic"
-        )
+            typer.echo(_checked(name))
+        except (experiments.UnknownName, experiments.WrongExperiment) as problem:
+            wrong.append(str(problem))
+    if wrong:
+        fail("\n".join(wrong), USAGE)
+
+
+def _checked(name: str) -> str:
+    """What a quick run of an experiment is, if nothing is wrong with it."""
+    from chaos import experiments
+
+    experiment = experiments.load(name)
+    for arm in experiment.arms:
+        try:
+            checked_settings({**experiment.settings, **arm.settings})
+        except (experiments.UnknownName, WrongSetting) as wrong:
+            raise experiments.WrongExperiment(f"{name}: arm {arm.name}: {wrong}") from wrong
+    segments = experiment.quick.rounds * len(experiment.arms)
+    lasts_s = segments * experiment.quick.segment_s + experiment.quick.control_s
+    return (
+        f"{name}: {len(experiment.arms)} arms, {len(experiment.claims)} claims; a quick run "
+        f"has {lasts_s:g} s of traffic"
+    )
 
 
 def list_experiments(
@@ -69,7 +82,8 @@ def _list_experiments(*, only_names: bool) -> None:
         try:
             experiment = experiments.load(name)
         except experiments.WrongExperiment as wrong:
-            out.print(f"[bold]{name}[/]\n  cannot be run:", str(wrong), markup=False)
+            out.print(f"[bold]{name}[/]")
+            out.print("  cannot be run:", str(wrong), markup=False)
             continue
         out.print(f"[bold]{name}[/]\n  {experiment.question}")
         out.print(f"  arms: {', '.join(arm.name for arm in experiment.arms)}")

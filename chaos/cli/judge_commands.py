@@ -57,6 +57,8 @@ def report(
 
 def directory_of(asked_for: Path | None) -> Path:
     """The run directory that was named, or the newest."""
+    if asked_for is not None and not asked_for.exists():
+        fail(f"{shown(asked_for)} does not exist", USAGE)
     if asked_for is not None and not (asked_for / "plan.json").exists():
         fail(f"{shown(asked_for)} is no run directory: it has no plan.json", USAGE)
     return asked_for or _newest_run()

@@ -133,7 +133,7 @@ def _order(
         require_settings(
             {name for arm in chosen for name in {**experiment.settings, **arm.settings}}
         )
-    except (experiments.UnknownName, experiments.WrongExperiment) as wrong:
+    except (experiments.UnknownName, experiments.WrongExperiment, WrongSetting) as wrong:
         fail(str(wrong), USAGE)
     mode = length.of(experiment.mode(full=full))
     if odd := problems(experiment, [mode]):
@@ -201,7 +201,14 @@ def overridden(settings: list[str]) -> dict[str, str]:
     for name, equals, _ in pairs:
         if not name or not equals:
             fail(f"--set takes NAME=VALUE, not {name!r}", USAGE)
-    return checked_settings({name: value for name, _, value in pairs})
+    try:
+        return checked_settings({name: value for name, _, value in pairs})
+    except WrongSetting as wrong:
+        fail(str(wrong), USAGE)
+
+
+class WrongSetting(Exception):
+    """A value that the stack would not start with."""
 
 
 def checked_settings(settings: dict[str, str]) -> dict[str, str]:
@@ -209,6 +216,7 @@ def checked_settings(settings: dict[str, str]) -> dict[str, str]:
 
     Raises:
         UnknownName: there is no such setting.
+        WrongSetting: a value is refused.
     """
     require_settings(settings)
     _stack_settings({n: v for n, v in settings.items() if not n.startswith(PREFIXES)})
@@ -222,6 +230,9 @@ def require_settings(names: Iterable[str]) -> None:
     known = json.loads(_stack_settings({}))
     for name in names:
         if name not in known and not name.startswith(PREFIXES):
+            short = name.removeprefix("SHORTENER_")
+            if short in known:
+                raise WrongSetting(f"settings go without SHORTENER_: {short}, not {name}")
             raise experiments.UnknownName("setting", name, sorted(known))
 
 
@@ -235,8 +246,10 @@ def _stack_settings(overrides: dict[str, str]) -> str:
         text=True,
         check=False,
     )
+    if listed.returncode == USAGE:
+        raise WrongSetting(listed.stderr.strip())
     if listed.returncode:
-        fail(listed.stderr.strip(), USAGE if listed.returncode == USAGE else TROUBLE)
+        fail(listed.stderr.strip(), TROUBLE)
     return listed.stdout
 
 

@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 from chaos.model.evidence import InForce, ReadBack
 from chaos.model.lab import INCARNATION, Counters
+from chaos.model.series import is_gauge
 from chaos.model.stack import Settings, Stack, StackError
 from chaos.record.writer import RecordWriter
 from chaos.runtimes import app_statements, stack_counters
@@ -119,7 +120,7 @@ class DirectObserver:
             counters: dict[str, float] = {}
             for name in self._stack.endpoints.web:
                 seen = self._web(name).items()
-                counters |= _named(name, {n: v for n, v in seen if n not in stack_counters.GAUGES})
+                counters |= _named(name, {n: v for n, v in seen if not is_gauge(n)})
             for name in ("primary", "replica"):
                 counters |= _named(name, self._database(name))
             counters |= _named("redis", self._redis_state())
@@ -158,10 +159,14 @@ class DirectObserver:
     def read_back(self) -> ReadBack:
         """The links made since the run began, and their clicks."""
         with self._explained():
-            totals = self._rows(stack_counters.TOTALS)
-            return ReadBack(
-                self._rows(stack_counters.CLICKS), self._rows(stack_counters.LINKS), dict(totals)
-            )
+            rows = {name: self._count(query) for name, query in stack_counters.HELD.items()}
+            clicks, links, totals = map(self._rows, stack_counters.HELD.values())
+            return ReadBack(clicks, links, dict(totals), rows)
+
+    def _count(self, query: str) -> int:
+        """How many rows the primary counts in a query."""
+        ((count,),) = self._rows(f"SELECT count(*) FROM ({query}) AS held")
+        return int(count)
 
     def _rows(self, query: str) -> Iterator[Any]:
         """Stream rows: they may not fit into memory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isnan
+from math import isnan, nan
 
 import numpy as np
 
@@ -49,6 +49,19 @@ def _apart(segment: Segment) -> Iterator[str]:
         most, failed = int(own.sum()), int((own & segment.look_ups.failed).sum())
         if not (isnan(counted) or most - failed <= counted <= most):
             yield f"{name} {counted:g}, log {most}"
+
+
+def redis_counted(_: Experiment, evidence: Evidence) -> Finding:
+    """Redis counted at least one command for each look-up that the app stored there."""
+    counts = {s.number: s.counted.get("redis.commands", nan) for s in evidence.segments}
+    stored = {s.number: int(np.isfinite(s.look_ups.stored_s).sum()) for s in evidence.segments}
+    odd = [
+        f"{s.arm}: {counts[s.number]:g} commands, {stored[s.number]} look-ups stored"
+        for s in evidence.segments
+        if counts[s.number] < stored[s.number]
+    ]
+    fine = f"{sum(stored.values())} stored"
+    return guard("Redis counted what the app stored", odd, fine, seen=len(evidence.segments))
 
 
 def statements_are_known(_: Experiment, evidence: Evidence) -> Finding:

@@ -57,7 +57,7 @@ def shows(
     limits = [f"{at_least:g} {measure.unit}"] * bool(at_least)
     limits += [f"{share_of_prediction:g} × theory"] * bool(share_of_prediction)
     text = f"{arm} shows the failure: {measure.title} ≥ {' and '.join(limits)}"
-    return Claim(text, (arm,), (measure,), check)
+    return Claim(text, (arm,), (measure,), check, is_failure=True)
 
 
 def _too_small(seen: Estimate, predicted: Predicted) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +12,8 @@ from chaos.judge.results import finite
 
 Json = Mapping[str, Any]
 Facts = Mapping[str, str]
-FACTS = ("range", "exact")  # of one run: they have no error of sampling
+EXACT = "exact"
+FACTS = ("range", EXACT)  # of one run: they have no error of sampling
 CENSORED = "at_least"
 
 
@@ -50,8 +52,15 @@ class Change:
     high: float
 
     @property
-    def is_apart(self) -> bool:
-        """True if the interval does not include 0."""
+    def is_apart(self) -> bool | None:
+        """True if the interval does not include 0, or an exact figure is another; `None`: unknown.
+
+        Unknown are an extreme of either run, such as the slowest request, and what has no figure.
+        """
+        if {self.base["interval"], self.head["interval"]} == {EXACT}:
+            return self.value != 0 if math.isfinite(self.value) else None
+        if math.isnan(self.low):
+            return None
         return self.low > 0 or self.high < 0
 
 
@@ -112,7 +121,10 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     document = {
         "experiment": comparison.base.result["experiment"],
         **{
-            side: {"run": run.name, **{name: run.plan[name] for name in ("began", "commit")}}
+            side: {
+                **{"run": run.name, "verdict": run.result["verdict"]},
+                **{name: run.plan[name] for name in ("began", "commit", "seed")},
+            }
             for side, run in (("base", comparison.base), ("head", comparison.head))
         },
         "changes": [
@@ -138,12 +150,20 @@ def _check_experiments(base: ComparedRun, head: ComparedRun) -> None:
             f"{base.name} is a run of {names[0]}, and {head.name} one of {names[1]}: "
             "only runs of one experiment can be compared"
         )
+    if base.plan["began_s"] == head.plan["began_s"] and base.plan["began"] == head.plan["began"]:
+        raise NotComparable(f"{head.name} is the same run as {base.name}, or a copy of it")
     for run in (base, head):
         if run.result["verdict"] == "INVALID":
             raise ProvesNothing(
-                f"{run.name} is INVALID: its figures prove nothing, so they cannot be compared; "
-                f"`linkstorm judge {run.name}` says why"
+                f"{run.name} is INVALID, and its figures prove nothing: {_first_reason(run)}; "
+                f"`linkstorm judge {shlex.quote(run.name)}` says more"
             )
+
+
+def _first_reason(run: ComparedRun) -> str:
+    found = [*run.result["checks"], *run.result["claims"]]
+    odd = (finding for finding in found if finding["verdict"] == "INVALID")
+    return next((f"not so: {finding['text']}" for finding in odd), "it has no figures")
 
 
 def _arms(run: ComparedRun) -> dict[str, Json]:
@@ -202,9 +222,9 @@ def _unequal(base: Facts, head: Facts) -> Iterator[tuple[str, str, str]]:
 def _facts(run: ComparedRun) -> Facts:
     """How long a run was, on which machine, of which versions."""
     plan = run.plan
-    facts = {"verdict": run.result["verdict"], "runtime": plan["runtime"], "seed": plan["seed"]}
+    facts = {"runtime": plan["runtime"], "seed": plan["seed"]}
     facts |= {f"mode {name}": value for name, value in plan["mode"].items()}
-    facts |= {"linkstorm": plan["linkstorm"], "commit": plan["commit"]}
+    facts |= {name: plan[name] for name in ("command", "linkstorm", "commit")}
     facts |= {f"machine {name}": value for name, value in plan["machine"].items()}
     return {what: str(value) for what, value in facts.items()}
 

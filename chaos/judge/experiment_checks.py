@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import get_args
 
@@ -58,9 +58,26 @@ def _of_arms(experiment: Experiment) -> Iterator[str]:
         yield "an arm must be naive: the others are compared with the first one that is"
     if len(experiment.arms) < 2:
         yield "an experiment needs a naive arm and at least one fix"
+    common = experiment.settings
+    yield from _by_arm(experiment, lambda arm: _of_settings({**common, **arm.settings}))
+    yield from _by_arm(experiment, lambda arm: _of_traffic(experiment.traffic_of(arm)))
+
+
+def _by_arm(experiment: Experiment, of: Callable[[Arm], Iterable[str]]) -> Iterator[str]:
+    """Problems of arms, each once with the arms that have it."""
+    having: dict[str, list[str]] = {}
     for arm in experiment.arms:
-        for problem in _of_traffic(experiment.traffic_of(arm)):
-            yield f"arm {arm.name}: {problem}"
+        for problem in of(arm):
+            having.setdefault(problem, []).append(arm.name)
+    for problem, names in having.items():
+        every = len(names) == len(experiment.arms) > 1
+        yield f"{'every arm' if every else 'arm ' + ', '.join(names)}: {problem}"
+
+
+def _of_settings(settings: Mapping[str, object]) -> Iterator[str]:
+    for name, value in settings.items():
+        if not isinstance(value, str):
+            yield f"a setting is text: {name!r}: '{value}', not {value!r}"
 
 
 def _of_traffic(traffic: Traffic) -> Iterator[str]:
@@ -119,6 +136,18 @@ def _of_claims(experiment: Experiment) -> Iterator[str]:
     for name in arms:
         if name not in claimed:
             yield f"arm {name} has no claim: nothing would be judged of it"
+    yield from _of_failures(experiment)
+
+
+def _of_failures(experiment: Experiment) -> Iterator[str]:
+    """A naive arm must show its failure, and no other can."""
+    arms = [arm.name for arm in experiment.arms]
+    naive = [arm.name for arm in experiment.arms if arm.naive]
+    shown = {name for claim in experiment.claims if claim.is_failure for name in claim.arms}
+    for name in sorted(shown.intersection(arms).difference(naive)):
+        yield f"arm {name} is not naive: it has no failure to show"
+    if naive and not shown.intersection(naive):
+        yield f"no claim shows that the naive arm fails: shows({naive[0]!r}, …)"
 
 
 def _crash(claim: Claim, experiment: Experiment) -> str | None:
@@ -159,10 +188,8 @@ def _of_timelines(experiment: Experiment, modes: Sequence[Mode]) -> Iterator[str
         if mode.rounds_max < mode.rounds:
             yield f"mode {mode.name}: rounds_max must be at least rounds"
     shortest_s = min(mode.segment_s for mode in modes)
-    for arm in experiment.arms:
-        timeline = experiment.timeline_of(arm)
-        for problem in [*_of_acts(timeline, shortest_s), *_of_names_twice(timeline)]:
-            yield f"arm {arm.name}: {problem}"
+    yield from _by_arm(experiment, lambda arm: _of_acts(experiment.timeline_of(arm), shortest_s))
+    yield from _by_arm(experiment, lambda arm: _of_names_twice(experiment.timeline_of(arm)))
 
 
 def _of_acts(timeline: Timeline, segment_s: float) -> Iterator[str]:

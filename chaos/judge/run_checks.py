@@ -60,9 +60,16 @@ def acts_are_proven(experiment: Experiment, evidence: Evidence) -> Finding | Non
     unproven = [act for act in evidence.acts if not act.proven]
     observed = f"{len(evidence.acts) - len(unproven)} of {len(evidence.acts)} acts proven"
     holds = bool(evidence.segments) and not unproven and not odd
-    return _guard(
-        "every act took effect and was healed", holds, "; ".join([observed, *dict.fromkeys(odd)])
-    )
+    told = [observed, *dict.fromkeys(odd), *map(_readings, unproven[:1])]
+    return _guard("every act took effect and was healed", holds, "; ".join(told))
+
+
+def _readings(act: ActEvidence) -> str:
+    """What the probe of an act read: `replica: redis paused: 3 of 3 answered before, …`."""
+    again = {"shortly before its end": act.again} if act.again else {}
+    at = {"before": act.before, "during": act.during, **again, "after": act.after}
+    told = [f"{r.value:g} {r.unit} {when}" if r else f"none {when}" for when, r in at.items()]
+    return f"{act.arm}: {act.act}: {', '.join(told)}"
 
 
 def _odd_acts(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
@@ -233,6 +240,7 @@ RUN_CHECKS: Sequence[Check] = (
     act_checks.rest_was_quiet,
     act_checks.control_was_quick,
     account_checks.counters_agree,
+    account_checks.redis_counted,
     record_checks.samples_are_whole,
     record_checks.parts_lived_on,
     nobody_else_used_the_lab,

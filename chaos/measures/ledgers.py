@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -42,6 +42,8 @@ def unacknowledged() -> Measure:
 
 def _of(kind: Kind, figure: str) -> Measure:
     assert figure in Ledger.__dataclass_fields__
+    if kind not in get_args(Kind):
+        raise ValueError(f"no ledger of {kind!r}; there are: {', '.join(get_args(Kind))}")
 
     def of(segment: Segment) -> Floats:
         ledger = segment.ledgers.get(kind)

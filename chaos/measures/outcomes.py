@@ -29,6 +29,8 @@ def failed(when: When = whole, which: Which = every) -> Measure:
 
 def latency(percentile: float, when: When = whole, which: Which = every) -> Measure:
     """A percentile of the time from when a request was due to its answer, or to its timeout."""
+    if not 0 <= percentile <= 100:
+        raise ValueError(f"a percentile is from 0 to 100, not {percentile:g}")
 
     def of(segment: Segment) -> Floats:
         values = segment.requests.latency_ms[selected(segment, when, which)]

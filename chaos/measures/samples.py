@@ -9,7 +9,7 @@ from chaos.measures.estimates import mean_of_levels, worst
 from chaos.measures.selections import When, whole
 from chaos.model.evidence import Floats, Segment
 from chaos.model.experiment import Measure
-from chaos.model.series import matches
+from chaos.model.series import exists, is_gauge, matches
 
 NO_SAMPLE = "it was not sampled then"
 
@@ -32,7 +32,9 @@ def series(segment: Segment, name: str) -> tuple[Floats, Floats]:
 
 
 def peak(name: str, title: str, unit: str, when: When = whole) -> Measure:
-    """The largest value of a sampled series."""
+    """The largest value of a sampled gauge."""
+    if not is_gauge(name) and exists(name):
+        raise ValueError(f"{name} is a counter, which only rises: take per_second")
 
     def of(segment: Segment) -> Floats:
         t_s, values = series(segment, name)
@@ -45,6 +47,8 @@ def peak(name: str, title: str, unit: str, when: When = whole) -> Measure:
 
 def per_second(name: str, title: str, unit: str, when: When = whole) -> Measure:
     """How fast a sampled counter rises, over the spans."""
+    if is_gauge(name):
+        raise ValueError(f"{name} is a gauge, which may fall: take peak")
 
     def steps(segment: Segment) -> tuple[Floats, Floats]:
         """How far it rose from one sample to the next, and how long that took."""

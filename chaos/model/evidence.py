@@ -379,12 +379,14 @@ class ReadBack:
 
     `clicks` are (click id, code), `links` are (code, version, target, deleted), `totals` the number
     of clicks that each link shows. The first two can be iterated once, on the thread that made
-    them, and raise `StackError` if the database fails meanwhile.
+    them, and raise `StackError` if the database fails meanwhile. `rows` is how many of each the
+    primary itself had counted before.
     """
 
     clicks: Iterable[tuple[str, str]]
     links: Iterable[tuple[str, int, str, bool]]
     totals: Mapping[str, int]
+    rows: Mapping[str, int]
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,7 @@ class Claim:
     check: Callable[[Rows], tuple[Verdict, str]]
     but: tuple[str, ...] = ()
     full_only: bool = False
+    is_failure: bool = False  # that a naive arm must show
 
     def arms_of(self, names: Iterable[str]) -> tuple[str, ...]:
         """The arms that it is about, of an experiment with these."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import get_args
+
+from chaos.model.stack import PartName
 
 SERIES: Mapping[str, tuple[str, ...]] = {
     "primary": ("clicks_waiting", "look_ups", "replication_lag_bytes", "replication_lag_s"),
@@ -13,6 +16,14 @@ SERIES: Mapping[str, tuple[str, ...]] = {
         *("look_ups_in_flight", "redirects", "requests"),
     ),
 }
+
+LAGS = ("replication_lag_bytes", "replication_lag_s")
+GAUGES = frozenset(("clicks_waiting", "in_flight", "look_ups_in_flight", *LAGS))
+
+
+def is_gauge(name: str) -> bool:
+    """True for a level, which may fall; a counter only rises."""
+    return name.rpartition(".")[2] in GAUGES
 
 
 def names() -> Iterator[str]:
@@ -34,4 +45,5 @@ def matches(sampled: str, name: str) -> bool:
 
 def exists(name: str) -> bool:
     """Whether any series goes by that name, `web-1.look_ups` included."""
-    return any(matches(known, name) or matches(name, known) for known in names())
+    is_part = name.partition(".")[0] in get_args(PartName)
+    return any(matches(known, name) or (is_part and matches(name, known)) for known in names())

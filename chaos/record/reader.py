@@ -35,6 +35,7 @@ from chaos.record.stored_columns import bounded_duckdb, store_requests
 from chaos.record.sums import Sum, sum_of_file, sum_sql
 from chaos.record.writer import SCHEMAS
 
+READ_BACK = ("clicks", "totals", "links")
 TABLES = ("requests", "look_ups", "samples", "clicks", "totals", "links", "gateway")
 Event = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -190,6 +191,8 @@ def _filled(column: Any) -> Any:
 def _damage(tables: _Tables, events: Events) -> Iterator[str]:
     """What the files hold otherwise than it was written."""
     written = {name: own for event in events.written for name, own in event.sums.items()}
+    held = {name: rows for event in events.held for name, rows in event.rows.items()}
+    yield from (f"{name}: not counted by the primary" for name in READ_BACK if name not in held)
     for name in TABLES:
         if name not in written:
             yield f"{name}: no sum of what was written"
@@ -200,6 +203,8 @@ def _damage(tables: _Tables, events: Events) -> Iterator[str]:
             yield f"{name}: {some} of {written[name].rows}"
         elif seen != written[name]:
             yield f"{name}: rows are not as they were written"
+        elif (unread := held.get(name, 0) - seen.rows) > 0:
+            yield f"{name}: {unread} of {held[name]} rows that the primary counted were not read"
 
 
 def _sum_of(tables: _Tables, name: str) -> Sum:

@@ -130,6 +130,12 @@ class WrittenEvent(_Record):
     sums: dict[str, Sum]
 
 
+class HeldEvent(_Record):
+    """The rows that the primary itself counted before they were read back."""
+
+    rows: dict[str, int]
+
+
 class TroubleEvent(_Record):
     """The reason why a run stopped early."""
 
@@ -144,6 +150,7 @@ class Events(_File):
     look: list[LookEvent] = []
     trouble: list[TroubleEvent] = []
     written: list[WrittenEvent] = []
+    held: list[HeldEvent] = []
 
 
 def first_error(error: ValidationError) -> str:

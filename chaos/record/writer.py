@@ -89,6 +89,7 @@ class RecordWriter:
             "links": _write_rows(self.path, "links", state.links),
         }
         self._written(sums)
+        self.event("held", rows=dict(state.rows))
         self.event("read-back")
 
     @contextmanager

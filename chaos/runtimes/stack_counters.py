@@ -24,7 +24,6 @@ FAMILIES = (
     PROCESS_START,
 )
 SETTINGS = "shortener_setting"
-GAUGES = ("look_ups_in_flight", "in_flight", "clicks_waiting")  # of a web process: they may fall
 NO_ROUTE = "other"  # route label of unknown paths: the lab's own probe of nginx
 
 STREAM = "clicks"
@@ -54,6 +53,7 @@ TOTALS = """
     SELECT code, coalesce(total, 0) FROM links LEFT JOIN link_clicks USING (code)
     WHERE created_at >= %s
 """
+HELD = {"clicks": CLICKS, "links": LINKS, "totals": TOTALS}  # what is read back
 
 
 def web_counters(text: str) -> Mapping[str, float]:

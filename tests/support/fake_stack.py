@@ -751,7 +751,9 @@ class FakeObserver:
         totals = Counter(code for _, code in clicks)
         totals["1-code0"] += 3 * self.world.has("total wrong")
         rows = [(code, held.version, held.target, held.deleted) for code, held in links.items()]
-        return ReadBack(clicks, rows, totals)
+        held = {"clicks": len(clicks), "links": len(rows), "totals": len(totals)}
+        unread = 20 * self.world.has("read-back cut short")
+        return ReadBack(clicks[: len(clicks) - unread], rows, totals, held)
 
 
 def lab(world: World) -> Lab:

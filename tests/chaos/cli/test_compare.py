@@ -47,6 +47,8 @@ def test_a_run_beside_itself_and_what_is_no_run_are_refused(runs: tuple[Path, Pa
     assert (same.exit_code, "the same run twice" in same.stderr) == (2, True)
     none = compared(base, base.parent)
     assert (none.exit_code, "is no run directory" in none.stderr) == (2, True)
+    missing = compared(base, base / "nowhere")
+    assert (missing.exit_code, "does not exist" in missing.stderr) == (2, True)
 
 
 def test_a_run_that_is_invalid_is_trouble(runs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ from chaos.engine.observer import SAMPLE_PERIOD_S, SLOW_PERIOD_S, DirectObserver
 from chaos.engine.observer import observer as observing
 from chaos.engine.run import HostClock
 from chaos.model.lab import INCARNATION, Counters
-from chaos.model.series import SERIES
+from chaos.model.series import SERIES, is_gauge
 from chaos.model.stack import Stack, StackError
 from chaos.record.writer import RecordWriter
-from chaos.runtimes.stack_counters import CLICKS, GAUGES
+from chaos.runtimes.stack_counters import CLICKS
 from tests.support.thorough import times
 
 pytestmark = pytest.mark.real
@@ -84,7 +84,7 @@ def test_every_source_is_sampled_and_no_gauge_counts_at_rest(stack: Stack, tmp_p
     parts = {kind: [kind] for kind in SERIES} | {"web": [*stack.endpoints.web]}
     counted = {f"{part}.{what}" for kind in SERIES for part in parts[kind] for what in SERIES[kind]}
     assert sampled == counted | {f"{web}.{INCARNATION}" for web in stack.endpoints.web}
-    assert not [name for name in at_rest if name.partition(".")[2] in GAUGES]
+    assert not [name for name in at_rest if is_gauge(name)]
 
 
 class FullDisk(RecordWriter):

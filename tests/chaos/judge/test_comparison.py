@@ -38,11 +38,13 @@ def run(name: str, p99: Any = None, experiment: str = "herd", verdict: str = "PA
     result = {
         **{"experiment": experiment, "verdict": verdict},
         "arms": [{"name": arm, "measures": measures} for arm in arms],
+        **{"checks": [], "claims": [{"text": "lock: p99 ≤ 5 ms", "verdict": verdict}]},
     }
     planned = {"settings": {"TTL_S": "1"}, "timeline": [], "traffic": {"keys": 20}}
     plan = {
         **{"runtime": "embedded", "seed": 7, "mode": {"rounds": 2}, "linkstorm": "1"},
-        **{"commit": "abc", "began": "now", "machine": {"cores": 2}},
+        **{"commit": "abc", "machine": {"cores": 2}, "command": "linkstorm run herd"},
+        **{"began": name, "began_s": 1.0},
         "arms": dict.fromkeys(arms, planned),
     }
     return ComparedRun(name, result, plan)
@@ -92,12 +94,19 @@ def test_a_change_is_seen_where_the_interval_is_beyond_zero() -> None:
         {**measure(150.0, 140.0, 160.0), "at_least": True},
     ],
 )
-def test_what_has_no_error_of_sampling_or_no_figure_has_no_interval(head: Any) -> None:
+def test_an_extreme_of_a_run_and_what_has_no_figure_cannot_be_told_apart(head: Any) -> None:
     found = compare(run("base"), run("head", head))
     assert found.tested == 0
-    assert not found.changes[0].is_apart
     document = as_json(found)["changes"][0]
-    assert (document["low"], document["high"]) == (None, None)
+    assert (document["low"], document["high"], document["is_apart"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(("lost", "is_apart"), [(0.0, False), (13.0, True)])
+def test_an_exact_figure_is_another_or_is_not(lost: float, is_apart: bool) -> None:
+    none = run("base", measure(0.0, 0.0, 0.0, "exact"))
+    found = compare(none, run("head", measure(lost, lost, lost, "exact")))
+    assert [change.is_apart for change in found.changes] == [is_apart, is_apart]
+    assert found.tested == 0
 
 
 def test_a_change_with_an_unknown_end_is_known_on_the_other_side() -> None:
@@ -141,5 +150,11 @@ def test_runs_that_answer_different_questions_are_refused() -> None:
 
 @pytest.mark.parametrize("sides", [("INVALID", "PASS"), ("PASS", "INVALID")])
 def test_a_run_that_proves_nothing_is_refused(sides: tuple[str, str]) -> None:
-    with pytest.raises(ProvesNothing, match="is INVALID"):
+    with pytest.raises(ProvesNothing, match=r"is INVALID, .*: not so: lock: p99 ≤ 5 ms"):
         compare(run("base", verdict=sides[0]), run("head", verdict=sides[1]))
+
+
+def test_a_copy_of_a_run_is_no_other_run() -> None:
+    one = run("one")
+    with pytest.raises(NotComparable, match="the same run as one, or a copy"):
+        compare(one, replace(one, name="copy"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,7 +13,7 @@ from chaos import experiments
 from chaos.acts import Kill, Pause, Slow
 from chaos.judge.claims import at_most, follows_law, none, shows
 from chaos.judge.experiment_checks import nearest, problems
-from chaos.measures import failed, latency, peak
+from chaos.measures import failed, latency, lost, peak, per_second
 from chaos.model.experiment import Act, At, Claim, Experiment, Strip
 from chaos.model.traffic import FOLLOW, Retries, Step, Traffic, Visit
 
@@ -84,6 +85,17 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda e: replace(e, strips=[Strip("Lag", "s", "samples", "replica.replication_lag_s")]),
         "strip 'Lag': nothing samples 'replica.replication_lag_s'",
     ),
+    "a setting that is a number": (
+        lambda e: replace(e, settings={**e.settings, "CACHE_TTL_S": cast(Any, 0.8)}),
+        "every arm: a setting is text: 'CACHE_TTL_S': '0.8', not 0.8",
+    ),
+    "a failure that a fix must show": (
+        claims(shows("lock", FAILED, at_least=1)), "arm lock is not naive",
+    ),
+    "no failure that must be shown": (
+        lambda e: replace(e, claims=[c for c in e.claims if not c.is_failure]),
+        "no claim shows that the naive arm fails: shows('direct', …)",
+    ),
     "a cost that is not measured": (
         lambda e: replace(e, costs=[latency(75)]), "the cost latency_p75_ms is none",
     ),
@@ -146,6 +158,32 @@ def test_an_act_on_what_there_is_not_cannot_be_made(
 ) -> None:
     with pytest.raises(ValueError, match=str(arguments[0])):
         make(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: latency(990), "from 0 to 100, not 990"),
+        (lambda: lost(cast(Any, "link")), "no ledger of 'link'; there are: clicks, links, edits"),
+        (lambda: per_second("web.in_flight", "x", "x"), "is a gauge, which may fall: take peak"),
+        (lambda: peak("web.redirects", "x", "x"), "is a counter, which only rises"),
+    ],
+)
+def test_a_measure_of_what_it_cannot_measure_is_refused(make: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        make()
+
+
+def test_the_line_and_the_name_that_was_meant_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "from chaos import measures as m\n\nFAILED = m.faild()\n"
+    (tmp_path / "with_a_slip.py").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(experiments, "__path__", [str(tmp_path)])
+    with pytest.raises(experiments.WrongExperiment) as refused:
+        experiments.load("with-a-slip")
+    assert "with-a-slip: line 3: AttributeError" in str(refused.value)
+    assert "did you mean failed?" in str(refused.value)
 
 
 def test_an_experiment_that_cannot_be_imported_or_judged_is_refused_with_its_name(

@@ -42,7 +42,7 @@ def record(
     lines = [",".join(REQUEST_COLUMNS), *(_line(place, row) for place, row in enumerate(rows))]
     (run / "requests-0.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (writer.logs / "nginx.log").write_text(log)
-    writer.read_back(ReadBack([], held, {}))
+    writer.read_back(ReadBack([], held, {}, {}))
     writer.close()
     return run
 

@@ -73,7 +73,7 @@ def ledgers(world: World) -> Mapping[int, Mapping[str, Ledger]]:
         header = ",".join(REQUEST_COLUMNS)
         text = "\n".join([header, *(",".join(map(str, line)) for line in lines)]) + "\n"
         (directory / "requests-0.csv").write_text(text, encoding="utf-8")
-        writer.read_back(ReadBack(world.clicks, world.links, dict(world.totals)))
+        writer.read_back(ReadBack(world.clicks, world.links, dict(world.totals), {}))
         writer.event("finished")
         writer.close()
         return {s.number: dict(s.ledgers) for s in read_evidence(directory).segments}

@@ -104,15 +104,24 @@ def content(name: str, change: Callable[[bytes], bytes]) -> Alter:
 
 
 def sealed(run: Path) -> None:
-    """Sum the tables again, as if they had been written as they are; not what cannot be read."""
+    """Sum and count the tables again, as if they had been written, and the primary had been, so.
+
+    Not what cannot be read.
+    """
 
     def sums(event: Event) -> None:
         for name in event.get("sums", {}):
             with suppress(duckdb.Error, OSError):
                 event["sums"][name] = asdict(_sum_of(run / f"{name}.parquet", name))
 
-    with suppress(ValueError, OSError, KeyError, TypeError, AttributeError):
-        each("written", sums)(run)
+    def counts(event: Event) -> None:
+        for name in event.get("rows", {}):
+            with suppress(duckdb.Error, OSError):
+                event["rows"][name] = _sum_of(run / f"{name}.parquet", name).rows
+
+    for kind, change in (("written", sums), ("held", counts)):
+        with suppress(ValueError, OSError, KeyError, TypeError, AttributeError):
+            each(kind, change)(run)
 
 
 _SUMS: dict[tuple[str, bytes], Sum] = {}  # by table and digest: most mutants alter one table

@@ -49,6 +49,7 @@ CONTROL = "the control without acts is healthy"
 ACTS = "every act took effect and was healed"
 ON_TIME = "the generator was on time as far as claims depend on it"
 COUNTERS = "Postgres and the app count the same look-ups"
+STORED = "Redis counted what the app stored"
 WATCHED = "the counters were read throughout"
 LIVED_ON = "no part died unplanned"
 NOBODY_ELSE = "nobody else used the lab"
@@ -554,6 +555,9 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
                        value="value - 1000")),
         Mutant("Redis counted backwards in all", "Redis restarted", WATCHED,
                _counted("redis.commands", -100_000)),
+        Mutant("Redis's count stands still", "a counter read once", STORED, both(
+            changed("samples", "name = 'redis.commands'", value="1"),
+            each("segment", lambda event: event["counted"].update({"redis.commands": 0})))),
         Mutant("Redis rose further than in all", "another run's samples", WATCHED,
                changed("samples", "t_s > 1003", value="value + t_s * 10000")),
         Mutant("no readings for a while", "a sampler that hung", WATCHED,
@@ -898,6 +902,10 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
                changed("totals", "key = '2-code3'", total="total + 1"), later=True),
         Mutant("a link said to be deleted", "a bit that fell over", WRITTEN_SO,
                changed("links", "key = '2-code3'", deleted="true"), later=True),
+        Mutant("twenty clicks not read", "a read-back cut short before it was written", WRITTEN_SO,
+               flaws=("read-back cut short",)),
+        Mutant("nobody counted the clicks", "another version's record", WRITTEN_SO,
+               each("held", lambda event: event["rows"].pop("clicks", None))),
         Mutant("nobody summed the clicks", "another version's record", WRITTEN_SO,
                each("written", lambda event: event["sums"].pop("clicks", None))),
         Mutant("nothing was summed", "another version's record", WRITTEN_SO,

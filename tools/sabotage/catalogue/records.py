@@ -52,7 +52,7 @@ SABOTAGES = (
                 'return min(stack_counters.redis_commands(self._redis().info("commandstats")), 1.0)',
             )
         ],
-        [c.FIGURES, c.WATCHED],
+        [c.STORED],
     ),
     Sabotage(
         "somebody-else",
