@@ -101,3 +101,10 @@ def test_what_nothing_can_catch_is_on_the_page_with_its_reason() -> None:
     page = markdown([EXAMPLE, missed], outcomes)
     assert EXAMPLE.harm in page
     assert missed.missed_since in page
+
+
+def test_every_sabotage_was_tried_and_is_on_the_page() -> None:
+    """If not: `make sabotage ARGS="--only NAME --markdown PAGE"`, and its row from there."""
+    page = (ROOT / "docs" / "sabotage.md").read_text(encoding="utf-8")
+    for each in SABOTAGES:
+        assert (each.missed_since or f"| {each.name} | {each.broken} | {each.harm} |") in page

@@ -27,7 +27,7 @@ def markdown(sabotages: Sequence[Sabotage], outcomes: Mapping[str, Outcome]) -> 
     parts = [HEAD, f"{len(caught)} sabotages, each caught:\n", _table(caught, outcomes)]
     if missed:
         listed = [f"- **{each.name}**: {each.broken} {each.missed_since}" for each in missed]
-        parts += [f"\n## What no run can catch\n\nThese {len(missed)} pass:\n", "\n".join(listed)]
+        parts += ["\n## What no run can catch\n\nEach passes, and says why:\n", "\n".join(listed)]
     return "\n".join(parts) + "\n"
 
 
