@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from dataclasses import fields
 
 from chaos import measures
 from chaos.cli.check_commands import KINDS, vocabulary
 from chaos.measures.selections import When, Which
 from chaos.model import series
+from chaos.model.traffic import Retries, Step, Traffic, Visit
 
 INTRODUCTION = """\
 # Vocabulary
@@ -37,6 +40,14 @@ A claim is what the figures must show. They are judged PASS, FAIL or INVALID; th
 """,
 }
 
+TRAFFIC = """
+## Traffic
+
+`from chaos.model.traffic import Traffic, Visit, Step, Retries`. Operations are follow, create,
+edit, delete and stats; steps and visits are tuples. [Traffic](traffic.md) explains them.
+
+"""
+
 
 def page() -> str:
     """The whole page."""
@@ -47,7 +58,17 @@ def page() -> str:
         entries = [f"- `{e.name}{e.signature}`: {e.about}\n" for e in vocabulary(kind)]
         about = ABOUT[kind].format(**names)
         parts.append(f"\n## {kind.capitalize()}\n\n{about}\n{''.join(entries)}")
-    return "".join(parts)
+    return "".join([*parts, TRAFFIC, *map(_noun, (Traffic, Visit, Step, Retries))])
+
+
+def _noun(kind: type) -> str:
+    """`Step(operation, after_s=0.0)`: the first paragraph of its docstring."""
+    about = (inspect.getdoc(kind) or "").partition("\n\n")[0]
+    own = [
+        f"{f.name}={f.default!r}" if isinstance(f.default, int | float | str | None) else f.name
+        for f in fields(kind)
+    ]
+    return f"- `{kind.__name__}({', '.join(own)})`: {' '.join(about.split())}\n"
 
 
 def _exported(kind: type) -> str:
