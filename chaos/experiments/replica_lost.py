@@ -42,7 +42,7 @@ experiment = Experiment(
     ],
     measures=[MISSED, P50, RECOVERY, DB, TRUST],
     claims=[
-        shows("replica", MISSED, at_least=50),
+        shows("replica", MISSED, share_of_prediction=0.5),
         *(at_most(arm, MISSED, 5) for arm in ("fallback", "breaker", "stale")),
         at_least("fallback", P50, 150),
         *(at_most(arm, P50, 50) for arm in ("breaker", "stale")),

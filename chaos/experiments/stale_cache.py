@@ -43,8 +43,7 @@ experiment = Experiment(
     ],
     measures=[AGE, STALE, P99, LOOK_UPS, FAILED],
     claims=[
-        shows("delete", AGE, at_least=TTL_MS * 0.75),
-        *(shows(arm, AGE, at_least=TTL_MS * 0.6) for arm in ("ttl", "lease")),
+        *(shows(arm, AGE, share_of_prediction=0.5) for arm in ("delete", "ttl", "lease")),
         at_most("double-delete", AGE, SECOND_MS + 200),
         none(STALE, but=("ttl", "delete", "double-delete", "lease")),
         none(FAILED),

@@ -44,8 +44,8 @@ experiment = Experiment(
     ],
     measures=[LOST, TWICE, CATCH_UP, WAITING, P99, FAILED],
     claims=[
-        shows("ack-first", LOST, at_least=1),
-        shows("no-dedupe", TWICE, at_least=1),
+        shows("ack-first", LOST, share_of_prediction=0.5),
+        shows("no-dedupe", TWICE, share_of_prediction=0.5),
         *(none(LOST, but="ack-first"), none(TWICE, but="no-dedupe"), none(FAILED)),
         *(at_most(arm, CATCH_UP, 6) for arm in ("exactly-once", "sync", "outbox")),
     ],
