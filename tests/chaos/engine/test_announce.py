@@ -154,8 +154,8 @@ def test_a_run_tells_what_it_begins_and_each_fault_as_it_comes_and_goes(tmp_path
     assert started["what"] == f"{started['arm']} · round 1"
     assert injected["act"] == "replica link +120 ms"
     assert injected["arm"] == started["arm"]
-    assert [event["kind"] for event in events[-5:]] == [
-        "reading-back", "written", "read-back", "finished", "written",
+    assert [event["kind"] for event in events[-6:]] == [
+        "reading-back", "written", "held", "read-back", "finished", "written",
     ]  # fmt: skip
 
 
