@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from chaos.engine.run import run
 from chaos.judge import run_checks as c
-from chaos.judge.account_checks import counters_agree
+from chaos.judge.account_checks import counters_agree, redis_counted
 from chaos.measures.ledgers import lost
 from chaos.measures.recovery import catch_up
 from chaos.model.evidence import (
@@ -78,6 +78,7 @@ def counted(**change: float) -> Callable[[Evidence], Evidence]:
 
 
 NAMES = {
+    "redis_commands": "redis.commands",
     "replica_look_ups": "replica.look_ups",
     "web_look_ups": "web-1.look_ups",
     "web_requests": "web-1.requests",
@@ -252,6 +253,11 @@ MUTANTS: dict[str, tuple[c.Check, Callable[[Evidence], Evidence], str]] = {
         "singleflight: app 46, log 45; singleflight: replica 46, log 45; "
         "direct: app 129, log 128; direct: replica 129, log 128",
     ),
+    "Redis counts less than was stored": (
+        redis_counted,
+        counted(redis_commands=45),
+        "singleflight: 45 commands, 46 look-ups stored",
+    ),
     "no counters at all": (
         counters_agree,
         lambda e: replace(e, segments=[]),
@@ -359,6 +365,7 @@ SOUND = {
     "the control without acts is healthy": "357 requests, 0 failed",
     "every act took effect and was healed": "12 of 12 acts proven",
     "Postgres and the app count the same look-ups": "746 in Postgres, in the app and in its log",
+    "Redis counted what the app stored": "746 stored",
     "nobody else used the lab": "11847 requests answered, of which 0 could be another's",
     "every arm saw at least 6 expiries": (
         "direct 6, singleflight 8, lock 8, lease 8, xfetch 16, swr 8"
