@@ -34,7 +34,7 @@ check: $(VENV)/.installed-dev ## lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-mutate: $(VENV)/.installed-dev ## mutation tests of the code that judges a run (6 minutes)
+mutate: $(VENV)/.installed-dev ## mutation tests of the code that judges a run (the better part of an hour)
 	@$(BIN)/python -m tests.support.mutation_survivors $(ARGS)
 
 bench: $(VENV)/.installed-dev ## measure a redirect on one core, beside a bare server and nginx (about 7 minutes)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from chaos.model.evidence import FACTS
 from reports import formatting
 from reports.formatting import Json
 from reports.ledgers import kinds
@@ -88,7 +89,7 @@ def _up_to(alike: int) -> float:
 
 def _of_the_statistics(result: Json) -> Iterator[str]:
     events, seen = result["event"]["plural"], _of_headline(result)
-    spread = [measure for measure in seen if measure["interval"] not in formatting.FACTS]
+    spread = [measure for measure in seen if measure["interval"] not in FACTS]
     if few := min((measure["samples"] for measure in spread), default=0):
         small = (
             f" With {few} in the smallest arm the intervals are wide and depend on that assumption."

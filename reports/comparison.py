@@ -11,8 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from chaos.model.evidence import FACTS
 from reports import formatting
-from reports.formatting import FACTS, NOTHING, Json
+from reports.formatting import NOTHING, Json
 
 GAP = 2
 HEADINGS = ("arm", "measure", "base", "head", "change", "")

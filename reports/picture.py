@@ -11,6 +11,7 @@ from html import escape
 from textwrap import wrap
 from typing import Any
 
+from chaos.model.evidence import FACTS
 from reports import formatting
 from reports.formatting import Json, clean
 from reports.palette import DARK, LIGHT, properties
@@ -169,7 +170,7 @@ def _headings(result: Json, frame: _Frame, scale: Scale) -> Iterator[str]:
     title = ", ".join(filter(None, [clean(measure["title"]), scale.name]))
     yield _text(frame.left, frame.top + 8, title, "soft")
     if frame.wide:
-        spread = "range" if measure["interval"] in formatting.FACTS else "95 % interval"
+        spread = "range" if measure["interval"] in FACTS else "95 % interval"
         if any(formatting.interval(measure) for measure in _measures(result)):
             yield _text(frame.spread, frame.top + 8, spread, "soft")
         if formatting.has_theory(result):

@@ -37,7 +37,7 @@ def check(
 
 
 def _checked(name: str) -> str:
-    """What a quick run of an experiment is, if nothing is wrong with it."""
+    """The size of an experiment's quick run, once nothing is found wrong with it."""
     from chaos import experiments
 
     experiment = experiments.load(name)

@@ -23,8 +23,8 @@ class ComparisonFormat(StrEnum):
 
 
 def compare(
-    base: Annotated[Path, typer.Argument(metavar="BASE", help="The earlier run's directory.")],
-    head: Annotated[Path, typer.Argument(metavar="HEAD", help="The later run's directory.")],
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="The run to compare with.")],
+    head: Annotated[Path, typer.Argument(metavar="HEAD", help="The other run's directory.")],
     output: Annotated[
         ComparisonFormat, typer.Option("--format", help="What to print on stdout.")
     ] = ComparisonFormat.TABLE,

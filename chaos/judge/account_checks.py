@@ -52,7 +52,10 @@ def _apart(segment: Segment) -> Iterator[str]:
 
 
 def redis_counted(_: Experiment, evidence: Evidence) -> Finding:
-    """Redis counted at least one command for each look-up that the app stored there."""
+    """Redis counted at least one command for each look-up that the app stored there.
+
+    The count of a Redis that began anew is not known.
+    """
     counts = {s.number: s.counted.get("redis.commands", nan) for s in evidence.segments}
     stored = {s.number: int(np.isfinite(s.look_ups.stored_s).sum()) for s in evidence.segments}
     odd = [
@@ -60,7 +63,7 @@ def redis_counted(_: Experiment, evidence: Evidence) -> Finding:
         for s in evidence.segments
         if counts[s.number] < stored[s.number]
     ]
-    fine = f"{sum(stored.values())} stored"
+    fine = f"{sum(stored[n] for n, count in counts.items() if not isnan(count))} stored"
     return guard("Redis counted what the app stored", odd, fine, seen=len(evidence.segments))
 
 

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from chaos.judge.results import finite
+from chaos.model.evidence import FACTS
 
 Json = Mapping[str, Any]
 Facts = Mapping[str, str]
 EXACT = "exact"
-FACTS = ("range", EXACT)  # of one run: they have no error of sampling
 CENSORED = "at_least"
 
 
@@ -230,7 +230,7 @@ def _facts(run: ComparedRun) -> Facts:
 
 
 def _arm_facts(run: ComparedRun, arm: str) -> Facts:
-    """What was planned for an arm."""
+    """The plan of an arm: settings, timeline and traffic."""
     planned = run.plan["arms"][arm]
     facts = {**planned["settings"], "timeline": planned["timeline"]}
     facts |= {f"traffic {name}": value for name, value in planned["traffic"].items()}

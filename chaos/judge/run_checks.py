@@ -65,7 +65,7 @@ def acts_are_proven(experiment: Experiment, evidence: Evidence) -> Finding | Non
 
 
 def _readings(act: ActEvidence) -> str:
-    """What the probe of an act read: `replica: redis paused: 3 of 3 answered before, …`."""
+    """Readings of an act's probe: `replica: redis paused: 3 of 3 answered before, …`."""
     again = {"shortly before its end": act.again} if act.again else {}
     at = {"before": act.before, "during": act.during, **again, "after": act.after}
     told = [f"{r.value:g} {r.unit} {when}" if r else f"none {when}" for when, r in at.items()]

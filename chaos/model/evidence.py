@@ -25,6 +25,7 @@ ERROR = 0.05  # of wrong PASS and FAIL together, where a figure is exactly at it
 LOOKS_MAX = 3
 FURTHER_QUICK = 2  # rounds
 INCONCLUSIVE = "inconclusive"
+FACTS = ("range", "exact")  # intervals of what is a fact of the run: no error of sampling
 LATE_S = 0.010  # a request that leaves so long after it was due is late
 LATE_SHARE_MAX = 0.01  # in a test from the form, where no claim shows what late requests decide
 
@@ -86,7 +87,7 @@ class Estimate:
     @property
     def is_fact(self) -> bool:
         """True for a sum or an extreme of this run, which has no error of sampling."""
-        return self.interval in ("range", "exact")
+        return self.interval in FACTS
 
 
 @dataclass(frozen=True)

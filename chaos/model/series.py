@@ -32,7 +32,7 @@ def names() -> Iterator[str]:
 
 
 def matches(sampled: str, name: str) -> bool:
-    """Whether a series of a part belongs to what an experiment names.
+    """True if a series of a part belongs to what an experiment names.
 
     `web.look_ups` names those of web-1, web-2, …, and `look_ups` those of every part.
     """
@@ -44,6 +44,6 @@ def matches(sampled: str, name: str) -> bool:
 
 
 def exists(name: str) -> bool:
-    """Whether any series goes by that name, `web-1.look_ups` included."""
+    """True if a series goes by that name, `web-1.look_ups` included."""
     is_part = name.partition(".")[0] in get_args(PartName)
     return any(matches(known, name) or (is_part and matches(name, known)) for known in names())

@@ -197,7 +197,7 @@ mutant is killed or gone is refused, too, and so is a run that tested nothing. m
 constants and other code at the top of a module, properties, calls of `len`, and the text of
 f-strings.
 
-`make mutate` runs it (6 minutes on two cores), `make mutate ARGS=run_checks` or
+`make mutate` runs it (the better part of an hour), `make mutate ARGS=run_checks` or
 `ARGS=claims.at_most` a part; then
 `python -m tests.support.mutation_survivors --markdown > docs/mutation.md` writes this page.
 

@@ -125,7 +125,7 @@ class Cache:
         return self._decode(packed, 0.0).entry
 
     def _may_be_served(self, entry: CacheEntry) -> bool:
-        """Whether it is fresh, or a link in its stale window; a missing link has none."""
+        """True if it is fresh, or a link in its stale window; a missing link has none."""
         window_s = 0.0 if entry.state == ABSENT else self._stale_s
         return entry.fresh_until > time.time() - window_s
 

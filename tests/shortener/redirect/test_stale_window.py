@@ -1,4 +1,4 @@
-"""Which entries the cache gives out after their time to live, with a stand-in for Redis."""
+"""Entries that the cache gives out after their time to live, with a stand-in for Redis."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FakeRedis:
 
 
 def given_out(state: int, expired_for_s: float) -> bool:
-    """Whether a reader gets an entry that was fresh until then."""
+    """Return True if a reader gets an entry that was fresh until then."""
     fresh_until = time.time() - expired_for_s
     entry = CacheEntry(1, state, math.inf, 0.0, 0.1, fresh_until, b"https://example.org/")
 
