@@ -3,12 +3,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 LINKSTORM := $(BIN)/linkstorm
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+# uv takes seconds where pip takes minutes, but does not read pip's configuration.
+install = { $(PIP) --only-binary :all: --require-hashes -r requirements-uv.txt && $(UV) $(1); } 2>/dev/null || $(PIP) $(1)
 
 # A lab starts Python half a dozen times, and would compile all of it each time.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test prove check mutate bench crashtest sabotage chaos-all up down locust report list images-offline lock clean
+.PHONY: help setup demo test prove check mutate bench perf perf-selfcheck crashtest sabotage chaos-all up down locust report list images-offline lock clean
 
 help: ## this help
 	@echo "linkstorm: what a failure does, and what each fix for it costs"
@@ -21,7 +24,7 @@ setup: $(VENV)/.installed ## install everything into .venv (done by the other ta
 
 demo: chaos-thundering-herd ## from nothing to the first table and report: a thundering herd and six ways to meet it
 
-test: $(VENV)/.installed-dev ## all tests, on a fake stack and on the real one (a quarter of an hour on two busy cores)
+test: $(VENV)/.installed-dev ## all tests, on a fake stack and on the real one (twenty minutes on two busy cores)
 	$(BIN)/python -m tests $(ARGS)
 
 PROOFS := redirect/test_requirements_real api/test_claims_real api/test_model_real api/test_schema_real http/test_shutdown_real api/test_targets_fuzz
@@ -40,7 +43,13 @@ mutate: $(VENV)/.installed-dev ## mutation tests of the code that judges a run (
 bench: $(VENV)/.installed-dev ## measure a redirect on one core, beside a bare server and nginx (about 7 minutes)
 	@$(BIN)/python -m tools.bench $(ARGS)
 
-crashtest: $(VENV)/.installed-dev ## end labs in every way at random moments, and look for leftovers (N=200: 36 minutes)
+perf: $(VENV)/.installed ## did it get slower than BASE=main? base and head side by side (up to 5 minutes)
+	@$(LINKSTORM) perf --base $(or $(BASE),main) $(ARGS)
+
+perf-selfcheck: $(VENV)/.installed ## how often the gate is wrong, and what it finds: resumable (N=20 verdicts each: many hours)
+	@$(BIN)/python -m tools.perf --count $(or $(N),20) $(ARGS)
+
+crashtest: $(VENV)/.installed-dev ## end labs in every way at random moments, and look for leftovers (N=200: 36 minutes; ARGS="--failovers 100": in one lab)
 	@$(BIN)/python -m tools.crashtest $(or $(N),8) $(or $(SEED),1) $(ARGS)
 
 sabotage: $(VENV)/.installed-dev ## break the product or the lab in one place, and see that a run says so (N=3: three at random)
@@ -71,7 +80,8 @@ images-offline: ## stand-ins for the images of the Compose lab, on a machine tha
 	@tools/offline/build
 
 lock: $(VENV)/.installed-dev ## pin all dependencies again, with hashes
-	$(PIP) uv
+	$(PIP) --upgrade uv
+	$(BIN)/uv pip compile --group install --universal --generate-hashes --no-emit-index-url --no-header -q -o requirements-uv.txt
 	$(BIN)/uv pip compile pyproject.toml --group build --universal --generate-hashes --no-emit-index-url --no-header -q -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --group build --group dev --universal --generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.txt -c requirements.txt
 
@@ -86,11 +96,11 @@ $(BIN)/python:
 
 $(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
 	@echo "installing linkstorm into $(VENV) (once, about half a minute)" >&2
-	@$(PIP) --require-hashes -r requirements.txt
-	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(call install,--require-hashes -r requirements.txt)
+	@$(call install,--no-deps --no-build-isolation -e .)
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "installing what the tests need" >&2
-	@$(PIP) --require-hashes -r requirements-dev.txt
+	@$(call install,--require-hashes -r requirements-dev.txt)
 	@touch $@

@@ -25,6 +25,7 @@ HEIGHT = 8
 SOURCE = {"type": "prometheus", "uid": DATASOURCE}
 GRAFANA = {"type": "grafana", "uid": "-- Grafana --"}
 REFS = "ABCDEFGH"
+RATED = {True: GOOD, False: VERMILION, None: CALM[-1]}
 
 
 def text(dashboard: Dashboard) -> str:
@@ -264,7 +265,7 @@ def _mapping(panel: Panel) -> Json:
         "options": {
             str(value): {
                 "text": state.text,
-                "color": GOOD if state.good else VERMILION,
+                "color": RATED[state.good],
                 "index": index,
             }
             for index, (value, state) in enumerate(panel.states.items())

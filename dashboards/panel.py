@@ -29,10 +29,10 @@ class Query:
 
 @dataclass(frozen=True)
 class PanelState:
-    """The text for a value of a state timeline, and its rating."""
+    """The text for a value of a state timeline, and its rating: good, bad or neither."""
 
     text: str
-    good: bool
+    good: bool | None
 
 
 @dataclass(frozen=True)

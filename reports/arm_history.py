@@ -14,6 +14,7 @@ from chaos.model.experiment import Strip
 from chaos.record.reader import Event
 from reports.arm_time import ArmSpan, act_spans, on_arm_time, pitch_s, round_span
 from reports.sampled_series import Readings, levels
+from reports.server_roles import RoleSpan, role_spans
 
 Columns = dict[str, Any]
 Rank = int | None  # of one link, or None for all
@@ -44,6 +45,8 @@ class ArmHistory:
     percentiles: Mapping[Rank, Columns]  # x, end, p50, p99
     look_ups: Mapping[Rank, Columns]  # x, until, look_ups
     samples: Mapping[tuple[str, bool], Columns]  # x, end, level
+    roles: Sequence[RoleSpan]
+    writes: Columns  # x, until, lost, acknowledged
 
 
 def ranks(strips: Sequence[Strip], source: str) -> list[Rank]:
@@ -89,6 +92,8 @@ class ArmTables:
             percentiles={rank: self._percentiles(arm, rank, rounds) for rank in requests},
             look_ups={rank: self._look_ups(arm, rank) for rank in look_ups},
             samples={of: _on_grid(c, rounds, length_s, math.nan) for of, c in levels_of.items()},
+            roles=role_spans(own, apart_s),
+            writes=_compact(self._rows("x, until, lost, acknowledged FROM writes", arm)),
         )
 
     def _rates(self, table: str, arm: str, rounds: Sequence[ArmSpan]) -> Columns:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from reports.formatting import Json
 
 WRONG = ("lost", "duplicated", "unexpected", "miscounted")
-FIGURES = ("attempted", "acknowledged", "held", *WRONG)
+FIGURES = ("attempted", "acknowledged", "held", "lost", "found", *WRONG[1:])
 NOT_READ = "nothing was read back"
 
 
@@ -42,7 +42,9 @@ def lines(result: Json) -> Iterator[tuple[str, str]]:
 
 
 def _said(ledger: Json) -> str:
-    """`2,100 acknowledged · 0 lost · 0 duplicated · 0 unexpected`."""
+    """`2,100 acknowledged · 12 lost, 12 found on a former primary · 0 duplicated · …`."""
+    found = f", {ledger['found']:,} found on a former primary" if ledger["found"] else ""
     said = [f"{ledger[name]:,} {name}" for name in ("acknowledged", *WRONG[:3])]
+    said[1] += found
     off = [f"totals off by {ledger['miscounted']:,}"] if ledger["miscounted"] else []
     return " · ".join([*said, *off])

@@ -16,6 +16,7 @@ import duckdb
 
 from chaos.model.experiment import Strip
 from chaos.record.files import Files
+from chaos.record.ledgers import ACKNOWLEDGED_WRITES
 from chaos.record.reader import DamagedRecord, Event, read_events
 from chaos.record.stored_columns import bounded_duckdb
 from reports.arm_history import ArmHistory, ArmTables, Bins, Rank, ranks
@@ -84,12 +85,15 @@ def _history(
     bins = _bins(segments)
     drawn = ranks(strips, "requests")
     with bounded_duckdb(run_dir) as db, Files() as files:
-        sources = {name: _source(db, files, run_dir / f"{name}.parquet") for name in EMPTY}
+        needed = EMPTY if _draws_writes(strips) else EMPTY.keys() - {"links"}
+        sources = {n: _source(db, files, run_dir / f"{n}.parquet") for n in EMPTY if n in needed}
         _create_segments(db, segments)
         _create_views(db, sources, events)
         share = points_max // max(len(drawn), 1)
         thinning = {rank: _create_points(db, segments, rank, share, bins) for rank in drawn}
         _create_bins(db, segments, bins, strips)
+        if sources.get("links") and sources["requests"]:
+            db.execute(WRITE_BINS.format(**sources), {"bin": bins.rate_s})
         series = _read_series(db, sources["samples"] or EMPTY["samples"], strips)
         seen = [arm for arm in arms if any(segment["arm"] == arm for segment in segments)]
         tables = ArmTables(db, segments, bins)
@@ -164,6 +168,7 @@ TABLES = """
         outcome VARCHAR, status INT, what VARCHAR);
     CREATE TABLE percentiles (link INT, arm VARCHAR, began DOUBLE, bin DOUBLE, p DOUBLE[]);
     CREATE TABLE look_ups (link INT, arm VARCHAR, x DOUBLE, until DOUBLE, look_ups DOUBLE);
+    CREATE TABLE writes (arm VARCHAR, x DOUBLE, until DOUBLE, lost DOUBLE, acknowledged DOUBLE);
 """
 EMPTY = {
     "requests": "(SELECT 0 AS segment, 0 AS rank, 0.0 AS intended_s, 0.0 AS done_s, 0.0 AS age_ms,"
@@ -171,6 +176,7 @@ EMPTY = {
     " 0 AS file_row_number WHERE false)",
     "look_ups": "(SELECT '' AS key, 0.0 AS read_s, 0.0 AS asked_s WHERE false)",
     "samples": "(SELECT 0.0 AS t_s, '' AS name, 0.0 AS value WHERE false)",
+    "links": "(SELECT '' AS key, 0 AS version, false AS deleted WHERE false)",
 }
 REQUESTS = """
     CREATE VIEW requests AS SELECT segment, arm, rank, outcome, status, age_ms,
@@ -261,6 +267,21 @@ LOOK_UP_BINS = f"""
     FROM (SELECT *, floor(asked / $bin) AS bin FROM asked) WHERE {OF_RANK}
     GROUP BY arm, began, bin
 """
+
+WRITE_BINS = f"""
+    INSERT INTO writes
+    SELECT arm, any_value(began) + bin * $bin,
+        any_value(began) + least((bin + 1) * $bin, max(length)), count(*) FILTER (lost), count(*)
+    FROM (SELECT arm, began, ended_s - started_s AS length, lost,
+            floor((done_s - started_s) / $bin) AS bin
+        FROM ({ACKNOWLEDGED_WRITES}) JOIN segments USING (segment)
+        WHERE done_s >= started_s AND done_s < ended_s)
+    GROUP BY arm, began, bin
+"""
+
+
+def _draws_writes(strips: Sequence[Strip]) -> bool:
+    return any(strip.source == "writes" for strip in strips)
 
 
 def _create_bins(

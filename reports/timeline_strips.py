@@ -39,6 +39,14 @@ from reports import formatting
 from reports.arm_history import ArmHistory, Bins, Columns, Rank
 from reports.run_history import OPENING_S, RunHistory
 from reports.scales import LogScale, around
+from reports.server_roles import (
+    CUT_OFF,
+    OLD_PRIMARY,
+    PRIMARY,
+    READ_ONLY,
+    REPLICA,
+    RoleSpan,
+)
 
 FONT: dict[str, Any] = {"text_font": {"value": "system-ui, sans-serif"}, "text_font_size": "11px"}
 FAILED_TIP = "@what · @outcome · status @status · @latency{0.0} ms · due at @x{0.000} s"
@@ -196,10 +204,29 @@ def _unit(strip: Strip) -> str:
     return f"{strip.unit.removesuffix('/s')}/s" if strip.per_s else strip.unit
 
 
+def _roles(strip: Strip, history: RunHistory) -> TimelineKind:
+    """A row for each database server, with its roles one after another."""
+    servers = sorted({span.server for own in history.arms.values() for span in own.roles})
+    lines = f"from above: {', '.join(servers)}" if servers else "none on record"
+    y_range = Range1d(start=len(servers) or 1, end=0)
+    return TimelineKind(
+        strip.title, lines, y_range, "linear", (), "%d", partial(_draw_roles, servers)
+    )
+
+
+def _writes(strip: Strip, history: RunHistory) -> TimelineKind:
+    """Acknowledged writes, counted; those that the primary has lost are marked."""
+    top = _top([own.writes["acknowledged"] for own in history.arms.values()])
+    lines = f"per {formatting.duration(history.bins.rate_s)}; pale: held, solid: lost"
+    return _linear(strip.title, lines, top, "%.4g", _draw_writes)
+
+
 KINDS: Mapping[str, Callable[[Strip, RunHistory], TimelineKind]] = {
     "requests": _requests,
     "look-ups": _look_ups,
     "samples": _samples,
+    "roles": _roles,
+    "writes": _writes,
 }
 
 
@@ -358,6 +385,70 @@ def _draw_samples(strip: Strip, on: Canvas) -> None:
     columns = on.history.samples[strip.value, strip.per_s]
     line = _steps(on, columns, "level", on.colour, line_width=1.4)
     _read_off(on, line, f"@level{{0,0.[00]}} {escape(_unit(strip))} at @start{{0.00}} s")
+
+
+def _draw_writes(on: Canvas) -> None:
+    _backdrop(on)
+    counted = on.common.source(on.history.writes)
+    held = Quad(
+        left="x", right="until", bottom="lost", top="acknowledged", line_color=None,
+        fill_alpha=0.6, tags=[{"fill_color": on.colour}],
+    )  # fmt: skip
+    lost = Quad(
+        left="x", right="until", bottom=0, top="lost", line_color=None,
+        tags=[{"fill_color": "ink"}],
+    )  # fmt: skip
+    length = formatting.duration(on.bins.rate_s)
+    text = f"@acknowledged{{0}} acknowledged, @lost{{0}} lost, in {length} from @x{{0.00}} s on"
+    _read_off(on, on.draw(held, counted), text)
+    on.draw(lost, counted)
+
+
+ROLE_ALPHAS = {PRIMARY: 0.9, OLD_PRIMARY: 0.4, READ_ONLY: 0.4, REPLICA: 0.4, CUT_OFF: 0.15}
+LED = (PRIMARY, OLD_PRIMARY)
+LABELLED_SHARE = 0.1  # of a round, from which on a stretch has room for the name of its role
+
+
+def _draw_roles(servers: Sequence[str], on: Canvas) -> None:
+    """A bar for each stretch of a role: an outline where the server does not run."""
+    _backdrop(on)
+    for role in dict.fromkeys(span.role for span in on.history.roles):
+        columns = _role_columns([s for s in on.history.roles if s.role == role], servers)
+        colour = on.colour if role in LED else "soft"
+        bar = Quad(
+            left="x", right="until", bottom="bottom", top="top", line_width=0.8,
+            fill_alpha=ROLE_ALPHAS.get(role, 0),
+            tags=[{"fill_color": colour, "line_color": colour}],
+        )  # fmt: skip
+        _tip(on, on.draw(bar, columns), "@server: @role from @x{0.00} s until @until{0.00} s")
+        _label_roles(on, role, columns)
+
+
+def _role_columns(spans: Sequence[RoleSpan], servers: Sequence[str]) -> Columns:
+    places = [servers.index(span.server) for span in spans]
+    return {
+        "x": _compact(span.from_s for span in spans),
+        "until": _compact(span.to_s for span in spans),
+        "bottom": _compact(place + 0.85 for place in places),
+        "top": _compact(place + 0.15 for place in places),
+        "server": [span.server for span in spans],
+        "role": [span.role for span in spans],
+    }
+
+
+def _label_roles(on: Canvas, role: str, columns: Columns) -> None:
+    """Write the role into each long stretch of the first round: in all it would not be legible."""
+    first = on.history.rounds[0]
+    long_s = LABELLED_SHARE * (first.to_s - first.from_s)
+    fits = (columns["x"] < first.to_s) & (columns["until"] - columns["x"] >= long_s)
+    words = [role] * int(fits.sum())
+    label = Text(
+        x_offset=4, text_baseline="middle",
+        tags=[{"text_color": "paper" if role == PRIMARY else "ink"}],
+        **FONT,
+    )  # fmt: skip
+    y = (columns["top"] + columns["bottom"])[fits] / 2
+    on.draw(label, {"x": columns["x"][fits], "y": y, "text": words})
 
 
 def _read_off(on: Canvas, drawn: GlyphRenderer[Glyph], text: str) -> None:

@@ -1,4 +1,4 @@
-"""`make test`: three files at a time, then the tests marked `alone` one by one."""
+"""`make test`: four files at a time, then the tests marked `alone` one by one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import subprocess
 import sys
 
 NONE_CHOSEN = 5  # pytest's exit code if it had nothing to run
-BESIDE = ["--half", "beside", "-n", "3", "--dist", "loadfile"]  # on two cores: they wait a lot
+BESIDE = [
+    *("--half", "beside"),
+    *("-n", "4", "--dist", "loadfile"),  # on two cores: they wait a lot
+    "--no-loadscope-reorder",  # tests/conftest.py has an order
+]
 ALONE = ["--half", "alone"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the other half."""
+    """Leave out the other half; of those side by side, begin with what takes longest."""
     half = config.getoption("--half")
     if half is None:
         return
@@ -30,6 +31,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = halves.pop(half)
     (others,) = halves.values()
     config.hook.pytest_deselected(items=others)
+    if half == "beside":
+        _sort_longest_file_first(items)
+
+
+def _sort_longest_file_first(items: list[pytest.Item]) -> None:
+    """Sort by file, those of the longest timeouts and real tests first.
+
+    A long file begun last is waited for alone.
+    """
+    tests = Counter(item.path for item in items)
+    real = {item.path for item in items if "real" in item.keywords}
+    timeouts_s: Counter[Path] = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("timeout"):
+            timeouts_s[item.path] = max(timeouts_s[item.path], *mark.args)
+    items.sort(
+        key=lambda item: (
+            -timeouts_s[item.path],
+            item.path not in real,
+            -tests[item.path],
+            item.path,
+        )
+    )
 
 
 def pytest_configure() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,9 @@ MAY_IMPORT = {
     ),
     "stack": ("stack",),
     "chaos.model": ("chaos.model",),
-    "chaos.acts": ("chaos.model", "chaos.acts"),
+    "chaos.acts.failover": ("chaos.model", "chaos.acts", "chaos.failover", "chaos.runtimes"),
+    "chaos.acts": ("chaos.model", "chaos.acts", "chaos.runtimes.topology"),
+    "chaos.failover": ("chaos.model", "chaos.runtimes", "chaos.failover"),
     "chaos.measures": ("chaos.model", "chaos.measures"),
     "chaos.judge": ("chaos.model", "chaos.measures", "chaos.judge"),
     "chaos.experiments": (
@@ -41,6 +44,7 @@ MAY_IMPORT = {
     ),
     "chaos.record": ("chaos.model", "chaos.record"),
     "chaos.runtimes": ("chaos.model", "chaos.runtimes"),
+    "chaos.perf": ("chaos.model", "chaos.measures", "chaos.runtimes", "chaos.perf"),
     "chaos.engine": ("chaos.model", "chaos.record", "chaos.runtimes", "chaos.engine"),
     "chaos.control": (
         "chaos.model", "chaos.acts", "chaos.experiments", "chaos.record", "chaos.engine",
@@ -56,13 +60,20 @@ MAY_IMPORT = {
     "tools.bench.hosted": ("stack.shortener",),
     "tools.bench.proxy_latency": ("chaos.toxiproxy", "tools.bench"),
     "tools.bench": (
-        "chaos.engine", "chaos.measures", "chaos.model", "chaos.record", "chaos.runtimes",
-        "tools.bench",
+        "chaos.engine", "chaos.measures", "chaos.model", "chaos.perf.arm_client",
+        "chaos.perf.cores", "chaos.record", "chaos.runtimes", "tools.bench",
     ),
     "tools.crashtest.experiments": ("chaos.experiments", "chaos.model"),
     "tools.crashtest.program": ("chaos.cli.entry", "chaos.cli.exits", "chaos.experiments"),
     "tools.crashtest.crashes": ("chaos.runtimes.topology", "tools.crashtest"),
+    "tools.crashtest.failover_lab": ("chaos.acts.failover", "chaos.model", "chaos.runtimes"),
     "tools.crashtest": ("tools.crashtest",),
+    "tools.detection": (
+        "chaos.acts", "chaos.engine", "chaos.experiments", "chaos.judge", "chaos.model",
+        "chaos.record", "chaos.runtimes", "reports", "tools.detection",
+    ),
+    "tools.patroni": ("chaos.model", "chaos.runtimes", "tools.patroni"),
+    "tools.perf": ("chaos.measures", "chaos.perf", "reports.palette", "tools.perf"),
     "tools.sabotage": ("tools.sabotage",),
 }  # fmt: skip
 
@@ -91,8 +102,18 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports_of(path: Path) -> tuple[str, ...]:
+    return tuple(imports_in(path))
+
+
+def imports_in(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -125,7 +146,7 @@ def test_a_library_stays_behind_its_one_module(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_a_module_says_in_its_first_line_what_it_is_for(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     assert (ast.get_docstring(tree) or "").strip() or not tree.body
 
 

@@ -1,6 +1,7 @@
 """Acts: what an experiment does to the stack, each with its probe."""
 
+from chaos.acts.failover import Degrade, Failover, Switchover
 from chaos.acts.faults import Cut, Kill, Pause, Slow
 from chaos.acts.replay import PauseReplay
 
-__all__ = ["Cut", "Kill", "Pause", "PauseReplay", "Slow"]
+__all__ = ["Cut", "Degrade", "Failover", "Kill", "Pause", "PauseReplay", "Slow", "Switchover"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, cast, get_args
 
 from chaos.acts import probes, witnesses
-from chaos.model.evidence import Reading, Segment
+from chaos.model.evidence import CLOSED, ELSEWHERE, Reading, Segment
 from chaos.model.experiment import Act
-from chaos.model.stack import Link, PartName, Stack, Undo
+from chaos.model.stack import Link, PartName, Role, ServerName, Stack, Target, Undo
 from chaos.model.testimony import Span, Witnesses
+from chaos.runtimes.topology import LINKS
 
 LinkFaultKind = Literal["slow", "cut"]
 PartFaultKind = Literal["kill", "pause"]
@@ -19,6 +20,7 @@ SLOW_PROBE_TIMEOUT_S = 10.0
 SHORT_S = 0.2  # of this machine, while it is busy
 LONG_MS = 300
 LATENCY_MAX_MS = 60_000
+TARGETS = (*get_args(PartName), *get_args(Role))
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Slow:
     latency_ms: float
 
     needs = "toxic"
+    moments: ClassVar[Mapping[str, float]] = {}
+    brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
     hits: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
@@ -43,6 +47,10 @@ class Slow:
     def puts(self) -> Mapping[str, str]:
         """A toxic on the link."""
         return {f"{self.link} link": f"latency downstream latency={self.latency_ms:.0f}"}
+
+    def aimed(self, _stack: Stack) -> Slow:
+        """The act itself: a link keeps its name wherever it leads."""
+        return self
 
     def inject(self, stack: Stack) -> Undo:
         """Put a latency toxic on the answers of the link."""
@@ -100,6 +108,8 @@ class Cut(_Unresponsive):
     link: Link
 
     needs = "toxic"
+    moments: ClassVar[Mapping[str, float]] = {}
+    brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
     hits: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
@@ -113,7 +123,11 @@ class Cut(_Unresponsive):
     @property
     def puts(self) -> Mapping[str, str]:
         """The link is closed."""
-        return {f"{self.link} link": "closed"}
+        return {f"{self.link} link": CLOSED}
+
+    def aimed(self, _stack: Stack) -> Cut:
+        """The act itself: a link keeps its name wherever it leads."""
+        return self
 
     def inject(self, stack: Stack) -> Undo:
         """Close the link in Toxiproxy."""
@@ -132,19 +146,27 @@ class Cut(_Unresponsive):
 
 @dataclass(frozen=True)
 class Kill(_Unresponsive):
-    """Kill a part; undoing starts it again."""
+    """Kill a part, or the server that has a role; undoing starts it again."""
 
-    part: PartName
+    part: Target
 
     needs = "kill"
+    moments: ClassVar[Mapping[str, float]] = {}
 
     def __post_init__(self) -> None:
-        _one_of("part", self.part, get_args(PartName))
+        _one_of("part", self.part, TARGETS)
 
     @property
     def hits(self) -> frozenset[str]:
-        """The part."""
-        return frozenset({self.part})
+        """The part; of a server, whichever role it has."""
+        return _counted_as(self.part)
+
+    @property
+    def brings(self) -> frozenset[tuple[str, str]]:
+        """The links to a server lead nowhere while it dies, so that what they hold dies with it."""
+        roles = _counted_as(self.part) & {*get_args(Role)}
+        own = [link for link, route in LINKS.items() if route.target in roles]
+        return frozenset((f"{link} link", ELSEWHERE) for link in own)
 
     @property
     def name(self) -> str:
@@ -156,13 +178,18 @@ class Kill(_Unresponsive):
         """The part is down."""
         return {self.part: "down"}
 
+    def aimed(self, stack: Stack) -> Kill:
+        """The act at the part itself."""
+        return replace(self, part=stack.part_of(self.part))
+
     def inject(self, stack: Stack) -> Undo:
         """SIGKILL all its processes."""
-        stack.kill(self.part)
+        part = stack.part_of(self.part)
+        stack.kill(part)
 
         def undo() -> None:
-            if stack.state().parts[self.part] == "down":
-                stack.start(self.part)
+            if stack.state().parts[part] == "down":
+                stack.start(part)
 
         return undo
 
@@ -179,19 +206,21 @@ class Kill(_Unresponsive):
 
 @dataclass(frozen=True)
 class Pause(_Unresponsive):
-    """Hang a part: it keeps its connections, and answers on none of them."""
+    """Hang a part, or the server that has a role: it keeps its connections, and answers on none."""
 
-    part: PartName
+    part: Target
 
     needs = "pause"
+    moments: ClassVar[Mapping[str, float]] = {}
+    brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
 
     def __post_init__(self) -> None:
-        _one_of("part", self.part, get_args(PartName))
+        _one_of("part", self.part, TARGETS)
 
     @property
     def hits(self) -> frozenset[str]:
-        """The part."""
-        return frozenset({self.part})
+        """The part; of a server, whichever role it has."""
+        return _counted_as(self.part)
 
     @property
     def name(self) -> str:
@@ -203,13 +232,18 @@ class Pause(_Unresponsive):
         """The part is paused."""
         return {self.part: "paused"}
 
+    def aimed(self, stack: Stack) -> Pause:
+        """The act at the part itself."""
+        return replace(self, part=stack.part_of(self.part))
+
     def inject(self, stack: Stack) -> Undo:
         """SIGSTOP all its processes."""
-        stack.pause(self.part)
+        part = stack.part_of(self.part)
+        stack.pause(part)
 
         def undo() -> None:
-            if stack.state().parts[self.part] == "paused":
-                stack.resume(self.part)
+            if stack.state().parts[part] == "paused":
+                stack.resume(part)
 
         return undo
 
@@ -239,9 +273,13 @@ def fault(kind: str, target: str, latency_ms: float | None = None) -> Act:
         case "cut":
             return Cut(cast(Link, target))
         case "kill":
-            return Kill(cast(PartName, target))
+            return Kill(cast(Target, target))
         case _:
-            return Pause(cast(PartName, target))
+            return Pause(cast(Target, target))
+
+
+def _counted_as(part: Target) -> frozenset[str]:
+    return frozenset(get_args(Role)) if part in get_args(ServerName) else frozenset({part})
 
 
 def _tries_answered(url: str) -> Reading:

@@ -1,4 +1,8 @@
-"""Probe a part, or a link, by one query to its URL: PostgreSQL, Redis or HTTP."""
+"""Probe a part, or a link, by one query to its URL: PostgreSQL, Redis or HTTP.
+
+The clients are imported where they are used: a record is judged without any, and they take longer
+to import than a small record to judge.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-import psycopg
-import redis
-import requests
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from chaos.model.stack import Endpoints, PartName
+from chaos.model.stack import Endpoints, Target
 
 TRIES = 3
 ANSWER_TIMEOUT_S = 1.0
@@ -23,9 +21,11 @@ CONNECT_TIMEOUT_S = 2  # the minimum of libpq
 QUERIES = {"redis": "PING", "postgresql": "SELECT 1", "http": "GET"}
 
 
-def address(endpoints: Endpoints, part: PartName) -> str:
-    """URL of the part itself, bypassing links and other parts."""
+def address(endpoints: Endpoints, part: Target) -> str:
+    """URL of the part itself, or of the server with that role, bypassing links and other parts."""
     match part:
+        case "postgres-1" | "postgres-2":
+            return endpoints.servers[part]
         case "primary" | "replica" | "redis":
             return str(getattr(endpoints, part))
         case "toxiproxy":
@@ -62,6 +62,10 @@ def tries_answered(url: str) -> int:
 
 
 def _answers(url: str) -> bool:
+    import psycopg
+    import redis
+    import requests
+
     try:
         with _connected(url, ANSWER_TIMEOUT_S) as query:
             query()
@@ -75,6 +79,10 @@ def _connected(url: str, timeout_s: float) -> Iterator[Callable[[], object]]:
     """Connect; yield the function that sends the query and waits for the answer."""
     match query_of(url):
         case "PING":
+            import redis
+            from redis.backoff import NoBackoff
+            from redis.retry import Retry
+
             with redis.Redis.from_url(
                 url,
                 socket_timeout=timeout_s,
@@ -83,6 +91,8 @@ def _connected(url: str, timeout_s: float) -> Iterator[Callable[[], object]]:
             ) as client:
                 yield client.ping
         case "SELECT 1":
+            import psycopg
+
             patience_s = max(CONNECT_TIMEOUT_S, round(timeout_s))
             with psycopg.connect(
                 url,
@@ -93,6 +103,8 @@ def _connected(url: str, timeout_s: float) -> Iterator[Callable[[], object]]:
             ) as database:
                 yield lambda: database.execute("SELECT 1")
         case _:
+            import requests
+
             with requests.Session() as session:
                 session.trust_env = False
                 yield lambda: session.get(url, timeout=timeout_s, allow_redirects=False)

@@ -27,6 +27,8 @@ class PauseReplay:
     """Stop the replica from replaying; reads from it see no later change. Exact staleness."""
 
     needs = "sql"
+    moments: ClassVar[Mapping[str, float]] = {}
+    brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
     probe_s = PATIENCE_S + 0.2
     hits: ClassVar[frozenset[str]] = frozenset()
     puts: ClassVar[Mapping[str, str]] = {}  # a state of Postgres, not of parts and links
@@ -36,9 +38,14 @@ class PauseReplay:
         """`replay paused`."""
         return "replay paused"
 
+    def aimed(self, _stack: Stack) -> PauseReplay:
+        """The act itself."""
+        return self
+
     def inject(self, stack: Stack) -> Undo:
         """Pause it, and return when it is paused: the request alone is asynchronous."""
-        with _connected(stack.endpoints.replica) as replica:
+        url = stack.endpoints.replica
+        with _connected(url) as replica:
             replica.execute("SELECT pg_wal_replay_pause()")
             deadline_s = time.monotonic() + PATIENCE_S
             while _one(replica, "SELECT pg_get_wal_replay_pause_state()") != "paused":
@@ -47,8 +54,9 @@ class PauseReplay:
                 time.sleep(POLL_S)
 
         def undo() -> None:
-            with _connected(stack.endpoints.replica) as replica:
-                replica.execute("SELECT pg_wal_replay_resume()")
+            with _connected(url) as replica:
+                if _one(replica, "SELECT pg_is_in_recovery()"):  # promotion ends the pause
+                    replica.execute("SELECT pg_wal_replay_resume()")
 
         return undo
 

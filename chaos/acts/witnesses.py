@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chaos.model.evidence import Floats, LookUps, Requests, Segment
-from chaos.model.stack import Link, PartName
+from chaos.model.evidence import PROMOTING, Floats, LookUps, Requests, Segment
+from chaos.model.stack import Link, Target
 from chaos.model.testimony import Span, Witnesses
 from chaos.model.traffic import WRITES
 
@@ -56,17 +56,21 @@ def cut(link: Link, segment: Segment, span: Span) -> Sequence[Witnesses]:
             return [_none_counted("redis.clicks_waiting", segment, span)]
         case "worker-primary":
             return [_none_counted("primary.clicks_waiting", segment, span)]
+        case "replication":
+            return [_none_received(segment, span)]
         case _:
             return []
 
 
-def silent(part: PartName, segment: Segment, span: Span) -> Sequence[Witnesses]:
+def silent(part: Target, segment: Segment, span: Span) -> Sequence[Witnesses]:
     """Witnesses of a part that was killed or paused: all that it would have had to answer."""
     match part:
         case "primary":
             return [*cut("primary", segment, span), _unread("primary.look_ups", segment, span)]
         case "replica":
             return [*cut("replica", segment, span), _unread("replica.look_ups", segment, span)]
+        case "postgres-1" | "postgres-2":
+            return []  # what it answers depends on its role, which its name does not tell
         case "redis":
             return [*cut("cache", segment, span), _unread("redis.commands", segment, span)]
         case "toxiproxy":
@@ -91,6 +95,22 @@ def replay_paused(segment: Segment, span: Span) -> Sequence[Witnesses]:
     caught_up = int((values <= 0).sum())
     against = f"{caught_up} of {len(values)} show no lag" if caught_up else ""
     return [Witnesses("readings of the replication lag", len(values), against)]
+
+
+def promoted(act: str, segment: Segment) -> Sequence[Witnesses]:
+    """The timelines that acknowledged writes name: a new one from the promotion on, not before."""
+    requests = segment.requests
+    told = np.isin(requests.operation, WRITES) & (requests.outcome == "ok")
+    told &= requests.timeline > 0
+    promoting_s = segment.moment(PROMOTING, act)
+    of = "acknowledged writes that name a timeline"
+    count = int(told.sum())
+    if np.isnan(promoting_s):
+        return [Witnesses(of, count, "none can be new: nothing was promoted")]
+    new = told & (requests.timeline > requests.timeline[told].min(initial=np.iinfo(np.int64).max))
+    if early := int((new & (requests.done_s < promoting_s)).sum()):
+        return [Witnesses(of, count, f"{early} name the new one before the promotion")]
+    return [Witnesses(of, count)]
 
 
 # --- delays --------------------------------------------------------------------------------------
@@ -158,6 +178,16 @@ def _unread(name: str, segment: Segment, span: Span) -> Witnesses:
     """A part's own counter is not read; one reading may have been under way."""
     count = len(_sampled(name, segment, span))
     return _none(f"readings of {name}", int(name in segment.samples.t_s), max(0, count - 1), "came")
+
+
+def _none_received(segment: Segment, span: Span) -> Witnesses:
+    """A replica that receives no changes stays where it is.
+
+    The first reading may have been under way when the act began.
+    """
+    received = _sampled("replica.received_bytes", segment, span)[1:]
+    grew = int((np.diff(received) > 0).sum())
+    return _none("readings of what the replica received", len(received), grew, "grew")
 
 
 def _none_counted(name: str, segment: Segment, span: Span) -> Witnesses:

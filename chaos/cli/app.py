@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from chaos.cli.capacity_command import capacity
 from chaos.cli.check_commands import check, list_experiments
 from chaos.cli.compare_command import compare
 from chaos.cli.exits import INTERRUPTED, TROUBLE, USAGE, interruptible
 from chaos.cli.judge_commands import judge, report
 from chaos.cli.output import errors, fail
+from chaos.cli.perf_command import perf
 from chaos.cli.run_command import SetOption, overridden, run, writing
 from chaos.record.run_directories import RUNS
 
@@ -28,6 +30,8 @@ app.command()(run)
 app.command()(judge)
 app.command()(report)
 app.command()(compare)
+app.command()(perf)
+app.command()(capacity)
 app.command()(check)
 app.command("list")(list_experiments)
 
@@ -132,6 +136,19 @@ def heal() -> None:
 
     with _errors_printed():
         for line in lab_commands.heal():
+            typer.echo(line)
+
+
+@app.command()
+def promote() -> None:
+    """Move the primary's role to the replica, in the lab in containers; nothing is lost.
+
+    If the primary does not answer, the replica takes over at once, and that may lose writes.
+    """
+    from chaos.cli import lab_commands
+
+    with _errors_printed():
+        for line in lab_commands.promote():
             typer.echo(line)
 
 

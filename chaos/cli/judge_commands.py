@@ -75,11 +75,12 @@ def judged(directory: Path, output: OutputFormat, *, report: bool) -> int:
     """Judge a run directory, write and print the verdict; return the exit code."""
     from chaos.record.reader import DamagedRecord
     from chaos.record.writer import write_result
-    from reports.page import write_report
 
     try:
         result = _result(directory)
         if report:
+            from reports.page import write_report  # what draws it takes a second to import
+
             write_result(directory, result)
             write_report(directory)
         else:

@@ -1,4 +1,4 @@
-"""The commands for labs that outlive a run: up, down, the control API; and status and heal.
+"""The commands for labs that outlive a run: up, down, the control API; promote, status and heal.
 
 Status and heal include leftovers on this machine: a lab in processes leaves some only if its
 guardian was killed, too.
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from chaos.acts.failover import PROMOTION, move_primary
 from chaos.model.stack import State
 from chaos.record.run_directories import RUNS
 from chaos.runtimes.compose import lifecycle
@@ -27,8 +28,8 @@ from chaos.runtimes.embedded import lab_folders, leftovers
 def up(*, observability: bool, offline: bool, locust_workers: int) -> str:
     """Bring the lab up; return its addresses, line by line."""
     lifecycle.bring_up(observability=observability, offline=offline, locust_workers=locust_workers)
-    with _lab() as (containers, _):
-        return _addresses(containers)
+    with _lab() as (containers, stack):
+        return _addresses(containers, stack)
 
 
 def down() -> None:
@@ -41,7 +42,7 @@ def status() -> Iterator[str]:
     yield from _processes([leftovers.told(lab) for lab in leftovers.looked_for()])
     try:
         with _lab() as (containers, stack):
-            yield f"containers  {_described(stack.state())}\n\n{_addresses(containers)}"
+            yield f"containers  {_described(stack.state())}\n\n{_addresses(containers, stack)}"
     except NoLab as none:
         yield f"containers  {none}"
 
@@ -61,6 +62,17 @@ def heal() -> Iterator[str]:
     else:
         yield from (f"{line}: healed" for line in wrong)
         yield "every part and link is as it should be"
+
+
+def promote() -> Iterator[str]:
+    """Move the primary's role to the replica, in the lab in containers; yield each step.
+
+    Raises:
+        NoLab: there is none.
+        StackError: the lab is in use, there is no replica, or it does not catch up.
+    """
+    with _lab() as (_, stack), claimed(stack.endpoints, PROMOTION):
+        yield from move_primary(stack)
 
 
 def _processes(lines: Sequence[str]) -> Iterator[str]:
@@ -87,8 +99,8 @@ def _lab() -> Iterator[tuple[Containers, ComposeStack]]:
             shutil.rmtree(folder)
 
 
-def _addresses(containers: Containers) -> str:
-    where = endpoints_of(containers)
+def _addresses(containers: Containers, stack: ComposeStack) -> str:
+    where = stack.endpoints
     addresses = containers.addresses()
     pages = {
         "shortener": f"{where.url} (its API: {where.url}/docs)",

@@ -18,7 +18,7 @@ ON_LINKS = get_args(LinkFaultKind)
 
 @dataclass(frozen=True)
 class ActiveFault:
-    """A fault in force: its name, its start and its undo."""
+    """A fault in force: its name, its link or part, its start and its undo."""
 
     id: str
     name: str
@@ -64,20 +64,21 @@ class ActiveFaults:
             RequestRefused: there is no such fault, or its target has one already.
             StackError: the stack could not do it.
         """
-        for other in self:
-            if other.has_the_same_target_as(kind, target):
-                raise RequestRefused(HTTPStatus.CONFLICT, f"{other.name}: heal that first")
         try:
             wanted = fault(kind, target, latency_ms)
         except ValueError as wrong:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, str(wrong)) from wrong
+        own = target if kind in ON_LINKS else self._stack.part_of(target)
+        for other in self:
+            if other.has_the_same_target_as(kind, own):
+                raise RequestRefused(HTTPStatus.CONFLICT, f"{other.name}: heal that first")
         if wanted.needs not in self._stack.can:
             raise RequestRefused(
                 HTTPStatus.BAD_REQUEST, f"{wanted.name}: this stack cannot do that"
             )
         undo = wanted.inject(self._stack)
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        new = ActiveFault(str(next(self._numbers)), wanted.name, kind, target, since, undo)
+        new = ActiveFault(str(next(self._numbers)), wanted.name, kind, own, since, undo)
         self._all = (*self._all, new)
         return new
 

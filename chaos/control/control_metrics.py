@@ -30,6 +30,7 @@ class _ControlCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         with suppress(StackError):  # its state is unknown then
             yield from self._stack()
+        yield from self._servers()
         yield from self._faults()
         yield from self._runs()
 
@@ -44,6 +45,16 @@ class _ControlCollector(Collector):
         toxics = {link: len(now.toxics) for link, now in links}
         yield _gauge("link_open", "Whether it takes connections", "link", is_open)
         yield _gauge("toxics", "Toxics on it", "link", toxics)
+
+    def _servers(self) -> Iterator[Metric]:
+        """One that does not answer has no series."""
+        told = self._control.standings().items()
+        leads = {str(server): its.leads for server, its in told}
+        timelines = {str(server): its.timeline for server, its in told}
+        positions = {str(server): its.lsn_bytes for server, its in told}
+        yield _gauge("server_leads", "Whether it is a primary by its own account", "part", leads)
+        yield _gauge("server_timeline", "Timeline that it writes or follows", "part", timelines)
+        yield _gauge("server_lsn_bytes", "Log that it has, up to its end", "part", positions)
 
     def _faults(self) -> Iterator[Metric]:
         names = {str(fault["name"]) for fault in self._control.faults}

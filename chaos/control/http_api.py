@@ -47,6 +47,12 @@ def api(control: LabControl, token: str) -> Starlette:
     def heal(request: Request, _: NoBody) -> None:
         control.heal(request.path_params["fault"])
 
+    def promote(_: Request, __: NoBody) -> Response:
+        return JSONResponse({"steps": control.promote()})
+
+    def claim(_: Request, order: Claim) -> None:
+        control.claim(order.run, first=order.first)
+
     def start(_: Request, order: RunOrder) -> Response:
         run = control.start(order.experiment, full=order.full, arms=order.arms)
         return JSONResponse({"id": run}, HTTPStatus.CREATED)
@@ -63,10 +69,11 @@ def api(control: LabControl, token: str) -> Starlette:
             _route("POST", "/faults", FaultOrder, inject),
             _route("DELETE", "/faults/{fault}", NoBody, heal),
             _route("POST", "/heal", NoBody, lambda _, __: control.heal_all()),
+            _route("POST", "/promote", NoBody, promote),
             _route("POST", "/runs", RunOrder, start),
             _route("DELETE", "/runs/current", NoBody, lambda _, __: control.interrupt()),
             _route("GET", "/runs/{run}/report", NoBody, report),
-            _route("PUT", "/claim", Claim, lambda _, claim: control.claim(claim.run)),
+            _route("PUT", "/claim", Claim, claim),
             _route("DELETE", "/claim", Claim, lambda _, claim: control.release(claim.run)),
             _route("PUT", "/status", RunStatus, lambda _, status: control.update(status)),
             _route("GET", "/metrics", NoBody, metrics),

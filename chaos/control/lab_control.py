@@ -13,20 +13,22 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from io import StringIO
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 from rich.console import Console
 
 from chaos import experiments
+from chaos.acts.failover import PROMOTION, move_primary
 from chaos.control.active_faults import ActiveFault, ActiveFaults
 from chaos.control.messages import RequestRefused, RunStatus
 from chaos.control.past_runs import PastRuns
 from chaos.control.run_processes import RunProcesses, command
 from chaos.control.run_progress import RunProgress, progress
 from chaos.engine.run import HostClock
+from chaos.engine.server_watch import ServerWatch, Standing
 from chaos.model.evidence import Mode
 from chaos.model.lab import Clock
-from chaos.model.stack import Stack, State
+from chaos.model.stack import Role, ServerName, Stack, State
 from chaos.record.reader import DamagedRecord, read_json
 from chaos.record.run_directories import shown
 from reports.table import table
@@ -84,6 +86,7 @@ class LabControl:
         self._runs = RunProcesses(runs, stack.workdir("runs"), run_command or command(runtime))
         self.past = PastRuns(self._runs.path)
         self._faults = ActiveFaults(stack)
+        self._servers = ServerWatch()
         self._claim = ExpiringValue[str](self._clock)
         self._status = ExpiringValue[RunStatus](self._clock)
         self._last_claim: str | None = None
@@ -91,6 +94,8 @@ class LabControl:
         self._holder_lock = threading.Lock()  # acquired after the stack's, never before
         self._state: State | None = None
         self._state_read_s = -math.inf
+        self._roles_known = True
+        self._promoting = False
         self._tables: dict[str, Json] = {}
         self._experiments = [_summary(name) for name in experiments.names()]
 
@@ -106,6 +111,8 @@ class LabControl:
         stale = self._clock.now_s() - self._state_read_s >= STATE_MAX_AGE_S
         if stale and self._stack_lock.acquire(blocking=self._state is None):
             try:
+                if self.holder is None:
+                    self._know_roles()
                 self._state = self._stack.state()
                 self._state_read_s = self._clock.now_s()
                 self._faults.drop_invisible(self._state)
@@ -114,16 +121,35 @@ class LabControl:
         assert self._state is not None
         return self._state
 
+    def standings(self) -> Mapping[ServerName, Standing]:
+        """Each database server's own account of its role and log, if it answers."""
+        return self._servers.look(self._stack.endpoints.servers)
+
     @contextmanager
     def _stack_changes(self) -> Iterator[None]:
+        with self._stack_held():
+            self._refuse_if_held()
+            self._know_roles()
+            yield
+            if len(self._stack.roles) < len(get_args(Role)):
+                self._stack.find_roles()  # a server that was healed may have it again
+
+    @contextmanager
+    def _stack_held(self) -> Iterator[None]:
         with self._stack_lock:
-            if (run := self.holder) is not None:
-                why = f"{run} is running, and needs the stack: stop it, or wait for its end"
-                raise RequestRefused(HTTPStatus.CONFLICT, why)
             try:
                 yield
             finally:
                 self._state_read_s = -math.inf
+
+    def _know_roles(self) -> None:
+        if not self._roles_known:
+            self._stack.find_roles()
+            self._roles_known = True
+
+    def _refuse_if_held(self) -> None:
+        if (holder := self.holder) is not None:
+            raise RequestRefused(HTTPStatus.CONFLICT, _in_use(holder), by=holder)
 
     # --- faults ---
 
@@ -153,11 +179,35 @@ class LabControl:
         with self._stack_changes():
             self._faults.heal_all()
 
+    # --- roles ---
+
+    def promote(self) -> Sequence[str]:
+        """Move the primary's role to the replica, as `linkstorm promote` does; return each step.
+
+        Raises:
+            RequestRefused: a run or another promotion holds the lab.
+            StackError: there is no replica, or it does not catch up.
+        """
+        with self._promotion(), self._stack_held():
+            return [*move_primary(self._stack)]
+
+    @contextmanager
+    def _promotion(self) -> Iterator[None]:
+        with self._holder_lock:
+            self._refuse_if_held()
+            self._promoting = True
+        try:
+            yield
+        finally:
+            self._promoting = False
+
     # --- runs ---
 
     @property
     def holder(self) -> str | None:
-        """The id of the run that holds the lab."""
+        """The holder of the lab: the id of a run, or `promote`."""
+        if self._promoting:
+            return PROMOTION
         running = self._runs.running
         return running.id if running is not None else self._claim.get()
 
@@ -170,6 +220,7 @@ class LabControl:
                 names = ", ".join(each.name for each in self._faults)
                 why = f"a run starts on a healthy stack: heal {names} first"
                 raise RequestRefused(HTTPStatus.CONFLICT, why)
+            self._roles_known = False  # a run may move them
             return self._runs.start(experiment, full=full, arms=arms).id
 
     def interrupt(self) -> None:
@@ -182,13 +233,16 @@ class LabControl:
         else:
             raise RequestRefused(HTTPStatus.NOT_FOUND, "there is no run in progress")
 
-    def claim(self, run: str) -> None:
+    def claim(self, run: str, *, first: bool = False) -> None:
         """Take the lab for a run, which heals the stack from now on; repeated to keep it."""
         with self._holder_lock:
-            if (holder := self.holder) not in (None, run):
-                raise RequestRefused(HTTPStatus.CONFLICT, f"{holder} holds the lab", by=holder)
+            holder = self.holder
+            taken_before = first and self._claim.get() is not None
+            if holder != run or self._promoting or taken_before:
+                self._refuse_if_held()
             if holder is None:
                 self._faults.clear()
+                self._roles_known = False
             self._claim.set(run)
             self._last_claim = run
 
@@ -283,9 +337,11 @@ class LabControl:
             "runtime": self._runtime,
             "parts": dict(state.parts),
             "links": {
-                name: {"open": link.open, "toxics": list(link.toxics)}
+                name: {"open": link.open, "toxics": list(link.toxics), "to": link.to}
                 for name, link in state.links.items()
             },
+            "roles": dict(self._stack.roles),
+            "promoting": self.holder == PROMOTION,
             "faults": self.faults,
             "experiments": self._experiments,
             "run": self.current_run(),
@@ -298,6 +354,12 @@ class LabControl:
         with self._stack_lock:
             if self._faults:
                 self._faults.heal_all()
+
+
+def _in_use(holder: str) -> str:
+    if holder == PROMOTION:
+        return "the replica is being promoted: wait for the end of that"
+    return f"the lab is in use by {holder}: wait for its end, or stop it on the Chaos page"
 
 
 def _summary(name: str) -> Json:

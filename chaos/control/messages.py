@@ -75,6 +75,7 @@ class Claim(Message):
     """A run that uses the lab, or has used it."""
 
     run: Annotated[Name, AfterValidator(_directory_name)]
+    first: bool = False  # not renewed: two commands of one name are two
 
 
 class RunFault(Message):

@@ -102,6 +102,7 @@ class DirectObserver:
             (lambda: {"primary.look_ups": self._database("primary")["look_ups"]}, SAMPLE_PERIOD_S),
             (lambda: {"replica.look_ups": self._database("replica")["look_ups"]}, SAMPLE_PERIOD_S),
             (self._replication_lag, SLOW_PERIOD_S),
+            (self._received, SLOW_PERIOD_S),
             (lambda: {"redis.clicks_waiting": self._queue()}, SLOW_PERIOD_S),
             (lambda: {"primary.clicks_waiting": self._outbox()}, SLOW_PERIOD_S),
             *webs,
@@ -145,7 +146,7 @@ class DirectObserver:
             only = [stack_counters.SETTINGS]
             told = {n: stack_counters.settings(self._families(at, only)) for n, at in pages.items()}
             return InForce(
-                settings={**told, **in_force(self._stack.endpoints, settings)},
+                settings={**told, **in_force(self._stack, settings)},
                 roles=roles,
                 strange={**self._strange("primary"), **self._strange("replica")},
             )
@@ -156,6 +157,17 @@ class DirectObserver:
             unsent = sum(self._web(name)["clicks_waiting"] for name in self._stack.endpoints.web)
             return unsent == 0 and self._queue() == 0 and self._outbox() == 0
 
+    def fork(self, url: str) -> Iterator[tuple[str, str, int]]:
+        """What a server holds of the run that lost its role: kind, id and version."""
+        with (
+            self._explained(),
+            psycopg.connect(url, autocommit=True, connect_timeout=2) as server,
+        ):
+            for click_id, _ in server.cursor().stream(stack_counters.CLICKS, [self._since]):
+                yield "clicks", click_id, 0
+            for code, version, *_ in server.cursor().stream(stack_counters.LINKS, [self._since]):
+                yield "links", code, version
+
     def read_back(self) -> ReadBack:
         """The links made since the run began, and their clicks."""
         with self._explained():
@@ -164,7 +176,7 @@ class DirectObserver:
             return ReadBack(clicks, links, dict(totals), rows)
 
     def _count(self, query: str) -> int:
-        """How many rows the primary counts in a query."""
+        """Rows that the primary counts in a query."""
         ((count,),) = self._rows(f"SELECT count(*) FROM ({query}) AS held")
         return int(count)
 
@@ -236,6 +248,10 @@ class DirectObserver:
         names = ("primary.replication_lag_bytes", "primary.replication_lag_s")
         row = self._query(self._stack.endpoints.primary, stack_counters.LAG)
         return dict(zip(names, row, strict=True))
+
+    def _received(self) -> Mapping[str, float]:
+        row = self._query(self._stack.endpoints.replica, stack_counters.RECEIVED)
+        return {"replica.received_bytes": float(row[0])}
 
     def _outbox(self) -> float:
         return float(self._query(self._stack.endpoints.primary, stack_counters.OUTBOX)[0])

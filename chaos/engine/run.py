@@ -226,6 +226,7 @@ class _Run:
         if self.number > 1:  # the stack came up with the settings of the first one
             self.stack.configure(settings)
         in_force = [self.observer.in_force(self._all_settings())]
+        self.stack.on_fork = self._keep_fork
         acts = SegmentTimeline(timeline, name, self.stack, self.writer, self.clock, self.threads)
         watch = StateWatch(self.stack, self.clock, self.threads)
         try:
@@ -262,6 +263,10 @@ class _Run:
             in_force=[asdict(moment) for moment in in_force],
             states=[asdict(reading) for reading in watch.readings],
         )
+
+    def _keep_fork(self, url: str) -> None:
+        """Put on record what a server that lost its role holds, before that is erased."""
+        self.writer.fork(self.number, self.observer.fork(url))
 
     def _all_settings(self) -> Settings:
         """The settings of every arm: one that another arm sets must not be in force in this one."""

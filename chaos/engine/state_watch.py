@@ -5,12 +5,12 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 
-from chaos.model.evidence import StateReading
+from chaos.model.evidence import CLOSED, ELSEWHERE, StateReading
 from chaos.model.lab import Clock
 from chaos.model.stack import LinkState, Stack
+from chaos.runtimes.topology import led_by
 
 PERIOD_S = 0.25
-CLOSED = "closed"
 
 
 class StateWatch:
@@ -43,11 +43,16 @@ class StateWatch:
             from_s = self._clock.now_s()
             state = self._stack.state()
             known = state.parts["toxiproxy"] == "up"
-            links = {name: _told(link) for name, link in state.links.items() if known}
+            leads = dict[str, str](led_by(self._stack.roles).items())
+            links = {
+                name: _told(link, leads.get(name, link.to))
+                for name, link in state.links.items()
+                if known
+            }
             self.readings.append(
                 StateReading(from_s, self._clock.now_s(), dict(state.parts), links)
             )
 
 
-def _told(link: LinkState) -> list[str]:
-    return [*link.toxics, *[CLOSED] * (not link.open)]
+def _told(link: LinkState, leads: str) -> list[str]:
+    return [*link.toxics, *[CLOSED] * (not link.open), *[ELSEWHERE] * (link.to != leads)]

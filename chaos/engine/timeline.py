@@ -6,7 +6,7 @@ an act or its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 
 from chaos.model.evidence import ActEvidence, Reading
@@ -28,6 +28,8 @@ class ScheduledAct:
         if at.act.needs not in stack.can:
             raise StackError(f"{at.act.name}: this stack cannot do {at.act.needs!r}")
         self.at, self._arm = at, arm
+        self._act = at.act  # aimed at a role until it is injected, at a server from then on
+        self._roles: Mapping[str, str] = {}
         self._stack, self._writer, self._clock = stack, writer, clock
         self._before = self._probe()
         self._during: Reading | None = None
@@ -42,7 +44,9 @@ class ScheduledAct:
     def inject(self) -> None:
         """Begin it."""
         self._begun_s = self._clock.now_s()
-        self._undo = self.at.act.inject(self._stack)
+        self._roles = {str(role): server for role, server in self._stack.roles.items()}
+        self._act = self.at.act.aimed(self._stack)
+        self._undo = self._act.inject(self._stack)
         self.injected_s = self._clock.now_s()
         self._writer.event("injected", act=self.at.act.name, arm=self._arm)
 
@@ -86,12 +90,14 @@ class ScheduledAct:
             healed=bool(before and after and act.healed(before, after)),
             begun_s=self._begun_s,
             again=self._again,
+            roles=self._roles,
+            moments=dict(self._act.moments),
         )
 
     def _probe(self) -> Reading | None:
         """Take a reading; None if the probe failed, which leaves the act unproven."""
         try:
-            return self.at.act.probe(self._stack)
+            return self._act.probe(self._stack)
         except Exception:
             return None
 
@@ -148,9 +154,10 @@ class SegmentTimeline:
                 future.result()
 
     def end(self) -> None:
-        """End all that is in force, the latest first, and wait for the last probe."""
+        """End all that is in force, the latest first and one by one; wait for the last probe."""
         for act in reversed(self._injections):
             self._end(act)
+            wait([self._ends[act]])
         wait([*self._injections.values(), *self._ends.values()])  # they add the last probes
         for future in [*self._injections.values(), *self._ends.values(), *self._probes]:
             future.result()

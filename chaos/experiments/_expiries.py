@@ -82,12 +82,11 @@ def _first_of_each(read_s: Floats, stored_s: Floats) -> list[int]:
     """Index of the first query of each expiry; `read_s` is sorted."""
     starts: list[int] = []
     refilled = -math.inf
-    for index, (read, stored) in enumerate(zip(read_s.tolist(), stored_s.tolist(), strict=True)):
+    for index, (read, stored) in enumerate(np.column_stack([read_s, stored_s]).tolist()):
         if read >= refilled:
             starts.append(index)
             refilled = math.inf
-        if stored < refilled:  # false for NaN: none was stored
-            refilled = stored
+        refilled = min(refilled, stored)  # NaN, where none was stored, is not less
     return starts
 
 

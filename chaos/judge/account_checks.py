@@ -13,6 +13,7 @@ from chaos.model.experiment import Experiment
 from chaos.model.traffic import WRITES
 
 DATABASES = ("primary", "replica")
+READ_BACK, SENT_AGAIN = "web.writes_read_back", "web.writes_sent_again"
 SHARE_MIN = 0.9  # of an equal share; nginx takes turns, so that even one request apart is rare
 
 
@@ -48,7 +49,7 @@ def _apart(segment: Segment) -> Iterator[str]:
         counted, own = segment.count(f"{name}.look_ups"), segment.look_ups.db == name
         most, failed = int(own.sum()), int((own & segment.look_ups.failed).sum())
         if not (isnan(counted) or most - failed <= counted <= most):
-            yield f"{name} {counted:g}, log {most}"
+            yield f"{name} {counted:g}, log {most:g}"
 
 
 def redis_counted(_: Experiment, evidence: Evidence) -> Finding:
@@ -71,6 +72,7 @@ def statements_are_known(_: Experiment, evidence: Evidence) -> Finding:
     """The app's user sent no unknown statement, and no more of the others than requests need.
 
     Each change of a link is one statement, and what it refuses, or a look at statistics, one more.
+    So is each write whose outcome was unknown to the app: it reads it back, or sends it again.
     """
     odd = [f"{s.arm}: {why}" for s in evidence.all_segments for why in _unasked(s)]
     counts = [s.count(f"primary.{kind}") for s in evidence.segments for kind in ("reads", "writes")]
@@ -84,10 +86,11 @@ def _unasked(segment: Segment) -> Iterator[str]:
     operation = segment.requests.operation
     changes = int(np.isin(operation, WRITES).sum())
     reads = int(np.isin(operation, ("stats", "edit", "delete")).sum())
-    for kind, most in (("reads", reads), ("writes", changes)):
+    read_back, sent_again = segment.count(READ_BACK), segment.count(SENT_AGAIN)
+    for kind, most in (("reads", reads + read_back), ("writes", changes + sent_again)):
         counts = [segment.count(f"{name}.{kind}") for name in DATABASES]
         if (count := sum(c for c in counts if not isnan(c))) > most:
-            yield f"{count:g} {kind} of links by the API, where requests need {most}"
+            yield f"{count:g} {kind} of links by the API, where requests need {most:g}"
     if len(segment.in_force) == 2:
         before, after = (moment.strange for moment in segment.in_force)
         for text, calls in after.items():

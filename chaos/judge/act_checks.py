@@ -14,6 +14,7 @@ import numpy as np
 
 from chaos.judge.findings import guard
 from chaos.model.evidence import (
+    PROMOTING,
     ActEvidence,
     Evidence,
     Finding,
@@ -22,7 +23,7 @@ from chaos.model.evidence import (
     StateReading,
 )
 from chaos.model.experiment import Act, Experiment
-from chaos.model.stack import Link, PartName
+from chaos.model.stack import Link, PartName, ServerName
 from chaos.model.testimony import Span, Witnesses
 
 STATE_GAP_S = 2.0  # no act is shorter than its probes, and a busy engine may take a while to tell
@@ -73,8 +74,9 @@ def _odd_states(experiment: Experiment, segment: Segment) -> Iterator[str]:
         there = {
             (thing, mark) for thing, mark in _marks(reading) if not (blind and _is_link(thing))
         }
-        may = _puts(act for seen, act in known if _touches(seen, reading))
-        must = _puts(act for seen, act in known if _covers(seen, reading))
+        may = _puts((seen, act) for seen, act in known if _touches(seen, reading))
+        may |= {mark for seen, act in known if _touches(seen, reading) for mark in act.brings}
+        must = _puts((seen, act) for seen, act in known if _covers(seen, reading))
         yield from (f"{thing} was {mark}" for thing, mark in sorted(there - may))
         yield from (
             f"{thing} was not {mark} all the time"
@@ -113,8 +115,13 @@ def _unread(reading: StateReading, blind: bool) -> Set[str]:
     return ({*get_args(PartName)} - {*reading.parts}) | (set() if blind else links)
 
 
-def _puts(acts: Iterable[Act]) -> Set[Mark]:
-    return {mark for act in acts for mark in act.puts.items()}
+def _puts(acts: Iterable[tuple[ActEvidence, Act]]) -> Set[Mark]:
+    """What acts put on parts and links; on the server in place of the role that it had."""
+    return {
+        (seen.roles.get(thing, thing), mark)
+        for seen, act in acts
+        for thing, mark in act.puts.items()
+    }
 
 
 def _is_link(thing: str) -> bool:
@@ -163,11 +170,13 @@ def acts_show_in_traffic(experiment: Experiment, evidence: Evidence) -> Finding 
 def _testimonies(
     experiment: Experiment, evidence: Evidence
 ) -> Iterator[tuple[Segment, ActEvidence, Witnesses]]:
+    """What the traffic says of each act, until a promotion has another server answer."""
     for segment in evidence.segments:
         for seen in segment.acts:
             act = _known(experiment, segment, seen)
             if act is not None and seen.lifted_s is not None:
-                span = Span(seen.injected_s, seen.lifted_s)
+                moved_s = segment.moment(PROMOTING)
+                span = Span(seen.injected_s, float(np.nanmin([seen.lifted_s, moved_s])))
                 for one in act.testimony(segment, span, evidence.control):
                     yield segment, seen, one
 
@@ -206,8 +215,8 @@ def rest_was_quiet(experiment: Experiment, evidence: Evidence) -> Finding:
 
 
 TOUCHED_BY: Mapping[str, Set[str]] = {
-    "look-ups on the primary": {"primary", "primary link", TOXIPROXY},
-    "look-ups on the replica": {"replica", "replica link", TOXIPROXY},
+    "look-ups on the primary": {"primary", *get_args(ServerName), "primary link", TOXIPROXY},
+    "look-ups on the replica": {"replica", *get_args(ServerName), "replica link", TOXIPROXY},
     "redirects from the cache": {
         *("redis", "cache link", TOXIPROXY, "nginx", "web-1", "web-2"),
     },

@@ -24,25 +24,26 @@ def shows(
     measure: Measure,
     *,
     at_least: float = 0.0,
+    at_most: float = math.inf,
     share_of_prediction: float = 0.0,
     prediction_at_least: float = 0.0,
 ) -> Claim:
     """The naive arm must show the failure, or the run tested nothing: INVALID, not FAIL.
 
     The whole of its interval must reach `at_least`, or a share of what theory predicts, and be no
-    further above it: then it is another failure. INVALID, too, where theory predicts less than
-    `prediction_at_least`.
+    further above it, nor above `at_most`: then it is another failure. INVALID, too, where theory
+    predicts less than `prediction_at_least`.
     """
 
     def check(rows: Rows) -> tuple[Verdict, str]:
         seen = rows[arm].measures[measure.name]
-        limit, most, theory = at_least, math.inf, ""
+        limit, most, theory = at_least, at_most, ""
         if share_of_prediction:
             predicted = rows[arm].predictions[measure.name]
             if not seen.known or not predicted.value >= prediction_at_least:
                 return Verdict.INVALID, _too_small(seen, predicted)
             limit = max(limit, share_of_prediction * predicted.value)
-            most = predicted.value / share_of_prediction
+            most = min(most, predicted.value / share_of_prediction)
             theory = f", theory {predicted.value:.1f}"
         if not seen.known:
             return NO_DATA
@@ -54,9 +55,10 @@ def shows(
             return Verdict.INVALID, observed
         return _inconclusive(observed, f"the limit {limit if low < limit else most:g}")
 
-    limits = [f"{at_least:g} {measure.unit}"] * bool(at_least)
-    limits += [f"{share_of_prediction:g} × theory"] * bool(share_of_prediction)
-    text = f"{arm} shows the failure: {measure.title} ≥ {' and '.join(limits)}"
+    limits = [f"≥ {at_least:g} {measure.unit}"] * bool(at_least)
+    limits += [f"≥ {share_of_prediction:g} × theory"] * bool(share_of_prediction)
+    limits += [f"≤ {at_most:g} {measure.unit}"] * (at_most < math.inf)
+    text = f"{arm} shows the failure: {measure.title} {' and '.join(limits)}"
     return Claim(text, (arm,), (measure,), check, is_failure=True)
 
 
@@ -182,8 +184,10 @@ def fewer_than(arm: str, other: str, measure: Measure, *, share: float = 1.0) ->
 
 def _each(seen: Estimate) -> Estimate:
     """An estimate for one repetition, with the ends that it is judged by."""
-    count = seen.samples if seen.interval == "exact" else 1
     low, high = _ends(seen)
+    if seen.interval != "exact":
+        return replace(seen, low=low, high=high)
+    count = seen.samples
     return replace(seen, value=seen.value / count, low=low / count, high=high / count)
 
 

@@ -220,7 +220,7 @@ def _unequal(base: Facts, head: Facts) -> Iterator[tuple[str, str, str]]:
 
 
 def _facts(run: ComparedRun) -> Facts:
-    """How long a run was, on which machine, of which versions."""
+    """Length of a run, its machine and its versions."""
     plan = run.plan
     facts = {"runtime": plan["runtime"], "seed": plan["seed"]}
     facts |= {f"mode {name}": value for name, value in plan["mode"].items()}

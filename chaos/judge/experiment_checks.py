@@ -11,7 +11,7 @@ from typing import get_args
 from chaos.model import series
 from chaos.model.evidence import ArmResult, Estimate, Mode, Predicted, Verdict
 from chaos.model.experiment import Arm, Claim, Experiment, Timeline
-from chaos.model.stack import PartName
+from chaos.model.stack import PartName, Role
 from chaos.model.traffic import Operation, Traffic
 
 ABILITIES = ("kill", "pause", "sql", "toxic")
@@ -199,8 +199,9 @@ def _of_acts(timeline: Timeline, segment_s: float) -> Iterator[str]:
             hint = nearest(at.act.needs, ABILITIES)
             yield f"{name} needs {at.act.needs!r}, which no stack can; {hint}"
         for part in at.act.hits:
-            if part not in get_args(PartName):
-                yield f"{name}: no part {part!r}; {nearest(part, get_args(PartName))}"
+            known = (*get_args(PartName), *get_args(Role))
+            if part not in known:
+                yield f"{name}: no part {part!r}; {nearest(part, known)}"
         if not 0 <= at.second < segment_s:
             yield f"{name} begins at {at.second:g} s, outside its segment of {segment_s:g} s"
         if at.until_s is None:

@@ -31,6 +31,7 @@ from chaos.model.evidence import (
 from chaos.model.experiment import At, Experiment
 
 ACT_LATE_S = 1.0
+ACT_TAKES_S = 2.0  # a container engine takes more than one to end a container
 Check = Callable[[Experiment, Evidence], Finding | None]
 
 
@@ -87,18 +88,25 @@ def _odd_acts(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
 
 
 def _as_planned(act: ActEvidence, at: At, segment: Segment) -> bool:
-    """True if an act began and ended when it should have.
+    """True if an act began and ended when it should have, and was in force soon after it began.
 
     One at second 0 precedes the segment; one without an end lasts to the last answer, or for good.
     """
-    due_s = segment.started_s + max(at.second, 0)
-    from_s, to_s = (-math.inf, due_s) if at.second <= 0 else (due_s, due_s + ACT_LATE_S)
-    if act.act != at.act.name or not from_s <= act.injected_s <= to_s or act.lifted_s is None:
+    if act.act != at.act.name or act.lifted_s is None or not _began_as_planned(act, at, segment):
         return False
     if at.until_s is None:
         return act.lifted_s >= segment.ended_s
     until_s = segment.started_s + at.until_s
     return until_s <= act.lifted_s <= until_s + ACT_LATE_S
+
+
+def _began_as_planned(act: ActEvidence, at: At, segment: Segment) -> bool:
+    if at.second <= 0:
+        return act.injected_s <= segment.started_s
+    due_s = segment.started_s + at.second
+    begun_s = act.injected_s if act.begun_s is None else act.begun_s
+    in_force_after_s = act.injected_s - begun_s
+    return due_s <= begun_s <= due_s + ACT_LATE_S and 0 <= in_force_after_s <= ACT_TAKES_S
 
 
 # --- the generator -----------------------------------------------------------------------------

@@ -121,9 +121,10 @@ def answers_were_possible(_: Experiment, evidence: Evidence) -> Finding:
             if (count := int((served_from == label).sum())) > most:
                 odd.append(f"{segment.arm}: {count} {label}, where at most {most:g} can be")
         read_from = _in_force(segment, "READ_FROM")
+        beyond = {"primary"} if _some_positive(segment, "READ_LAG_MAX_S") else set()  # the bound
         for database, excluded in EXCLUDED_BY.items():
             count = int((segment.look_ups.db == database).sum())
-            if count and read_from == {excluded}:
+            if count and read_from == {excluded} and database not in beyond:
                 odd.append(f"{segment.arm}: {count} look-ups on the {database}, where none can be")
     text = "every answer can come of the settings in force"
     return guard(text, odd, f"{answers} answers", seen=answers)
@@ -154,6 +155,10 @@ def _most_served(segment: Segment) -> Mapping[str, float]:
 def _all_zero(segment: Segment, name: str) -> bool:
     values = _in_force(segment, name)
     return bool(values) and all(_number(value) == 0 for value in values)
+
+
+def _some_positive(segment: Segment, name: str) -> bool:
+    return any(_number(value) > 0 for value in _in_force(segment, name))
 
 
 def _in_force(segment: Segment, name: str) -> Set[str]:
@@ -191,8 +196,15 @@ def cached_links_lasted(experiment: Experiment, evidence: Evidence) -> Finding |
         if (shortest_s := _shortest_s(segment)) > 0
         and (count := sum(_too_soon(segment, rank, shortest_s) for rank in _ranks(segment)))
     ]
+    odd += [f"{segment.arm}: nothing stored" for segment in lasting if _stored_nothing(segment)]
     stored = sum(int((~np.isnan(s.look_ups.stored_s)).sum()) for s in lasting)
     return guard(LASTS, odd, f"{stored} look-ups were stored", seen=len(evidence.all_segments))
+
+
+def _stored_nothing(segment: Segment) -> bool:
+    """True if links were looked up and none of them was stored, so that none could last."""
+    answered = ~segment.look_ups.failed
+    return bool(answered.any()) and bool(np.isnan(segment.look_ups.stored_s[answered]).all())
 
 
 def _may_keep(traffic: Traffic, timeline: Timeline) -> bool:

@@ -144,6 +144,17 @@ def _matched(drawn_s: Floats, seen_s: Floats) -> tuple[Ints, Ints]:
     return both[:, 0], both[:, 1]
 
 
+def _by_operation(drawn: Starts, ours: Ints, seen: Starts, theirs: Ints) -> Ints:
+    """The same pairs, but neighbours that rounding made due at once and swapped, swapped back."""
+    pairs = theirs.copy()
+    for place in np.flatnonzero(np.diff(seen.due_s[theirs]) == 0):
+        one, other = pairs[place], pairs[place + 1]
+        first, second = drawn.operation[ours[place : place + 2]]
+        if first != second and (first, second) == (seen.operation[other], seen.operation[one]):
+            pairs[place], pairs[place + 1] = other, one
+    return pairs
+
+
 def _unlike(drawn: Starts, ours: Ints, seen: Starts, theirs: Ints) -> int:
     """Count pairs of another link or operation.
 
@@ -209,6 +220,7 @@ def _odd_followers(
     drawn, seen = _drawn(traffic, evidence, segment), recorded(segment)
     kind = np.full(len(segment.requests), -1)
     ours, theirs = _matched(drawn.due_s, seen.due_s)
+    theirs = _by_operation(drawn, ours, seen, theirs)
     kind[seen.row[theirs]] = drawn.row[ours]
     course = _Course.of(segment.requests, kind, traffic)
     return {

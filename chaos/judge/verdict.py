@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from chaos.model.evidence import (
     Segment,
     Verdict,
 )
-from chaos.model.experiment import Act, Claim, Experiment, Rows
+from chaos.model.experiment import Act, Arm, Claim, Experiment, Rows, Timeline
 
 
 def judge(experiment: Experiment, evidence: Evidence) -> Result:
@@ -70,8 +71,8 @@ def _reviewed(segment: Segment, experiment: Experiment) -> Segment:
 
 def _proof(seen: ActEvidence, experiment: Experiment, segment: Segment) -> ActEvidence:
     before, during, after = seen.before, seen.during, seen.after
-    acts = [at for arm in experiment.arms for at in experiment.timeline_of(arm)]
-    known = [at for at in acts if at.act.name == seen.act]
+    planned = [at for arm in experiment.arms for at in _timeline(arm, experiment, segment)]
+    known = [at for at in planned if at.act.name == seen.act]
     if not known or not before or not during or not after or not _alike(before, during, after):
         return replace(seen, took_effect=False, healed=False)
     segment_s = round(segment.ended_s - segment.started_s, 3)
@@ -83,6 +84,11 @@ def _proof(seen: ActEvidence, experiment: Experiment, segment: Segment) -> ActEv
         and (not twice or _still(act, before, seen.again)),
         healed=seen.healed and act.healed(before, after),
     )
+
+
+def _timeline(arm: Arm, experiment: Experiment, segment: Segment) -> Timeline:
+    """The acts of an arm, if the segment is one of it."""
+    return experiment.timeline_of(arm) if arm.name == segment.arm else []
 
 
 def _still(act: Act, before: Reading, again: Reading | None) -> bool:
@@ -130,11 +136,12 @@ def _checked(name: str, check: Callable[[], Finding | None]) -> Finding | None:
 
 
 def _ledgers(segments: Sequence[Segment]) -> Mapping[str, Ledger]:
-    """The sums of an arm's ledgers, by kind."""
-    kinds = {kind: [s.ledgers[kind] for s in segments] for s in segments[:1] for kind in s.ledgers}
+    """The sums of an arm's ledgers, by kind; of a kind that every segment has."""
+    books = [segment.ledgers for segment in segments]
+    kinds = [kind for kind in chain(*books[:1]) if all(kind in own for own in books)]
     return {
-        kind: Ledger(*(sum(getattr(one, f.name) for one in own) for f in fields(Ledger)))
-        for kind, own in kinds.items()
+        kind: Ledger(*(sum(getattr(own[kind], f.name) for own in books) for f in fields(Ledger)))
+        for kind in kinds
     }
 
 

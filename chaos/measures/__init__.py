@@ -1,6 +1,21 @@
 """Figures of a segment, and the estimates made of their repetitions: what experiments measure."""
 
-from chaos.measures.ledgers import duplicated, lost, miscounted, unacknowledged
+from chaos.measures.ledgers import (
+    duplicated,
+    lost,
+    miscounted,
+    unacknowledged,
+    unexpected,
+    untraced,
+)
+from chaos.measures.look_ups import share_on, trusted
+from chaos.measures.outage import (
+    first_error,
+    on_old_timeline,
+    overlap,
+    steady,
+    taken_over,
+)
 from chaos.measures.outcomes import failed, goodput, latency, missed, tries
 from chaos.measures.recovery import catch_up, recovery
 from chaos.measures.samples import peak, per_second
@@ -11,7 +26,9 @@ from chaos.measures.selections import (
     during,
     every,
     follows,
+    since_act,
     since_heal,
+    until_act,
     whole,
     writes,
 )
@@ -20,6 +37,7 @@ from chaos.measures.staleness import (
     impossible,
     reads_going_back,
     stale,
+    stale_share,
     staleness,
     unread_writes,
     visible,
@@ -35,6 +53,7 @@ __all__ = [
     "every",
     "failed",
     "false_absent",
+    "first_error",
     "follows",
     "goodput",
     "impossible",
@@ -42,16 +61,27 @@ __all__ = [
     "lost",
     "miscounted",
     "missed",
+    "on_old_timeline",
+    "overlap",
     "peak",
     "per_second",
     "reads_going_back",
     "recovery",
+    "share_on",
+    "since_act",
     "since_heal",
     "stale",
+    "stale_share",
     "staleness",
+    "steady",
+    "taken_over",
     "tries",
+    "trusted",
     "unacknowledged",
+    "unexpected",
     "unread_writes",
+    "until_act",
+    "untraced",
     "visible",
     "whole",
     "writes",

@@ -19,9 +19,28 @@ def lost(kind: Kind) -> Measure:
     return _of(kind, "lost")
 
 
+def untraced(kind: Kind) -> Measure:
+    """Lost, and not on a server that lost its role in a failover either."""
+
+    def of(segment: Segment) -> Floats:
+        ledger = segment.ledgers.get(kind)
+        return np.array([float(ledger.lost - ledger.found) if ledger else np.nan])
+
+    title = f"{kind} lost without a trace"
+    return Measure(f"{kind}_untraced", kind, title, of, total, NOT_READ)
+
+
 def duplicated(kind: Kind) -> Measure:
     """In the primary more than once."""
     return _of(kind, "duplicated")
+
+
+def unexpected(kind: Kind) -> Measure:
+    """In the primary beyond what clients and unanswered requests explain.
+
+    Of edits: those acknowledged at a version that the primary holds with another target, too.
+    """
+    return _of(kind, "unexpected")
 
 
 def miscounted() -> Measure:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaos.model.evidence import ActEvidence, Floats, Requests, Segment
+from chaos.model.experiment import Act
 from chaos.model.traffic import WRITES
 
 Mask = NDArray[np.bool_]
@@ -86,6 +87,34 @@ def since_heal(from_s: float, to_s: float) -> When:
         f"_{from_s:g}_to_{to_s:g}_s_after",
         f" {from_s:g} to {to_s:g} s after",
         lambda segment: [(healed_s(segment) + from_s, healed_s(segment) + to_s)],
+    )
+
+
+def act_s(segment: Segment, act: Act) -> float:
+    """When an act of that name began; NaN if it did not.
+
+    Its effect begins between that moment and the one at which it is known to be in force.
+    """
+    seen = [own for own in segment.acts if own.act == act.name]
+    times = [own.injected_s if own.begun_s is None else own.begun_s for own in seen]
+    return times[0] if times else np.nan
+
+
+def until_act(act: Act) -> When:
+    """From the start of the segment until an act begins."""
+    return When(
+        f"_until_{act.name.replace(' ', '_')}",
+        f" until {act.name}",
+        lambda segment: [(segment.started_s, act_s(segment, act))],
+    )
+
+
+def since_act(act: Act) -> When:
+    """From the beginning of an act on."""
+    return When(
+        f"_since_{act.name.replace(' ', '_')}",
+        f" since {act.name}",
+        lambda segment: [(act_s(segment, act), np.inf)],
     )
 
 

@@ -41,6 +41,20 @@ def stale(when: When = whole) -> Measure:
     return Measure(f"stale{when.name}", "reads", f"stale reads{when.title}", of, total, NO_READ)
 
 
+def stale_share(when: When = whole) -> Measure:
+    """The share of reads that saw an older version than one acknowledged before, or none at all."""
+
+    def old(segment: Segment) -> within.Mask:
+        return _window(segment, when).stale
+
+    def of(segment: Segment) -> Floats:
+        found = old(segment)
+        return np.array([100 * found.mean() if len(found) else np.nan])
+
+    name, title, inside = f"stale_share{when.name}", f"stale{when.title}", within.per_cent(old)
+    return Measure(name, "%", title, of, mean_of_shares, NO_READ, within=inside)
+
+
 def impossible(when: When = whole) -> Measure:
     """Reads of a version that nobody had begun to write."""
 

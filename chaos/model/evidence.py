@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -25,6 +25,10 @@ ERROR = 0.05  # of wrong PASS and FAIL together, where a figure is exactly at it
 LOOKS_MAX = 3
 FURTHER_QUICK = 2  # rounds
 INCONCLUSIVE = "inconclusive"
+PROMOTING = "promoting"  # the moment of an act at which another server answers from then on
+PROMOTED, DEMOTED = "promoted", "demoted"  # moments: another server leads; one refuses writes
+CLOSED = "closed"  # of a link
+ELSEWHERE = "led elsewhere"  # of a link that does not lead where the roles of servers say
 FACTS = ("range", "exact")  # intervals of what is a fact of the run: no error of sampling
 LATE_S = 0.010  # a request that leaves so long after it was due is late
 LATE_SHARE_MAX = 0.01  # in a test from the form, where no claim shows what late requests decide
@@ -146,6 +150,7 @@ class Requests:
     `Traffic.keys` on the own links of sessions. `served_from` is the value of `X-Cache`; `age_ms`
     is NaN, `version` and `status` are -1 and 0 where there was no answer. `session` is an opaque
     number; the tries of an operation count from 1 in `attempt`, and `last` marks the final one.
+    `timeline` is that of the Postgres which took a write, -1 where the answer names none.
     """
 
     intended_s: Floats
@@ -161,6 +166,7 @@ class Requests:
     session: Ints
     attempt: Ints
     last: NDArray[np.bool_]
+    timeline: Ints
 
     @property
     def latency_ms(self) -> Floats:
@@ -263,6 +269,7 @@ class ActEvidence:
     Its injection began at `begun_s`. It was in force from `injected_s` until its undoing began at
     `lifted_s` and was done at `healed_s`; both are `None` for an act that is not undone. `during`
     was read once it was in force, `again` shortly before it was lifted: see `At.probed_again`.
+    `roles` are the servers that had each role when it was injected.
     """
 
     act: str
@@ -278,6 +285,8 @@ class ActEvidence:
     healed: bool
     begun_s: float | None = None
     again: Reading | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
+    moments: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def proven(self) -> bool:
@@ -313,11 +322,12 @@ class Ledger:
     duplicated: int  # held beyond the first of an id
     unexpected: int  # held beyond what unanswered requests explain
     miscounted: int = 0  # clicks: how far each link's total is from the number of its clicks
+    found: int = 0  # of the lost, on a server that lost its role, before its writes were erased
 
 
 @dataclass(frozen=True)
 class InForce:
-    """What the parts themselves say at one moment.
+    """The parts' own account of one moment.
 
     `settings` are by part and name: all of each web process and of the worker; of Postgres (its
     primary) and Redis those that some arm sets. `roles` are facts of the databases, by name.
@@ -358,6 +368,11 @@ class Segment:
     states: Sequence[StateReading]  # from before its first act until after its last
     made_ready: LookUps
     gateway: Gateway
+
+    def moment(self, name: str, act: str = "") -> float:
+        """When what an act calls so happened first, of one act or of any; NaN if it did not."""
+        times = [a.moments[name] for a in self.acts if name in a.moments and act in ("", a.act)]
+        return min(times, default=math.nan)
 
     def count(self, name: str) -> float:
         """How far a counter moved; `web.look_ups` is the sum over web-1, web-2, ….

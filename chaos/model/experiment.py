@@ -39,18 +39,33 @@ class Act(Protocol):
 
     @property
     def hits(self) -> frozenset[str]:
-        """Parts that it stops or hangs: they may not answer, and may count from zero afterwards."""
+        """Parts that it stops or hangs: they may not answer, and may count from zero afterwards.
+
+        A server of Postgres counts under its role, so that role is named, or both.
+        """
 
     @property
     def puts(self) -> Mapping[str, str]:
         """The state of parts and links while it is in force: `{"redis": "paused"}`.
 
-        A link is `replica link`, and has the text of its toxic, or is `closed`.
+        A link is `replica link`, and has the text of its toxic, or is `closed`. A role stands for
+        the server that has it when the act is injected.
         """
 
     @property
     def probe_s(self) -> float:
         """Duration of its probe while it is in force: it must last longer to be proven."""
+
+    @property
+    def moments(self) -> Mapping[str, float]:
+        """When things happened that it brings about, by name: empty unless it does so by steps."""
+
+    @property
+    def brings(self) -> frozenset[tuple[str, str]]:
+        """States of parts and links that it may bring about while it is in force."""
+
+    def aimed(self, stack: Stack) -> Act:
+        """The same act, at the server that has now the role it is aimed at."""
 
     def inject(self, stack: Stack) -> Undo:
         """Do it, and return what undoes it, which does nothing where nothing can be undone."""
@@ -196,13 +211,15 @@ class Strip:
 
     `requests` draws one point a request of a column (`latency_ms`, `age_ms`) with the median and
     the 99th percentile of `latency_ms`; `look-ups` draws bars of queries to a database; `samples`
-    draws a sampled series by name (see `chaos.model.series`), as a rate if `per_s`.
+    draws a sampled series by name (see `chaos.model.series`), as a rate if `per_s`; `roles` draws
+    which database server led, followed or was down; `writes` draws bars of acknowledged writes,
+    with those that the primary has lost.
     `rank` limits the first two to one link, named so in `of`.
     """
 
     title: str
     unit: str
-    source: Literal["requests", "look-ups", "samples"]
+    source: Literal["requests", "look-ups", "samples", "roles", "writes"]
     value: str = ""
     per_s: bool = False
     rank: int | None = None
@@ -210,6 +227,9 @@ class Strip:
 
 
 LATENCY = Strip("Latency", "ms", "requests", "latency_ms")
+ROLES = Strip("Roles of the servers", "", "roles")
+ACKNOWLEDGED = Strip("Acknowledged writes", "writes", "writes")
+FAILOVER_STRIPS = (ROLES, ACKNOWLEDGED, LATENCY)
 
 
 @dataclass(frozen=True)

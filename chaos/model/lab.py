@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,6 +69,9 @@ class Observer(Protocol):
 
     def settled(self) -> bool:
         """True if every click is counted: no buffer, queue or outbox holds one."""
+
+    def fork(self, url: str) -> Iterable[tuple[str, str, int]]:
+        """What a server that lost its role holds of the run: kind (clicks, links), id, version."""
 
     def read_back(self) -> ReadBack:
         """The links made since the run began, and their clicks."""

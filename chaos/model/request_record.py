@@ -26,6 +26,8 @@ REQUEST_COLUMNS: Mapping[str, str] = {  # DuckDB's type of each, in order
     "served_from": "VARCHAR",
     "age_ms": "DOUBLE",
     "click_id": "VARCHAR",
+    "server": "VARCHAR",  # the Postgres that took a write
+    "timeline": "INTEGER",  # of that server; it changes with each promotion
     "error": "VARCHAR",
 }
 OPERATIONS = ("follow", "create", "edit", "delete", "stats")

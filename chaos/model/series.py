@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import get_args
 
-from chaos.model.stack import PartName
+from chaos.model.stack import PartName, Role
 
 SERIES: Mapping[str, tuple[str, ...]] = {
     "primary": ("clicks_waiting", "look_ups", "replication_lag_bytes", "replication_lag_s"),
     "redis": ("clicks_waiting", "commands"),
-    "replica": ("look_ups",),
+    "replica": ("look_ups", "received_bytes"),
     "web": (
         *("cache_failures", "clicks_dropped", "clicks_waiting", "in_flight", "look_ups"),
-        *("look_ups_in_flight", "redirects", "requests"),
+        *("look_ups_in_flight", "redirects", "requests", "writes_read_back", "writes_sent_again"),
     ),
 }
 
 LAGS = ("replication_lag_bytes", "replication_lag_s")
-GAUGES = frozenset(("clicks_waiting", "in_flight", "look_ups_in_flight", *LAGS))
+# What a replica has received may begin anew, a little earlier, when it follows another primary.
+GAUGES = frozenset(("clicks_waiting", "in_flight", "look_ups_in_flight", "received_bytes", *LAGS))
 
 
 def is_gauge(name: str) -> bool:
@@ -45,5 +46,5 @@ def matches(sampled: str, name: str) -> bool:
 
 def exists(name: str) -> bool:
     """True if a series goes by that name, `web-1.look_ups` included."""
-    is_part = name.partition(".")[0] in get_args(PartName)
+    is_part = name.partition(".")[0] in (*get_args(PartName), *get_args(Role))
     return any(matches(known, name) or (is_part and matches(name, known)) for known in names())

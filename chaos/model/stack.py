@@ -11,7 +11,10 @@ from typing import Literal, Protocol
 Undo = Callable[[], None]
 Settings = Mapping[str, str]
 Link = Literal["cache", "primary", "replica", "queue", "worker-primary", "replication"]
-PartName = Literal["primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker"]
+ServerName = Literal["postgres-1", "postgres-2"]
+Role = Literal["primary", "replica"]  # of a server; a failover moves it to another one
+PartName = Literal[ServerName, "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker"]
+Target = Literal[PartName, Role]  # what an act is aimed at: a part, or the server that has a role
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Endpoints:
     url: str  # the shortener as users reach it, through nginx
     web: Mapping[str, str]  # each web process by name, bypassing nginx
     worker: str
-    primary: str  # PostgreSQL DSN, bypassing Toxiproxy
+    servers: Mapping[ServerName, str]  # PostgreSQL DSN of each server, bypassing Toxiproxy
+    primary: str  # the DSN of the server that has the role now, or had it last
     replica: str
     redis: str
     toxiproxy: str
@@ -37,10 +41,11 @@ PartState = Literal["up", "paused", "down"]
 
 @dataclass(frozen=True)
 class LinkState:
-    """A link: open to connections or not, and its toxics, a text each."""
+    """A link: open to connections or not, its toxics, a text each, and the part it leads to."""
 
     open: bool
     toxics: Sequence[str]
+    to: str
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,15 @@ class StackError(Exception):
 class Stack(Protocol):
     """A running stack: all that differs between runtimes."""
 
+    on_fork: Callable[[str], None]  # reads the fork of a server before `start` or `heal` erases it
+
     @property
     def endpoints(self) -> Endpoints:
-        """Addresses of its parts."""
+        """Addresses of its parts as they are now: roles move, so look them up at each use."""
+
+    @property
+    def roles(self) -> Mapping[Role, ServerName]:
+        """The server that has each role now; the replica is missing while there is none."""
 
     @property
     def can(self) -> frozenset[str]:
@@ -85,8 +96,15 @@ class Stack(Protocol):
     def keep_logs(self) -> None:
         """Have all that parts logged so far in the run's logs."""
 
+    def part_of(self, target: str) -> PartName:
+        """The part of that name, or the server that has that role now.
+
+        Raises:
+            StackError: there is no such part, or no server has the role.
+        """
+
     def kill(self, part: str) -> None:
-        """SIGKILL; the part stays down until `start`."""
+        """SIGKILL; the part stays down until `start`. What links still hold of it is lost."""
 
     def pause(self, part: str) -> None:
         """SIGSTOP, until `resume`."""
@@ -95,7 +113,40 @@ class Stack(Protocol):
         """SIGCONT."""
 
     def start(self, part: str) -> None:
-        """Start a part that was killed, and return when it is ready."""
+        """Start a part that was killed, and return when it is ready.
+
+        A server that has lost its role meanwhile rejoins as replica.
+        """
+
+    def promote(self, server: ServerName) -> None:
+        """Make the standby the primary; it takes writes on return, and the old one has no role.
+
+        Raises:
+            StackError: the server is no standby, or does not answer.
+        """
+
+    def find_roles(self) -> Mapping[Role, ServerName]:
+        """Ask the servers who leads, and take that as the roles: somebody else may have promoted.
+
+        A server that does not answer within a second has no role.
+        """
+
+    def rejoin(self, server: ServerName, read_fork: Callable[[str], None]) -> None:
+        """Bring a server back as replica of the primary, and lead all links by role.
+
+        `read_fork` gets the DSN of the server as it was when it lost its role, read-only and alone:
+        the last chance to see the writes that only it has.
+
+        Raises:
+            StackError: the server is the primary, there is none, or it does not follow.
+        """
+
+    def restore(self) -> None:
+        """Bring the servers and links back to plan: a primary, a replica that streams, links led
+        by role, open, without toxics.
+
+        Either server may have either role afterwards: both have the same configuration.
+        """
 
     def workdir(self, name: str) -> Path:
         """A folder for a helper process, which ends with the lab, however that ends."""
@@ -106,11 +157,19 @@ class Stack(Protocol):
     def cut(self, link: Link) -> Undo:
         """Close a link: break its connections, refuse new ones."""
 
+    def cut_off(self, server: ServerName) -> Undo:
+        """Close every link that leads to the server, which itself goes on running."""
+
+    def lead(self, link: Link, server: ServerName) -> Undo:
+        """Lead a link to that server from now on; its connections break."""
+
     def state(self) -> State:
         """Current state of every part and link."""
 
     def heal(self) -> None:
-        """Open every link, remove every toxic, resume what is paused, start what is down."""
+        """Open every link, remove every toxic, resume what is paused, start what is down, and
+        `restore` the servers.
+        """
 
     def check(self) -> None:
         """Raise `PartDied` if a part ended that was not killed by `kill`."""

@@ -1,4 +1,4 @@
-"""What answers said, against what writers had asked for: the writer's word, not the product's.
+"""Answers against what writers had asked for: the writer's word, not the product's.
 
 `prepared` has the target that the generator asked for when it made a shared link, at version 1.
 Where a version was acknowledged, its target is known; a write without an answer (or with a

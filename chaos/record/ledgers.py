@@ -1,7 +1,8 @@
 """Ledgers of a segment: what clients were told against what the primary holds.
 
 Each is one query on the record. `keys` has every link of the run with its segment; what the primary
-holds of no link of the run counts as unexpected in the first segment.
+holds of no link of the run counts as unexpected in the first segment. `forks` has what a server
+held that lost its role, read before its own writes were erased: what is lost is looked for there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ CLICKS = f"""
         SELECT segment, sum(times) AS acknowledged,
             count(*) FILTER (rows > 0 AND times > 0) AS held,
             coalesce(sum(times - least(rows, 1)) FILTER (times > 0), 0) AS lost,
+            coalesce(sum(times) FILTER (rows = 0 AND click_id IN
+                (SELECT id FROM {{forks}} WHERE kind = 'clicks')), 0) AS found,
             coalesce(sum(rows - 1) FILTER (rows > 0), 0) AS duplicated,
             count(*) FILTER (times = 0) AS strangers
         FROM ids GROUP BY segment)
@@ -58,6 +61,7 @@ def _clicks(counts: Counts, follows: int) -> Ledger:
         duplicated=counts["duplicated"],
         unexpected=max(0, strangers - follows - counts["unsure"]),
         miscounted=counts["miscounted"],
+        found=counts["found"],
     )
 
 
@@ -66,14 +70,17 @@ LINKS = f"""
         SELECT segment, key,
             coalesce(bool_or(outcome = 'ok') FILTER (operation = 'create'),
                 bool_or(operation IS NULL OR operation <> 'create')) AS acknowledged,
-            coalesce(bool_or(operation = 'delete' AND outcome <> 'fail'), false) AS removed
-        FROM keys LEFT JOIN (SELECT key, operation, outcome FROM {{requests}}
+            coalesce(bool_or(operation = 'delete' AND (outcome <> 'fail' OR status >= 500)), false)
+                AS removed
+        FROM keys LEFT JOIN (SELECT key, operation, outcome, status FROM {{requests}}
             WHERE operation IN ('create', 'delete')) USING (key)
         GROUP BY ALL)
     SELECT {SEGMENT_OF} AS segment, count(k.key) AS attempted,
         count(*) FILTER (acknowledged) AS acknowledged,
         count(*) FILTER (acknowledged AND held.key IS NOT NULL AND (removed OR NOT deleted))
             AS held,
+        count(*) FILTER (acknowledged AND held.key IS NULL AND k.key IN
+            (SELECT id FROM {{forks}} WHERE kind = 'links')) AS found,
         count(*) FILTER (k.key IS NULL) AS unexpected,
         (SELECT count(*) FROM {{requests}} WHERE operation = 'create' AND coalesce(key, '') = ''
             AND (outcome = 'unknown' OR status >= 500)) AS unsure
@@ -94,6 +101,7 @@ def _links(counts: Counts, _: int) -> Ledger:
         lost=counts["acknowledged"] - counts["held"],
         duplicated=0,
         unexpected=max(0, counts["unexpected"] - counts["unsure"]),
+        found=counts["found"],
     )
 
 
@@ -111,11 +119,14 @@ EDITS = """
     edits AS (
         SELECT segment, count(*) AS attempted, count(*) FILTER (told) AS acknowledged,
             count(*) FILTER (told AND coalesce(l.version, 0) >= w.version) AS held,
+            count(*) FILTER (told AND coalesce(l.version, 0) < w.version AND EXISTS (
+                FROM {forks} AS f WHERE kind = 'links' AND id = w.key AND f.version >= w.version))
+                AS found,
             count(*) FILTER (told AND l.version = w.version AND NOT deleted
                 AND l.target <> w.target) AS other
         FROM writes AS w LEFT JOIN {links} AS l USING (key) WHERE operation = 'edit'
         GROUP BY segment)
-    SELECT segment, attempted, acknowledged, held, duplicated,
+    SELECT segment, attempted, acknowledged, held, found, duplicated,
         coalesce(other, 0) + beyond AS unexpected
     FROM (SELECT segment, sum(duplicated) AS duplicated,
             count(*) FILTER (held_version > 1 + could) AS beyond
@@ -132,7 +143,23 @@ def _edits(counts: Counts, _: int) -> Ledger:
         lost=counts["acknowledged"] - counts["held"],
         duplicated=counts["duplicated"],
         unexpected=counts["unexpected"],
+        found=counts["found"],
     )
+
+
+ACKNOWLEDGED_WRITES = """
+    SELECT segment, done_s,
+        CASE operation
+            WHEN 'create' THEN l.key IS NULL OR (deleted AND NOT key IN
+                (SELECT key FROM {requests} WHERE operation = 'delete' AND key IS NOT NULL
+                    AND (outcome <> 'fail' OR status >= 500)))
+            WHEN 'edit' THEN coalesce(l.version, 0) < r.version
+            ELSE false
+        END AS lost
+    FROM (SELECT segment, done_s, operation, key, version FROM {requests}
+        WHERE operation IN ('create', 'edit', 'delete') AND outcome = 'ok') AS r
+        LEFT JOIN {links} AS l USING (key)
+"""  # one by one, lost by the same rules; that a deletion was lost is in no ledger
 
 
 KINDS: Mapping[str, tuple[str, Callable[[Counts, int], Ledger]]] = {

@@ -36,7 +36,7 @@ from chaos.record.sums import Sum, sum_of_file, sum_sql
 from chaos.record.writer import SCHEMAS
 
 READ_BACK = ("clicks", "totals", "links")
-TABLES = ("requests", "look_ups", "samples", "clicks", "totals", "links", "gateway")
+TABLES = ("requests", "look_ups", "samples", "clicks", "totals", "links", "forks", "gateway")
 Event = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -288,6 +288,7 @@ def _ledgers(tables: _Tables, events: Events) -> Mapping[int, Mapping[str, Ledge
     tables.need("clicks", ["click_id", "key"], [])
     tables.need("totals", ["key"], ["total"])
     tables.need("links", ["key", "deleted"], ["version"])
+    tables.need("forks", ["kind", "id"], ["segment", "version"])
     follows = {event.segment: event.follows for event in events.links}
     first = min(follows, default=0)
     books: dict[int, dict[str, Ledger]] = {number: {} for number in follows}

@@ -145,7 +145,8 @@ COLUMNS = """
         coalesce(list_position($outcome, outcome) - 1, 0)::TINYINT AS outcome,
         coalesce(list_position($served_from, served_from) - 1, 0)::TINYINT AS served_from,
         coalesce(list_position($operation, operation) - 1, 0)::TINYINT AS operation,
-        (hash(session) >> 1)::BIGINT AS session, attempt::BIGINT AS attempt, last
+        (hash(session) >> 1)::BIGINT AS session, attempt::BIGINT AS attempt, last,
+        coalesce(timeline, -1)::BIGINT AS timeline
 """
 BATCH = f"""
     {COLUMNS} FROM {{}} WHERE segment BETWEEN $segment AND $last_segment

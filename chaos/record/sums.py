@@ -61,7 +61,7 @@ def _text(value: object, kind: str) -> str:
     if value is None or value == "":
         return ""
     if kind == "DOUBLE":
-        number = float(str(value))
+        number = value if isinstance(value, float) else float(str(value))
         return str(math.floor(number * SCALE + 0.5)) if math.isfinite(number) else "?"
     return str(value).lower() if kind == "BOOLEAN" else str(value)
 

@@ -48,6 +48,10 @@ class RecordWriter:
         self._samples = csv.writer(self._samples_file)
         self._samples.writerow(("t_s", "name", "value"))
         self._sampled = Summing(SCHEMAS["samples"])
+        self._forks_file = (path / "forks.csv").open("w", newline="", encoding="utf-8")
+        self._forks = csv.writer(self._forks_file)
+        self._forks.writerow(SCHEMAS["forks"])
+        self._forked = Summing(SCHEMAS["forks"])
 
     def event(self, kind: str, **data: object) -> None:
         """Append one event, with the time of the run's clock, and pass it to the listeners;
@@ -81,6 +85,12 @@ class RecordWriter:
         with self._one_at_a_time:
             self._samples.writerows(self._sampled.each(rows))
 
+    def fork(self, segment: int, rows: Iterable[tuple[str, str, int]]) -> None:
+        """Append what a server held that lost its role: kind (clicks, links), id and version."""
+        named = ((segment, *row) for row in rows)
+        self._forks.writerows(self._forked.each(named))
+        self._forks_file.flush()
+
     def read_back(self, state: ReadBack) -> None:
         """Write the final state of the primary."""
         sums = {
@@ -110,12 +120,13 @@ class RecordWriter:
             copy = Path(folder)
             with self._one_at_a_time:
                 self._samples_file.flush()
-                for name in ("plan.json", "events.jsonl", "samples.csv"):
+                self._forks_file.flush()
+                for name in ("plan.json", "events.jsonl", "samples.csv", "forks.csv"):
                     shutil.copyfile(self.path / name, copy / name)
             for shard in _shards(self.path, "requests"):
                 (copy / shard.name).symlink_to(shard.absolute())
-            _write_rows(copy, "look_ups", _logged_look_ups(self.logs))
-            _write_rows(copy, "gateway", logged_answers(self.logs))
+            _write_table(copy, "look_ups", _logged_look_ups(self.logs))
+            _write_table(copy, "gateway", logged_answers(self.logs))
             _to_parquet(copy)
             yield copy
 
@@ -130,9 +141,11 @@ class RecordWriter:
         """
         with _signals_deferred(), self._events:
             self._samples_file.close()
+            self._forks_file.close()
             look_ups = _write_rows(self.path, "look_ups", _logged_look_ups(self.logs))
             gateway = _write_rows(self.path, "gateway", logged_answers(self.logs))
             own = {"look_ups": look_ups, "gateway": gateway, "samples": self._sampled.total}
+            own["forks"] = self._forked.total
             _to_parquet(self.path)
             if (requests := self.path / "requests.parquet").exists():
                 own["requests"] = sum_of_file(requests)
@@ -146,11 +159,15 @@ def _write_json(path: Path, data: object) -> None:
 def _write_rows(path: Path, name: str, rows: Iterable[Sequence[object]]) -> Sum:
     """Write a table as CSV; return the sum of the rows as they were given."""
     summing = Summing(SCHEMAS[name])
+    _write_table(path, name, summing.each(rows))
+    return summing.total
+
+
+def _write_table(path: Path, name: str, rows: Iterable[Sequence[object]]) -> None:
     with (path / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(SCHEMAS[name])
-        writer.writerows(summing.each(rows))
-    return summing.total
+        writer.writerows(rows)
 
 
 def _logged_look_ups(logs: Path) -> Iterator[list[object]]:
@@ -181,6 +198,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     },
     "clicks": {"click_id": "VARCHAR", "key": "VARCHAR"},
     "totals": {"key": "VARCHAR", "total": "BIGINT"},
+    "forks": {"segment": "BIGINT", "kind": "VARCHAR", "id": "VARCHAR", "version": "BIGINT"},
     "gateway": GATEWAY_COLUMNS,
     "links": {"key": "VARCHAR", "version": "BIGINT", "target": "VARCHAR", "deleted": "BOOLEAN"},
 }

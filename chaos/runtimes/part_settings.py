@@ -6,21 +6,38 @@ right after it would still be acknowledged under the old setting (measured: 2 of
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
+from typing import Protocol, get_args
 
 import psycopg
 import redis
 from psycopg import sql
 
-from chaos.model.stack import Endpoints, Settings, StackError
+from chaos.model.stack import Endpoints, Role, ServerName, Settings, StackError
+from chaos.runtimes.topology import having
 
 POSTGRES, REDIS = "postgres:", "redis:"
 PATIENCE_S = 5.0
 POLL_S = 0.01
 CONNECT_TIMEOUT_S = 2
 SYNCHRONOUS = "synchronous_standby_names"
+ROLE = re.compile(rf"\b({'|'.join(get_args(Role))})\b")
+LOADED = "SELECT pg_conf_load_time()"
 IN_SYNC = "SELECT count(*) > 0 FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')"
+
+
+class RolesAndAddresses(Protocol):
+    """What these settings have to know of a stack."""
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Addresses of its parts now."""
+
+    @property
+    def roles(self) -> Mapping[Role, ServerName]:
+        """The server that has each role now."""
 
 
 def of_the_shortener(settings: Settings) -> Settings:
@@ -28,16 +45,22 @@ def of_the_shortener(settings: Settings) -> Settings:
     return {n: v for n, v in settings.items() if not n.startswith((POSTGRES, REDIS))}
 
 
-def in_force(endpoints: Endpoints, settings: Settings) -> Mapping[str, Mapping[str, str]]:
-    """The values that Postgres and Redis themselves have for the settings that are named here."""
+def in_force(stack: RolesAndAddresses, settings: Settings) -> Mapping[str, Mapping[str, str]]:
+    """The values that the primary and Redis themselves have for the settings that are named here.
+
+    A value that names the server of a role is told as it was given, by the role.
+    """
     found: dict[str, dict[str, str]] = {}
-    if names := _named(POSTGRES, settings):
-        with psycopg.connect(
-            endpoints.primary, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
-        ) as primary:
-            found["postgres"] = {POSTGRES + name: _shown(primary, name) for name in names}
+    if named := _named(POSTGRES, settings):
+        with _connected(stack.endpoints.primary) as primary:
+            shown = {name: _shown(primary, name) for name in named}
+        meant = _by_server(named, stack.roles)
+        found["postgres"] = {
+            POSTGRES + name: named[name] if value == meant[name] else value
+            for name, value in shown.items()
+        }
     if names := _named(REDIS, settings):
-        with redis.Redis.from_url(endpoints.redis, decode_responses=True) as client:
+        with redis.Redis.from_url(stack.endpoints.redis, decode_responses=True) as client:
             found["redis"] = {REDIS + name: str(client.config_get(name)[name]) for name in names}
     return found
 
@@ -48,12 +71,15 @@ def of_parts(settings: Settings) -> Settings:
 
 
 class PartSettings:
-    """The settings of running servers that differ from their configuration."""
+    """The settings of running servers that differ from their configuration.
 
-    def __init__(self, endpoints: Endpoints) -> None:
-        self._endpoints = endpoints
+    Every server of Postgres has them, so that they are in force on whichever is the primary.
+    """
+
+    def __init__(self, stack: RolesAndAddresses) -> None:
+        self._stack = stack
         self._redis_before: dict[str, str] = {}
-        self._in_force: Settings = {}
+        self._in_force: Settings | None = {}  # None: unknown, as they could not be applied
 
     def apply(self, settings: Settings) -> None:
         """Apply these, and put back all others that were applied before.
@@ -64,33 +90,37 @@ class PartSettings:
         wanted, before = of_parts(settings), self._in_force
         if wanted == before:
             return
+        self._in_force = None
         try:
-            self._apply_to_postgres(_named(POSTGRES, wanted), _named(POSTGRES, before))
+            if before is None or _named(POSTGRES, wanted) != _named(POSTGRES, before):
+                self._apply_to_postgres(_named(POSTGRES, wanted))
             self._apply_to_redis(_named(REDIS, wanted))
         except (psycopg.Error, redis.RedisError) as error:
             raise StackError(f"a setting was refused: {error}") from error
         self._in_force = wanted
 
-    def _apply_to_postgres(self, wanted: Settings, before: Settings) -> None:
-        if wanted == before:
-            return
-        with psycopg.connect(
-            self._endpoints.primary, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
-        ) as primary:
-            for name in before.keys() - wanted.keys():
-                primary.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(name)))
-            for name, value in wanted.items():
-                change = sql.SQL("ALTER SYSTEM SET {} = {}")
-                primary.execute(change.format(sql.Identifier(name), sql.Literal(value)))
-                self._in_force = {**self._in_force, f"{POSTGRES}{name}": value}
-            primary.execute("SELECT pg_reload_conf()")
-            _wait(lambda: all(_shown(primary, n) == v for n, v in wanted.items()), str(wanted))
-            if wanted.get(SYNCHRONOUS):
+    def follow_roles(self) -> None:
+        """Apply them again, now that the servers have other roles."""
+        wanted = self._in_force
+        if wanted is None or _named(POSTGRES, wanted):
+            self._in_force = None
+            self.apply(wanted or {})
+
+    def _apply_to_postgres(self, given: Settings) -> None:
+        """Apply them to the standbys first: the primary may have to wait for one."""
+        roles, servers = self._stack.roles, self._stack.endpoints.servers
+        wanted = _by_server(given, roles)
+        for role in reversed(get_args(Role)):
+            if role in roles:
+                with _connected(servers[roles[role]]) as server:
+                    _alter(server, wanted)
+        if wanted.get(SYNCHRONOUS) and roles.keys() == {*get_args(Role)}:
+            with _connected(servers[roles["primary"]]) as primary:
                 _wait(lambda: _is(primary, IN_SYNC), "a synchronous standby")
 
     def _apply_to_redis(self, wanted: Settings) -> None:
         if wanted.keys() | self._redis_before.keys():
-            with redis.Redis.from_url(self._endpoints.redis, decode_responses=True) as client:
+            with redis.Redis.from_url(self._stack.endpoints.redis, decode_responses=True) as client:
                 for name in wanted.keys() - self._redis_before.keys():
                     self._redis_before[name] = client.config_get(name)[name]
                 for name, value in {**self._redis_before, **wanted}.items():
@@ -99,6 +129,37 @@ class PartSettings:
 
 def _named(prefix: str, settings: Settings) -> Mapping[str, str]:
     return {n.removeprefix(prefix): v for n, v in settings.items() if n.startswith(prefix)}
+
+
+def _by_server(given: Settings, roles: Mapping[Role, ServerName]) -> dict[str, str]:
+    """The settings with the name of the server in place of its role, where standbys are named.
+
+    While nobody has the role nobody is waited for: a primary without a standby takes writes.
+    """
+    wanted = dict(given)
+    names = wanted.get(SYNCHRONOUS, "")
+    for role in set(ROLE.findall(names)):
+        server = having(role, roles)
+        names = re.sub(rf"\b{role}\b", f'"{server}"', names) if server else ""
+    if SYNCHRONOUS in wanted:
+        wanted[SYNCHRONOUS] = names
+    return wanted
+
+
+def _alter(connection: psycopg.Connection, wanted: Settings) -> None:
+    """Give a server these settings and no others, and return when they are in force."""
+    loaded = connection.execute(LOADED).fetchone()
+    connection.execute("ALTER SYSTEM RESET ALL")
+    for name, value in wanted.items():
+        change = sql.SQL("ALTER SYSTEM SET {} = {}")
+        connection.execute(change.format(sql.Identifier(name), sql.Literal(value)))
+    connection.execute("SELECT pg_reload_conf()")
+    _wait(lambda: connection.execute(LOADED).fetchone() != loaded, "a reload of Postgres")
+    _wait(lambda: all(_shown(connection, n) == v for n, v in wanted.items()), str(wanted))
+
+
+def _connected(url: str) -> psycopg.Connection:
+    return psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
 
 
 def _shown(primary: psycopg.Connection, name: str) -> str:

@@ -11,6 +11,7 @@ from chaos.model.lab import INCARNATION
 from chaos.model.stack import StackError
 
 PROCESS_START = "process_start_time_seconds"
+WRITE_RETRIES = "shortener_write_retries_total"
 # The families that are read: the whole page takes the web process a millisecond.
 FAMILIES = (
     "shortener_redirects_total",
@@ -21,6 +22,7 @@ FAMILIES = (
     "shortener_fills_in_flight",
     "shortener_clicks_total",
     "shortener_cache_failures_total",
+    WRITE_RETRIES,
     PROCESS_START,
 )
 SETTINGS = "shortener_setting"
@@ -43,6 +45,7 @@ LAG = """
     SELECT coalesce(max(pg_wal_lsn_diff(sent_lsn, replay_lsn)), 0)::float8,
         coalesce(max(extract(epoch FROM replay_lag)), 0)::float8 FROM pg_stat_replication
 """
+RECEIVED = "SELECT coalesce(pg_last_wal_receive_lsn() - '0/0', 0)::float8"
 LINKS = """
     SELECT code, version, url, deleted FROM links WHERE created_at >= %s
 """
@@ -79,6 +82,8 @@ def web_counters(text: str) -> Mapping[str, float]:
         - sum(clicks.values()),
         "clicks_dropped": clicks["dropped"],
         "cache_failures": _sum(samples, "shortener_cache_failures_total"),
+        "writes_read_back": _sum(samples, WRITE_RETRIES, step="read_back"),
+        "writes_sent_again": _sum(samples, WRITE_RETRIES, step="sent_again"),
     }
 
 

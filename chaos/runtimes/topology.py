@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from chaos.model.stack import Endpoints, Link, PartName, Settings
+from chaos.model.stack import Endpoints, Link, PartName, Role, ServerName, Settings, Target
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,16 +17,16 @@ Address = tuple[str, int]
 
 
 class LinkRoute(NamedTuple):
-    """A link through Toxiproxy: the part it leads to, and Toxiproxy's port for it in containers."""
+    """A link through Toxiproxy: the part or role it leads to, and its port in containers."""
 
-    part: PartName
+    target: Target
     port: int
 
 
 # Each part with its port in its container; embedded parts get free ports.
 PARTS: Mapping[PartName, int] = {
-    "primary": 5432,
-    "replica": 5432,
+    "postgres-1": 5432,
+    "postgres-2": 5432,
     "redis": 6379,
     "toxiproxy": 8474,
     "nginx": 8080,
@@ -42,17 +42,19 @@ LINKS: Mapping[Link, LinkRoute] = {
     "worker-primary": LinkRoute("primary", 5435),
     "replication": LinkRoute("primary", 5436),
 }
-DATABASES: Sequence[PartName] = ("primary", "replica")
+SERVERS: Sequence[ServerName] = ("postgres-1", "postgres-2")
+ROLES: Mapping[Role, ServerName] = {"primary": "postgres-1", "replica": "postgres-2"}  # at first
 WEB: Sequence[PartName] = ("web-1", "web-2")
 SHORTENER: Sequence[PartName] = (*WEB, "worker")
 
 SETTING_PREFIX = "SHORTENER_"
 WORKER_SETTINGS = frozenset({  # all others are the web processes' alone
     "CLICK_DEDUPE", "CLICK_RETENTION_DAYS", "EXPIRED_LINK_RETENTION_S", "IDEMPOTENCY_KEY_TTL_S",
-    "LISTEN", "MIGRATE", "NAME", "OUTBOX_POLL_S", "PRIMARY_TIMEOUT_S", "PRIMARY_URL",
-    "QUEUE_TIMEOUT_S", "QUEUE_URL", "SWEEP_INTERVAL_S", "WORKER_ACKNOWLEDGE", "WORKER_BACKOFF_S",
-    "WORKER_BATCH", "WORKER_BLOCK_S", "WORKER_CLAIM_IDLE_S", "WORKER_GATHER_S", "WORKER_STEP",
-    "WORKER_STEP_PAUSE_S",
+    "LISTEN", "MIGRATE", "NAME", "OUTBOX_POLL_S", "POOL_RENEWAL", "PRIMARY_LIFETIME_S",
+    "PRIMARY_TIMEOUT_S", "PRIMARY_URL", "QUEUE_TIMEOUT_S", "QUEUE_URL", "REPLICA_URL",
+    "SWEEP_INTERVAL_S", "WORKER_ACKNOWLEDGE", "WORKER_BACKOFF_S", "WORKER_BATCH", "WORKER_BLOCK_S",
+    "WORKER_CLAIM_IDLE_S", "WORKER_GATHER_S", "WORKER_STEP", "WORKER_STEP_PAUSE_S",
+    "WRITE_CONNECT_TIMEOUT_S", "WRITE_TO",
 })  # fmt: skip
 NO_SUCH_PAGE = "/no/such/page"  # answered by a web process alone: two path segments are no code
 SUPERUSER = "postgres"
@@ -69,6 +71,24 @@ def link_port(link: str) -> str:
     return f"link {link}"
 
 
+def led_by(roles: Mapping[Role, ServerName]) -> dict[Link, PartName]:
+    """The part that each link leads to, when the servers have these roles; none without one."""
+    leads = {link: having(route.target, roles) for link, route in LINKS.items()}
+    return {link: part for link, part in leads.items() if part is not None}
+
+
+def having(target: Target, roles: Mapping[Role, ServerName]) -> PartName | None:
+    """The part of that name, or the server that has that role; None if none has."""
+    if target == "primary" or target == "replica":
+        return roles.get(target)
+    return target
+
+
+def slot(server: ServerName) -> str:
+    """The replication slot that a server uses as standby."""
+    return server.replace("-", "_")
+
+
 def restarted_by(before: Settings, after: Settings) -> Sequence[PartName]:
     """Processes of the shortener that must restart for other settings to take effect."""
     changed = {key for key, _ in {**before}.items() ^ {**after}.items()}
@@ -80,14 +100,16 @@ def endpoints_at(addresses: Mapping[str, Address]) -> Endpoints:
 
     def link_url(link: Link) -> str:
         address = addresses[link_port(link)]
-        return _redis(address) if LINKS[link].part == "redis" else dsn(address)
+        return _redis(address) if LINKS[link].target == "redis" else dsn(address)
 
+    servers = {name: dsn(addresses[name], SUPERUSER) for name in SERVERS}
     return Endpoints(
         url=_http(addresses["nginx"]),
         web={name: _http(addresses[name]) for name in WEB},
         worker=_http(addresses["worker"]),
-        primary=dsn(addresses["primary"], SUPERUSER),
-        replica=dsn(addresses["replica"], SUPERUSER),
+        servers=servers,
+        primary=servers[ROLES["primary"]],
+        replica=servers[ROLES["replica"]],
         redis=_redis(addresses["redis"]),
         toxiproxy=_http(addresses["toxiproxy"]),
         links={link: link_url(link) for link in LINKS},

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -38,11 +38,13 @@ class Toxics:
     Each method raises `ToxicsError` if the server refuses, or does not answer within 5 s.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, names: Mapping[str, str] | None = None) -> None:
+        """`names`: the part at each upstream address; a link leads to an address without one."""
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname or not parts.port:
             raise ValueError(f"{url}: Toxiproxy's address must look like http://127.0.0.1:8474")
         self._host, self._port = parts.hostname, parts.port
+        self._names = names or {}
 
     def populate(self, proxies: Mapping[str, tuple[str, str]]) -> None:
         """Create a link for each name, given as (listen, upstream), both `host:port`."""
@@ -76,14 +78,14 @@ class Toxics:
             proxy.add_toxic(type=kind, stream=stream, name=name, attributes=whole)
         return lambda: self._remove(proxy, name)
 
-    def cut(self, link: str) -> Undo:
-        """Close a link: its connections are dropped, and new ones refused, when this returns.
+    def put(self, link: str, upstream: str, *, is_open: bool) -> None:
+        """Lead a link to an address, open or closed.
 
-        Returns:
-            A function that opens it again, idempotent.
+        Whenever that changes something its connections are dropped, with all they hold.
         """
-        self._switch(link, "disable")
-        return lambda: self._switch(link, "enable")
+        with _StrictSession(self._where) as session:
+            url = f"http://{self._host}:{self._port}/proxies/{link}"
+            session.post(url, json={"upstream": upstream, "enabled": is_open})
 
     def links(self) -> dict[str, LinkState]:
         """Every link as it is now: one request, without the library, cheap enough to poll."""
@@ -92,19 +94,16 @@ class Toxics:
                 proxies = session.get(f"http://{self._host}:{self._port}/proxies").json()
             except requests.RequestException as error:
                 raise ToxicsError(f"{self._where}: {error}") from error
-        return {
-            name: LinkState(proxy["enabled"], [*map(_described, proxy["toxics"])])
-            for name, proxy in sorted(proxies.items())
-        }
+        return {name: self._state(proxy) for name, proxy in sorted(proxies.items())}
 
     def reset(self) -> None:
         """Open every link again, and remove every toxic."""
         with self._library() as toxiproxy:
             toxiproxy.reset()
 
-    def _switch(self, link: str, which: Literal["enable", "disable"]) -> None:
-        with self._library() as toxiproxy:
-            getattr(self._proxy(toxiproxy, link), which)()
+    def _state(self, proxy: Mapping[str, Any]) -> LinkState:
+        to = self._names.get(proxy["upstream"], proxy["upstream"])
+        return LinkState(proxy["enabled"], [*map(_described, proxy["toxics"])], to)
 
     def _proxy(self, toxiproxy: Toxiproxy, link: str) -> Any:
         proxy = toxiproxy.get_proxy(link)

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chaos.runtimes import topology
-from dashboards.panel import RATE, Dashboard, Panel, PanelState, Query, Section, p50_and_p99
+from dashboards.panel import (
+    RATE,
+    Dashboard,
+    Panel,
+    PanelState,
+    Query,
+    Section,
+    p50_and_p99,
+    quantile,
+)
 
 SLOW = 5  # seconds between two scrapes of an exporter
 WEB = 'part=~"$part"'
+WRITES = 'route=~"create|change"'
 WINDOWS = (
     "Shaded: runs, and the acts in them; *Lab: Run in progress* names the arm. Segments are short "
     "beside the time between scrapes: read shapes here, and figures in the table and the report."
@@ -83,3 +93,90 @@ def replication_lag(description: str) -> Panel:
         "s",
         [Query("replication:lag_seconds", "replica", SLOW)],
     )
+
+
+def absent_links(description: str) -> Panel:
+    """Answers 404 and 410, as visitors and as the web processes count them."""
+    return half(
+        "Links that were not there",
+        description,
+        "reqps",
+        [
+            Query(
+                f'sum(rate(linkstorm_request_seconds_count{{outcome="absent"}}[{RATE}]))',
+                "visitors",
+            ),
+            Query(
+                f'sum(rate(shortener_redirects_total{{{WEB}, outcome="unknown"}}[{RATE}]))',
+                "web processes",
+                dashed=True,
+            ),
+        ],
+    )
+
+
+def writes_by_answer(description: str) -> Panel:
+    """Writes that the web processes answered as done, and with 5xx."""
+    return half(
+        "Writes by answer",
+        description,
+        "reqps",
+        [
+            Query(
+                "sum(rate(shortener_requests_total"
+                f'{{{WEB}, {WRITES}, status="{status}"}}[{RATE}]))',
+                legend,
+            )
+            for legend, status in (("done", "2xx"), ("fail", "5xx"))
+        ],
+    )
+
+
+def writes_duration(description: str) -> Panel:
+    """Mean and p99 of the time that the web processes took for a write."""
+    took_s, count = (
+        f"sum by (route) (rate(shortener_request_seconds_{what}{{{WEB}, {WRITES}}}[{RATE}]))"
+        for what in ("sum", "count")
+    )
+    return half(
+        "Duration of writes",
+        description,
+        "s",
+        [
+            Query(f"{took_s} / clamp_min({count}, 1e-9)", "{{route}} mean", dashed=True),
+            Query(
+                quantile(0.99, "shortener_request_seconds", "route", f"{WEB}, {WRITES}"),
+                "{{route}} p99",
+                only_while="somebody writes",
+            ),
+        ],
+    )
+
+
+def servers(roles: str, timelines: str) -> list[Panel]:
+    """Role, timeline and log position of each server, as the servers themselves say each second."""
+    return [
+        Panel(
+            *("Roles of the servers", roles, "none"),
+            [Query("max by (part) (linkstorm_server_leads)", "{{part}}")],
+            kind="state-timeline",
+            width=12,
+            states={0: PanelState("follows", None), 1: PanelState("leads", True)},
+        ),
+        half(
+            "Timeline of each server",
+            timelines,
+            "none",
+            [Query("max by (part) (linkstorm_server_timeline)", "{{part}}")],
+        ),
+        Panel(
+            "Log position of each server",
+            "Bytes since the very first, of a standby as far as it has them. A line beneath the "
+            "other is what a promotion would lose. The old primary's falls back when it is "
+            "rewound.",
+            "decbytes",
+            [Query("max by (part) (linkstorm_server_lsn_bytes)", "{{part}}")],
+            width=12,
+            least=None,
+        ),
+    ]

@@ -1,18 +1,12 @@
 """`stale-reads`: does a session see its own writes, and what does that cost?"""
 
-from dashboards.experiments._page import WEB, experiment_page, half, look_ups, replication_lag
-from dashboards.panel import RATE, Query, quantile
-
-WRITES = 'route=~"create|change"'
-
-
-def _mean(where: str) -> str:
-    took_s, count = (
-        f"sum by (route) (rate(shortener_request_seconds_{what}{{{where}}}[{RATE}]))"
-        for what in ("sum", "count")
-    )
-    return f"{took_s} / clamp_min({count}, 1e-9)"
-
+from dashboards.experiments._page import (
+    absent_links,
+    experiment_page,
+    look_ups,
+    replication_lag,
+    writes_duration,
+)
 
 dashboard = experiment_page(
     "stale-reads",
@@ -27,40 +21,17 @@ dashboard = experiment_page(
             "How old the replica's answers may be. With the link slowed, about its delay; while "
             "replay is paused, a slope of one second a second. Read every 5 s."
         ),
-        half(
-            "Links that were not there",
+        absent_links(
             "Answers 404 or 410, as visitors and as the web processes count them. No visit asks "
-            "for a link that was never made, so each of them is a write that was not seen.",
-            "reqps",
-            [
-                Query(
-                    f'sum(rate(linkstorm_request_seconds_count{{outcome="absent"}}[{RATE}]))',
-                    "visitors",
-                ),
-                Query(
-                    f'sum(rate(shortener_redirects_total{{{WEB}, outcome="unknown"}}[{RATE}]))',
-                    "web processes",
-                    dashed=True,
-                ),
-            ],
+            "for a link that was never made, so each of them is a write that was not seen."
         ),
         look_ups(
             "The primary's share is what reading one's own writes costs: for a while with `pin`, "
             "until the replica has come as far with `lsn`, always with `primary`."
         ),
-        half(
-            "Duration of writes",
+        writes_duration(
             "Milliseconds in all arms but `remote-apply`, in which each write waits for the "
-            "replica: its mean is the lag. The mean is zero while nobody writes.",
-            "s",
-            [
-                Query(_mean(f"{WEB}, {WRITES}"), "{{route}} mean", dashed=True),
-                Query(
-                    quantile(0.99, "shortener_request_seconds", "route", f"{WEB}, {WRITES}"),
-                    "{{route}} p99",
-                    only_while="somebody writes",
-                ),
-            ],
+            "replica: its mean is the lag. The mean is zero while nobody writes."
         ),
     ],
 )

@@ -57,6 +57,8 @@ class RequestLog:
                     header(b"x-cache", b"").decode("latin-1"),
                     header(b"x-cache-age-ms", b"").decode("latin-1"),
                     header(b"x-click-id", b"").decode("latin-1"),
+                    header(b"x-server", b"").decode("latin-1"),
+                    header(b"x-timeline", b"").decode("latin-1"),
                     answer.error,
                 )
             )

@@ -1,4 +1,4 @@
-"""The Chaos page of the Locust web UI: the stack's state, faults, experiments and results."""
+"""The Chaos page of the Locust web UI: the stack's state, faults, roles, runs and results."""
 
 from __future__ import annotations
 
@@ -106,6 +106,7 @@ def _add_changes(page: Blueprint, environment: Environment, control: ControlClie
     forward("/faults", "POST", "/faults")
     forward("/faults/<int:fault>/heal", "DELETE", "/faults/{fault}")
     forward("/heal", "POST", "/heal")
+    forward("/promote", "POST", "/promote")
     forward("/runs/current/stop", "DELETE", "/runs/current")
 
     @page.post("/runs")

@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stack.shortener.http import public_url
 from stack.shortener.infra.client_address import networks
+from stack.shortener.infra.pool import Failover
+from stack.shortener.infra.servers import WritableServer
 from stack.shortener.infra.settings_file import SettingsFile, read_file
 
 PREFIX = "SHORTENER_"
@@ -22,6 +24,7 @@ FILE_VARIABLE = f"{PREFIX}SETTINGS_FILE"
 
 Listen = Annotated[str, StringConstraints(pattern=r"^[^\s:]+:\d{1,5}$")]
 PostgresUrl = Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://\S+$")]
+PostgresUrlOrNone = Annotated[str, StringConstraints(pattern=r"^(postgres(ql)?://\S+)?$")]
 RedisUrl = Annotated[str, StringConstraints(pattern=r"^rediss?://\S+$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 FillName = Literal["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
@@ -66,6 +69,42 @@ class _Settings(KeySettings):
         description="apply schema migrations at start; if off, wait for them, for processes that "
         "may not change the schema",
     )
+    replica_url: PostgresUrlOrNone = Field(
+        "",
+        description="postgresql:// URL of the database for redirects, and of the second server "
+        "with WRITE_TO=read-write, where a worker needs it, too; may be the same as the primary's",
+    )
+    write_to: Literal["address", "read-write"] = Field(
+        "address",
+        description="server that writes go to. address: PRIMARY_URL, whichever server that leads "
+        "to. read-write: that of PRIMARY_URL and REPLICA_URL which takes writes now, or if both "
+        "do, the one on the higher timeline, and never one behind a timeline seen before; address, "
+        "since a proxy or a name usually follows the primary",
+    )
+    write_connect_timeout_s: Seconds = Field(
+        0.5,
+        description="read-write: longest wait for each server when a connection opens; both are "
+        "asked at once, so a black hole delays a new connection that long, and a slower server "
+        "is not found",
+    )
+    pool_renewal: Literal["pinned", "renewed"] = Field(
+        "renewed",
+        description="what becomes of the connections to the primary once one is broken, or its "
+        "server takes no writes. renewed: all are closed and opened anew, once, and so are those "
+        "to a server that has been replaced (WRITE_TO=read-write). pinned: NAIVE, each is kept "
+        "until it breaks, so that one to a server that was demoted refuses every write from then "
+        "on; renewed, since one such connection says as much as all",
+    )
+    primary_lifetime_s: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="longest life of a connection to the primary; each ends in the second half of "
+        "it, so that not all end at once. 0: none, since a renewal follows a failover sooner. "
+        "With it, and an address that has moved, some connections are to the new server and some "
+        "to the old one",
+    )
 
     @field_validator("listen")
     @classmethod
@@ -79,14 +118,29 @@ class _Settings(KeySettings):
         host, _, port = self.listen.rpartition(":")
         return host, int(port)
 
+    @model_validator(mode="after")
+    def _has_two_servers(self) -> Self:
+        if self.write_to == "read-write" and not self.replica_url:
+            raise ValueError(
+                f"{PREFIX}WRITE_TO=read-write needs {PREFIX}REPLICA_URL, the second server"
+            )
+        return self
+
+    def failover(self) -> Failover:
+        """How the connections to the primary are kept; made once in a process."""
+        urls = (self.primary_url, self.replica_url)
+        servers = WritableServer(urls, self.write_connect_timeout_s)
+        return Failover(
+            servers=servers if self.write_to == "read-write" else None,
+            renewed=self.pool_renewal == "renewed",
+            lifetime_s=self.primary_lifetime_s,
+        )
+
 
 class WebSettings(_Settings):
     """Settings of a web process."""
 
-    replica_url: PostgresUrl = Field(
-        description="postgresql:// URL of the database for redirects; may be the same as the "
-        "primary's"
-    )
+    replica_url: PostgresUrl = Field(description=_Settings.model_fields["replica_url"].description)
     cache_url: RedisUrl = Field(
         description="redis:// or rediss:// URL of the cache; its user, password and database are "
         "used"
@@ -119,6 +173,16 @@ class WebSettings(_Settings):
         description="lsn-wait: longest wait for the replica to replay the session's write; then "
         "the primary is queried. Above the usual lag, below what a user notices",
     )
+    read_lag_max_s: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="longest lag with which READ_FROM counts. Beyond it, or if the lag is unknown, "
+        "the primary is queried, and the replica again once it has caught up. The positions of "
+        "both are compared four times while it passes, by each process; 0 (off), since the default "
+        "asks the primary for each link that the cache knows to have changed. That ends after "
+        "VERSION_FLOOR_S: below that it is for a replica that may lag for longer",
+    )
     synchronous_commit: SynchronousCommit = Field(
         "",
         description="what a commit waits for: the primary's disk (local), and the standby's "
@@ -127,6 +191,18 @@ class WebSettings(_Settings):
         "(synchronous_standby_names), and without end if those are away: PRIMARY_TIMEOUT_S then "
         "ends the request, and the write may be there. `off` is NAIVE: it waits for nothing, and "
         "a crash loses acknowledged writes",
+    )
+
+    write_retry: Literal["none", "by-key"] = Field(
+        "by-key",
+        description="what follows a write whose outcome is unknown, since its connection broke or "
+        "its time was up. by-key: until REQUEST_DEADLINE_S its key is read back on the primary (a "
+        "create's Idempotency-Key or random code, an edit's or delete's If-Match), in a way that "
+        "waits for the standby as a commit does: what is there is answered as made, and what is "
+        "not is tried again under the same key. An alias without Idempotency-Key, and an edit "
+        "without If-Match, have no key. none: NAIVE, 503 with `X-Outcome: unknown`, for the "
+        "client to find out; by-key, since a blind retry makes two links, or takes its own for "
+        "another's",
     )
 
     cache_fill: FillName = Field(
@@ -213,8 +289,9 @@ class WebSettings(_Settings):
         0.1,
         ge=0,
         le=1,
-        description="retries of look-ups, as a fraction of those that succeed; 0.1 covers a "
-        "broken connection and cannot feed an overload; 0: none",
+        description="retries of look-ups, as a fraction of those that succeed, and of writes "
+        "(WRITE_RETRY) likewise; 0.1 covers a broken connection and cannot feed an overload; 0: "
+        "none",
     )
     request_deadline_s: Seconds = Field(
         4.0,
@@ -409,6 +486,16 @@ class WebSettings(_Settings):
     def compares_positions(self) -> bool:
         """True if a token's position in the log is compared with the replica's."""
         return self.read_from in ("lsn", "lsn-wait")
+
+    @property
+    def watches_lag(self) -> bool:
+        """True if the replica is read only while its lag is within a bound."""
+        return self.read_lag_max_s > 0 and self.read_from != "primary"
+
+    @property
+    def reads_positions(self) -> bool:
+        """True if the databases are asked for their positions in the log."""
+        return self.compares_positions or self.watches_lag
 
     @model_validator(mode="after")
     def _positions_are_flushed(self) -> Self:

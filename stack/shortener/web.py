@@ -19,6 +19,7 @@ from stack.shortener.api.app import PAGES, LinkApi
 from stack.shortener.api.link_creation import LinkCreation
 from stack.shortener.api.links import LinkStore
 from stack.shortener.api.rate_limit import RateLimit
+from stack.shortener.api.writes import writer
 from stack.shortener.clicks.buffer import ClickBuffer, ClickSink
 from stack.shortener.clicks.outbox import WRITE, Outbox
 from stack.shortener.clicks.stream_writer import StreamWriter
@@ -46,9 +47,10 @@ from stack.shortener.redirect.fills.base import zero_served
 from stack.shortener.redirect.handler import Redirects
 from stack.shortener.redirect.near_cache import NearCache
 from stack.shortener.redirect.origin import LOOK_UP, Origin
-from stack.shortener.redirect.read_routes import READ_ROUTES, REPLAYED
+from stack.shortener.redirect.read_routes import read_route
 from stack.shortener.redirect.read_tokens import WRITTEN, ReadTokens
 from stack.shortener.redirect.refill import Refill
+from stack.shortener.redirect.replica_lag import REPLAYED, LagWatch
 from stack.shortener.settings import WebSettings, in_force
 
 if TYPE_CHECKING:
@@ -112,8 +114,9 @@ class Web:
             settings.replica_url,
             settings.pool_size,
             settings.replica_timeout_s,
-            [LOOK_UP, *([REPLAYED] if settings.compares_positions else [])],
+            [LOOK_UP, *([REPLAYED] if settings.reads_positions else [])],
         )
+        self._failover = settings.failover()
         self._primary = database(
             "primary",
             settings.primary_url,
@@ -121,6 +124,7 @@ class Web:
             settings.primary_timeout_s,
             _primary_statements(settings),
             synchronous_commit=settings.synchronous_commit,
+            failover=self._failover,
         )
         cache_client = connect(settings.cache_url, settings.cache_timeout_s, _CACHE_CONNECTIONS)
         self._queue_client = connect(
@@ -129,7 +133,8 @@ class Web:
         stale_s = settings.stale_while_revalidate_s if settings.cache_fill == "swr" else 0.0
         near = NearCache(settings.near_cache_ttl_s, settings.near_cache_size)
         self._cache = cache = Cache(cache_client, near, settings, stale_s)
-        route = READ_ROUTES[settings.read_from](settings)
+        self._lag = _lag_watch(self._replica, self._primary, settings)
+        route = read_route(settings, self._lag)
         budget = RetryBudget(settings.retry_budget)
         origin = Origin(self._replica, self._primary, metrics, budget, route)
         refill = Refill(origin, cache, metrics)
@@ -139,9 +144,10 @@ class Web:
         self._clicks = ClickBuffer(self._sink(), metrics, settings)
         self._visitors = UniqueVisitors()
         peers = TrustedProxies(settings.trusted_proxies)
+        writes = writer(self._primary, metrics, settings)
         api = LinkApi(
-            links=LinkStore(self._primary),
-            maker=LinkCreation(self._primary, settings.code_length),
+            links=LinkStore(self._primary, writes),
+            maker=LinkCreation(self._primary, writes, settings.code_length),
             cache=cache,
             metrics=metrics,
             gate=_gate(peers, self._primary, metrics, settings),
@@ -183,7 +189,7 @@ class Web:
         return self._api(scope, receive, send)
 
     async def open(self) -> None:
-        """Connect to both databases; `/readyz` is 503 until then."""
+        """Connect to both databases, and watch them; `/readyz` is 503 until they are connected."""
         databases = self._replica, self._primary
         await asyncio.gather(
             self._replica.open(), self._open_primary(), self._visitors.load_key(*databases)
@@ -191,6 +197,8 @@ class Web:
         gc.collect()
         gc.freeze()  # objects made so far stay, so the collector skips them
         log("ready")
+        if self._lag:
+            await self._lag.run()
 
     def _sink(self) -> ClickSink:
         if self._settings.click_mode == "outbox":
@@ -199,7 +207,12 @@ class Web:
 
     async def _open_primary(self) -> None:
         settings = self._settings
-        await migrate(settings.primary_url, settings.primary_timeout_s, apply=settings.migrate)
+        await migrate(
+            settings.primary_url,
+            settings.primary_timeout_s,
+            apply=settings.migrate,
+            servers=self._failover.servers,
+        )
         await self._primary.open()
 
     async def close(self) -> None:
@@ -225,9 +238,16 @@ class Web:
 
 
 def _primary_statements(settings: WebSettings) -> list[str]:
-    position = [WRITTEN] if settings.compares_positions else []
+    position = [WRITTEN] if settings.reads_positions else []
     redirects = [LOOK_UP, TAKE, LOOK, WRITE, *position]
     return [*redirects, KEY, *links.STATEMENTS, *link_creation.STATEMENTS]
+
+
+def _lag_watch(replica: Database, primary: Database, settings: WebSettings) -> LagWatch | None:
+    """The watch of the replica's lag, if that is bounded."""
+    if not settings.watches_lag:
+        return None
+    return LagWatch(replica, primary, settings.read_lag_max_s)
 
 
 def _tokens(primary: Database, settings: WebSettings) -> ReadTokens | None:

@@ -12,7 +12,7 @@ import promql_parser as promql
 import pytest
 import yaml
 
-from chaos.runtimes.topology import SHORTENER
+from chaos.runtimes.topology import SERVERS, SHORTENER
 from dashboards.panel_data import SCRAPES
 from tests.support.dashboard_rules import RATES, uses
 from tests.support.known_metrics import PROMETHEUS, known
@@ -61,7 +61,7 @@ def test_everything_that_has_figures_is_scraped() -> None:
         "locust": ["locust:8089"],
         "toxiproxy": ["toxiproxy:8474"],
         "lab": ["lab:8070"],
-        "postgres": ["postgres-exporter-primary:9187", "postgres-exporter-replica:9187"],
+        "postgres": ["postgres-1-exporter:9187", "postgres-2-exporter:9187"],
         "redis": ["redis-exporter:9121"],
         "prometheus": ["127.0.0.1:9090"],
     }
@@ -73,7 +73,7 @@ def test_the_label_part_is_the_name_of_the_part_that_the_figures_are_about() -> 
     ]
     assert parts == list(SHORTENER)
     databases = jobs()["postgres"]
-    assert [part_of(each, databases) for each in targets(databases)] == ["primary", "replica"]
+    assert [part_of(each, databases) for each in targets(databases)] == [*SERVERS]
 
 
 def test_what_changes_within_a_second_is_read_every_second() -> None:

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from chaos.experiments import load
-from chaos.model.experiment import LATENCY, Strip
+from chaos.model.experiment import ACKNOWLEDGED, LATENCY, ROLES, Strip
 from reports import timelines
 from reports.arm_time import ArmSpan
+from reports.ledgers import FIGURES
 from reports.page import write_report
 from reports.run_history import RunHistory, read_history
 from tests.support.results import judged_busy_run, judged_run
@@ -254,6 +255,7 @@ SAMPLED = [
     Strip("Waiting", "<b>clicks</b>", "samples", "clicks_waiting"),
     Strip("Nobody", "s", "samples", "no.such_thing"),
 ]
+MOVED = [ROLES, ACKNOWLEDGED]
 
 
 @pytest.mark.parametrize("judged", [judged_run, judged_busy_run])
@@ -266,7 +268,7 @@ def test_every_figure_is_one_that_bokeh_accepts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     result = judged(tmp_path / "run", *flaws)
-    strips = [*STRIPS, LATENCY, Strip("All look-ups", "queries", "look-ups"), *SAMPLED]
+    strips = [*STRIPS, LATENCY, Strip("All look-ups", "queries", "look-ups"), *SAMPLED, *MOVED]
     arms = {arm["name"]: arm["events_s"] for arm in result["arms"]}
     history = read_history(tmp_path / "run", arms, strips)
     quick = timelines.timelines(history, strips, "direct")
@@ -317,9 +319,8 @@ def test_each_arm_has_a_row_for_each_ledger(busy: tuple[dict[str, Any], Reader])
     result, page = busy
     for arm in result["arms"]:
         for kind in ("clicks", "links", "edits"):
-            assert f"{arm['name']} {kind} {' '.join(map(str, arm['ledgers'][kind].values()))}" in (
-                page.text
-            )
+            counts = [str(arm["ledgers"][kind][name]) for name in FIGURES]
+            assert f"{arm['name']} {kind} {' '.join(counts)}" in page.text
 
 
 def test_what_was_not_asked_stands_with_the_claims(tmp_path: Path) -> None:

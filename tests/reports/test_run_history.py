@@ -14,13 +14,13 @@ from chaos.experiments import load
 from chaos.experiments._expiries import HOT, expiries
 from chaos.measures.samples import series
 from chaos.model.evidence import Segment
-from chaos.model.experiment import LATENCY, Strip
+from chaos.model.experiment import ACKNOWLEDGED, LATENCY, ROLES, Strip
 from chaos.record.reader import read_evidence, read_json
 from reports.arm_history import ArmHistory, Bins
 from reports.arm_time import act_spans
 from reports.run_history import read_history
 from reports.sampled_series import levels
-from tests.support.mutants.altering import dropped
+from tests.support.mutants.altering import Alter, changed, dropped
 from tests.support.results import judged_busy_run, judged_run
 
 ARMS: dict[str, list[float]] = {
@@ -350,3 +350,60 @@ def test_a_part_that_says_nothing_leaves_a_gap_and_one_that_began_anew_does_not_
 
 def test_a_level_holds_until_the_next_reading() -> None:
     assert drawn((np.array([0.0, 0.9, 1.8]), np.array([7.0, 3.0, 9.0])))[:4] == [7, 3, 3, 9]
+
+
+# --- roles and writes --------------------------------------------------------------------------
+
+
+def acknowledged(segment: Segment) -> int:
+    """Acknowledged writes whose answer came before the segment's last arrival was due."""
+    of = segment.requests
+    writes = np.isin(of.operation, ("create", "edit", "delete")) & (of.outcome == "ok")
+    return int((writes & (of.done_s < segment.ended_s)).sum())
+
+
+def test_every_acknowledged_write_is_drawn_and_none_as_lost(busy_dir: Path) -> None:
+    history = read_history(busy_dir, BUSY, [ACKNOWLEDGED])
+    segments = read_evidence(busy_dir).segments
+
+    for arm in BUSY:
+        own = history.arms[arm].writes
+        assert own["acknowledged"].sum() == sum(acknowledged(s) for s in segments if s.arm == arm)
+        assert own["acknowledged"].sum() > 0
+        assert own["lost"].sum() == 0
+
+
+@pytest.mark.parametrize(
+    "alter", [dropped("links", "deleted"), changed("links", "version > 1", version="1")]
+)
+def test_writes_are_lost_as_the_ledgers_say(alter: Alter, busy_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(busy_dir, tmp_path / "run")
+    alter(tmp_path / "run")
+    history = read_history(tmp_path / "run", BUSY, [ACKNOWLEDGED])
+
+    for arm in BUSY:
+        own = [s for s in read_evidence(tmp_path / "run").segments if s.arm == arm]
+        lost = sum(s.ledgers[kind].lost for s in own for kind in ("links", "edits"))
+        late = sum(int((s.requests.done_s >= s.ended_s).sum()) for s in own)
+        assert 0 < lost - late <= history.arms[arm].writes["lost"].sum() <= lost
+
+
+def test_without_a_read_back_no_write_is_called_lost(busy_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(busy_dir, tmp_path / "run")
+    (tmp_path / "run" / "links.parquet").unlink()
+    history = read_history(tmp_path / "run", BUSY, [ACKNOWLEDGED])
+
+    assert history.missing == ["links.parquet"]
+    assert len(history.arms["careful"].writes["x"]) == 0
+    assert read_history(tmp_path / "run", BUSY, [LATENCY]).missing == []
+
+
+def test_each_server_has_a_role_for_the_whole_of_each_round(busy_dir: Path) -> None:
+    for own in read_history(busy_dir, BUSY, [ROLES]).arms.values():
+        drawn_s = {s.server: 0.0 for s in own.roles}
+        for span in own.roles:
+            drawn_s[span.server] += span.to_s - span.from_s
+        rounds_s = sum(span.to_s - span.from_s for span in own.rounds)
+        assert drawn_s == {
+            "postgres-1": pytest.approx(rounds_s), "postgres-2": pytest.approx(rounds_s),
+        }  # fmt: skip

@@ -30,7 +30,7 @@ from tests.support.scenarios_lab import free_port
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium on PATH: install the package chromium"),
 ]
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-SOON_MS, UP_MS, RUN_MS = 10_000, 30_000, 100_000
+SOON_MS, UP_MS, RUN_MS = 10_000, 60_000, 100_000
 ENDS = "Ctrl-C stops it all.\n"
 
 
@@ -249,6 +249,42 @@ def test_what_the_lab_refuses_is_shown_in_words(lab: Lab, browser: Browser, page
     expect(stale.get_by_role("alert")).to_contain_text("not in force any more")
     expect(stale.locator("#offline")).to_contain_text("Is the lab still up?")
     stale.close()
+
+
+def test_the_replica_is_promoted_by_its_button_and_refused_in_words_without_one(
+    lab: Lab, page: Page
+) -> None:
+    page.goto(f"{lab.page}/chaos")
+    expect(page.get_by_text("8 of 8 up")).to_be_visible()
+    servers = page.get_by_role("region", name="Postgres servers")
+    old = see_its_roles(servers, "postgres-1")
+    new = "postgres-2" if old == "postgres-1" else "postgres-1"
+    button(page, "Promote the replica").click()
+    expect(servers.get_by_role("status")).to_have_text(
+        f"Postgres-{new[-1]} is the primary, and has all that {old} acknowledged."
+        f" Postgres-{old[-1]} follows it.",
+        timeout=UP_MS,
+    )
+    expect(servers.get_by_role("listitem").filter(has_text=new)).to_contain_text("primary, up")
+    expect(servers.get_by_role("listitem").filter(has_text=old)).to_contain_text("replica, up")
+
+    page.get_by_label("Part or link").select_option(f"part:{old}")
+    button(page, "Kill").click()
+    expect(servers.get_by_role("listitem").filter(has_text=old)).to_contain_text("down")
+    button(page, "Promote the replica").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Nothing can be promoted: no server is the replica now.")
+    button(page, "Heal all").click()
+    expect(page.get_by_text("8 of 8 up")).to_be_visible(timeout=UP_MS)
+    expect(servers.get_by_role("listitem").filter(has_text=old)).to_contain_text("replica, up")
+
+
+def see_its_roles(servers: Locator, first: str) -> str:
+    """Return the primary's name."""
+    for role in ("primary", "replica"):
+        expect(servers.get_by_role("listitem").filter(has_text=f"{role}, up")).to_have_count(1)
+    words = servers.get_by_role("listitem").filter(has_text=first).inner_text()
+    return first if "primary" in words else "postgres-2"
 
 
 @pytest.mark.parametrize("path", ["/", "/chaos"])

@@ -90,9 +90,18 @@ def test_a_fault_is_injected_shown_and_healed_through_the_page(page: Page) -> No
     assert page.control.state()["faults"] == []
 
 
+def test_the_replica_of_a_dead_primary_is_promoted_through_the_page(page: Page) -> None:
+    old, new = (page.get("/chaos/state").json()["roles"][role] for role in ("primary", "replica"))
+    page.change("/chaos/faults", {"kind": "kill", "target": "primary"})
+    promoted = page.change("/chaos/promote")
+    assert promoted.ok
+    assert promoted.json()["steps"][-1] == f"{old} follows it"
+    assert page.get("/chaos/state").json()["roles"] == {"primary": new, "replica": old}
+
+
 CHANGES = [
-    "/chaos/faults", "/chaos/faults/1/heal", "/chaos/heal", "/chaos/runs",
-    "/chaos/runs/current/stop",
+    "/chaos/faults", "/chaos/faults/1/heal", "/chaos/heal", "/chaos/promote",
+    "/chaos/runs", "/chaos/runs/current/stop",
 ]  # fmt: skip
 
 
@@ -175,8 +184,10 @@ def test_what_the_control_refuses_is_passed_on_in_its_words(page: Page) -> None:
     assert (refused.status_code, "latency_ms" in refused.json()["error"]) == (400, True)
     assert page.change("/chaos/faults/99/heal").status_code == 404
     page.control.ask("PUT", "/claim", {"run": "another"})
-    refused = page.change("/chaos/faults", SLOW)
-    assert (refused.status_code, "another" in refused.json()["error"]) == (409, True)
+    for path in ("/chaos/faults", "/chaos/promote"):
+        refused = page.change(path, SLOW)
+        assert refused.status_code == 409
+        assert "in use by another" in refused.json()["error"]
     assert page.change("/chaos/faults", ["nonsense"]).status_code == 400
 
 

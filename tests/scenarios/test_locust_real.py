@@ -26,7 +26,7 @@ from tests.support.scenarios_lab import (
 pytestmark = pytest.mark.real
 HEADER = (
     "segment,op_id,session,operation,attempt,last,rank,key,version,target,"
-    "intended_s,sent_s,done_s,outcome,status,served_from,age_ms,click_id,error"
+    "intended_s,sent_s,done_s,outcome,status,served_from,age_ms,click_id,server,timeline,error"
 )
 
 

@@ -39,6 +39,24 @@ def test_a_worker_needs_neither_cache_nor_replica(monkeypatch: pytest.MonkeyPatc
     assert read(WorkerSettings).queue_url == URLS["QUEUE_URL"]
 
 
+def test_a_worker_that_looks_for_the_server_that_takes_writes_needs_both(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHORTENER_WRITE_TO", "read-write")
+    servers = read(WorkerSettings).failover().servers
+    assert servers is not None
+    assert list(servers.urls) == [URLS["PRIMARY_URL"], URLS["REPLICA_URL"]]
+    monkeypatch.delenv("SHORTENER_REPLICA_URL")
+    with pytest.raises(SystemExit):
+        read(WorkerSettings)
+    assert "needs SHORTENER_REPLICA_URL" in capsys.readouterr().err
+
+
+def test_by_default_writes_go_to_the_address_and_a_failed_pool_is_renewed() -> None:
+    failover = read(WebSettings).failover()
+    assert (failover.servers, failover.renewed, failover.lifetime_s) == (None, True, 0)
+
+
 def test_the_page_about_the_settings_is_the_one_in_docs() -> None:
     """If not: `python -m stack.shortener settings --markdown > docs/settings.md`."""
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == markdown()

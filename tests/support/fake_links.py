@@ -14,12 +14,15 @@ from stack.shortener.api.bodies import LinkChange, NewLink
 from stack.shortener.api.links import LinkPage
 from stack.shortener.api.rate_limit import RateLimit
 from stack.shortener.api.validation import PageRequest
+from stack.shortener.api.writes import Written
 from stack.shortener.http.problems import Problem
 from stack.shortener.infra.client_address import TrustedProxies
 from stack.shortener.infra.metrics import Metrics
+from stack.shortener.infra.servers import Server
 from stack.shortener.settings import WebSettings
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
+SERVER = Server("postgres-1", 1, takes_writes=True)
 DAY = DayClicks(day=NOW.date(), total=1, bots=0)
 REFERRER = ReferrerClicks(referrer="", total=1)
 ADDRESSES: dict[str, Any] = {
@@ -45,11 +48,16 @@ class FakeLinks:
         updated_at=NOW,
     )
 
-    async def create(self, wanted: NewLink, owner: str | None) -> ShortLink:
-        return self.link.model_copy(update={"code": wanted.alias or "made", "url": wanted.url})
+    async def create(self, wanted: NewLink, owner: str | None) -> Written[ShortLink]:
+        return Written(self._made(wanted), SERVER)
 
-    async def create_all(self, wanted: Sequence[NewLink], owner: str | None) -> list[ShortLink]:
-        return [await self.create(each, owner) for each in wanted]
+    async def create_all(
+        self, wanted: Sequence[NewLink], owner: str | None
+    ) -> Written[Sequence[ShortLink]]:
+        return Written([self._made(each) for each in wanted], SERVER)
+
+    def _made(self, wanted: NewLink) -> ShortLink:
+        return self.link.model_copy(update={"code": wanted.alias or "made", "url": wanted.url})
 
     async def get(self, code: str, owner: str | None) -> ShortLink:
         if code == self.link.code and owner in (None, "me"):
@@ -61,11 +69,13 @@ class FakeLinks:
 
     async def update(
         self, code: str, change: LinkChange, versions: Sequence[int] | None, owner: str | None
-    ) -> ShortLink:
-        return await self.get(code, owner)
+    ) -> Written[ShortLink]:
+        return Written(await self.get(code, owner), SERVER)
 
-    async def delete(self, code: str, versions: Sequence[int] | None, owner: str | None) -> int:
-        return (await self.get(code, owner)).version + 1
+    async def delete(
+        self, code: str, versions: Sequence[int] | None, owner: str | None
+    ) -> Written[int]:
+        return Written((await self.get(code, owner)).version + 1, SERVER)
 
     async def stats(self, code: str, owner: str | None) -> Stats:
         await self.get(code, owner)

@@ -14,12 +14,12 @@ import random
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TextIO, cast
 
 import numpy as np
 
@@ -40,6 +40,8 @@ from chaos.model.stack import (
     PartDied,
     PartName,
     PartState,
+    Role,
+    ServerName,
     Settings,
     Stack,
     StackError,
@@ -50,7 +52,8 @@ from chaos.model.testimony import Span, Witnesses
 from chaos.model.traffic import FOLLOW, Traffic
 from chaos.record.reader import read_evidence
 from chaos.record.writer import SCHEMAS, RecordWriter
-from chaos.runtimes.topology import LINKS, PARTS, WEB
+from chaos.runtimes.server_roles import ServerRoles
+from chaos.runtimes.topology import LINKS, PARTS, ROLES, SERVERS, WEB, led_by
 from tests.support.fake_parts import answering, not_while
 from tests.support.fake_visits import Answer, Arrival, Held, Outage, visits
 
@@ -67,7 +70,7 @@ DEFAULTS = {
     "READ_FROM": "replica-then-primary", "STALE_IF_ERROR_S": "3600.0",
 }  # fmt: skip
 READY_S = 0.003
-COUNTING = ("web-1", "web-2", "primary", "replica", "redis", "worker")
+COUNTING = ("web-1", "web-2", *SERVERS, "redis", "worker")
 
 
 class FakeClock:
@@ -114,7 +117,10 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     settings: dict[str, str] = field(default_factory=dict)
     parts: dict[str, PartState] = field(default_factory=lambda: dict.fromkeys(PARTS, "up"))
+    roles: ServerRoles = field(default_factory=ServerRoles)
+    leads: dict[Link, PartName] = field(default_factory=lambda: led_by(ROLES))
     closed: set[Link] = field(default_factory=set)
+    cut_off: set[ServerName] = field(default_factory=set)
     toxics: list[FakeToxic] = field(default_factory=list)
     running: bool = False
     logs: Path = Path()
@@ -144,9 +150,13 @@ class World:
         """True if a part, or the target of a link, answers now; a paused one waits first."""
         if kind == "part":
             return not_while(lambda: self.parts[name] == "paused") and self.parts[name] == "up"
-        through = self.answers("part", "toxiproxy") and name not in self.closed
-        time.sleep(self.latency_ms(cast(Link, name)) / 1000)
-        return through and self.answers("part", LINKS[cast(Link, name)].part)
+        link = cast(Link, name)
+        through = self.answers("part", "toxiproxy") and self.is_open(link)
+        time.sleep(self.latency_ms(link) / 1000)
+        return through and self.answers("part", self.leads[link])
+
+    def is_open(self, link: Link) -> bool:
+        return link not in self.closed and self.leads[link] not in self.cut_off
 
     def latency_ms(self, link: Link) -> float:
         return sum(toxic.latency_ms for toxic in self.toxics if toxic.link == link)
@@ -175,12 +185,14 @@ class FakeStack:
     def __init__(self, world: World, url: str = "") -> None:
         self.world = world
         part = {name: f"{url}/part/{name}" for name in PARTS}
-        self.endpoints = Endpoints(
+        self.on_fork: Callable[[str], None] = lambda _: None
+        self._at_first = Endpoints(
             url=part["nginx"],
             web={name: part[name] for name in WEB},
             worker=part["worker"],
-            primary=part["primary"],
-            replica=part["replica"],
+            servers={server: part[server] for server in SERVERS},
+            primary=part[ROLES["primary"]],
+            replica=part[ROLES["replica"]],
             redis=part["redis"],
             toxiproxy=part["toxiproxy"],
             links={link: f"{url}/link/{link}" for link in LINKS},
@@ -189,6 +201,20 @@ class FakeStack:
             grafana=world.grafana,
         )
 
+    @property
+    def endpoints(self) -> Endpoints:
+        last, servers = self.world.roles.last, self._at_first.servers
+        return replace(
+            self._at_first, primary=servers[last["primary"]], replica=servers[last["replica"]]
+        )
+
+    @property
+    def roles(self) -> Mapping[Role, ServerName]:
+        return self.world.roles.now
+
+    def part_of(self, target: str) -> PartName:
+        return self.world.roles.part_of(target)
+
     def configure(self, settings: Settings) -> None:
         self.world.settings = dict(settings)
 
@@ -196,17 +222,60 @@ class FakeStack:
         pass
 
     def kill(self, part: str) -> None:
-        self._put(part, "down")
+        self._put(self.part_of(part), "down")
 
     def pause(self, part: str) -> None:
-        self._put(part, "paused")
+        self._put(self.part_of(part), "paused")
 
     def resume(self, part: str) -> None:
-        if self.world.parts[part] == "paused":
-            self._mend(part)
+        own = self.part_of(part)
+        if self.world.parts[own] == "paused":
+            self._mend(own)
 
     def start(self, part: str) -> None:
-        self._mend(part)
+        own = self.part_of(part)
+        for server in SERVERS:
+            if server == own and self.world.roles.lost_by(server):
+                self.rejoin(server, self.on_fork)
+                return
+        self._mend(own)
+
+    def promote(self, server: ServerName) -> None:
+        if self.roles.get("replica") != server:
+            raise StackError(f"{server} cannot be promoted: it is no standby")
+        if self.world.parts[server] != "up":
+            raise StackError(f"{server} cannot be promoted: it does not answer")
+        self.world.roles.put({"primary": server})
+
+    def find_roles(self) -> Mapping[Role, ServerName]:
+        last = self.world.roles.last
+        promoted = last["replica"] == last["primary"]
+        up = {
+            role: server
+            for role, server in last.items()
+            if self.world.parts[server] == "up" and not (role == "replica" and promoted)
+        }
+        self.world.roles.put(up)
+        return up
+
+    def rejoin(self, server: ServerName, read_fork: Callable[[str], None]) -> None:
+        primary = self.roles.get("primary")
+        if primary is None or primary == server:
+            raise StackError(f"{server} cannot rejoin: there is no primary but it")
+        self._mend(server)
+        read_fork(self.endpoints.servers[server])
+        self.world.roles.put({"primary": primary, "replica": server})
+        self.world.leads = led_by(self.roles)
+
+    def restore(self) -> None:
+        self.world.closed.clear()
+        self.world.cut_off.clear()
+        self.world.toxics.clear()
+        for server in SERVERS:
+            self._mend(server)
+            if self.world.roles.lost_by(server):
+                self.rejoin(server, self.on_fork)
+        self.world.leads = led_by(self.roles)
 
     def workdir(self, name: str) -> Path:
         return self.world.logs
@@ -232,13 +301,28 @@ class FakeStack:
 
         return undo
 
+    def cut_off(self, server: ServerName) -> Undo:
+        self.world.cut_off.add(server)
+        return lambda: self.world.cut_off.discard(server)
+
+    def lead(self, link: Link, server: ServerName) -> Undo:
+        before = self.world.leads[link]
+        self.world.leads[link] = server
+
+        def undo() -> None:
+            if self.world.leads[link] == server:
+                self.world.leads[link] = before
+
+        return undo
+
     def state(self) -> State:
         world = self.world
         through = world.parts["toxiproxy"] == "up"
         links: dict[str, LinkState] = {
             link: LinkState(
-                through and link not in world.closed,
+                through and world.is_open(link),
                 [str(toxic) for toxic in world.toxics if through and toxic.link == link],
+                world.leads[link],
             )
             for link in LINKS
         }
@@ -247,12 +331,9 @@ class FakeStack:
     def heal(self) -> None:
         for part in PARTS:
             self._mend(part)
-        self.world.closed.clear()
-        self.world.toxics.clear()
+        self.restore()
 
     def _put(self, part: str, state: PartState) -> None:
-        if part not in self.world.parts:
-            raise StackError(f"there is no part {part}: {', '.join(PARTS)}")
         if not self.world.has("fault does nothing"):
             self.world.parts[part] = state
             self.world.outages.append(Outage(part, self.world.clock.now_s()))
@@ -289,11 +370,16 @@ class FakeSlow:
     needs: str = "toxic"
     probe_s: float = 0.0
     hits: ClassVar[frozenset[str]] = frozenset()
+    moments: ClassVar[Mapping[str, float]] = {}
+    brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
     link: ClassVar[Link] = "replica"
 
     @property
     def puts(self) -> Mapping[str, str]:
         return Slow("replica", self.latency_ms).puts
+
+    def aimed(self, stack: Stack) -> Act:
+        return self
 
     def testimony(
         self, segment: Segment, in_force: Span, control: Sequence[Segment]
@@ -323,6 +409,8 @@ class FakeKill:
     part: PartName = "redis"
     needs: str = "kill"
     probe_s: float = 0.0
+    moments: ClassVar[Mapping[str, float]] = {}
+    brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
 
     @property
     def name(self) -> str:
@@ -336,6 +424,9 @@ class FakeKill:
     def puts(self) -> Mapping[str, str]:
         return Kill(self.part).puts
 
+    def aimed(self, stack: Stack) -> Act:
+        return replace(self, part=stack.part_of(self.part))
+
     def testimony(
         self, segment: Segment, in_force: Span, control: Sequence[Segment]
     ) -> Sequence[Witnesses]:
@@ -343,7 +434,7 @@ class FakeKill:
 
     def inject(self, stack: Stack) -> Undo:
         if self.world.has("act injected late"):
-            self.world.clock.sleep(1.5)
+            self.world.clock.sleep(2.5)
         stack.kill(self.part)
         return lambda: stack.start(self.part)
 
@@ -538,7 +629,8 @@ class FakeLoad:
         self.ready = [Query(due_s, world.clock.now_s() - STEP_S, r) for r in range(traffic.keys)]
         self._log(world.prepared, self.ready)
         world.look_ups += len(codes)
-        self._answered(302, due_s, world.clock.now_s(), *codes)
+        with self._gateway_log() as log:
+            log.writelines(_answered(302, due_s, world.clock.now_s(), code) for code in codes)
         return Links(codes, len(codes), targets)
 
     def start(self, segment: int, traffic: Traffic, duration_s: float, seed: int) -> float:
@@ -610,15 +702,19 @@ class FakeLoad:
         """One line an answer; how many of them were sent late."""
         late, lag_s = 0, max((LATE_S.get(flaw, 0.0) for flaw in self.world.flaws), default=0.0)
         hot = [number for number, answer in enumerate(answers) if answer.rank == HOT_RANK]
-        for number, answer in enumerate(answers):
-            if self.world.has("requests fail") and number == hot[7]:
-                answer = replace(answer, outcome="fail", status=500)
-            young = answer.served_from == "hit" and answer.age_ms < YOUNG_MS
-            slow = lag_s > 0 and young and not number % 20
-            late += slow
-            row = self._row(segment, number, answer, lag_s if slow else 0.0)
-            if not self.world.has("record truncated") or number != 5:
-                self.rows.writerow(row)
+        with self._gateway_log() as log:
+            for number, answer in enumerate(answers):
+                if self.world.has("requests fail") and number == hot[7]:
+                    answer = replace(answer, outcome="fail", status=500)
+                young = answer.served_from == "hit" and answer.age_ms < YOUNG_MS
+                slow = lag_s > 0 and young and not number % 20
+                late += slow
+                row = self._row(segment, number, answer, lag_s if slow else 0.0)
+                if not self.world.has("record truncated") or number != 5:
+                    self.rows.writerow(row)
+                if answer.operation == "follow":
+                    code, sent_s = f"{segment}-code{answer.rank}", answer.intended_s + SENT_S
+                    log.write(_answered(answer.status, sent_s, answer.done_s, code))
         self.shard.flush()
         return late
 
@@ -629,9 +725,6 @@ class FakeLoad:
         click_id = op_id if answer.operation == "follow" and answer.outcome == "ok" else ""
         if click_id and not answer.click_lost:
             self.world.clicks.append((click_id, code))
-        if answer.operation == "follow":
-            sent_s = answer.intended_s + SENT_S
-            self._answered(answer.status, sent_s, answer.done_s, code)
         held = answer.applied(self.world.links.get(code))
         if held is not None:
             self.world.links[code] = held
@@ -642,7 +735,7 @@ class FakeLoad:
             *(answer.intended_s, answer.intended_s + SENT_S + lag_s, answer.done_s + lag_s),
             *(answer.outcome, answer.status, answer.served_from),
             round(answer.age_ms + lag_s * 1000, 3),
-            *(click_id, ""),
+            *(click_id, "", "", ""),
         ]
 
     def _log(self, segment: int, queries: Sequence[Query]) -> None:
@@ -657,12 +750,8 @@ class FakeLoad:
                 log.write(json.dumps(line) + "\n")
             log.write("this line is no JSON\n")
 
-    def _answered(self, status: int, sent_s: float, done_s: float, *codes: str) -> None:
-        """Log what the gateway answered, in milliseconds."""
-        took_s = max(0.0, math.floor((done_s - sent_s) * 1000 - 0.1) / 1000)
-        with (self.world.logs / "nginx.log").open("a", encoding="utf-8") as log:
-            for code in codes:
-                log.write(f"answered {done_s:.3f} {took_s:.3f} {status} GET /{code} web-1\n")
+    def _gateway_log(self) -> TextIO:
+        return (self.world.logs / "nginx.log").open("a", encoding="utf-8")
 
     def _count(
         self, answers: Sequence[Answer], queries: Sequence[Query], from_s: float, span_s: float
@@ -688,6 +777,12 @@ class FakeLoad:
         world.redis_commands += len(commands)
 
 
+def _answered(status: int, sent_s: float, done_s: float, code: str) -> str:
+    """What the gateway logs of an answer, in milliseconds."""
+    took_s = max(0.0, math.floor((done_s - sent_s) * 1000 - 0.1) / 1000)
+    return f"answered {done_s:.3f} {took_s:.3f} {status} GET /{code} web-1\n"
+
+
 class FakeObserver:
     def __init__(self, world: World, writer: RecordWriter) -> None:
         self.world = world
@@ -699,7 +794,11 @@ class FakeObserver:
             self.writer.sample(t_s, values)
         world.samples.clear()
         missed = world.segments if world.has("Postgres miscounts") else 0
-        marks = {f"{part}.{INCARNATION}": float(mark) for part, mark in world.incarnations.items()}
+        counting = {part: part for part in COUNTING if part not in SERVERS} | {**world.roles.last}
+        marks = {
+            f"{name}.{INCARNATION}": world.incarnations[part] + 1000.0 * COUNTING.index(part)
+            for name, part in counting.items()
+        }
         return marks | {
             "web-1.requests": float(world.answered - world.answered // 2),
             "web-1.look_ups": float(world.look_ups),
@@ -707,6 +806,11 @@ class FakeObserver:
             "web-2.look_ups": 0.0,
             "web-1.cache_failures": 0.0,
             "web-2.cache_failures": 0.0,
+            **{
+                f"web-{n}.writes_{done}": 0.0
+                for n in (1, 2)
+                for done in ("read_back", "sent_again")
+            },
             "primary.look_ups": 0.0,
             "replica.look_ups": float(world.look_ups - missed),
             "primary.reads": 0.0,
@@ -732,6 +836,9 @@ class FakeObserver:
 
     def settled(self) -> bool:
         return not self.world.has("queue never drains")
+
+    def fork(self, url: str) -> Iterable[tuple[str, str, int]]:
+        return []
 
     def read_back(self) -> ReadBack:
         clicks, links = [*self.world.clicks], dict(self.world.links)

@@ -46,6 +46,7 @@ def requests(rows: Sequence[Row]) -> Requests:
         session=np.array([row.session for row in rows], dtype=np.int64),
         attempt=np.ones(len(rows), dtype=np.int64),
         last=np.ones(len(rows), dtype=np.bool_),
+        timeline=np.full(len(rows), -1),
     )
 
 

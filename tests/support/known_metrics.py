@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from chaos.control.control_metrics import exposition
 from chaos.control.lab_control import LabControl
 from chaos.control.messages import RunFault, RunStatus
+from chaos.engine.server_watch import Standing
+from chaos.model.stack import ServerName
 from chaos.toxiproxy.byte_metrics import ProxyBytes
 from chaos.toxiproxy.proxies import ProxyRegistry
 from scenarios.generator.live_metrics import LiveMetricsCollector
@@ -82,7 +84,7 @@ def _control(tmp_path: Path) -> Iterable[Metric]:
     result = '{"experiment": "thundering-herd", "verdict": "PASS"}'
     (tmp_path / "a-run" / "verdict.json").write_text(result, encoding="utf-8")
     world = World(logs=tmp_path)
-    control = LabControl(
+    control = _Answering(
         FakeStack(world), "fake", tmp_path, world.clock, [sys.executable, "-c", ""]
     )
     control.claim("1")
@@ -91,6 +93,13 @@ def _control(tmp_path: Path) -> Iterable[Metric]:
         RunStatus(run="1", experiment="thundering-herd", what="direct", faults=[fault], metrics="")
     )
     return text_string_to_metric_families(exposition(control).decode())
+
+
+class _Answering(LabControl):
+    """Its servers answer, which those of a fake stack cannot."""
+
+    def standings(self) -> Mapping[ServerName, Standing]:
+        return {"postgres-1": Standing(True, 1, 1e7), "postgres-2": Standing(False, 1, 1e7)}
 
 
 def _recorded_by_rules() -> Iterator[dict[str, Any]]:

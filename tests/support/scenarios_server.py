@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 
 LAGGARDS = 6
@@ -70,13 +71,28 @@ def is_forgotten(path: bytes) -> bool:
     return seen["forgotten"] > 0 and int(path.rpartition(b"code")[2]) <= seen["forgotten"]
 
 
+def whole(received: bytes) -> int:
+    """Bytes of the first request; 0 if some are still to come."""
+    head, ends, body = received.partition(b"\r\n\r\n")
+    stated = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    body_length = int(stated[1]) if stated else 0
+    return len(head) + len(ends) + body_length if ends and len(body) >= body_length else 0
+
+
 class Shortener(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.received = b""
         seen["connections"] += 1
 
     def data_received(self, data: bytes) -> None:
+        self.received += data
+        while length := whole(self.received):
+            request, self.received = self.received[:length], self.received[length:]
+            self.serve_one(request)
+
+    def serve_one(self, data: bytes) -> None:
         method, path, _ = data.split(b" ", 2)
         if path == b"/seen":
             self.transport.write(answer("200 OK", json.dumps(seen).encode()))

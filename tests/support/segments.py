@@ -48,6 +48,7 @@ def followed(intended_s: ArrayLike) -> Requests:
         session=np.arange(count),
         attempt=np.ones(count, dtype=np.int64),
         last=np.full(count, True),
+        timeline=np.full(count, -1),
     )
 
 

@@ -64,7 +64,7 @@ class OwnWeb:
     def terminate(self) -> None:
         """Send SIGTERM, and wait for exit code 0."""
         assert self.process is not None
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(timeout=30) == 0, self.log.read_text()[-2000:]
 
     def kill(self) -> None:

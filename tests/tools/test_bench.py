@@ -19,11 +19,11 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from chaos.perf.cores import Cores, TooFewCores, choose
 from tools.bench import bench_table
 from tools.bench.__main__ import app
 from tools.bench.answers import Expected, UnreadableAnswer, is_whole
 from tools.bench.arms import ARMS, BenchArm
-from tools.bench.cores import Cores, TooFewCores, choose
 from tools.bench.figures import ArmFigures, Figure, Repeat, as_json, bias, quantile, results
 from tools.bench.load_client import Address, LoadClient, LoopOutcome, arrivals
 from tools.bench.measure import ServerUnderLoad, Shares, Slice, doubts, lateness, measure

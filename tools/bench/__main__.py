@@ -16,10 +16,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from chaos.model.stack import StackError
+from chaos.perf.cores import Cores, TooFewCores, choose
 from chaos.runtimes.environment import adopt
 from tools.bench import bench_table
 from tools.bench.arms import ARMS, BARE, BenchArm
-from tools.bench.cores import Cores, TooFewCores, choose
 from tools.bench.crosscheck import crosscheck
 from tools.bench.figures import Repeat, as_json, bias, results
 from tools.bench.generator import generator

@@ -24,7 +24,7 @@ import typer
 
 from chaos.model.evidence import LATE_SHARE_MAX
 from chaos.model.stack import PartDied, StackError
-from tools.bench.cores import Cores, TooFewCores, choose, on
+from chaos.perf.cores import Cores, TooFewCores, choose, on
 from tools.bench.report import FAILED, USAGE, Report, Table, finish, refuse, say
 from tools.bench.tools import (
     OURS,

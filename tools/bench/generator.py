@@ -28,10 +28,10 @@ from chaos.engine.load import LocustLoad, locust_against
 from chaos.model.evidence import LATE_SHARE_MAX, Generator
 from chaos.model.stack import PartDied, StackError
 from chaos.model.traffic import Traffic
+from chaos.perf.cores import Cores, TooFewCores, choose, on
 from chaos.runtimes.embedded import binaries
 from chaos.runtimes.embedded.ports import HOST, reserved
 from chaos.runtimes.part_clients import http_status
-from tools.bench.cores import Cores, TooFewCores, choose, on
 from tools.bench.report import FAILED, USAGE, Report, Table, finish, refuse, say
 from tools.bench.tools import closed_loop, ended
 

@@ -7,7 +7,6 @@ core to the databases.
 
 from __future__ import annotations
 
-import gc
 import random
 import select
 import socket
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from chaos.perf.arm_client import without_collector
 from tools.bench.answers import Expected, UnreadableAnswer, first_line, is_whole
 
 Address = tuple[str, int]
@@ -71,7 +71,7 @@ class LoadClient:
                 connected.setblocking(False)
                 self._connections[connected.fileno()] = _ClientConnection(connected)
                 self._epoll.register(connected, select.EPOLLIN)
-            with _without_collector():
+            with without_collector():
                 yield
 
     def closed(self, seconds: float) -> LoopOutcome:
@@ -185,16 +185,3 @@ def arrivals(rate_per_s: float, seconds: float, seed: int) -> Iterator[float]:
     while due_s < seconds:
         yield due_s
         due_s += draw.expovariate(rate_per_s)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Turn off garbage collection: its pauses would count as the server's."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.unfreeze()

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from chaos.perf.cores import Cores, Spent, rss_mb, spent
 from tools.bench.arms import BenchArm
-from tools.bench.cores import Cores, Spent, rss_mb, spent
 from tools.bench.figures import Repeat, quantile
 from tools.bench.load_client import LoadClient, LoopOutcome
 from tools.bench.server_bed import MeasuredServer

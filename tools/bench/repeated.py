@@ -324,6 +324,15 @@ LINKS = f"""
     SELECT links.* REPLACE (key || key_mark AS key)
     FROM {{links}} AS links CROSS JOIN ({LINK_MARKS})
 """
+FORKS = f"""
+    SELECT segment, kind, id || key_mark AS id, version
+    FROM {{forks}} CROSS JOIN ({LINK_MARKS}) WHERE kind = 'links'
+    UNION ALL
+    SELECT forks.segment, kind, id || mark, forks.version
+    FROM {{forks}} AS forks
+    JOIN {{requests}} AS requests ON id = click_id
+    JOIN kept ON kept.row = requests.file_row_number WHERE kind = 'clicks'
+"""
 TOTALS = "SELECT key, count(*) AS total FROM {clicks} GROUP BY key ORDER BY total DESC"
 GATEWAY = f"""
     SELECT row_number() OVER (ORDER BY done_s) AS line, done_s AS wall_s,
@@ -358,7 +367,8 @@ def _write_tables(
         db.execute(KEPT.format(**tables))
         for name, sql in (
             *(("requests", REQUESTS), ("look_ups", LOOK_UPS), ("samples", SAMPLES)),
-            *(("links", LINKS), ("clicks", CLICKS), ("totals", TOTALS), ("gateway", GATEWAY)),
+            *(("links", LINKS), ("clicks", CLICKS), ("totals", TOTALS), ("forks", FORKS)),
+            ("gateway", GATEWAY),
         ):
             path = into / f"{name}.parquet"
             target = f"'{files.named(path, 'wb')}' (FORMAT parquet, USE_TMP_FILE false)"

@@ -14,8 +14,8 @@ from typing import NoReturn
 import psutil
 import typer
 
+from chaos.perf.cores import Cores
 from chaos.record.provenance import commit
-from tools.bench.cores import Cores
 
 FAILED, USAGE, INVALID = 1, 2, 3
 _PACKAGES = ("uvicorn", "uvloop", "httptools", "hiredis", "asyncpg", "granian")

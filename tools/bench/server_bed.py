@@ -13,6 +13,7 @@ import psutil
 import psycopg
 import redis
 
+from chaos.perf.cores import Cores, move, on
 from chaos.runtimes.embedded.binaries import postgres_install
 from chaos.runtimes.embedded.bringup import databases, wait_for_replica
 from chaos.runtimes.embedded.guardian_client import guarded
@@ -23,10 +24,9 @@ from chaos.runtimes.embedded.part_process import PartProcess, concurrently
 from chaos.runtimes.embedded.ports import HOST, reserved
 from chaos.runtimes.environment import clean_environment
 from chaos.runtimes.part_clients import http_status
-from chaos.runtimes.topology import LINKS, WEB, dsn, link_port, port_names
+from chaos.runtimes.topology import ROLES, SERVERS, WEB, dsn, led_by, link_port, port_names
 from chaos.runtimes.trouble import readable
 from tools.bench.arms import COLD_LINKS, HOT_LINKS, BenchArm, cold_code, hot_code
-from tools.bench.cores import Cores, move, on
 
 _NGINX = """
 worker_processes 1;
@@ -66,7 +66,7 @@ class ServerBed:
     def bring_up(self) -> None:
         """Start the databases, and insert links."""
         install, ports = self.context.install, self.context.ports
-        for name in ("primary", "replica", "redis"):
+        for name in (*SERVERS, "redis"):
             self.parts[name] = self.context.part(name, {})
         concurrently(partial(databases, install, self.parts, ports), self.parts["redis"].start)
         with self._running(self._shortener(WEB[0], {})):
@@ -75,7 +75,7 @@ class ServerBed:
             for code, count in ((hot_code, HOT_LINKS), (cold_code, COLD_LINKS)):
                 _insert(connection, [code(number) for number in range(count)])
             connection.execute("VACUUM ANALYZE links")
-        wait_for_replica(self.parts["replica"], ports)
+        wait_for_replica(self.parts[ROLES["replica"]], ports)
 
     @contextmanager
     def servers(self, *arms: BenchArm) -> Iterator[list[MeasuredServer]]:
@@ -114,7 +114,7 @@ class ServerBed:
 
     @property
     def _dsn(self) -> str:
-        return dsn((HOST, self.context.ports["primary"]))
+        return dsn((HOST, self.context.ports[ROLES["primary"]]))
 
     def _nginx(self) -> PartProcess:
         part = self._part("nginx", {})
@@ -155,7 +155,7 @@ def server_bed(cores: Cores, hosted_by: str, logs: Path) -> Iterator[ServerBed]:
     logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as entered:
         ports = entered.enter_context(reserved(port_names()))
-        direct = {link_port(link): ports[route.part] for link, route in LINKS.items()}
+        direct = {link_port(link): ports[part] for link, part in led_by(ROLES).items()}
         guardian = entered.enter_context(
             guarded(sys.executable, clean_environment(), logs / "guardian.log")
         )

@@ -1,4 +1,7 @@
-"""`python -m tools.crashtest N [SEED]`: play N rounds; print a line for each, and a table."""
+"""`python -m tools.crashtest N [SEED]`: play N rounds; print a line for each, and a table.
+
+With `--failovers N`: N failovers in a row in one lab instead.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import Annotated
 import typer
 
 from tools.crashtest.crashes import CRASHES, FULL_DISK, can_mount
+from tools.crashtest.failovers import failover_line, failovers_summary, play_failovers
 from tools.crashtest.outcome import RoundOutcome
 from tools.crashtest.round import GONE_S, play_round
 
@@ -27,13 +31,19 @@ def crashtest(
     only: Annotated[
         list[str] | None, typer.Option(help="Only this way to end a lab; repeatable.")
     ] = None,
+    failovers: Annotated[
+        int, typer.Option(min=0, help="Fail over so often in one lab, instead of rounds.")
+    ] = 0,
 ) -> None:
-    """End labs in every way at random moments.
+    """End labs in every way at random moments, or fail over many times in one.
 
     Exit code 1 if any round left anything behind; 3 if every lab had ended before, so that no round
     proves anything.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the running lab, too
+    if failovers:
+        _fail_over(failovers)
+        return
     crashes = only or _possible()
     outcomes = []
     try:
@@ -49,6 +59,16 @@ def crashtest(
     if all(outcome.missed for outcome in outcomes):
         typer.echo("every lab had ended before its crash: nothing was proved", err=True)
         raise typer.Exit(INVALID)
+
+
+def _fail_over(count: int) -> None:
+    try:
+        played = play_failovers(count, lambda outcome: typer.echo(failover_line(outcome)))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(failovers_summary(played))
+    if played.failed:
+        raise typer.Exit(FAILED)
 
 
 def _possible() -> list[str]:

@@ -22,6 +22,7 @@ POLL_S = 0.01
 STARTED_S = 60.0
 SWEPT_S = 10.0
 GUARDIAN = "guardian"
+PROGRAM = "tools.crashtest.program"
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def _is(process: psutil.Process, name: str) -> bool:
 def lab_under_test(home: LabHome, watch: LeftoverWatch, *more: str) -> Iterator[LabUnderTest]:
     """Start a lab, with `more` arguments."""
     command = ["run", "short-herd", "--arm", "singleflight", "--runtime", "embedded"]
-    with _popen(home, [*command, "--into", str(home.run), *more]) as process:
+    arguments = [*command, "--into", str(home.run), *more]
+    with started(home, PROGRAM, arguments) as process:
         watch.wait_for(process.pid)
         try:
             yield LabUnderTest(home, watch, process)
@@ -124,14 +126,17 @@ def lab_under_test(home: LabHome, watch: LeftoverWatch, *more: str) -> Iterator[
 
 def linkstorm(home: LabHome, *arguments: str) -> tuple[int, str]:
     """Run another command; return its exit code and output."""
-    with _popen(home, list(arguments)) as process:
+    with started(home, PROGRAM, list(arguments)) as process:
         stdout, stderr = process.communicate(timeout=STARTED_S)
     return process.returncode, stdout + stderr
 
 
-def _popen(home: LabHome, arguments: list[str]) -> subprocess.Popen[str]:
+def started(
+    home: LabHome, module: str, arguments: list[str], stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
+    """Start a module in this home."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tools.crashtest.program", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=home.cwd,
         env={
             **os.environ,
@@ -139,7 +144,7 @@ def _popen(home: LabHome, arguments: list[str]) -> subprocess.Popen[str]:
             "TMPDIR": str(home.tmp),
             "DOCKER_HOST": f"unix://{home.path}/none",  # heal then sees no lab in containers
         },
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -19,6 +19,7 @@ import requests
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.02
 TOXIPROXY_TIMEOUT_S = 0.5
+KEY_BITS = 0xFFFFFFFF
 SYSV, POSIX = Path("/proc/sysvipc/shm"), Path("/dev/shm")
 
 
@@ -131,6 +132,18 @@ def _toxics(port: int) -> Iterator[str]:
             yield from (f"toxic {toxic['type']} on {name}" for toxic in proxy["toxics"])
     except (requests.RequestException, ValueError, AttributeError, KeyError, TypeError):
         return
+
+
+def segments_of(data_directory: Path) -> Iterator[str]:
+    """Yield `used` or `unused` for each System V segment of this server, and of no other lab's.
+
+    Postgres takes the inode of its data directory as the key.
+    """
+    key = data_directory.stat().st_ino & KEY_BITS
+    for row in SYSV.read_text().splitlines()[1:]:
+        given, _, _, _, _, _, attached, *_ = row.split()
+        if int(given) & KEY_BITS == key:
+            yield "unused" if attached == "0" else "used"
 
 
 def _segments() -> Iterator[str]:

@@ -24,7 +24,7 @@ def claimed(lab: Endpoints, run: str) -> Iterator[None]:
         StackError: another run holds it, or the control does not answer.
     """
     claim = _Claim(lab, run)
-    claim.renew()
+    claim.renew(first=True)
     stop = threading.Event()
     renewing = threading.Thread(target=_keep_renewing, args=(claim, stop), name="claim")
     renewing.start()
@@ -50,13 +50,10 @@ class _Claim:
         self._headers = {HEADER: lab.control_token or ""}
         self._body = {"run": run}
 
-    def renew(self) -> None:
-        answer = self._send("PUT")
+    def renew(self, *, first: bool = False) -> None:
+        answer = self._send("PUT", first=first)
         if answer.status_code == TAKEN:
-            raise StackError(
-                f"the lab is in use by {answer.json().get('by', 'another run')}: "
-                "wait for its end, or stop it on the Chaos page"
-            )
+            raise StackError(answer.json()["error"])
         if not answer.ok:
             raise StackError(f"the lab's control API refused this run: {answer.text.strip()}")
 
@@ -66,10 +63,11 @@ class _Claim:
         except StackError:
             return  # it lapses by itself
 
-    def _send(self, method: str) -> requests.Response:
+    def _send(self, method: str, **more: bool) -> requests.Response:
+        said = {**self._body, **more}
         try:
             return requests.request(
-                method, self._url, json=self._body, headers=self._headers, timeout=TIMEOUT_S
+                method, self._url, json=said, headers=self._headers, timeout=TIMEOUT_S
             )
         except requests.RequestException as error:
             raise StackError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
+import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +25,7 @@ DIRECTORY = "com.docker.compose.project.working_dir"
 LAB = "lab"
 PAGES = ("grafana", "prometheus")
 STOP_S = 8
+SERVER_DATA = "/var/lib/postgresql"
 GONE_S = 10.0
 POLL_S = 0.02
 
@@ -128,6 +131,10 @@ class Containers:
         """SIGTERM; the engine kills it after `STOP_S`."""
         self[part].stop(timeout=STOP_S)
 
+    def order(self, server: str, how: str) -> None:
+        """Leave a stopped server the order how to start next, which `server.sh` carries out."""
+        put_file(self[server], SERVER_DATA, "order", f"{how}\n")
+
     def start(self, part: str) -> None:
         """Start it; it may not be ready yet."""
         self[part].start()
@@ -183,6 +190,18 @@ class Containers:
             if time.monotonic() > deadline:
                 raise StackError(f"{part} {otherwise}")
             time.sleep(POLL_S)
+
+
+def put_file(container: Container, folder: str, name: str, text: str) -> None:
+    """Put a file into a container, which may be stopped."""
+    content = text.encode()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode = len(content), 0o644
+        archive.addfile(entry, io.BytesIO(content))
+    if not container.put_archive(folder, packed.getvalue()):
+        raise StackError(f"{folder}/{name} could not be written")
 
 
 def ours() -> dict[str, str | list[str] | bool]:

@@ -6,12 +6,10 @@ logs and addresses.
 
 from __future__ import annotations
 
-import io
-import tarfile
-
 from docker.models.containers import Container
 
 from chaos.model.stack import Settings, StackError
+from chaos.runtimes.compose.containers import put_file
 from chaos.runtimes.topology import SETTING_PREFIX
 
 FOLDER, NAME = "/etc/shortener", "settings.env"
@@ -22,11 +20,4 @@ def write_settings(container: Container, settings: Settings) -> None:
     if split := [name for name, value in settings.items() if "\n" in value]:
         raise StackError(f"a setting is one line: {', '.join(split)}")
     lines = [f"{SETTING_PREFIX}{name}={value}\n" for name, value in sorted(settings.items())]
-    content = "".join(lines).encode()
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        entry = tarfile.TarInfo(NAME)
-        entry.size, entry.mode = len(content), 0o644
-        archive.addfile(entry, io.BytesIO(content))
-    if not container.put_archive(FOLDER, packed.getvalue()):
-        raise StackError(f"the settings could not be written to {FOLDER}/{NAME}")
+    put_file(container, FOLDER, NAME, "".join(lines))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from chaos.model.stack import Endpoints, PartDied, PartState, Settings, StackError
+from chaos.model.stack import Endpoints, PartDied, PartState, ServerName, Settings, StackError
 from chaos.runtimes.base_stack import BaseStack
 from chaos.runtimes.compose.containers import LAB, Containers
 from chaos.runtimes.compose.settings_file import write_settings
@@ -22,6 +22,7 @@ from chaos.runtimes.part_clients import (
 )
 from chaos.runtimes.topology import (
     PARTS,
+    ROLES,
     SETTING_PREFIX,
     SHORTENER,
     WEB,
@@ -40,12 +41,15 @@ class ComposeStack(BaseStack):
     """The containers of a running lab."""
 
     def __init__(self, containers: Containers, endpoints: Endpoints, folder: Path) -> None:
-        super().__init__(endpoints, folder)
+        super().__init__(
+            endpoints, folder, {part: f"{part}:{port}" for part, port in PARTS.items()}
+        )
         self._containers = containers
         self._addresses = containers.addresses()
         self._settings: Settings | None = None
         self._killed: set[str] = set()
         self._looked_s = 0.0
+        self.find_roles()  # an earlier run may have moved them
 
     def _configure_shortener(self, settings: Settings) -> None:
         """Restart web, and the worker if it has changed settings.
@@ -68,25 +72,16 @@ class ComposeStack(BaseStack):
         self._reload_nginx()
         self._settings = dict(settings)
 
-    def kill(self, part: str) -> None:
-        """SIGKILL; the container stays down until `start`."""
-        self._known(part)
-        self._killed.add(part)
-        self._containers.kill(part)
-
     def pause(self, part: str) -> None:
         """Freeze the container, until `resume`."""
-        self._known(part)
-        self._containers.pause(part)
+        self._containers.pause(self.part_of(part))
 
     def resume(self, part: str) -> None:
         """Let the container go on."""
-        self._known(part)
-        self._containers.resume(part)
+        self._containers.resume(self.part_of(part))
 
     def start(self, part: str) -> None:
-        """Start a part that was killed, and return when it is ready."""
-        self._known(part)
+        """Start a part that was killed, and return when it is ready; a server may rejoin."""
         super().start(part)
         if part in (*WEB, "nginx"):
             self._reload_nginx()
@@ -108,7 +103,7 @@ class ComposeStack(BaseStack):
     def read_versions(self) -> None:
         """Read the version of every part."""
         self.versions = {
-            "postgres": postgres_version(self._addresses["primary"]),
+            "postgres": postgres_version(self._addresses[ROLES["primary"]]),
             "redis": redis_version(self._addresses["redis"]),
             "nginx": self._containers.exec("nginx", "nginx", "-v").rpartition("/")[2],
             "toxiproxy": toxiproxy_version(self._addresses["toxiproxy"]),
@@ -124,12 +119,25 @@ class ComposeStack(BaseStack):
             name.removeprefix(SETTING_PREFIX) for name in named if name.startswith(SETTING_PREFIX)
         }
 
-    def _known(self, part: str) -> None:
-        if part not in PARTS:
-            raise StackError(f"there is no part {part}: {', '.join(PARTS)}")
-
     def _part_states(self) -> Mapping[str, PartState]:
         return self._containers.states()
+
+    def _kill(self, part: str) -> None:
+        self._killed.add(part)
+        self._containers.kill(part)
+
+    def _halt(self, server: ServerName) -> None:
+        self.resume(server)
+        self._killed.add(server)
+        self._containers.stop(server)
+
+    def _start_alone(self, server: ServerName) -> None:
+        self._containers.order(server, "alone")
+        self._start(server)
+
+    def _start_as_standby(self, server: ServerName, primary: ServerName) -> None:
+        self._containers.order(server, f"follow {primary}")
+        self._start(server)
 
     def _start(self, part: str) -> None:
         self._containers.start(part)
@@ -137,11 +145,16 @@ class ComposeStack(BaseStack):
         self._killed.discard(part)
 
     def _wait_until_ready(self, part: str) -> None:
+        look_s = time.monotonic() + CHECK_EVERY_S
+
         def ready() -> bool:
+            nonlocal look_s
             if is_ready(part, self._addresses[part]):
                 return True
-            if self._containers.ended(part):
-                raise self._trouble(part, "ended before it was ready")
+            if time.monotonic() >= look_s:
+                look_s += CHECK_EVERY_S
+                if self._containers.ended(part):
+                    raise self._trouble(part, "ended before it was ready")
             return False
 
         self._wait(part, ready, "was ready")

@@ -11,7 +11,7 @@ from chaos.runtimes.embedded.part_commands import Ports, write_nginx_conf
 from chaos.runtimes.embedded.part_process import PartProcess, concurrently
 from chaos.runtimes.embedded.ports import HOST
 from chaos.runtimes.part_clients import fetch
-from chaos.runtimes.topology import DATABASES, SHORTENER, link_port
+from chaos.runtimes.topology import ROLES, SERVERS, SHORTENER, link_port
 
 Parts = Mapping[str, PartProcess]
 
@@ -31,26 +31,26 @@ def bring_up(install: Path, parts: Parts, ports: Ports, populate: Callable[[], N
         parts["nginx"].start()
 
     concurrently(partial(databases, install, parts, ports), toxiproxy, nginx, parts["redis"].start)
-    wait_for_replica(parts["replica"], ports)
+    wait_for_replica(parts[ROLES["replica"]], ports)
     concurrently(*(parts[name].start for name in SHORTENER))
 
 
 def databases(install: Path, parts: Parts, ports: Ports) -> None:
     """Start primary and replica, with a database for the application."""
-    primary, replica = parts["primary"], parts["replica"]
+    primary, replica = parts[ROLES["primary"]], parts[ROLES["replica"]]
     postgres.create(install, primary)
     postgres.copy(primary, replica)
-    for name in DATABASES:
-        postgres.configure(parts[name], ports[name], ports[link_port("replication")])
+    for name in SERVERS:
+        postgres.configure(parts[name], name, ports[name], ports[link_port("replication")])
     primary.start()
-    postgres.prepare((HOST, ports["primary"]))
+    postgres.prepare((HOST, ports[primary.name]))
     replica.start()
 
 
 def wait_for_replica(replica: PartProcess, ports: Ports) -> None:
     """Wait until the replica has replayed all that the primary has by now."""
-    end = fetch((HOST, ports["primary"]), "SELECT pg_current_wal_flush_lsn()")
-    follower = (HOST, ports["replica"])
+    end = fetch((HOST, ports[ROLES["primary"]]), "SELECT pg_current_wal_flush_lsn()")
+    follower = (HOST, ports[replica.name])
     reached = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s, false)"
     replica.wait_until(
         lambda: fetch(follower, reached, end) is True, "had all that the primary has"

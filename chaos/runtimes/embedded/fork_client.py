@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import threading
@@ -122,11 +121,11 @@ class Forked:
             time.sleep(POLL_S)
         return code
 
-    def terminate(self) -> None:
-        """SIGTERM, if it has not ended yet."""
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if it has not ended yet."""
         if self.poll() is None:
             with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGTERM)
+                os.kill(self.pid, number)
 
 
 def _is_alive(pid: int) -> bool:

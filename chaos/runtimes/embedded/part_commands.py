@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from string import Template
 
-from chaos.model.stack import Endpoints, Settings
+from chaos.model.stack import Endpoints, PartName, Settings
 from chaos.runtimes.embedded import binaries
 from chaos.runtimes.embedded.os_user import OsUser
 from chaos.runtimes.embedded.part_process import PartProcess
@@ -17,12 +18,14 @@ from chaos.runtimes.embedded.ports import HOST
 from chaos.runtimes.environment import clean_environment
 from chaos.runtimes.part_clients import is_ready
 from chaos.runtimes.topology import (
-    DATABASES,
-    LINKS,
+    PARTS,
+    ROLES,
     ROOT,
+    SERVERS,
     SETTING_PREFIX,
     SHORTENER,
     endpoints_at,
+    led_by,
     link_port,
 )
 
@@ -46,7 +49,7 @@ class BuildContext:
         """A part that has not been started yet, with its folder."""
         folder = self.folder / name
         folder.mkdir(mode=0o700)
-        account = self.account if name in DATABASES else None
+        account = self.account if name in SERVERS else None
         if account:
             account.give(folder)
         return PartProcess(
@@ -57,12 +60,14 @@ class BuildContext:
             ready=partial(is_ready, name, (HOST, self.ports[name])),
             environment=environment(name, self.ports, settings),
             account=account,
+            # To Postgres SIGTERM means to wait until all clients have gone.
+            stop_signal=signal.SIGINT if name in SERVERS else signal.SIGTERM,
         )
 
     def _command(self, name: str, folder: Path) -> Sequence[str | Path]:
         port = str(self.ports[name])
         match name:
-            case "primary" | "replica":
+            case "postgres-1" | "postgres-2":
                 return [self.install / "bin" / "postgres", "-D", folder]
             case "redis":
                 conf = ROOT / "stack" / "redis" / "redis.conf"
@@ -103,11 +108,17 @@ def endpoints(ports: Ports) -> Endpoints:
 
 
 def proxies(ports: Ports) -> dict[str, tuple[str, str]]:
-    """Each link's listening address and upstream address."""
+    """Each link's listening address, and the upstream address that it has at first."""
+    upstream = upstreams(ports)
     return {
-        link: (f"{HOST}:{ports[link_port(link)]}", f"{HOST}:{ports[to.part]}")
-        for link, to in LINKS.items()
+        link: (f"{HOST}:{ports[link_port(link)]}", upstream[part])
+        for link, part in led_by(ROLES).items()
     }
+
+
+def upstreams(ports: Ports) -> dict[PartName, str]:
+    """Where Toxiproxy reaches each part."""
+    return {part: f"{HOST}:{ports[part]}" for part in PARTS}
 
 
 def write_nginx_conf(nginx: PartProcess, ports: Ports) -> None:

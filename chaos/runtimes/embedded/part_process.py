@@ -20,7 +20,7 @@ from chaos.runtimes.embedded.os_user import OsUser
 from chaos.runtimes.trouble import last_lines, part_trouble
 
 POLL_S = 0.01
-READY_S = 20.0  # generous: a busy machine is slow, a broken part ends by itself
+READY_S = 60.0  # generous: a server replays its log; a broken part ends by itself
 RUN_S = 60.0  # a busy disk can make initdb slow
 GONE_S = 5.0
 
@@ -42,7 +42,9 @@ class PartProcess:
     environment: Mapping[str, str]
     account: OsUser | None = None
     meanwhile: Callable[[], None] = lambda: None  # called while waiting; may raise
+    stop_signal: signal.Signals = signal.SIGTERM
     forks: ForkServerClient | None = None  # forks its processes; without, they are started anew
+    ready_s: float = READY_S  # it has so long to get ready
     process: Process | None = None
     wanted: bool = False
 
@@ -64,29 +66,29 @@ class PartProcess:
         The wait ends, too, once `meanwhile` raises, as when another part has died.
         """
         assert self.process is not None
-        deadline = time.monotonic() + READY_S
+        deadline = time.monotonic() + self.ready_s
         while not reached():
             if (code := self.process.poll()) is not None:
                 raise self._trouble(f"ended with {code} before it {what}")
             self.meanwhile()
-            self._not_later_than(deadline, f"took more than {READY_S:g} s until it {what}")
+            self._not_later_than(deadline, f"took more than {self.ready_s:g} s until it {what}")
             time.sleep(POLL_S)
 
     def wait_until_ready(self) -> None:
         """Return when it serves."""
         self.wait_until(self.ready, "was ready")
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start it, its output added to its log, and return when it serves."""
-        self.process = self._started()
+        self.process = self._started(options)
         self.wait_until_ready()
         self.wanted = True
 
     def stop(self) -> None:
-        """SIGTERM; kill what is left of it after `GONE_S`."""
+        """Ask it to end; kill what is left of it after `GONE_S`."""
         self.wanted = False
         if self.process is not None:
-            self.process.terminate()
+            self.process.send_signal(self.stop_signal)
             try:
                 self.process.wait(GONE_S)
             except subprocess.TimeoutExpired:
@@ -131,6 +133,11 @@ class PartProcess:
             return "down"
         return "paused" if still and not self._running() else "up"
 
+    def note(self, line: str) -> None:
+        """Add a line to its log."""
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
+
     def check(self) -> None:
         """Raise `PartDied` if it ended unexpectedly."""
         if self.wanted and self.process is not None and self.process.poll() is not None:
@@ -144,9 +151,9 @@ class PartProcess:
     def _running(self) -> list[psutil.Process]:
         return [p for p in members(self.folder) if _status(p) != psutil.STATUS_STOPPED]
 
-    def _started(self) -> Process:
+    def _started(self, options: Sequence[str]) -> Process:
         if self.forks is None:
-            return self._popen(self.command)
+            return self._popen([*self.command, *options])
         return self.forks.fork(self.command, self.folder, self.environment, self.log)
 
     def _popen(self, command: Sequence[str | Path]) -> subprocess.Popen[bytes]:

@@ -1,15 +1,16 @@
-"""Primary and replica: created, configured and prepared with Postgres' own programs."""
+"""The servers of Postgres: made, configured, rewound and copied with its own programs."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
+from chaos.model.stack import ServerName, StackError
 from chaos.runtimes.embedded.part_process import PartProcess
 from chaos.runtimes.embedded.ports import HOST
-from chaos.runtimes.part_clients import postgres_connection
-from chaos.runtimes.topology import DATABASE, ROOT, SUPERUSER, Address
+from chaos.runtimes.part_clients import fetch, postgres_connection
+from chaos.runtimes.topology import DATABASE, ROOT, SUPERUSER, Address, slot
 
-SLOT = "replica"
 FILES = ROOT / "stack" / "postgres"
 
 INITDB = (
@@ -42,19 +43,66 @@ def copy(primary: PartProcess, replica: PartProcess) -> None:
     replica.run(["touch", "standby.signal"])
 
 
-def configure(part: PartProcess, port: int, upstream_port: int) -> None:
-    """Write the configuration; a standby follows the server at `upstream_port`."""
-    upstream = f"host={HOST} port={upstream_port} user={SUPERUSER} application_name={SLOT}"
+def configure(
+    part: PartProcess, server: ServerName, port: int, upstream_port: int, **settings: str
+) -> None:
+    """Write the configuration; as standby it follows the server at `upstream_port`."""
     ours = {
         "listen_addresses": HOST,
         "port": port,
         "unix_socket_directories": "",
-        "primary_conninfo": upstream,
-        "primary_slot_name": SLOT,
+        "primary_conninfo": f"{_conninfo(upstream_port)} application_name={server}",
+        "primary_slot_name": slot(server),
+        **settings,
     }
     lines = [f"{name} = '{value}'" for name, value in ours.items()]
     common = (FILES / "postgresql.conf").read_text()
     (part.folder / "postgresql.conf").write_text("\n".join([common, *lines, ""]))
+
+
+def start_standby(part: PartProcess, server: ServerName, port: int, upstream_port: int) -> None:
+    """Start a rewound server, and return when it is ready.
+
+    Such a start would sync every file, which takes seconds where others write to the disk. None of
+    it is new to the lab, so it syncs only what it writes from then on.
+    """
+    configure(part, server, port, upstream_port, fsync="off")
+    part.start()
+    configure(part, server, port, upstream_port)
+    assert part.process is not None
+    part.process.send_signal(signal.SIGHUP)
+    part.wait_until(lambda: fetch((HOST, port), "SHOW fsync") == "on", "synced what it writes")
+
+
+def rewind(install: Path, part: PartProcess, server: ServerName, primary_port: int) -> None:
+    """Take back what a stopped server wrote and the primary lacks, and make it a standby.
+
+    It gets the primary's files along, its configuration among them. What cannot be rewound, since
+    log is missing, is copied anew.
+    """
+    source = f"{_conninfo(primary_port)} dbname=postgres"
+    data = f"--target-pgdata={part.folder}"
+    try:
+        part.run([install / "bin" / "pg_rewind", data, f"--source-server={source}", "--no-sync"])
+    except StackError as failed:
+        part.note(f"{failed}\npg_rewind failed: {server} is copied from the primary")
+        part.run(["find", part.folder, "-mindepth", "1", "-delete"])
+        part.run(
+            [
+                install / "bin" / "pg_basebackup",
+                f"--pgdata={part.folder}",
+                f"--dbname={source}",
+                f"--slot={slot(server)}",
+                "--wal-method=stream",
+                "--checkpoint=fast",
+                "--no-sync",
+            ]
+        )
+    part.run(["touch", "standby.signal"])
+
+
+def _conninfo(port: int) -> str:
+    return f"host={HOST} port={port} user={SUPERUSER}"
 
 
 def prepare(address: Address) -> None:

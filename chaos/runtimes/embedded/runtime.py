@@ -9,8 +9,10 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from chaos.model.stack import PartState, Settings, Stack, StackError
-from chaos.runtimes.base_stack import BaseStack
+from chaos.model.stack import PartState, ServerName, Settings, Stack, StackError
+from chaos.runtimes import server_queries
+from chaos.runtimes.base_stack import ALONE, BaseStack
+from chaos.runtimes.embedded import postgres
 from chaos.runtimes.embedded.binaries import postgres_install
 from chaos.runtimes.embedded.bringup import bring_up
 from chaos.runtimes.embedded.fork_client import ForkServerClient
@@ -23,6 +25,7 @@ from chaos.runtimes.embedded.part_commands import (
     endpoints,
     environment,
     proxies,
+    upstreams,
 )
 from chaos.runtimes.embedded.part_process import PartProcess, concurrently
 from chaos.runtimes.embedded.ports import HOST, is_free, reserved
@@ -36,7 +39,15 @@ from chaos.runtimes.part_clients import (
     toxiproxy_version,
 )
 from chaos.runtimes.part_settings import of_the_shortener
-from chaos.runtimes.topology import NO_SUCH_PAGE, PARTS, SHORTENER, port_names, restarted_by
+from chaos.runtimes.topology import (
+    NO_SUCH_PAGE,
+    PARTS,
+    ROLES,
+    SHORTENER,
+    link_port,
+    port_names,
+    restarted_by,
+)
 from chaos.runtimes.trouble import check_disk, readable
 
 
@@ -91,7 +102,7 @@ class EmbeddedStack(BaseStack):
     """The stack as processes on this machine."""
 
     def __init__(self, context: BuildContext, guardian: Guardian, settings: Settings) -> None:
-        super().__init__(endpoints(context.ports), context.folder)
+        super().__init__(endpoints(context.ports), context.folder, upstreams(context.ports))
         self._context = context
         self._guardian = guardian
         self._ports = context.ports
@@ -132,10 +143,6 @@ class EmbeddedStack(BaseStack):
         concurrently(*(part.start for part in restarted))
         self._wait_for_nginx()
 
-    def kill(self, part: str) -> None:
-        """SIGKILL all processes of a part; it stays down until `start`."""
-        self._part(part).kill()
-
     def pause(self, part: str) -> None:
         """SIGSTOP, until `resume`."""
         self._part(part).pause()
@@ -171,6 +178,24 @@ class EmbeddedStack(BaseStack):
     def _part_states(self) -> Mapping[str, PartState]:
         return {name: part.state() for name, part in self._parts.items()}
 
+    def _kill(self, part: str) -> None:
+        self._part(part).kill()
+
+    def _halt(self, server: ServerName) -> None:
+        part = self._part(server)
+        if part.state() == "paused":
+            part.resume()
+        part.stop()
+
+    def _start_alone(self, server: ServerName) -> None:
+        self._part(server).start(*ALONE)
+
+    def _start_as_standby(self, server: ServerName, primary: ServerName) -> None:
+        part, ports = self._part(server), self._ports
+        postgres.rewind(self._context.install, part, server, ports[primary])
+        server_queries.flush(self.endpoints.servers[primary])
+        postgres.start_standby(part, server, ports[server], ports[link_port("replication")])
+
     def _start(self, part: str) -> None:
         self._part(part).start()
         if part == "toxiproxy":
@@ -179,10 +204,8 @@ class EmbeddedStack(BaseStack):
     def _wait_until_ready(self, part: str) -> None:
         self._part(part).wait_until_ready()
 
-    def _part(self, name: str) -> PartProcess:
-        if name not in self._parts:
-            raise StackError(f"there is no part {name}: {', '.join(self._parts)}")
-        return self._parts[name]
+    def _part(self, target: str) -> PartProcess:
+        return self._parts[self.part_of(target)]
 
     def _populate(self) -> None:
         self._toxics.populate(proxies(self._ports))
@@ -193,7 +216,7 @@ class EmbeddedStack(BaseStack):
 
     def _read_versions(self) -> dict[str, str]:
         return {
-            "postgres": postgres_version((HOST, self._ports["primary"])),
+            "postgres": postgres_version((HOST, self._ports[ROLES["primary"]])),
             "redis": redis_version((HOST, self._ports["redis"])),
             "nginx": nginx_version(self._parts["nginx"].command[0]),
             "toxiproxy": toxiproxy_version((HOST, self._ports["toxiproxy"])),

@@ -15,6 +15,8 @@ let state = null;
 let chosen = "link:replica";
 let shownExperiments = "";
 let shownFaults = "";
+let shownServers = "";
+let promoted = "";
 
 // --- requests ---
 
@@ -39,10 +41,12 @@ async function act(button, path, said = {}) {
   button.disabled = true;
   button.setAttribute("aria-busy", "true");
   try {
-    await ask(path, said);
+    const told = await ask(path, said);
     trouble("");
+    return told;
   } catch (error) {
     trouble(error.message);
+    return {};
   } finally {
     button.disabled = false;
     button.removeAttribute("aria-busy");
@@ -77,6 +81,7 @@ function show() {
   showSummary();
   showTarget();
   showFaults();
+  showServers();
   showExperiments();
   showRun();
   showPages();
@@ -188,6 +193,33 @@ function strays() {
   return running() ? [] : all
     .filter(([kind, name, now]) => describe(kind, now).look !== "up" && !faultOn(kind, name))
     .map(([kind, name, now]) => `${name}${kind === "link" ? " link" : ""}: ${describe(kind, now).words}`);
+}
+
+function showServers() {
+  const key = JSON.stringify([state.roles, state.parts]);
+  if (key !== shownServers) {
+    shownServers = key;
+    $("servers").replaceChildren(...Object.keys(state.parts).filter(isServer).map(serverItem));
+  }
+  const moving = state.promoting || $("promote").hasAttribute("aria-busy");
+  const words = moving ? "The replica is being promoted." : promoted;
+  text($("promotion"), words);
+  $("promotion").hidden = !words;
+  if (!$("promote").hasAttribute("aria-busy")) $("promote").disabled = Boolean(running() || moving);
+}
+
+const isServer = (name) => name.startsWith("postgres-");
+
+function serverItem(name) {
+  const has = Object.keys(state.roles).find((role) => state.roles[role] === name);
+  return item(name, `${has || "no role"}, ${describe("part", state.parts[name]).words}`);
+}
+
+async function promote() {
+  promoted = "";
+  const { steps = [] } = await act($("promote"), "/chaos/promote");
+  promoted = steps.map(sentence).join(" ");
+  show();
 }
 
 function ago(since) {
@@ -323,6 +355,7 @@ $("breaker").addEventListener("submit", (event) => {
 });
 $("heal-target").addEventListener("click", () => act($("heal-target"), `/chaos/faults/${$("heal-target").dataset.fault}/heal`));
 $("heal-all").addEventListener("click", () => act($("heal-all"), "/chaos/heal"));
+$("promote").addEventListener("click", promote);
 $("stop-run").addEventListener("click", () => act($("stop-run"), "/chaos/runs/current/stop"));
 $("trouble").lastElementChild.addEventListener("click", () => trouble(""));
 $("theme").addEventListener("click", () => {

@@ -8,8 +8,8 @@ export const PARTS = {
   worker: { role: "counts clicks", about: "The worker reads clicks from the queue and counts them in the primary." },
   toxiproxy: { role: "every link", about: "Toxiproxy carries every link. Without it, nothing reaches a database or the cache." },
   redis: { role: "cache, queue", about: "Redis holds the cache of links and the queue of clicks." },
-  replica: { role: "read copy", about: "The replica is the primary's copy. Cache misses are looked up here." },
-  primary: { role: "database", about: "The primary is the database for all writes." },
+  "postgres-2": { role: "no role", about: "A server of Postgres, at first the replica: the primary's copy, where cache misses are looked up." },
+  "postgres-1": { role: "no role", about: "A server of Postgres, at first the primary: the database for all writes." },
 };
 
 export const LINKS = {
@@ -28,7 +28,7 @@ const WIDE = {
     traffic: [0, 134, 110, 56], nginx: [150, 134, 110, 56],
     "web-1": [320, 74, 120, 56], "web-2": [320, 194, 120, 56], worker: [320, 326, 120, 56],
     toxiproxy: [520, 0, 220, 400],
-    redis: [830, 66, 150, 64], replica: [830, 186, 150, 56], primary: [830, 326, 150, 56],
+    redis: [830, 66, 150, 64], "postgres-2": [830, 186, 150, 56], "postgres-1": [830, 326, 150, 56],
   },
   web: [306, 56, 148, 212],
   links: {
@@ -43,7 +43,7 @@ const NARROW = {
     traffic: [0, 8, 88, 46], nginx: [0, 78, 88, 46],
     "web-1": [6, 166, 76, 46], "web-2": [6, 222, 76, 46], worker: [0, 366, 88, 46],
     toxiproxy: [112, 0, 128, 430],
-    redis: [268, 76, 92, 50], replica: [268, 178, 92, 50], primary: [268, 366, 92, 50],
+    redis: [268, 76, 92, 50], "postgres-2": [268, 178, 92, 50], "postgres-1": [268, 366, 92, 50],
   },
   web: [0, 150, 88, 130],
   links: {
@@ -52,10 +52,10 @@ const NARROW = {
     replication: [262, 272, 98, 46],
   },
 };
-// both ends of each link
+// both ends of each link, as long as nothing leads it elsewhere
 const ENDS = {
-  cache: [["web"], "redis"], queue: [["web", "worker"], "redis"], replica: [["web"], "replica"],
-  primary: [["web"], "primary"], "worker-primary": [["worker"], "primary"],
+  cache: [["web"], "redis"], queue: [["web", "worker"], "redis"], replica: [["web"], "postgres-2"],
+  primary: [["web"], "postgres-1"], "worker-primary": [["worker"], "postgres-1"],
 };
 const SIGN = { paused: "❚❚", slow: "", down: "✕", unknown: "?" };
 
@@ -79,6 +79,7 @@ export class Picture {
   constructor(svg, choose) {
     this.svg = svg;
     this.choose = choose;
+    this.leads = {};
     this.narrow = matchMedia("(max-width: 799px)");
     this.narrow.addEventListener("change", () => this.lay());
     this.lay();
@@ -126,10 +127,10 @@ export class Picture {
     }
     for (const [link, [from, to]] of Object.entries(ENDS)) {
       for (const name of from) wire(link, right(name === "web" ? web : boxes[name]), left(links[link]));
-      wire(link, right(links[link]), left(boxes[to]));
+      wire(link, right(links[link]), left(boxes[this.leads[link]] || boxes[to]));
     }
-    straight("replication", bottom(boxes.replica), top(links.replication));
-    straight("replication", bottom(links.replication), top(boxes.primary));
+    straight("replication", bottom(boxes["postgres-2"]), top(links.replication));
+    straight("replication", bottom(links.replication), top(boxes["postgres-1"]));
   }
 
   thing(where, title, classes) {
@@ -171,12 +172,20 @@ export class Picture {
 
   show(state, chosen) {
     this.seen = [state, chosen];
+    const moved = Object.entries(state.links).filter(([name, { to }]) => this.leads[name] !== to);
+    if (moved.length) {
+      for (const [name, { to }] of moved) this.leads[name] = to;
+      this.lay();
+      return;
+    }
+    const roles = Object.entries(state.roles || {});
     for (const [key, thing] of this.things) {
       const [kind, name] = split(key);
       const now = describe(kind, (kind === "part" ? state.parts : state.links)[name]);
       thing.group.classList.remove("up", "paused", "slow", "down", "unknown");
       thing.group.classList.add(now.look);
-      const role = kind === "part" && now.look === "up" ? PARTS[name].role : now.words;
+      const has = roles.find(([, server]) => server === name);
+      const role = kind !== "part" ? now.words : has ? has[0] : PARTS[name].role;
       text(thing.words, now.look === "up" ? role : `${SIGN[now.look]} ${now.words}`.trim());
       thing.group.classList.toggle("chosen", key === chosen);
       thing.group.setAttribute("aria-pressed", String(key === chosen));

@@ -20,14 +20,16 @@ from stack.shortener.api.bodies import NewLink
 from stack.shortener.api.link_creation import LinkCreation
 from stack.shortener.api.links import LinkStore
 from stack.shortener.api.resources import CALLER, ApiResponse, Resource, as_json
+from stack.shortener.api.writes import OutcomeUnknown, Written
 from stack.shortener.http import asgi, pages
-from stack.shortener.http.problems import Problem, unavailable
+from stack.shortener.http.problems import Problem, unavailable, unknown_outcome
 from stack.shortener.http.targets import TargetRules
 from stack.shortener.infra.client_address import TrustedProxies
 from stack.shortener.infra.codes import CODE
 from stack.shortener.infra.database import DatabaseUnavailable
 from stack.shortener.infra.log import log
 from stack.shortener.infra.metrics import Metrics
+from stack.shortener.infra.servers import Server
 from stack.shortener.redirect.cache import Cache, CacheUnavailable
 from stack.shortener.redirect.read_tokens import HEADER, ReadTokens
 from stack.shortener.settings import WebSettings
@@ -99,6 +101,9 @@ class LinkApi:
             await self._router(scope, receive, send)
         except Problem as problem:
             await self._send_problem(scope, send, problem)
+        except OutcomeUnknown as error:
+            log("outcome_unknown", level="warning", path=scope["path"], error=str(error))
+            await self._send_problem(scope, send, unknown_outcome())
         except DatabaseUnavailable as error:
             log("database_unavailable", level="warning", path=scope["path"], error=str(error))
             await self._send_problem(scope, send, unavailable())
@@ -114,18 +119,21 @@ class LinkApi:
 
     async def create(self, request: Request) -> ApiResponse:
         """POST /api/links: 201 with the link, also for a repeated Idempotency-Key and body."""
-        [link], base = await self._create(request, bulk=False)
+        written, base = await self._create(request, bulk=False)
+        [link] = written.value
         location = (b"location", b"/api/links/" + link.code.encode())
-        token = await self._read_token()
-        return as_json(201, self._link(link, base), _tag(link), location, *token)
+        headers = await self._write_headers(written.server)
+        return as_json(201, self._link(link, base), _tag(link), location, *headers)
 
     async def create_all(self, request: Request) -> ApiResponse:
         """POST /api/links/bulk: 201 with all links in their order, or no link is created."""
-        links, base = await self._create(request, bulk=True)
-        members = Links(links=[self._link(link, base) for link in links])
-        return as_json(201, members, *await self._read_token())
+        written, base = await self._create(request, bulk=True)
+        members = Links(links=[self._link(link, base) for link in written.value])
+        return as_json(201, members, *await self._write_headers(written.server))
 
-    async def _create(self, request: Request, *, bulk: bool) -> tuple[Sequence[ShortLink], str]:
+    async def _create(
+        self, request: Request, *, bulk: bool
+    ) -> tuple[Written[Sequence[ShortLink]], str]:
         settings, owner = self._settings, _owner(request)
         key = validation.idempotency_key(request.headers.get("idempotency-key"))
         base = self._base(request)
@@ -140,17 +148,16 @@ class LinkApi:
         wanted, rejected = _validated(checked, key)
         self._gate.charge(_caller(request), len(wanted))
         if key is not None:
-            links, fresh = await self._maker.create_once(
+            written = await self._maker.create_once(
                 key, wanted, owner, bulk=bulk, rejected=rejected
             )
-            if not fresh:
-                return links, base
         elif bulk:
-            links = await self._maker.create_all(wanted, owner)
+            written = await self._maker.create_all(wanted, owner)
         else:
-            links = [await self._maker.create(wanted[0], owner)]
-        await self._invalidate_new(links, wanted)
-        return links, base
+            one = await self._maker.create(wanted[0], owner)
+            written = Written([one.value], one.server)
+        await self._invalidate_new(written.value, wanted)
+        return written, base
 
     async def page(self, request: Request) -> ApiResponse:
         """GET /api/links: a page of links, newest first, and the cursor of the next page."""
@@ -175,15 +182,18 @@ class LinkApi:
         versions = validation.versions(_if_match(request))
         members = await self._members(request, self._settings.api_body_max_bytes)
         change = bodies.change(members, self._targets, base)
-        link = await self._links.update(code, change, versions, _owner(request))
+        written = await self._links.update(code, change, versions, _owner(request))
+        link = written.value
         await self._invalidate(link.code, link.version)
-        return as_json(200, self._link(link, base), _tag(link), *await self._read_token())
+        headers = await self._write_headers(written.server)
+        return as_json(200, self._link(link, base), _tag(link), *headers)
 
     async def delete(self, request: Request) -> ApiResponse:
         """DELETE /api/links/{code}: 204; the code is never reused."""
         code, versions = _code(request), validation.versions(_if_match(request))
-        await self._invalidate(code, await self._links.delete(code, versions, _owner(request)))
-        return ApiResponse(204, headers=await self._read_token())
+        written = await self._links.delete(code, versions, _owner(request))
+        await self._invalidate(code, written.value)
+        return ApiResponse(204, headers=await self._write_headers(written.server))
 
     async def stats(self, request: Request) -> ApiResponse:
         """GET /api/links/{code}/stats: the clicks counted so far."""
@@ -217,9 +227,14 @@ class LinkApi:
     async def _members(self, request: Request, max_bytes: int) -> dict[str, Any]:
         return await bodies.members(request, max_bytes, self._settings.api_body_timeout_s)
 
-    async def _read_token(self) -> asgi.Headers:
-        """The header for a session that has just written, if sessions are kept."""
-        return ((HEADER, await self._tokens.issue()),) if self._tokens else ()
+    async def _write_headers(self, server: Server) -> asgi.Headers:
+        """Who took the write, and for its session a token, if sessions are kept."""
+        took = (
+            (b"x-server", server.name.encode("ascii", "replace")),
+            (b"x-timeline", b"%d" % server.timeline),
+        )
+        token = ((HEADER, await self._tokens.issue()),) if self._tokens else ()
+        return (*took, *token)
 
     async def _invalidate_new(self, links: Sequence[ShortLink], wanted: Sequence[NewLink]) -> None:
         """Drop cached 404s of the aliases; a random code has not been requested before.

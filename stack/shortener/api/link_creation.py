@@ -17,6 +17,8 @@ import asyncpg  # type: ignore[import-untyped]
 from stack.shortener.api import aliases
 from stack.shortener.api.answers import ShortLink
 from stack.shortener.api.bodies import NewLink
+from stack.shortener.api.links import READ_BACK
+from stack.shortener.api.writes import Conflict, OutcomeUnknown, Writer, Written
 from stack.shortener.http.problems import Problem
 from stack.shortener.infra.database import Database
 
@@ -42,8 +44,9 @@ SELECT code, url, expires_at, max_clicks, $1::text
 FROM claim, unnest($2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
   AS wanted (code, url, expires_at, max_clicks)
 RETURNING created_at"""
+# Locked as in links.READ_BACK, so that a repeated request is acknowledged no sooner than the first.
 EARLIER = """SELECT fingerprint, answer, created_at FROM idempotency_keys
-WHERE owner = coalesce($1::text, '') AND key = $2"""
+WHERE owner = coalesce($1::text, '') AND key = $2 FOR KEY SHARE"""
 TAKEN = "SELECT code FROM links WHERE code = ANY ($1::text[])"
 STATEMENTS = (INSERT, INSERT_ALL, INSERT_ONCE, EARLIER, TAKEN)
 
@@ -53,25 +56,26 @@ class LinkCreation:
     """Creates links for an owner; every method raises `Problem` or `DatabaseUnavailable`."""
 
     primary: Database
+    writer: Writer
     code_length: int
 
-    async def create(self, wanted: NewLink, owner: str | None) -> ShortLink:
+    async def create(self, wanted: NewLink, owner: str | None) -> Written[ShortLink]:
         """Create a link in one statement; 409 if the alias is taken."""
-        async with self.primary.connection() as connection:
-            for _ in range(_ATTEMPTS):
-                code = wanted.alias or new_code(self.code_length)
-                created_at = await connection.fetchval(
-                    INSERT, code, wanted.url, wanted.expires_at, wanted.max_clicks, owner
-                )
-                if created_at is not None:
-                    return _new_link(code, vars(wanted), created_at)
+        for _ in range(_ATTEMPTS):
+            new = _NewLinks.drawn([wanted], owner, self.code_length)
+            try:
+                return await self.writer.write(new.insert_one, new.read_back_one)
+            except Conflict:
                 if wanted.alias is not None:
-                    raise Problem(409, f"the alias {code} is taken", field="alias")
+                    detail = f"the alias {wanted.alias} is taken"
+                    raise Problem(409, detail, field="alias") from None
         raise _no_free_code()
 
-    async def create_all(self, wanted: Sequence[NewLink], owner: str | None) -> list[ShortLink]:
+    async def create_all(
+        self, wanted: Sequence[NewLink], owner: str | None
+    ) -> Written[Sequence[ShortLink]]:
         """Create all these links or none, in one statement; 409 if an alias is taken."""
-        return (await self._insert(wanted, owner, None))[0]
+        return await self._insert(wanted, owner, bulk=True)
 
     async def create_once(
         self,
@@ -81,8 +85,8 @@ class LinkCreation:
         *,
         bulk: bool,
         rejected: Problem | None = None,
-    ) -> tuple[list[ShortLink], bool]:
-        """Create these links once per key; return them and whether they were created now.
+    ) -> Written[Sequence[ShortLink]]:
+        """Create these links once per key.
 
         A repeated request, even a concurrent one, gets the links of the first; another request
         with the same key is a 422. The table's primary key decides which is first. With
@@ -90,37 +94,137 @@ class LinkCreation:
         """
         fingerprint = _fingerprint(wanted, bulk)
         if rejected is None:
-            return await self._insert(wanted, owner, (key, fingerprint), bulk=bulk)
-        async with self.primary.connection() as connection:
-            earlier = await connection.fetchrow(EARLIER, owner, key)
-        if earlier is None:
-            raise rejected
-        return _replayed(earlier, fingerprint), False
+            return await self._insert(wanted, owner, _Claim(key, fingerprint), bulk=bulk)
+        refusal = rejected
+
+        async def earlier(connection: Any) -> Sequence[ShortLink]:
+            row = await connection.fetchrow(EARLIER, owner, key)
+            if row is None:
+                raise refusal
+            return _replayed(row, fingerprint)
+
+        return await self.writer.write(earlier, earlier)
 
     async def _insert(
         self,
         wanted: Sequence[NewLink],
         owner: str | None,
-        claim: tuple[str, bytes] | None,
+        claim: _Claim | None = None,
         *,
-        bulk: bool = True,
-    ) -> tuple[list[ShortLink], bool]:
-        async with self.primary.connection() as connection:
-            for _ in range(_ATTEMPTS):
-                codes = [each.alias or new_code(self.code_length) for each in wanted]
-                try:
-                    created_at = await _insert(connection, codes, wanted, owner, claim)
-                except asyncpg.UniqueViolationError:
-                    taken = await connection.fetch(TAKEN, codes)
-                    _reject_taken({row["code"] for row in taken}, wanted, bulk)
-                    continue
-                if created_at is not None:
-                    pairs = zip(codes, map(vars, wanted), strict=True)
-                    return [_new_link(*pair, created_at) for pair in pairs], True
-                if claim is not None:
-                    earlier = await connection.fetchrow(EARLIER, owner, claim[0])
-                    return _replayed(earlier, claim[1]), False
+        bulk: bool,
+    ) -> Written[Sequence[ShortLink]]:
+        for _ in range(_ATTEMPTS):
+            new = _NewLinks.drawn(wanted, owner, self.code_length, claim)
+            try:
+                return await self.writer.write(new.insert, new.read_back)
+            except Conflict:
+                async with self.primary.connection() as connection:
+                    taken = await connection.fetch(TAKEN, new.codes)
+                _reject_taken({row["code"] for row in taken}, wanted, bulk)
         raise _no_free_code()
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """An Idempotency-Key, and what tells its request from others."""
+
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True)
+class _NewLinks:
+    """Links with the codes that they keep in every attempt to insert them."""
+
+    codes: Sequence[str]
+    wanted: Sequence[NewLink]
+    owner: str | None
+    claim: _Claim | None
+
+    @classmethod
+    def drawn(
+        cls,
+        wanted: Sequence[NewLink],
+        owner: str | None,
+        length: int,
+        claim: _Claim | None = None,
+    ) -> _NewLinks:
+        """The links with their aliases, or with random codes."""
+        codes = [each.alias or new_code(length) for each in wanted]
+        return cls(codes, wanted, owner, claim)
+
+    async def insert_one(self, connection: Any) -> ShortLink:
+        """Insert the only link."""
+        (code,), (wanted,) = self.codes, self.wanted
+        created_at = await connection.fetchval(
+            INSERT, code, wanted.url, wanted.expires_at, wanted.max_clicks, self.owner
+        )
+        if created_at is None:
+            raise Conflict
+        return _new_link(code, vars(wanted), created_at)
+
+    async def read_back_one(self, connection: Any) -> ShortLink | None:
+        """The only link, if it is there and ours."""
+        links = await self.read_back(connection)
+        return links[0] if links else None
+
+    async def insert(self, connection: Any) -> Sequence[ShortLink]:
+        """Insert all links, or find those of an earlier request with the same key."""
+        try:
+            created_at = await self._insert(connection)
+        except asyncpg.UniqueViolationError:
+            raise Conflict from None
+        if created_at is not None:
+            return self._made(created_at)
+        assert self.claim is not None
+        earlier = await connection.fetchrow(EARLIER, self.owner, self.claim.key)
+        return _replayed(earlier, self.claim.fingerprint)
+
+    async def read_back(self, connection: Any) -> Sequence[ShortLink] | None:
+        """The links, if they are there and ours.
+
+        All were inserted by one statement, so one random code speaks for all. An alias does not: a
+        link that is just as wanted may be another's.
+        """
+        if self.claim is not None:
+            earlier = await connection.fetchrow(EARLIER, self.owner, self.claim.key)
+            return _replayed(earlier, self.claim.fingerprint) if earlier else None
+        code, wanted = min(
+            zip(self.codes, self.wanted, strict=True), key=lambda pair: pair[1].alias is not None
+        )
+        row = await connection.fetchrow(READ_BACK, code, self.owner)
+        if row is None or not _is_as_wanted(row, wanted):
+            return None
+        if wanted.alias is not None:
+            detail = f"the alias {code} is there, and nothing tells whose it is"
+            raise OutcomeUnknown(detail, may_be_done=True)
+        return self._made(row["created_at"])
+
+    async def _insert(self, connection: Any) -> datetime | None:
+        """Insert the links; `None` if another request with the same key has created them."""
+        rows = sorted(zip(self.codes, self.wanted, strict=True), key=itemgetter(0))  # no deadlocks
+        columns = (
+            self.owner,
+            [code for code, _ in rows],
+            [each.url for _, each in rows],
+            [each.expires_at for _, each in rows],
+            [each.max_clicks for _, each in rows],
+        )
+        created_at: datetime | None
+        if self.claim is None:
+            created_at = await connection.fetchval(INSERT_ALL, *columns)
+            return created_at
+        pairs = zip(self.codes, self.wanted, strict=True)
+        answer = json.dumps(
+            [[code, each.model_dump()] for code, each in pairs], default=datetime.isoformat
+        )
+        claim = self.claim.key, self.claim.fingerprint, self.codes[0], answer
+        created_at = await connection.fetchval(INSERT_ONCE, *columns, *claim)
+        return created_at
+
+    def _made(self, created_at: datetime) -> Sequence[ShortLink]:
+        pairs = zip(self.codes, self.wanted, strict=True)
+        return [_new_link(code, vars(each), created_at) for code, each in pairs]
 
 
 def new_code(length: int) -> str:
@@ -134,29 +238,9 @@ def new_code(length: int) -> str:
     return new_code(length) if aliases.is_reserved(code) else code
 
 
-async def _insert(
-    connection: Any,
-    codes: Sequence[str],
-    wanted: Sequence[NewLink],
-    owner: str | None,
-    claim: tuple[str, bytes] | None,
-) -> datetime | None:
-    """Insert the links; `None` if another request with the same key has created them."""
-    rows = sorted(zip(codes, wanted, strict=True), key=itemgetter(0))  # against deadlocks
-    columns = (
-        owner,
-        [code for code, _ in rows],
-        [each.url for _, each in rows],
-        [each.expires_at for _, each in rows],
-        [each.max_clicks for _, each in rows],
-    )
-    if claim is None:
-        created_at: datetime | None = await connection.fetchval(INSERT_ALL, *columns)
-    else:
-        created = [[code, each.model_dump()] for code, each in zip(codes, wanted, strict=True)]
-        answer = json.dumps(created, default=datetime.isoformat)
-        created_at = await connection.fetchval(INSERT_ONCE, *columns, *claim, codes[0], answer)
-    return created_at
+def _is_as_wanted(row: Any, wanted: NewLink) -> bool:
+    members = ("url", "expires_at", "max_clicks")
+    return row["version"] == 1 and all(row[name] == getattr(wanted, name) for name in members)
 
 
 def _new_link(code: str, wanted: Mapping[str, Any], created_at: datetime) -> ShortLink:

@@ -11,6 +11,7 @@ from stack.shortener.api.answers import ShortLink, Stats
 from stack.shortener.api.bodies import LinkChange
 from stack.shortener.api.link_statistics import STATISTICS, statistics
 from stack.shortener.api.validation import Cursor, PageRequest
+from stack.shortener.api.writes import Conflict, Writer, Written
 from stack.shortener.http.problems import Problem
 from stack.shortener.infra.database import Database
 
@@ -34,7 +35,16 @@ AND (created_at, code) < ($1, $2) ORDER BY created_at DESC, code DESC LIMIT $3""
 PAGE = _PAGE.format(columns=_COLUMNS, owned="")
 PAGE_OF_OWNER = _PAGE.format(columns=_COLUMNS, owned="AND owner = $4")
 
-STATEMENTS = (SELECT, UPDATE, DELETE, PAGE, PAGE_OF_OWNER, STATISTICS)
+# What became of a write. The lock is one that only a server that takes writes gives, and its commit
+# waits for the standby as a write's does: so what it finds is as safe as an acknowledged write.
+READ_BACK = f"{SELECT} FOR KEY SHARE"
+READ_BACK_DELETED = f"""SELECT code, url, version, disabled, deleted FROM links
+WHERE code = $1 AND {_OWNED.format(owner="$2")} FOR KEY SHARE"""
+
+STATEMENTS = (
+    *(SELECT, UPDATE, DELETE, PAGE, PAGE_OF_OWNER, STATISTICS),
+    *(READ_BACK, READ_BACK_DELETED),
+)
 _NEWEST = Cursor(datetime(9999, 1, 1, tzinfo=UTC), "")
 
 
@@ -55,6 +65,7 @@ class LinkStore:
     """
 
     primary: Database
+    writer: Writer
 
     async def get(self, code: str, owner: str | None) -> ShortLink:
         """The link, or 404."""
@@ -76,12 +87,13 @@ class LinkStore:
 
     async def update(
         self, code: str, change: LinkChange, versions: Sequence[int] | None, owner: str | None
-    ) -> ShortLink:
+    ) -> Written[ShortLink]:
         """Change a link and increment its version.
 
         404 if there is none; 412 if its version is not one of `versions`.
         """
-        async with self.primary.connection() as connection:
+
+        async def send(connection: Any) -> ShortLink:
             row = await connection.fetchrow(
                 UPDATE,
                 code,
@@ -94,23 +106,65 @@ class LinkStore:
                 change.max_clicks,
                 versions,
             )
-            if row is None:
-                raise _stale(_found(await connection.fetchrow(SELECT, code, owner)), versions)
-            return ShortLink(**row)
+            return _changed(row)
 
-    async def delete(self, code: str, versions: Sequence[int] | None, owner: str | None) -> int:
+        async def read_back(connection: Any) -> ShortLink | None:
+            row = await connection.fetchrow(READ_BACK, code, owner)
+            link = ShortLink(**row) if row else None
+            return link if link and _has_become(link, change, versions) else None
+
+        try:  # the change of one version can be told from others, and is made once
+            has_key = versions is not None and len(versions) == 1
+            return await self.writer.write(send, read_back if has_key else None)
+        except Conflict:
+            raise _stale(await self.get(code, owner), versions) from None
+
+    async def delete(
+        self, code: str, versions: Sequence[int] | None, owner: str | None
+    ) -> Written[int]:
         """Delete a link for good and return its last version; 404 and 412 as for `update`."""
-        async with self.primary.connection() as connection:
+
+        async def send(connection: Any) -> int:
             version: int | None = await connection.fetchval(DELETE, code, owner, versions)
             if version is None:
-                raise _stale(_found(await connection.fetchrow(SELECT, code, owner)), versions)
-        return version
+                raise Conflict
+            return version
+
+        async def read_back(connection: Any) -> int | None:
+            row = await connection.fetchrow(READ_BACK_DELETED, code, owner)
+            if row is None or not row["deleted"]:
+                return None
+            version: int = row["version"]
+            return version if versions is None or version - 1 in versions else None
+
+        try:
+            return await self.writer.write(send, read_back)
+        except Conflict:
+            raise _stale(await self.get(code, owner), versions) from None
 
     async def stats(self, code: str, owner: str | None) -> Stats:
         """Statistics of a link, or 404."""
         async with self.primary.connection() as connection:
             _found(await connection.fetchrow(SELECT, code, owner))
             return Stats(code=code, **await statistics(connection, code))
+
+
+def _changed(row: Any) -> ShortLink:
+    if row is None:
+        raise Conflict
+    return ShortLink(**row)
+
+
+def _has_become(link: ShortLink, change: LinkChange, versions: Sequence[int] | None) -> bool:
+    """True if the link is one version on, and as the change wanted it."""
+    return (
+        versions is not None
+        and link.version - 1 in versions
+        and change.url in (None, link.url)
+        and change.disabled in (None, link.disabled)
+        and (not change.sets_expiry or change.expires_at == link.expires_at)
+        and (not change.sets_limit or change.max_clicks == link.max_clicks)
+    )
 
 
 def _found(row: Any) -> ShortLink:

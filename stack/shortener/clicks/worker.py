@@ -170,12 +170,14 @@ async def run(settings: WorkerSettings) -> None:
         settings.queue_url, settings.queue_timeout_s, _REDIS_CONNECTIONS, settings.worker_block_s
     )
     statement = STORE if settings.click_dedupe else STORE_NAIVELY
+    failover = settings.failover()
     primary = Database(
         "primary",
         settings.primary_url,
         _POOL_SIZE,
         settings.primary_timeout_s,
         [statement, TAKE, REMOVE],
+        failover=failover,
     )
     stream = StreamReader(client, settings.name, settings.worker_batch)
     partitions = Partitions(settings.click_retention_days)
@@ -197,7 +199,14 @@ async def run(settings: WorkerSettings) -> None:
         yield in_use
         yield start_time()
 
-    working = asyncio.create_task(_work(primary, worker, [relay.run, maintenance.run], settings))
+    migrated = migrate(
+        settings.primary_url,
+        settings.primary_timeout_s,
+        apply=settings.migrate,
+        servers=failover.servers,
+    )
+    background = [relay.run, maintenance.run]
+    working = asyncio.create_task(_work(migrated, primary, worker, background))
     watching = asyncio.create_task(lag.watch())
     probes = asgi.guarded(HealthEndpoints(lambda: primary.ready, families))
     serving = asyncio.create_task(serve(probes, settings.address, _STOP_S))
@@ -216,12 +225,12 @@ async def run(settings: WorkerSettings) -> None:
 
 
 async def _work(
+    migrated: Coroutine[None, None, None],
     primary: Database,
     worker: Worker,
     background: Sequence[Callable[[], Coroutine[None, None, None]]],
-    settings: WorkerSettings,
 ) -> None:
-    await migrate(settings.primary_url, settings.primary_timeout_s, apply=settings.migrate)
+    await migrated
     await primary.open()
     log("ready")
     async with asyncio.TaskGroup() as group:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from stack.shortener.http import asgi
-from stack.shortener.http.problems import Problem
+from stack.shortener.http.problems import OUTCOME_UNKNOWN, Problem
 from stack.shortener.infra.metrics import Metrics
 
 
@@ -18,9 +18,11 @@ def too_many() -> Problem:
     return Problem(503, "too many requests in flight", headers={"Retry-After": "1"})
 
 
-def too_slow() -> Problem:
-    """503 for a request that has reached its deadline."""
-    return Problem(503, "the request exceeded its deadline", headers={"Retry-After": "1"})
+def too_slow(method: str) -> Problem:
+    """503 for a request that has reached its deadline; what it changes may be changed."""
+    outcome = {} if method in ("GET", "HEAD") else OUTCOME_UNKNOWN
+    headers = {"Retry-After": "1", **outcome}
+    return Problem(503, "the request exceeded its deadline", headers=headers)
 
 
 def bounded(app: asgi.App, metrics: Metrics, most: int, deadline_s: float) -> asgi.App:
@@ -35,6 +37,6 @@ def bounded(app: asgi.App, metrics: Metrics, most: int, deadline_s: float) -> as
             async with asyncio.timeout(deadline_s):
                 await app(scope, receive, send)
         except TimeoutError:
-            await asgi.problem(send, too_slow())
+            await asgi.problem(send, too_slow(scope["method"]))
 
     return admit

@@ -53,6 +53,18 @@ def unavailable() -> Problem:
     return Problem(503, "the database is unavailable", headers={"Retry-After": "1"})
 
 
+OUTCOME_UNKNOWN = {"X-Outcome": "unknown"}  # of a write that may be done, or be done later
+
+
+def unknown_outcome() -> Problem:
+    """503 for a write of which nobody knows if it was done."""
+    return Problem(
+        503,
+        "the database did not say if the change was made; look before you try again",
+        headers={"Retry-After": "1", **OUTCOME_UNKNOWN},
+    )
+
+
 def headers(problem: Problem, length: int) -> Sequence[tuple[bytes, bytes]]:
     """The headers of a problem document."""
     return [

@@ -93,6 +93,9 @@ class Metrics:
     clicks: Counter[str] = field(default_factory=lambda: _zeros("minted queued dropped"))
     permits: Counter[str] = field(default_factory=lambda: _zeros("taken used_up"))
     retries: Counter[str] = field(default_factory=lambda: _zeros("made refused"))
+    write_retries: Counter[str] = field(
+        default_factory=lambda: _zeros("read_back sent_again refused")
+    )
     cache_failures: int = 0
     admission_refused: int = 0
     rate_limited: int = 0
@@ -170,6 +173,12 @@ class Metrics:
         )
         yield labelled_counter(
             "shortener_retries", "Look-ups that could be retried", self.retries, "outcome"
+        )
+        yield labelled_counter(
+            "shortener_write_retries",
+            "Steps taken for writes of unknown outcome",
+            self.write_retries,
+            "step",
         )
         yield counter(
             "shortener_rate_limited", "API requests rejected by the rate limit", self.rate_limited

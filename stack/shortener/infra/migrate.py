@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ import asyncpg  # type: ignore[import-untyped]
 
 from stack.shortener.infra.database import OUTAGES
 from stack.shortener.infra.log import log
+from stack.shortener.infra.servers import WritableServer
+
+Connect = Callable[..., Awaitable[Any]]
 
 FOLDER = Path(__file__).parents[2] / "postgres" / "migrations"
 _LOCK = 7_232_407_135_528_034  # any number, reserved for this application
@@ -83,16 +87,19 @@ def missing(known: Sequence[Migration], applied: Mapping[int, str]) -> list[Migr
     return list(known[newest:])
 
 
-async def migrate(url: str, timeout_s: float, *, apply: bool = True) -> None:
+async def migrate(
+    url: str, timeout_s: float, *, apply: bool = True, servers: WritableServer | None = None
+) -> None:
     """Return once the database has this release's schema; retry while it is down.
 
     Raises `SchemaError` if retrying will not help. Without `apply` wait for another process to
-    migrate.
+    migrate. With `servers` the one that takes writes is migrated.
     """
     known = read_migrations()
+    connect = servers.connect if servers else asyncpg.connect
     while True:
         try:
-            await _migrate_once(known, url, timeout_s, apply)
+            await _migrate_once(known, partial(connect, url), timeout_s, apply)
         except OUTAGES as error:
             log("database_down", level="warning", db="primary", error=repr(error))
         except asyncpg.LockNotAvailableError:
@@ -105,9 +112,9 @@ async def migrate(url: str, timeout_s: float, *, apply: bool = True) -> None:
 
 
 async def _migrate_once(
-    known: Sequence[Migration], url: str, timeout_s: float, apply: bool
+    known: Sequence[Migration], connect: Connect, timeout_s: float, apply: bool
 ) -> None:
-    connection = await _connect(url, timeout_s)
+    connection = await _connected(connect, timeout_s)
     try:
         async with asyncio.timeout(timeout_s):
             pending = missing(known, await _applied(connection))
@@ -120,10 +127,9 @@ async def _migrate_once(
         connection.terminate()
 
 
-async def _connect(url: str, timeout_s: float) -> Any:
+async def _connected(connect: Connect, timeout_s: float) -> Any:
     try:
-        return await asyncpg.connect(
-            url,
+        return await connect(
             timeout=max(timeout_s, 1.0),
             statement_cache_size=0,
             server_settings={

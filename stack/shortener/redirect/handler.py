@@ -195,7 +195,7 @@ class Redirects:
             if entry.state == LIMITED and status == 302:
                 entry, status = await self._permitted(code, entry, scope)
         except TimeoutError:
-            raise too_slow() from None
+            raise too_slow("GET") from None
         except DatabaseUnavailable as error:
             raise unavailable() from error
         self._metrics.served[served] += 1

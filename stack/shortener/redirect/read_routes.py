@@ -12,12 +12,9 @@ from stack.shortener.infra.database import Database, DatabaseUnavailable
 from stack.shortener.redirect.cache_entry import CacheEntry
 from stack.shortener.redirect.origin import OriginQuery, ReadRoute
 from stack.shortener.redirect.read_tokens import WalPosition
+from stack.shortener.redirect.replica_lag import LagWatch, replayed
 from stack.shortener.settings import ReadFrom, WebSettings
 
-# Asked before the link and not with it: a statement's rows are as of its start. There is no row
-# while the replica is disconnected, and none on a server that is no replica.
-REPLAYED = """SELECT received_tli, (pg_last_wal_replay_lsn() - '0/0')::bigint
-FROM pg_stat_wal_receiver WHERE received_tli IS NOT NULL"""
 _POLL_S = 0.005
 
 
@@ -88,8 +85,8 @@ class Replayed(ReadRoute):
     async def _has_replayed(self, replica: Database, wanted: WalPosition) -> bool:
         """True once the replica is that far, which may take `wait_s`."""
         deadline_s = time.monotonic() + self.wait_s
-        while (replayed := await _replayed(replica)) and replayed.timeline == wanted.timeline:
-            if replayed.lsn >= wanted.lsn:
+        while (position := await replayed(replica)) and position.timeline == wanted.timeline:
+            if position.lsn >= wanted.lsn:
                 return True
             if time.monotonic() >= deadline_s:
                 break
@@ -97,12 +94,24 @@ class Replayed(ReadRoute):
         return False
 
 
-async def _replayed(replica: Database) -> WalPosition | None:
-    """How far the replica is, if it follows a primary."""
-    replica.check()
-    async with replica.connection() as connection:
-        row = await connection.fetchrow(REPLAYED)
-    return WalPosition(*row) if row else None
+class LagBounded(ReadRoute):
+    """Another route while the replica's lag is known to be within a bound, else the primary.
+
+    It holds for all readers and without tokens, and for changes that no cache knows of. While the
+    primary is down nobody knows the lag, and an old answer is better than none.
+    """
+
+    def __init__(self, route: ReadRoute, lag: LagWatch) -> None:
+        self.asks_again_if_behind = route.asks_again_if_behind
+        self._route = route
+        self._lag = lag
+
+    async def fetch(self, query: OriginQuery) -> CacheEntry:
+        """Query what the other route says, or the primary alone."""
+        if not self._lag.is_within:
+            with contextlib.suppress(DatabaseUnavailable):
+                return await query.fetch_primary()
+        return await self._route.fetch(query)
 
 
 READ_ROUTES: Mapping[ReadFrom, Callable[[WebSettings], ReadRoute]] = {
@@ -113,3 +122,9 @@ READ_ROUTES: Mapping[ReadFrom, Callable[[WebSettings], ReadRoute]] = {
     "lsn": lambda _: Replayed(wait_s=0.0),
     "lsn-wait": lambda settings: Replayed(settings.read_wait_s),
 }
+
+
+def read_route(settings: WebSettings, lag: LagWatch | None) -> ReadRoute:
+    """The route that the settings say, within what `lag` bounds."""
+    route = READ_ROUTES[settings.read_from](settings)
+    return LagBounded(route, lag) if lag else route

@@ -80,9 +80,14 @@ class ReadTokens:
         No replica has replayed that, so the session goes to the primary.
         """
         try:
-            async with self._primary.connection() as connection:
-                timeline, lsn = await connection.fetchrow(WRITTEN)
+            return await written(self._primary)
         except (DatabaseUnavailable, asyncpg.PostgresError) as error:
             log("write_position_unknown", level="warning", error=repr(error))
             return NOWHERE
-        return WalPosition(int(timeline, 16), lsn)
+
+
+async def written(primary: Database) -> WalPosition:
+    """The primary's position in the log."""
+    async with primary.connection() as connection:
+        timeline, lsn = await connection.fetchrow(WRITTEN)
+    return WalPosition(int(timeline, 16), lsn)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from chaos.acts import Cut, Kill, Pause, PauseReplay, Slow
+from chaos.acts import Cut, Failover, Kill, Pause, PauseReplay, Slow
 from chaos.model.evidence import Requests, Samples, Segment
 from chaos.model.experiment import Act
 from chaos.model.testimony import Span
-from tests.support.segments import floats, followed, looked_up, segment_of
+from tests.support.segments import acted, floats, followed, looked_up, segment_of
 
 IN_FORCE = Span(2.0, 4.0)
 
@@ -133,3 +133,33 @@ def test_nothing_comes_through_nginx_or_toxiproxy_while_they_are_dead() -> None:
     assert told(Pause("nginx"), segment) == [(1, "1 answered")]
     against = [why for _, why in told(Kill("toxiproxy"), segment) if why]
     assert against == ["1 answered", "1 served from the cache"]
+
+
+# --- servers that change their roles -----------------------------------------------------------
+
+
+def test_a_replica_receives_nothing_while_replication_is_cut() -> None:
+    name, cut = "replica.received_bytes", Cut("replication")
+    assert told(cut, sampled(name, t1=5, t2_1=6, t2_5=7, t3=7, t5=9)) == [(2, "")]
+    assert told(cut, sampled(name, t2_1=6, t2_5=7, t3=8)) == [(2, "1 grew")]
+
+
+FAILOVER = Failover(0.5)
+
+
+def written(timelines: list[int], promoting_s: float | None = 3.0) -> Segment:
+    """Creates at 2.0, 2.5, 3.0, …, whose answers name these timelines."""
+    creates = requested([2.0 + n / 2 for n in range(len(timelines))], 0.1, operation="create")
+    moments = {} if promoting_s is None else {"promoting": promoting_s}
+    act = replace(acted(0.0, 6.0, FAILOVER.name), moments=moments)
+    return segment_of(0, 6, requests=replace(creates, timeline=np.array(timelines)), acts=[act])
+
+
+def test_writes_name_the_new_timeline_only_once_it_was_promoted() -> None:
+    assert told(FAILOVER, written([1, 1, 2, 2])) == [(4, "")]
+    assert told(FAILOVER, written([1, 2, 2, 2])) == [(4, "1 name the new one before the promotion")]
+
+
+def test_a_failover_that_promoted_nothing_did_not_take_place() -> None:
+    ((_, against),) = told(FAILOVER, written([1, 1, 1], promoting_s=None))
+    assert "nothing was promoted" in against

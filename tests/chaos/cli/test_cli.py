@@ -40,6 +40,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="module")
+def judged(runs: Path) -> Path:
+    """The sound run, with the verdict that a report is made from."""
+    assert linkstorm("judge", runs / "sound").returncode == 0
+    return runs / "sound"
+
+
 def test_the_version_is_shown() -> None:
     told = linkstorm("--version")
     assert told.returncode == 0
@@ -142,10 +149,9 @@ def test_junit_is_xml_with_a_case_for_each_claim(runs: Path) -> None:
     assert sum(case.find("failure") is not None for case in cases) == 1
 
 
-def test_a_report_is_written_from_the_files_alone(runs: Path, tmp_path: Path) -> None:
-    linkstorm("judge", runs / "sound")
+def test_a_report_is_written_from_the_files_alone(judged: Path, tmp_path: Path) -> None:
     svg = tmp_path / "picture.svg"
-    told = linkstorm("report", runs / "sound", "--picture", svg)
+    told = linkstorm("report", judged, "--picture", svg)
     assert told.returncode == 0
     assert Path(told.stdout.strip()).read_text(encoding="utf-8").startswith("<!doctype html>")
     ElementTree.fromstring(svg.read_text(encoding="utf-8"))
@@ -248,10 +254,9 @@ def test_a_result_that_cannot_be_printed_is_no_pass(runs: Path) -> None:
     ids=" ".join,
 )  # fmt: skip
 def test_what_cannot_be_printed_is_trouble_and_explained_in_words(
-    runs: Path, command: list[str]
+    judged: Path, command: list[str]
 ) -> None:
-    linkstorm("judge", runs / "sound")
-    told = shell(f"{in_shell(command, runs / 'sound')} > /dev/full")
+    told = shell(f"{in_shell(command, judged)} > /dev/full")
     assert told.returncode == 3
     assert "stdout cannot be written: No space left on device" in told.stderr
     assert "Traceback" not in told.stderr
@@ -291,9 +296,15 @@ entry.main()
     assert (told.stdout, told.stderr, told.returncode) == ("0: healed\n", "to the end\n", 0)
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-16"])
-@pytest.mark.parametrize("output", ["table", "json", "junit"])
-def test_a_verdict_is_printed_in_any_encoding(runs: Path, encoding: str, output: str) -> None:
+@pytest.mark.parametrize(
+    ("output", "encoding"),
+    [
+        *(("table", encoding) for encoding in ("latin-1", "ascii", "cp1252", "utf-16")),
+        *(("json", encoding) for encoding in ("ascii", "utf-16")),
+        *(("junit", encoding) for encoding in ("ascii", "utf-16")),
+    ],
+)
+def test_a_verdict_is_printed_in_any_encoding(runs: Path, output: str, encoding: str) -> None:
     judged = subprocess.run(
         [sys.executable, "-m", "chaos", "judge", runs / "sound", "--format", output],
         cwd=ROOT,
@@ -407,7 +418,7 @@ entry.main()
         (["run", "--help"], set()),
         (["frobnicate"], set()),
         (["list", "--names"], {"numpy"}),
-        (["list"], {"numpy", "opentelemetry", "psutil", "psycopg", "redis", "requests"}),
+        (["list"], {"numpy", "psycopg"}),
     ],
     ids=lambda words: " ".join(sorted(words)),
 )

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from chaos.cli.app import app
 from chaos.record.reader import read_events
 from tests.support.mutants.altering import dropped
 from tests.support.results import judged_run
@@ -73,8 +75,8 @@ def test_a_verdict_of_another_version_or_of_nobody_is_made_anew(
     (run / "verdict.json").unlink()
     if older is not None:
         (run / "verdict.json").write_text(older, encoding="latin-1")
-    told = linkstorm(verb, run)
-    assert (told.returncode, told.stderr) == (0, "")
+    told = CliRunner().invoke(app, [verb, str(run)])
+    assert (told.exit_code, told.stderr) == (0, "")
     assert verdict_of(run) == "PASS"
 
 

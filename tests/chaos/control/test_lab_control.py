@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +17,11 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from chaos.acts.failover import PROMOTION
 from chaos.control.http_server import kept_token, served
 from chaos.control.lab_control import LabControl
+from chaos.engine import server_watch
+from chaos.engine.server_watch import Standing
 from chaos.model.stack import StackError
 from tests.support.fake_run import BREAKS, WAITS
 from tests.support.fake_stack import FakeStack, World
@@ -91,8 +96,9 @@ def control(tmp_path: Path) -> Iterator[Client]:
     ("method", "path"),
     [
         ("GET", "/state"), ("POST", "/faults"), ("DELETE", "/faults/1"), ("POST", "/heal"),
-        ("POST", "/runs"), ("DELETE", "/runs/current"), ("GET", "/runs/x/report"),
-        ("PUT", "/claim"), ("DELETE", "/claim"), ("PUT", "/status"), ("GET", "/nowhere"),
+        ("POST", "/promote"), ("POST", "/runs"), ("DELETE", "/runs/current"),
+        ("GET", "/runs/x/report"), ("PUT", "/claim"), ("DELETE", "/claim"), ("PUT", "/status"),
+        ("GET", "/nowhere"),
     ],
 )  # fmt: skip
 def test_nothing_is_done_or_shown_without_the_token(
@@ -148,8 +154,8 @@ def test_every_part_and_link_is_shown_with_its_state(control: Client) -> None:
     [
         ("slow", "replica", {"latency_ms": 120}, lambda t: t["links"]["replica"]["toxics"]),
         ("cut", "replication", {}, lambda t: not t["links"]["replication"]["open"]),
-        ("kill", "primary", {}, lambda t: t["parts"]["primary"] == "down"),
-        ("pause", "replica", {}, lambda t: t["parts"]["replica"] == "paused"),
+        ("kill", "primary", {}, lambda t: t["parts"]["postgres-1"] == "down"),
+        ("pause", "replica", {}, lambda t: t["parts"]["postgres-2"] == "paused"),
     ],
 )
 def test_each_fault_is_injected_shown_and_healed(
@@ -166,7 +172,8 @@ def test_each_fault_is_injected_shown_and_healed(
     (fault,) = told["faults"]
     assert fault["id"] == injected.json()["id"]
     assert fault["name"] == injected.json()["name"]
-    assert (fault["kind"], fault["target"]) == (kind, target)
+    assert fault["kind"] == kind
+    assert fault["target"] == {"kill": "postgres-1", "pause": "postgres-2"}.get(kind, target)
     assert fault["since"].endswith("+00:00")
 
     assert control.ask("DELETE", f"/faults/{fault['id']}").status_code == 200
@@ -278,7 +285,7 @@ def test_what_was_broken_by_hand_is_healed_when_the_control_ends(tmp_path: Path)
     with control_at(tmp_path) as control:
         control.inject("kill", "primary")
         control.inject("slow", "cache", latency_ms=5)
-    assert control.world.parts["primary"] == "up"
+    assert control.world.parts["postgres-1"] == "up"
     assert control.world.toxics == []
 
 
@@ -293,6 +300,92 @@ def test_the_state_is_shown_while_the_stack_is_in_use(
     control.world.clock.sleep(1)
     assert control.state()["parts"]["web-1"] == "up"
     assert time.monotonic() - began_s < 3
+
+
+# --- roles -------------------------------------------------------------------------------------
+
+
+def test_the_replica_of_a_dead_primary_is_promoted_and_the_fault_is_over(control: Client) -> None:
+    control.inject("kill", "primary")
+    promoted = control.ask("POST", "/promote")
+    assert promoted.status_code == 200
+    assert promoted.json()["steps"] == [
+        "postgres-2 is the primary: the one before gives no answer, and may have had more",
+        "postgres-1 follows it",
+    ]
+    told = control.state()
+    assert told["roles"] == {"primary": "postgres-2", "replica": "postgres-1"}
+    assert (told["parts"]["postgres-1"], told["faults"]) == ("up", [])
+    assert told["promoting"] is False
+
+
+@pytest.mark.parametrize("kind", ["kill", "pause"])
+def test_without_a_replica_that_answers_nothing_is_promoted(control: Client, kind: str) -> None:
+    fault = control.inject(kind, "replica").json()["id"]
+    refused = control.ask("POST", "/promote")
+    assert refused.status_code == 502
+    assert refused.json()["error"] == "nothing can be promoted: no server is the replica now"
+    assert control.state()["roles"] == {"primary": "postgres-1"}
+    assert control.ask("DELETE", f"/faults/{fault}").status_code == 200
+    assert control.state()["roles"] == {"primary": "postgres-1", "replica": "postgres-2"}
+
+
+def test_the_replica_is_promoted_once_at_a_time(
+    control: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ends = threading.Event(), threading.Event()
+
+    def slow(_: object) -> Iterator[str]:
+        begun.set()
+        assert ends.wait(10)
+        yield "promoted"
+
+    monkeypatch.setattr("chaos.control.lab_control.move_primary", slow)
+    control.state()
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(control.ask, "POST", "/promote")
+        assert begun.wait(10)
+        try:
+            for refused in (
+                control.ask("POST", "/promote"),
+                control.ask("PUT", "/claim", {"run": PROMOTION, "first": True}),
+                control.ask("PUT", "/claim", {"run": "one", "first": True}),
+            ):
+                assert (refused.status_code, refused.json()["by"]) == (409, PROMOTION)
+                assert "is being promoted" in refused.json()["error"]
+            assert control.state()["promoting"] is True
+        finally:
+            ends.set()
+        assert first.result().json() == {"steps": ["promoted"]}
+    assert control.state()["promoting"] is False
+    assert control.ask("PUT", "/claim", {"run": "one"}).status_code == 200
+
+
+def test_a_promotion_from_outside_is_shown_and_a_second_one_is_refused(control: Client) -> None:
+    def claim(*, first: bool) -> requests.Response:
+        return control.ask("PUT", "/claim", {"run": PROMOTION, "first": first})
+
+    assert claim(first=True).status_code == 200
+    assert control.state()["promoting"] is True
+    assert claim(first=False).status_code == 200
+    for refused in (claim(first=True), control.ask("POST", "/promote")):
+        assert (refused.status_code, refused.json()["by"]) == (409, PROMOTION)
+        assert "is being promoted" in refused.json()["error"]
+
+
+def test_roles_that_moved_under_a_claim_are_shown_after_it(
+    control: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = {"primary": "postgres-2", "replica": "postgres-1"}
+    monkeypatch.setattr(
+        FakeStack, "find_roles", lambda stack: stack.world.roles.put(moved) or moved
+    )
+    control.ask("PUT", "/claim", {"run": "one"})
+    control.world.clock.sleep(1)
+    assert control.state()["roles"]["primary"] == "postgres-1"
+    control.ask("DELETE", "/claim", {"run": "one"})
+    control.world.clock.sleep(1)
+    assert control.state()["roles"] == moved
 
 
 # --- runs --------------------------------------------------------------------------------------
@@ -326,7 +419,8 @@ def test_a_run_shows_its_progress_and_is_stopped(tmp_path: Path) -> None:
             (control.inject("cut", "cache"), run),
             (control.ask("POST", "/heal"), run),
             (control.start(), "one run at a time"),
-            (control.ask("PUT", "/claim", {"run": "another"}), "holds the lab"),
+            (control.ask("PUT", "/claim", {"run": "another"}), "in use by"),
+            (control.ask("POST", "/promote"), "in use by"),
         ):
             assert refused.status_code == 409
             assert words in refused.json()["error"]
@@ -516,3 +610,22 @@ def test_the_newest_verdict_of_an_experiment_is_a_metric_beside_the_counts(contr
     assert figures["linkstorm_runs_total{herd,FAIL}"] == 1
     assert figures["linkstorm_last_verdict{herd,PASS}"] == 1
     assert "linkstorm_last_verdict{herd,FAIL}" not in figures
+
+
+def test_a_server_is_shown_with_what_it_says_of_itself_if_it_answers(
+    control: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(url: str) -> Standing:
+        if url.endswith("postgres-1"):
+            raise StackError("connection refused")
+        return Standing(leads=True, timeline=4, lsn_bytes=5e7)
+
+    monkeypatch.setattr(server_watch, "standing", ask)
+    figures = control.figures()
+
+    shown = {name: figure for name, figure in figures.items() if "_server_" in name}
+    assert shown == {
+        "linkstorm_server_leads{postgres-2}": 1,
+        "linkstorm_server_timeline{postgres-2}": 4,
+        "linkstorm_server_lsn_bytes{postgres-2}": 5e7,
+    }

@@ -48,3 +48,22 @@ def test_a_reading_that_fails_is_a_gap() -> None:
     own, _ = watch(Mute(World()))
     own.now()
     assert own.readings == []
+
+
+def test_a_link_that_leads_elsewhere_than_roles_say_is_on_record() -> None:
+    stack = FakeStack(World())
+    stack.lead("primary", "postgres-2")
+    own, _ = watch(stack)
+    own.now()
+    assert own.readings[0].links["primary"] == ["led elsewhere"]
+    assert own.readings[0].links["worker-primary"] == []
+
+
+def test_links_that_follow_a_promotion_lead_where_roles_say() -> None:
+    stack = FakeStack(World())
+    stack.promote("postgres-2")
+    stack.lead("primary", "postgres-2")
+    own, _ = watch(stack)
+    own.now()
+    assert own.readings[0].links["primary"] == []
+    assert own.readings[0].links["worker-primary"] == ["led elsewhere"]

@@ -50,7 +50,12 @@ class RecordedAct:
     needs: str = "kill"
     hits: frozenset[str] = frozenset()
     puts: Mapping[str, str] = field(default_factory=dict)
+    moments: Mapping[str, float] = field(default_factory=dict)
+    brings: frozenset[tuple[str, str]] = frozenset()
     probe_s: float = 0.0
+
+    def aimed(self, stack: Stack) -> Act:
+        return self
 
     def inject(self, stack: Stack) -> Undo:
         self.inject_()
@@ -174,6 +179,18 @@ def test_the_end_waits_for_the_slowest_heal_and_for_the_probe_after_it(
     assert acts["slow"].healed_s is not None
     assert acts["slow"].healed_s - acts["slow"].lifted_s >= 0.1
     assert acts["quick"].proven
+
+
+def test_at_the_end_an_act_is_undone_once_all_later_ones_are(
+    writer: RecordWriter, threads: Executor
+) -> None:
+    said: list[str] = []
+    first = RecordedAct("first", said)
+    later = RecordedAct("later", said, undo_=lambda: time.sleep(0.1))
+    timeline = timeline_of([At(0.0, first), At(0.0, later)], writer, threads)
+    passed(timeline, 0.02)
+    timeline.end()
+    assert said[-2:] == ["later off", "first off"]
 
 
 def test_an_act_that_is_still_beginning_at_the_end_is_undone_as_well(

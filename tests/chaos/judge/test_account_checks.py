@@ -66,6 +66,7 @@ def test_where_an_act_hits_a_web_process_its_share_is_not_known(act: Act, verdic
 def asked(operations: list[str], **counted: float) -> Segment:
     requests = replace(followed(np.zeros(len(operations))), operation=np.array(operations))
     zero = {f"{db}.{kind}": 0.0 for db in ("primary", "replica") for kind in ("reads", "writes")}
+    zero |= {"web-1.writes_read_back": 0.0, "web-1.writes_sent_again": 0.0}
     named = {name.replace("_", "."): count for name, count in counted.items()}
     known = InForce(settings={}, roles={}, strange={})
     return segment_of(0, 1, requests=requests, counted=zero | named, in_force=[known, known])
@@ -90,6 +91,23 @@ def test_the_api_reads_and_writes_no_more_than_it_is_asked_to(
 ) -> None:
     assert statements_are_known(HERD, of(segment)).verdict is verdict
     assert statements_are_known(HERD, of(replace(segment, in_force=[]))).verdict is INVALID
+
+
+@pytest.mark.parametrize(
+    ("counted", "verdict"),
+    [
+        ({"primary.reads": 3.0, "web-1.writes_read_back": 2.0}, PASS),
+        ({"primary.reads": 4.0, "web-1.writes_read_back": 2.0}, INVALID),
+        ({"primary.writes": 2.0, "web-1.writes_sent_again": 1.0}, PASS),
+        ({"primary.writes": 3.0, "web-1.writes_sent_again": 1.0}, INVALID),
+    ],
+)
+def test_a_write_of_unknown_outcome_may_be_read_back_and_sent_again(
+    counted: dict[str, float], verdict: Verdict
+) -> None:
+    segment = asked(["edit"])
+    own = replace(segment, counted={**segment.counted, **counted})
+    assert statements_are_known(HERD, of(own)).verdict is verdict
 
 
 def test_what_the_lab_lost_is_never_called_a_failure() -> None:

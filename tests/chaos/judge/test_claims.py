@@ -52,6 +52,12 @@ def facts(*, predicted: float = 26.0, **values: float) -> dict[str, ArmResult]:
     return _with(arms(predicted=predicted, **values), lambda seen: (seen, seen, "exact"))
 
 
+def between(**ends: tuple[float, float, float]) -> dict[str, ArmResult]:
+    """Arms with a value and the ends of its interval each."""
+    known = {value: (low, high, "mean95") for value, low, high in ends.values()}
+    return _with(arms(**{arm: value for arm, (value, _, _) in ends.items()}), known.__getitem__)
+
+
 def worst(**values: float) -> dict[str, ArmResult]:
     """The same, each the largest of some from zero on."""
     return _with(arms(**values), lambda seen: (0.0, seen, "range"))
@@ -82,6 +88,10 @@ def open_(observed: str, limit: str) -> str:
 SHOWS = partial(claims.shows, "direct", WAIT, share_of_prediction=0.5, prediction_at_least=20)
 REACHES = partial(claims.shows, "direct", WAIT, at_least=5)
 BOTH = partial(claims.shows, "direct", WAIT, at_least=5, share_of_prediction=0.5)
+ANY_SHARE = partial(claims.shows, "direct", WAIT, share_of_prediction=0.5)
+NARROW = partial(claims.shows, "direct", WAIT, at_least=5, at_most=6)
+WITHIN = partial(claims.shows, "direct", WAIT, at_least=5, at_most=10)
+NO_MORE = partial(claims.shows, "direct", WAIT, at_most=10, share_of_prediction=0.5)
 LIMIT = partial(claims.at_most, "lock", WAIT, 1.5)
 LEAST = partial(claims.at_least, "lock", WAIT, 1.5)
 LAW = partial(claims.follows_law, "xfetch", WAIT, within=0.25, full_only=True)
@@ -123,6 +133,28 @@ NONE_BUT_TWO = partial(claims.none, WAIT, but=("direct", "lock"))
             *(BOTH, arms(direct=6, predicted=11), INVALID),
             open_("6.00 [5.00, 7.00] queries, theory 11.0", "the limit 5.5"),
         ),
+        (
+            *(SHOWS, arms(direct=53.0), INVALID),
+            open_("53.00 [52.00, 54.00] queries, theory 26.0", "the limit 52"),
+        ),
+        (
+            ANY_SHARE,
+            facts(direct=0.5, predicted=0.5),
+            PASS,
+            "0.50 [0.50, 0.50] queries, theory 0.5",
+        ),
+        (NARROW, arms(direct=6), INVALID, open_("6.00 [5.00, 7.00] queries", "the limit 6")),
+        (WITHIN, arms(direct=9), PASS, "9.00 [8.00, 10.00] queries"),
+        (WITHIN, arms(direct=9.1), INVALID, open_("9.10 [8.10, 10.10] queries", "the limit 10")),
+        (WITHIN, arms(direct=11.1), INVALID, "11.10 [10.10, 12.10] queries"),
+        (NO_MORE, arms(direct=9, predicted=8), PASS, "9.00 [8.00, 10.00] queries, theory 8.0"),
+        (
+            NO_MORE,
+            arms(direct=12, predicted=8),
+            INVALID,
+            "12.00 [11.00, 13.00] queries, theory 8.0",
+        ),
+        (NO_MORE, arms(direct=6, predicted=2), INVALID, "6.00 [5.00, 7.00] queries, theory 2.0"),
         (LIMIT, arms(lock=0.5), PASS, "0.50 [-0.50, 1.50] queries"),
         (LIMIT, arms(lock=0.6), INVALID, open_("0.60 [-0.40, 1.60] queries", "the limit 1.5")),
         (LIMIT, arms(lock=2.5), INVALID, open_("2.50 [1.50, 3.50] queries", "the limit 1.5")),
@@ -147,6 +179,14 @@ NONE_BUT_TWO = partial(claims.none, WAIT, but=("direct", "lock"))
             open_("9.10 [8.10, 10.10] queries, theory 8.00", "a limit of theory ± 25%"),
         ),
         (LAW, arms(xfetch=11.1, predicted=8), FAIL, "11.10 [10.10, 12.10] queries, theory 8.00"),
+        (
+            *(LAW, arms(xfetch=11, predicted=8), INVALID),
+            open_("11.00 [10.00, 12.00] queries, theory 8.00", "a limit of theory ± 25%"),
+        ),
+        (
+            *(LAW, arms(xfetch=5, predicted=8), INVALID),
+            open_("5.00 [4.00, 6.00] queries, theory 8.00", "a limit of theory ± 25%"),
+        ),
         (LAW, arms(xfetch=7, predicted=8), PASS, "7.00 [6.00, 8.00] queries, theory 8.00"),
         (
             *(LAW, arms(xfetch=6.9, predicted=8), INVALID),
@@ -181,6 +221,18 @@ NONE_BUT_TWO = partial(claims.none, WAIT, but=("direct", "lock"))
             *(FEWER, facts(lock=13.1, direct=26), FAIL),
             "13.10 [13.10, 13.10] queries, direct 26.00 [26.00, 26.00]",
         ),
+        (
+            *(FEWER, arms(lock=14.05, direct=26), INVALID),
+            open_("14.05 [13.05, 15.05] queries, direct 26.00 [25.00, 27.00]", "0.5 × direct's"),
+        ),
+        (
+            *(FEWER, between(lock=(13, 13, 13), direct=(26, 26, 27)), PASS),
+            "13.00 [13.00, 13.00] queries, direct 26.00 [26.00, 27.00]",
+        ),
+        (
+            *(FEWER, between(lock=(13, 13, 13), direct=(26, 25, 26)), INVALID),
+            open_("13.00 [13.00, 13.00] queries, direct 26.00 [25.00, 26.00]", "0.5 × direct's"),
+        ),
         (FEWER, arms(lock=math.nan, direct=26), INVALID, "no data"),
         (FEWER, arms(lock=1, direct=math.nan), INVALID, "no data"),
         (NONE, arms(direct=0, lock=0), PASS, "0 queries"),
@@ -200,6 +252,21 @@ def test_a_claim_passes_fails_or_has_no_data(
     claim: Callable[[], Claim], seen: dict[str, ArmResult], verdict: Verdict, words: str
 ) -> None:
     assert claim().check(seen) == (verdict, words)
+
+
+def test_a_mean_is_compared_as_it_is_and_a_sum_by_its_repetitions() -> None:
+    fewer = claims.fewer_than("lock", "direct", WAIT)
+    means, sums = between(lock=(13, 13, 13), direct=(14, 14, 14)), facts(lock=13, direct=14)
+    for rows, verdict in ((means, PASS), (sums, FAIL)):
+        beside = replace(rows["direct"].measures[WAIT.name], samples=60)
+        rows["direct"] = replace(rows["direct"], measures={WAIT.name: beside})
+        assert fewer.check(rows)[0] is verdict
+    assert fewer.text == "lock: mean wait ≤ 1 × direct's"
+
+
+def test_only_the_naive_arms_claim_is_that_there_is_a_failure() -> None:
+    assert SHOWS().is_failure is True
+    assert not any(claim().is_failure for claim in (LIMIT, LEAST, LAW, FEWER, NONE))
 
 
 CUT_LIMIT = "≥ 2.50 [1.50, 3.50] queries"
@@ -241,12 +308,22 @@ def test_what_was_still_unknown_when_the_segment_ended_is_never_taken_for_the_be
         (REACHES, ("direct",), "direct shows the failure: mean wait ≥ 5 queries", False),
         (
             *(BOTH, ("direct",)),
-            "direct shows the failure: mean wait ≥ 5 queries and 0.5 × theory",
+            "direct shows the failure: mean wait ≥ 5 queries and ≥ 0.5 × theory",
+            False,
+        ),
+        (
+            *(WITHIN, ("direct",)),
+            "direct shows the failure: mean wait ≥ 5 queries and ≤ 10 queries",
             False,
         ),
         (LIMIT, ("lock",), "lock: mean wait ≤ 1.5 queries", False),
         (LEAST, ("lock",), "lock: mean wait ≥ 1.5 queries", False),
         (LAW, ("xfetch",), "xfetch: mean wait within 25% of its law", True),
+        (
+            *(partial(claims.follows_law, "xfetch", WAIT, within=0.25), ("xfetch",)),
+            "xfetch: mean wait within 25% of its law",
+            False,
+        ),
         (FEWER, ("lock", "direct"), "lock: mean wait ≤ 0.5 × direct's", False),
         (NONE, (), "no arm has any mean wait", False),
         (NONE_BUT, (), "no arm has any mean wait, but for direct", False),

@@ -139,6 +139,16 @@ def test_each_error_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", experiments.names())
+def test_no_commit_is_lost_that_the_primary_itself_had_yet_to_write(name: str) -> None:
+    """With `off` it is the log writer that loses writes and lags, not replication."""
+    experiment = experiments.load(name)
+    for arm in experiment.arms:
+        settings = {**experiment.settings, **arm.settings}
+        modes = {settings.get(of) for of in ("SYNCHRONOUS_COMMIT", "postgres:synchronous_commit")}
+        assert "off" not in modes, arm.name
+
+
+@pytest.mark.parametrize("name", experiments.names())
 def test_what_there_is_has_no_error(name: str) -> None:
     assert problems(experiments.load(name)) == []
 

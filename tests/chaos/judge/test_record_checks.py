@@ -92,6 +92,7 @@ def segment(arm: str, number: int, started_s: float, duration_s: float) -> Segme
             session=np.arange(count),
             attempt=np.ones(count, dtype=np.int64),
             last=np.full(count, True),
+            timeline=np.full(count, -1),
         ),
         look_ups=looked_up([0], read_s, read_s, read_s + 0.001, read_s + 0.001),
         samples=redis(sample_s, 100 * (sample_s - started_s)),

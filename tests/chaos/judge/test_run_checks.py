@@ -211,6 +211,16 @@ MUTANTS: dict[str, tuple[c.Check, Callable[[Evidence], Evidence], str]] = {
         act(took_effect=False),
         f"11 of 12 acts proven; {READ}",
     ),
+    "one act that stood too short a time to be probed again": (
+        c.acts_are_proven,
+        act(took_effect=False, again=None),
+        f"11 of 12 acts proven; {READ.replace(', 120.5 ms shortly before its end', '')}",
+    ),
+    "one act that was not probed before": (
+        c.acts_are_proven,
+        act(took_effect=False, before=None),
+        f"11 of 12 acts proven; {READ.replace('0.5 ms before', 'none before')}",
+    ),
     "one act not healed": (
         c.acts_are_proven,
         act(healed=False),
@@ -573,9 +583,11 @@ def around(evidence: Evidence, at: At, *acts: ActEvidence) -> Finding:
 
 
 def in_force(evidence: Evidence, injected_s: float, lifted_s: float | None) -> ActEvidence:
-    """The act of the first segment, from and to these seconds of it."""
+    """The act of the first segment, from and to these seconds of it; it takes effect at once."""
     lifted = None if lifted_s is None else 100 + lifted_s
-    return replace(evidence.segments[0].acts[0], injected_s=100 + injected_s, lifted_s=lifted)
+    from_s = 100 + injected_s
+    act = evidence.segments[0].acts[0]
+    return replace(act, begun_s=from_s, injected_s=from_s, lifted_s=lifted)
 
 
 @pytest.mark.parametrize(
@@ -614,6 +626,28 @@ def test_an_act_is_in_force_from_when_it_is_due_to_its_end_or_its_segment_s(
     seen = around(sound, at, in_force(sound, injected_s, lifted_s))
     assert (seen.verdict is Verdict.PASS) is fine
     assert ("not in force as planned" in seen.observed) is not fine
+
+
+@pytest.mark.parametrize(
+    ("begun_s", "injected_s", "fine"),
+    [
+        (2.0, 4.0, True),  # on time, and a container engine took its time
+        (2.0, 4.001, False),
+        (2.001, 2.001, False),  # late
+        (1.5, 1.4, False),
+        (0.999, 1.5, False),
+        (None, 1.5, True),
+        (None, 2.5, False),
+    ],
+)
+def test_an_act_begins_on_time_and_is_soon_in_force(
+    sound: Evidence, begun_s: float | None, injected_s: float, fine: bool
+) -> None:
+    at = At(1.0, FakeSlow(World(), 120))
+    act = replace(
+        in_force(sound, injected_s, 3.5), begun_s=None if begun_s is None else 100 + begun_s
+    )
+    assert (around(sound, at, act).verdict is Verdict.PASS) is fine
 
 
 def test_an_act_counts_by_its_name(sound: Evidence) -> None:

@@ -14,6 +14,7 @@ from chaos.judge.settings_checks import (
     _most_served,
     _too_soon,
     answers_were_possible,
+    cached_links_lasted,
     same,
 )
 from chaos.model.evidence import InForce, Segment, Verdict
@@ -96,6 +97,23 @@ def test_look_ups_go_where_the_settings_send_them(
 
 
 @pytest.mark.parametrize(
+    ("read_from", "db", "bound_s", "verdict"),
+    [
+        ("replica", "primary", "0.5", Verdict.PASS),
+        ("replica", "primary", "0.0", Verdict.INVALID),
+        ("primary", "replica", "0.5", Verdict.INVALID),
+    ],
+)
+def test_a_bound_on_the_lag_sends_look_ups_to_the_primary_alone(
+    read_from: str, db: str, bound_s: str, verdict: Verdict
+) -> None:
+    look_ups = replace(looked_up([1], [1], [1], [1]), db=np.array([db]))
+    own = told(READ_FROM=read_from, READ_LAG_MAX_S=bound_s)
+    segment = replace(own, requests=followed([1.0]), look_ups=look_ups)
+    assert answers_were_possible(HERD, evidence_of([segment])).verdict is verdict
+
+
+@pytest.mark.parametrize(
     ("look_ups", "count"),
     [
         ([(0, 0, 1, 2), (11, 11, 12, 13)], 0),
@@ -131,3 +149,20 @@ def test_what_was_stored_last_is_there_for_its_time(look_ups: Any, count: int) -
 def test_links_are_kept_where_no_act_stops_cache_or_web(act: Act, may: bool) -> None:
     assert _may_keep(HERD.traffic, [At(0.0, act)]) is may
     assert _may_keep(HERD.traffic, [])
+
+
+@pytest.mark.parametrize(
+    ("stored_s", "verdict", "observed"),
+    [
+        ([1.1, 5.1], "PASS", "2 look-ups were stored"),
+        ([1.1, np.nan], "PASS", "1 look-ups were stored"),
+        ([np.nan, np.nan], "INVALID", "direct: nothing stored"),
+    ],
+)
+def test_a_cache_in_which_nothing_was_stored_has_not_kept_it(
+    stored_s: list[float], verdict: str, observed: str
+) -> None:
+    seen = looked_up([1, 5], [1, 5], [1.05, 5.05], stored_s)
+    found = cached_links_lasted(HERD, evidence_of([segment_of(0, 20, look_ups=seen)]))
+    assert found is not None
+    assert (found.verdict.value, found.observed) == (verdict, observed)

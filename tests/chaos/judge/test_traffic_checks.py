@@ -280,3 +280,21 @@ def test_visits_come_by_weight(visits: Evidence) -> None:
 
     odd = replace(visits, segments=[*map(all_edits, visits.segments)])
     assert "visits begin with follow" in laws(odd, BUSY).observed
+
+
+@pytest.mark.parametrize(
+    ("due_s", "operations", "pairs"),
+    [
+        ([1.0, 1.0, 2.0], [2, 0, 0], [1, 0, 2]),  # swapped by rounding
+        ([1.0, 1.0, 2.0], [0, 2, 0], [0, 1, 2]),
+        ([1.0, 1.1, 2.0], [2, 0, 0], [0, 1, 2]),  # not at once: another one than was drawn
+        ([1.0, 1.0, 2.0], [0, 0, 0], [0, 1, 2]),
+    ],
+)
+def test_arrivals_that_rounding_has_swapped_are_told_by_what_they_do(
+    due_s: list[float], operations: list[int], pairs: list[int]
+) -> None:
+    places = np.arange(3)
+    drawn = t.Starts(np.array(due_s), places, np.array([0, 2, 0]), places)
+    seen = t.Starts(np.array(due_s), places, np.array(operations), places)
+    assert t._by_operation(drawn, places, seen, places).tolist() == pairs

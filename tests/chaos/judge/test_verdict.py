@@ -221,6 +221,19 @@ def test_a_result_carries_what_it_was_made_from(experiment: Experiment, evidence
     }
 
 
+@pytest.mark.parametrize("without", [0, -1])
+def test_a_segment_without_its_ledger_leaves_the_arm_without_that_one_and_the_run_invalid(
+    experiment: Experiment, evidence: Evidence, without: int
+) -> None:
+    own = [number for number, s in enumerate(evidence.segments) if s.arm == "lock"][without]
+    segments = list(evidence.segments)
+    segments[own] = replace(segments[own], ledgers={})
+    result = judge(experiment, replace(evidence, segments=segments))
+    assert result.ledgers["lock"] == {}
+    assert result.ledgers["direct"]
+    assert result.verdict is Verdict.INVALID
+
+
 def test_each_row_is_made_of_its_arm_s_own_segments(
     experiment: Experiment, evidence: Evidence
 ) -> None:
@@ -501,8 +514,22 @@ def test_an_act_of_one_arm_s_own_timeline_is_proven_too(
     ]
     own = replace(PROVEN, act=weak.name, during=reading(55.0), again=reading(55.0))
     for experiment_, proven in [(replace(experiment, arms=arms), True), (experiment, False)]:
-        only = replace(evidence.segments[0], acts=[own])
+        only = replace(evidence.segments[0], arm="lock", acts=[own])
         (act,) = judge(experiment_, replace(evidence, segments=[only], control=[])).acts
+        assert act.proven is proven
+
+
+def test_of_acts_with_one_name_each_arm_has_its_own(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    strong = FakeSlow(World(), 240, PROVEN.act)
+    arms = [
+        replace(a, timeline=[At(0.0, strong)]) if a.name == "lock" else a for a in experiment.arms
+    ]
+    mixed = replace(experiment, arms=arms)
+    for arm, proven in [("direct", True), ("lock", False)]:
+        only = replace(evidence.segments[0], arm=arm, acts=[replace(PROVEN, arm=arm)])
+        (act,) = judge(mixed, replace(evidence, segments=[only], control=[])).acts
         assert act.proven is proven
 
 

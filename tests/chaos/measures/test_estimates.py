@@ -17,6 +17,7 @@ from chaos.measures.estimates import (
     mean_of_durations,
     mean_of_levels,
     mean_of_shares,
+    mean_of_symmetric,
     median,
     total,
     with_chance_within,
@@ -112,25 +113,56 @@ def test_counts_of_which_few_differ_count_those_by_as_much_as_they_do() -> None:
     assert once.low <= 1
 
 
+def test_rare_others_on_both_sides_count_by_their_own_distances() -> None:
+    seen = mean_of_counts(np.array([10.0] * 11 + [13.0] + [8.0] * 2))
+    above, below = (
+        (
+            float(stats.beta.ppf(0.025, few, 15 - few)),
+            float(stats.beta.ppf(0.975, few + 1, 14 - few)),
+        )
+        for few in (1, 2)
+    )
+    assert seen.low == pytest.approx(10 + above[0] * 3 - below[1] * 2)
+    assert seen.high == pytest.approx(10 + above[1] * 3 - below[0] * 2)
+
+
+@pytest.mark.parametrize("values", [[1.0, 1, 2, 3], [1.0, 1, 2, 3, 4]])
+def test_counts_of_which_no_more_than_half_are_one_number_have_no_usual_one(
+    values: list[float],
+) -> None:
+    seen, plain = mean_of_counts(np.array(values)), mean(np.array(values))
+    assert (seen.low, seen.high) == (max(plain.low, 0), plain.high)
+
+
 def test_an_interval_is_wider_the_less_it_may_err() -> None:
     values = np.array([2.0, 4.0, 3.1, 4.5, 3.0, 2.2, 3.5, 2.5])
-    for summary in (mean, mean_of_counts, mean_of_levels, mean_of_shares, median, SECONDS):
+    for summary in (mean, mean_of_counts, mean_of_levels, mean_of_shares, median, seconds):
         usual, strict = summary(values, 0.025), summary(values, 0.01)
         assert strict.low < usual.low < usual.high < strict.high
         assert strict.value == usual.value
 
 
-SECONDS = mean_of_durations(0.25)
+def seconds(values: Floats, tail: float = 0.025) -> Estimate:
+    return mean_of_durations(0.25)(values, tail)
+
+
+def of_segments_by_hand(values: list[float], likely: float) -> tuple[float, float]:
+    """The ends that docs/coverage.md describes, for up to four segments."""
+    count, value = len(values), sum(values) / len(values)
+    degrees = 4 + count - 1
+    variance = (4 * likely**2 + sum((each - value) ** 2 for each in values)) / degrees
+    far = float(stats.t.isf(0.025, degrees)) * math.sqrt(variance / count)
+    return max(value - far, 0), value + far
 
 
 def test_a_duration_is_as_uncertain_as_one_that_likely_varies_by_30_per_cent_or_a_step() -> None:
-    one, two = SECONDS(np.array([2.0])), SECONDS(np.array([2.0, 2.0]))
+    one, two = seconds(np.array([2.0])), seconds(np.array([2.0, 2.0]))
     far = float(stats.t.ppf(0.975, 5)) * 0.6 * math.sqrt(4 / 5 / 2)
     assert (two.low, two.high) == pytest.approx((2 - far, 2 + far))
     assert one.high - one.low > two.high - two.low
-    assert SECONDS(np.array([0.0, 0.0])).high == pytest.approx(far * 0.25 / 0.6)
-    assert SECONDS(np.array([1.0, 3.0])).high > two.high
-    assert not SECONDS(np.array([math.nan])).known
+    assert seconds(np.array([0.0, 0.0])).high == pytest.approx(far * 0.25 / 0.6)
+    assert seconds(np.array([1.0, 3.0])).high > two.high
+    assert not seconds(np.array([math.nan])).known
 
 
 def test_a_share_lies_between_0_and_100_and_is_sure_at_either_end() -> None:
@@ -145,6 +177,44 @@ def test_of_many_segments_their_own_spread_counts_and_the_likely_one_is_the_leas
     plain, level = mean(apart), mean_of_levels(apart)
     assert level.low <= plain.low
     assert level.high >= plain.high
+
+
+def test_of_few_segments_a_likely_spread_counts_like_four_more() -> None:
+    level, low = mean_of_levels(np.array([50.0, 54.0])), mean_of_levels(np.array([1.0, 40.0]))
+    assert (level.low, level.high) == pytest.approx(of_segments_by_hand([50, 54], 5.2))
+    assert (low.low, low.high) == pytest.approx(of_segments_by_hand([1, 40], 2.05))
+    assert low.low == 0
+    share = mean_of_shares(np.array([60.0, 98.0]))
+    assert share.low == pytest.approx(of_segments_by_hand([60, 98], 2.1)[0])
+    assert of_segments_by_hand([60, 98], 2.1)[1] > 100.5
+    assert share.high == 100
+    assert {each.interval for each in (level, share, seconds(np.array([1.0])))} == {"mean95"}
+
+
+def test_five_segments_are_no_longer_few() -> None:
+    apart = np.array([0.0, 0, 0, 0, 100])
+    assert mean_of_levels(apart).high == mean_of_counts(apart).high
+    assert mean_of_levels(apart[1:]).high < mean_of_counts(apart[1:]).high
+    narrow = Estimate(10, 10, 10, 5, "mean95")
+    wide = with_chance_within(narrow, np.full(5, 10.0), [(5.0, 15.0)] * 5)
+    assert (wide.low, wide.high) == pytest.approx((10 - math.sqrt(5), 10 + math.sqrt(5)))
+
+
+@pytest.mark.parametrize("tail", [0.025, 0.001])
+def test_what_is_symmetric_has_students_interval_however_few_there_are(tail: float) -> None:
+    values = np.array([0.1, -0.02, 0.05, 0.3, math.nan])
+    known = values[:4]
+    seen = mean_of_symmetric(values, tail)
+    error = known.std(ddof=1) / 2
+    ends = stats.t.interval(1 - 2 * tail, 3, loc=known.mean(), scale=error)
+    assert (seen.low, seen.high) == pytest.approx(ends)
+    assert seen.value == pytest.approx(known.mean())
+    assert (seen.samples, seen.interval) == (4, "mean95")
+    assert mean_of_symmetric(known) == mean_of_symmetric(known, 0.025)
+    assert mean_of_symmetric(known[:2]).high < math.inf
+    for few in (known[:1], known[:0]):
+        one, plain = mean_of_symmetric(few), mean(few)
+        assert str(one) == str(plain)
 
 
 def test_an_interval_is_no_narrower_than_chance_within_segments_makes_it() -> None:

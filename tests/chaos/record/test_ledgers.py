@@ -55,6 +55,7 @@ class World:
     clicks: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, int, str, bool], ...] = ()
     totals: tuple[tuple[str, int], ...] = ()
+    forks: tuple[tuple[str, str, int], ...] = ()  # kind, id and version on a server before
 
 
 # --- the record ----------------------------------------------------------------------------------
@@ -73,6 +74,7 @@ def ledgers(world: World) -> Mapping[int, Mapping[str, Ledger]]:
         header = ",".join(REQUEST_COLUMNS)
         text = "\n".join([header, *(",".join(map(str, line)) for line in lines)]) + "\n"
         (directory / "requests-0.csv").write_text(text, encoding="utf-8")
+        writer.fork(SEGMENTS[0], world.forks)
         writer.read_back(ReadBack(world.clicks, world.links, dict(world.totals), {}))
         writer.event("finished")
         writer.close()
@@ -112,6 +114,11 @@ def keys_of(world: World) -> dict[str, int]:
     return keys
 
 
+def forked(world: World, kind: str, name: str, version: int = 0) -> bool:
+    """A server that lost its role held it, at that version or a later one."""
+    return any((k, n) == (kind, name) and v >= version for k, n, v in world.forks)
+
+
 def slow_clicks(world: World, segment: int) -> Ledger:
     keys, held = keys_of(world), Counter(world.clicks)
     follows = [r for r in world.rows if r.operation == "follow"]
@@ -132,6 +139,9 @@ def slow_clicks(world: World, segment: int) -> Ledger:
         duplicated=sum(max(0, held[pair] - 1) for pair in here),
         unexpected=max(0, strangers - FOLLOWS[segment] - sum(r.unsure for r in own)),
         miscounted=sum(abs(totals.get(key, 0) - rows[key]) for key in off_keys),
+        found=sum(
+            told[pair] for pair in here if not held[pair] and forked(world, "clicks", pair[0])
+        ),
     )
 
 
@@ -145,7 +155,7 @@ def slow_links(world: World, segment: int) -> Ledger:
 
     def removed(key: str) -> bool:
         deletes = [r for r in world.rows if r.key == key and r.operation == "delete"]
-        return any(r.outcome != "fail" for r in deletes)
+        return any(r.outcome != "fail" or r.unsure for r in deletes)
 
     told = [key for key in here if not created(key) or any(r.outcome == "ok" for r in created(key))]
     kept = [key for key in told if key in held and (removed(key) or not held[key])]
@@ -158,6 +168,7 @@ def slow_links(world: World, segment: int) -> Ledger:
         lost=len(told) - len(kept),
         duplicated=0,
         unexpected=max(0, strangers - len(unknown)),
+        found=sum(key not in held and forked(world, "links", key) for key in told),
     )
 
 
@@ -181,8 +192,12 @@ def slow_edits(world: World, segment: int) -> Ledger:
         duplicated += len(versions) - len(set(versions))
         could = sum(r.outcome == "ok" or r.unsure for r in own)
         beyond += key in held and held[key][0] > 1 + could
+    found = sum(
+        held.get(r.key, (0, "", False))[0] < r.version and forked(world, "links", r.key, r.version)
+        for r in told
+    )
     return Ledger(len(edits), len(told), len(kept), len(told) - len(kept), duplicated,
-                  len(other) + beyond)  # fmt: skip
+                  len(other) + beyond, found=found)  # fmt: skip
 
 
 # --- random worlds -------------------------------------------------------------------------------
@@ -226,6 +241,13 @@ WORLDS = st.builds(
         unique_by=lambda link: link[0],
     ).map(tuple),
     totals=st.dictionaries(KEYS, st.integers(0, 3), max_size=4).map(lambda d: tuple(d.items())),
+    forks=st.lists(
+        st.one_of(
+            st.tuples(st.just("links"), KEYS, st.integers(1, 4)),
+            st.tuples(st.just("clicks"), st.sampled_from("ijkx"), st.just(0)),
+        ),
+        max_size=4,
+    ).map(tuple),
 )
 
 

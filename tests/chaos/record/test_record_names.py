@@ -22,7 +22,7 @@ from chaos.model.experiment import LATENCY
 from chaos.record.files import Files
 from chaos.record.run_directories import shown
 from reports.run_history import read_history
-from tests.support.results import judged_run
+from tests.support.results import judged_run, run_and_judged
 
 ROOT = Path(__file__).parents[3]
 NAMES = {
@@ -76,7 +76,7 @@ def test_a_run_is_recorded_judged_and_drawn_in_a_directory_of_any_name(
         (beside / f"{kind}.csv").write_text("of another run\n")
     before = files_of(beside)
 
-    result = judged_run(tmp_path / name)
+    result = run_and_judged(tmp_path / name)
     history = read_history(tmp_path / name, {arm["name"]: () for arm in result["arms"]}, [LATENCY])
 
     assert {**result, "run_dir": "", "provenance": {}} == {**plain, "run_dir": "", "provenance": {}}

@@ -47,6 +47,7 @@ def test_each_segment_has_its_requests_in_order_of_intended_time(run_dir: Path) 
     file = run_dir / "requests.parquet"
     names = ", ".join(field.name for field in fields(Requests))
     names = names.replace("session", "(hash(session) >> 1)::BIGINT")
+    names = names.replace("timeline", "coalesce(timeline, -1)")
     sql = f"SELECT {names} FROM '{file}' ORDER BY segment, intended_s"
     rows = duckdb.execute(sql).fetchall()
 

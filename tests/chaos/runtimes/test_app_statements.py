@@ -13,11 +13,11 @@ from chaos.runtimes.app_statements import PURPOSES, STRANGE_PURPOSE, purpose_of
 from stack.shortener.api import api_keys, link_creation, links
 from stack.shortener.clicks import outbox, partitions, retention, store, unique_visitors
 from stack.shortener.infra import migrate
-from stack.shortener.redirect import click_limits, origin, read_routes, read_tokens
+from stack.shortener.redirect import click_limits, origin, read_tokens, replica_lag
 
 MODULES = (
     *(api_keys, click_limits, link_creation, links, migrate, origin, outbox, partitions),
-    *(read_routes, read_tokens, retention, store, unique_visitors),
+    *(read_tokens, replica_lag, retention, store, unique_visitors),
 )
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE)\s")
 FOR_USERS_ALONE = {"_PAGE"}  # a template

@@ -13,7 +13,7 @@ import yaml
 
 from chaos.runtimes.compose.containers import PART
 from chaos.runtimes.embedded.part_commands import environment
-from chaos.runtimes.topology import LINKS, PARTS, SETTING_PREFIX, SHORTENER, link_port
+from chaos.runtimes.topology import LINKS, PARTS, SERVERS, SETTING_PREFIX, SHORTENER, link_port
 
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "docker-compose.yml"
@@ -58,7 +58,7 @@ def test_web_and_worker_go_through_the_same_links_as_embedded_ones(name: str) ->
             )
 
 
-@pytest.mark.parametrize("name", ["primary", "replica"])
+@pytest.mark.parametrize("name", SERVERS)
 def test_databases_read_the_configuration_that_embedded_ones_read(name: str) -> None:
     assert mounted(name)["stack/postgres/postgresql.conf"] in " ".join(SERVICES[name]["command"])
 
@@ -161,7 +161,7 @@ def test_observability_can_be_left_out() -> None:
     optional = {name for name, service in SERVICES.items() if service.get("profiles")}
     assert optional == {
         *("prometheus", "grafana", "redis-exporter"),
-        *("postgres-exporter-primary", "postgres-exporter-replica"),
+        *("postgres-1-exporter", "postgres-2-exporter"),
     }
     for name in SERVICES.keys() - optional:
         assert not optional & set(SERVICES[name].get("depends_on", {}))

@@ -145,9 +145,9 @@ def test_a_foreign_project_s_containers_are_never_touched(compose_stack: Stack) 
 @pytest.mark.parametrize("part", ["web-1", "worker", "nginx"])
 def test_no_request_can_go_round_toxiproxy(compose_stack: Stack, part: str) -> None:
     """By name it finds no database, and by address it reaches none."""
-    at = container("primary").attrs["NetworkSettings"]["Networks"]["linkstorm_data"]["IPAddress"]
+    at = container("postgres-1").attrs["NetworkSettings"]["Networks"]["linkstorm_data"]["IPAddress"]
     assert re.match(r"\d+\.", at)
-    for host, reached in [("primary", False), (at, False), ("toxiproxy", True)]:
+    for host, reached in [("postgres-1", False), (at, False), ("toxiproxy", True)]:
         port = 5433 if reached else 5432
         knock = ["timeout", "2", "bash", "-c", f"exec 3<>/dev/tcp/{host}/{port}"]
         assert (container(part).exec_run(knock).exit_code == 0) is reached, (part, host)

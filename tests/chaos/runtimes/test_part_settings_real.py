@@ -9,14 +9,15 @@ import pytest
 import redis
 
 from chaos.model.stack import Stack, StackError
-from chaos.runtimes.part_settings import PartSettings
+from chaos.runtimes.part_settings import SYNCHRONOUS, PartSettings, in_force
+from tests.support.patience import PATIENT
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture
 def settings(stack: Stack) -> Iterator[PartSettings]:
-    applied = PartSettings(stack.endpoints)
+    applied = PartSettings(stack)
     yield applied
     applied.apply({})
 
@@ -45,6 +46,41 @@ def test_a_synchronous_standby_is_waited_for(stack: Stack, settings: PartSetting
     with psycopg.connect(stack.endpoints.primary) as primary:
         states = primary.execute("SELECT sync_state FROM pg_stat_replication").fetchall()
     assert ("sync",) in states
+
+
+def test_a_standby_may_be_named_by_its_server(stack: Stack, settings: PartSettings) -> None:
+    either = {f"postgres:{SYNCHRONOUS}": 'ANY 1 ("postgres-1", "postgres-2")'}
+    settings.apply(either)
+    assert in_force(stack, either) == {"postgres": either}
+
+
+def test_they_are_told_as_they_were_given(stack: Stack, settings: PartSettings) -> None:
+    given = {"postgres:work_mem": "5MB", f"postgres:{SYNCHRONOUS}": "replica"}
+    settings.apply(given)
+    assert shown(stack, SYNCHRONOUS) == f'"{stack.roles["replica"]}"'
+    assert in_force(stack, given) == {"postgres": given}
+
+
+def test_they_follow_the_primary(stack: Stack) -> None:
+    stack.configure(
+        {
+            **PATIENT,
+            "postgres:work_mem": "5MB",
+            f"postgres:{SYNCHRONOUS}": "replica",
+        }
+    )
+    try:
+        stack.kill("primary")
+        stack.promote(stack.roles["replica"])
+        assert shown(stack, "work_mem") == "5MB"
+        assert shown(stack, SYNCHRONOUS) == ""  # there is nobody to wait for
+        stack.heal()
+        assert shown(stack, "work_mem") == "5MB"
+        assert shown(stack, SYNCHRONOUS) == f'"{stack.roles["replica"]}"'
+    finally:
+        stack.heal()
+        stack.configure(PATIENT)
+    assert shown(stack, "work_mem") == "4MB"
 
 
 def test_a_standby_that_there_is_not_is_refused_after_a_while(

@@ -71,9 +71,9 @@ def test_two_labs_run_side_by_side(stack: Stack, tmp_path: Path) -> None:
 
 def test_every_part_writes_its_log(stack: Stack, logs: Path) -> None:
     assert {path.stem for path in logs.iterdir()} >= {
-        "primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker",
+        "postgres-1", "postgres-2", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker",
     }  # fmt: skip
-    assert "ready to accept connections" in (logs / "primary.log").read_text()
+    assert "ready to accept connections" in (logs / "postgres-1.log").read_text()
 
 
 def test_an_arm_begins_with_new_processes_that_share_nothing(stack: Stack) -> None:
@@ -180,7 +180,7 @@ def test_root_lends_postgres_a_user_and_a_copy_of_programs_it_cannot_reach(
         psycopg.connect(stack.endpoints.primary),
     ):
         assert isinstance(stack, EmbeddedStack)
-        users = {process.username() for process in members(stack.workdir("primary"))}
+        users = {process.username() for process in members(stack.workdir("postgres-1"))}
         assert users == {"nobody"}
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 
@@ -51,7 +52,7 @@ def test_a_port_with_a_listener_is_not_free() -> None:
 
 def test_every_link_leads_to_its_part() -> None:
     ports = {name: number for number, name in enumerate(port_names(), start=10_000)}
-    assert proxies(ports)["worker-primary"][1] == f"{HOST}:{ports['primary']}"
+    assert proxies(ports)["worker-primary"][1] == f"{HOST}:{ports['postgres-1']}"
     assert len({listen for listen, _ in proxies(ports).values()}) == len(LINKS)
 
 
@@ -99,10 +100,9 @@ def test_a_part_that_ends_before_it_is_ready_shows_its_last_words(tmp_path: Path
 
 
 def test_a_part_that_does_not_get_ready_is_not_waited_for_longer_than_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("chaos.runtimes.embedded.part_process.READY_S", 0.1)
-    slow = part(tmp_path, "exec sleep 60")
+    slow = replace(part(tmp_path, "exec sleep 60"), ready_s=0.1)
     with pytest.raises(StackError, match=r"nginx took more than 0.1 s until it was ready"):
         slow.start()
     slow.kill()
@@ -155,8 +155,8 @@ def test_an_account_is_stopped_by_the_first_closed_folder(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("content", ["", "1\n/data\n", "1\n/data\n0\n5432\n\n127.0.0.1\n 1 2 3\n"])
 def test_a_pid_file_without_shared_memory_is_passed_over(tmp_path: Path, content: str) -> None:
-    (tmp_path / "primary").mkdir()
-    (tmp_path / "primary" / "postmaster.pid").write_text(content)
+    (tmp_path / "postgres-1").mkdir()
+    (tmp_path / "postgres-1" / "postmaster.pid").write_text(content)
     assert shared_memory(tmp_path) == []
 
 

@@ -1,14 +1,9 @@
-"""What every runtime's stack must do; a runtime is added by the name of its fixture.
-
-Tests of `any_stack` hold for the fake one, too: it has parts and links that break and answer.
-Those of `real_stack` ask for what only a shortener with its databases does.
-"""
+"""What every runtime's stack must do."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import get_args
 from urllib.parse import urlsplit
 
@@ -21,14 +16,9 @@ from chaos.acts.faults import Cut, Kill, Pause, Slow
 from chaos.model.experiment import Act
 from chaos.model.stack import Link, PartName, Stack, StackError
 from chaos.runtimes.part_clients import is_web
-from tests.support.fake_stack import FakeRuntime, World
+from chaos.runtimes.topology import SERVERS
 from tests.support.patience import PATIENT
 
-REAL = [
-    pytest.param("stack", marks=pytest.mark.real, id="embedded"),
-    pytest.param("compose_stack", marks=[pytest.mark.real, pytest.mark.alone], id="compose"),
-]
-STACKS = ["fake", *REAL]
 LINKS: tuple[Link, ...] = get_args(Link)
 PARTS: tuple[PartName, ...] = get_args(PartName)
 LATENCY_MS = 200
@@ -38,25 +28,6 @@ FAULTS: list[Act] = [
     *(Kill(part) for part in PARTS),
     *(Pause(part) for part in PARTS),
 ]
-
-
-@pytest.fixture
-def fake() -> Iterator[Stack]:
-    """Nothing but sockets that answer as long as nobody breaks them."""
-    with FakeRuntime(World()).up({}, Path()) as stack:
-        yield stack
-
-
-@pytest.fixture(params=STACKS)
-def any_stack(request: pytest.FixtureRequest) -> Stack:
-    stack: Stack = request.getfixturevalue(request.param)
-    return stack
-
-
-@pytest.fixture(params=REAL)
-def real_stack(request: pytest.FixtureRequest) -> Stack:
-    stack: Stack = request.getfixturevalue(request.param)
-    return stack
 
 
 def answers(stack: Stack, part: str, timeout_s: float = 2) -> bool:
@@ -70,8 +41,8 @@ def answers(stack: Stack, part: str, timeout_s: float = 2) -> bool:
     }
     try:
         match part:
-            case "primary" | "replica":
-                round_trip_s(getattr(at, part), timeout_s)
+            case "postgres-1" | "postgres-2":
+                round_trip_s(at.servers[part], timeout_s)
             case "redis":
                 round_trip_s(at.redis, timeout_s)
             case _:
@@ -174,9 +145,7 @@ def test_it_has_the_versions_of_its_parts(real_stack: Stack) -> None:
     assert real_stack.versions["postgres"].startswith(("17", "18"))
 
 
-@pytest.mark.parametrize(
-    "part", ["primary", "replica", "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker"]
-)
+@pytest.mark.parametrize("part", PARTS)
 def test_a_killed_part_is_down_until_it_is_started(any_stack: Stack, part: str) -> None:
     assert answers(any_stack, part)
     any_stack.kill(part)
@@ -189,7 +158,7 @@ def test_a_killed_part_is_down_until_it_is_started(any_stack: Stack, part: str) 
     any_stack.check()
 
 
-@pytest.mark.parametrize("part", ["primary", "replica", "redis", "toxiproxy", "nginx", "web-2"])
+@pytest.mark.parametrize("part", [*SERVERS, "redis", "toxiproxy", "nginx", "web-2"])
 def test_a_paused_part_answers_again_once_resumed(any_stack: Stack, part: str) -> None:
     any_stack.pause(part)
     try:
@@ -249,6 +218,7 @@ def test_a_cut_link_lets_nothing_through_until_it_is_mended(any_stack: Stack, li
 
 def test_a_stack_lists_what_is_wrong_with_it_and_heals_it_all(any_stack: Stack) -> None:
     assert set(any_stack.state().parts.values()) == {"up"}
+    replica = any_stack.part_of("replica")
     any_stack.pause("replica")
     any_stack.kill("redis")
     any_stack.kill("web-1")
@@ -259,7 +229,7 @@ def test_a_stack_lists_what_is_wrong_with_it_and_heals_it_all(any_stack: Stack) 
     finally:
         any_stack.heal()
     wrong = {name: state for name, state in state.parts.items() if state != "up"}
-    assert wrong == {"replica": "paused", "redis": "down", "web-1": "down"}
+    assert wrong == {replica: "paused", "redis": "down", "web-1": "down"}
     assert state.links["cache"].toxics == [f"latency downstream latency={LATENCY_MS}"]
     assert [name for name, link in state.links.items() if not link.open] == ["replica"]
     healed = any_stack.state()

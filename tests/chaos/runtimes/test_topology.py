@@ -12,10 +12,12 @@ from chaos.model.stack import Link, PartName
 from chaos.runtimes.topology import (
     LINKS,
     PARTS,
+    ROLES,
     ROOT,
     SHORTENER,
     WEB,
     WORKER_SETTINGS,
+    led_by,
     restarted_by,
 )
 from stack.shortener.settings import WebSettings, WorkerSettings
@@ -37,7 +39,8 @@ def test_the_types_name_every_part_and_link() -> None:
 def test_toxiproxy_in_containers_has_every_link() -> None:
     file = json.loads((ROOT / "stack" / "toxiproxy" / "toxiproxy.json").read_text())
     assert {proxy["name"]: (proxy["listen"], proxy["upstream"]) for proxy in file} == {
-        link: (f"0.0.0.0:{to.port}", f"{to.part}:{PARTS[to.part]}") for link, to in LINKS.items()
+        link: (f"0.0.0.0:{to.port}", f"{part}:{PARTS[part]}")
+        for (link, to), part in zip(LINKS.items(), led_by(ROLES).values(), strict=True)
     }
 
 
@@ -49,8 +52,10 @@ def test_the_picture_of_the_chaos_page_shows_every_part_and_link() -> None:
     for drawing in drawings:
         assert keys(drawing, "boxes: {", "},", "[") == sorted([*PARTS, "traffic"])
         assert keys(drawing, "links: {", "},", "[") == sorted(LINKS)
-    ends = re.findall(r'"?([a-z-]+)"?: \[\[.*?\], "([a-z]+)"\]', PICTURE)
-    assert dict(ends) == {link: to.part for link, to in LINKS.items() if link != "replication"}
+    ends = re.findall(r'"?([a-z-]+)"?: \[\[.*?\], "([a-z0-9-]+)"\]', PICTURE)
+    assert dict(ends) == {
+        link: part for link, part in led_by(ROLES).items() if link != "replication"
+    }
 
 
 def test_prometheus_scrapes_parts_at_their_ports() -> None:
@@ -65,3 +70,8 @@ def test_only_a_setting_of_the_worker_restarts_it() -> None:
     assert {name.upper() for name in WorkerSettings.model_fields} == WORKER_SETTINGS
     for name in {name.upper() for name in WebSettings.model_fields} - WORKER_SETTINGS:
         assert restarted_by({}, {name: "1"}) == WEB
+
+
+def test_the_table_of_links_knows_where_each_leads_first() -> None:
+    assert led_by(ROLES).keys() == LINKS.keys()
+    assert "replica" not in led_by({"primary": "postgres-2"})

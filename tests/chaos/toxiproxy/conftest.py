@@ -18,7 +18,7 @@ from tests.chaos.toxiproxy.servers import (
 @pytest.fixture(scope="session", params=[EMBEDDED, ORIGINAL])
 def any_server(request: pytest.FixtureRequest) -> Iterator[ToxiproxyServer]:
     if request.param == ORIGINAL and original_server() is None:
-        pytest.skip("no toxiproxy-server on PATH, and LINKSTORM_TOXIPROXY names none")
+        pytest.skip("no toxiproxy-server on PATH, and ORIGINAL_TOXIPROXY names none")
     with running(request.param) as server:
         yield server
 

@@ -1,6 +1,6 @@
 """Responses of Toxiproxy 2.12 to a long conversation, word for word, in `answers.json`.
 
-`python -m tests.chaos.toxiproxy.conversation` records it again from the original (LINKSTORM_TOXIPROXY).
+`python -m tests.chaos.toxiproxy.conversation` records it again from the original (ORIGINAL_TOXIPROXY).
 """
 # ruff: noqa: E501 (requests are listed as they are sent)
 

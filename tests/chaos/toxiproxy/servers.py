@@ -23,8 +23,12 @@ ORIGINAL = "toxiproxy-server"
 
 
 def original_server() -> str | None:
-    """Return the path of the original Toxiproxy, if there is one."""
-    return os.environ.get("LINKSTORM_TOXIPROXY") or shutil.which("toxiproxy-server")
+    """Return the path of the original Toxiproxy, if there is one.
+
+    ORIGINAL_TOXIPROXY names it to these tests alone; LINKSTORM_TOXIPROXY puts it into labs, too.
+    """
+    named = os.environ.get("ORIGINAL_TOXIPROXY") or os.environ.get("LINKSTORM_TOXIPROXY")
+    return named or shutil.which("toxiproxy-server")
 
 
 def program(kind: str) -> list[str]:

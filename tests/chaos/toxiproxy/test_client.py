@@ -7,10 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chaos.model.stack import LinkState
+from chaos.model.stack import LinkState, StackError
 from chaos.runtimes import toxics
+from chaos.runtimes.links import Links
 from chaos.runtimes.toxics import Toxics, ToxicsError
 from tests.chaos.toxiproxy.servers import EMBEDDED, ToxiproxyServer, free_port, running
+
+AT = "127.0.0.1:9"
 
 
 @pytest.fixture
@@ -80,23 +83,24 @@ def test_reset_opens_links_and_removes_toxics(server: ToxiproxyServer, lab: Toxi
 def test_a_cut_link_is_closed_when_cut_returns_and_open_when_it_is_undone(
     server: ToxiproxyServer, lab: Toxics
 ) -> None:
-    undo = lab.cut("cache")
+    links = Links(lab, {})
+    undo = links.cut("cache")
     assert not server.get("/proxies/cache")["enabled"]
     assert server.get("/proxies/queue")["enabled"]
     undo()
     assert server.get("/proxies/cache")["enabled"]
     undo()
-    with pytest.raises(ToxicsError, match="has no link 'cash'"):
-        lab.cut("cash")
+    with pytest.raises(StackError, match="no link cash"):
+        links.cut("cash")  # type: ignore[arg-type]
 
 
 def test_every_link_is_listed_with_its_toxics(server: ToxiproxyServer, lab: Toxics) -> None:
     lab.add("cache", "latency", "downstream", {"latency": 120})
     lab.add("cache", "timeout", "upstream", {"timeout": 0})
-    lab.cut("queue")
+    lab.put("queue", "127.0.0.1:9", is_open=False)
     assert lab.links() == {
-        "cache": LinkState(True, ["timeout upstream", "latency downstream latency=120"]),
-        "queue": LinkState(False, []),
+        "cache": LinkState(True, ["timeout upstream", "latency downstream latency=120"], AT),
+        "queue": LinkState(False, [], AT),
     }
 
 

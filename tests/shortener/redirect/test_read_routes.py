@@ -19,7 +19,7 @@ from stack.shortener.redirect.cache import StoreOutcome
 from stack.shortener.redirect.cache_entry import CacheEntry
 from stack.shortener.redirect.fills.singleflight import Flights
 from stack.shortener.redirect.origin import LOOK_UP, Origin
-from stack.shortener.redirect.read_routes import READ_ROUTES
+from stack.shortener.redirect.read_routes import READ_ROUTES, LagBounded, read_route
 from stack.shortener.redirect.read_tokens import (
     NOWHERE,
     WRITTEN,
@@ -30,6 +30,7 @@ from stack.shortener.redirect.read_tokens import (
     unpack,
 )
 from stack.shortener.redirect.refill import FillResult, Refill
+from stack.shortener.redirect.replica_lag import LagWatch
 from stack.shortener.settings import ReadFrom, WebSettings
 from tests.support.fake_links import ADDRESSES
 
@@ -265,3 +266,127 @@ def test_if_the_position_is_unknown_no_replica_qualifies() -> None:
 def test_a_commit_that_is_not_flushed_has_no_position_to_compare(read_from: str) -> None:
     with pytest.raises(ValueError, match="does not go with"):
         settings(read_from, synchronous_commit="off")
+
+
+# --- a bound on the lag ---------------------------------------------------------------------------
+
+BOUND_S = 0.2
+
+
+class Lagging:
+    """A primary whose log is at `lsn`, a replica that follows or stays, and who watches them."""
+
+    def __init__(self, max_s: float = BOUND_S) -> None:
+        self.replica, self.primary = FakeDatabase("replica", 1), FakeDatabase("primary", 2)
+        replica: Any = self.replica
+        primary: Any = self.primary
+        self.watch = LagWatch(replica, primary, max_s)
+
+    def written(self, lsn: int, timeline: int = 1) -> None:
+        self.primary.position = WalPosition(timeline, lsn)
+
+    def replays(self, lsn: int | None, timeline: int = 1) -> None:
+        self.replica.position = None if lsn is None else WalPosition(timeline, lsn)
+
+    def look(self) -> bool:
+        asyncio.run(self.watch.look())
+        return self.watch.is_within
+
+
+def test_a_replica_is_within_the_bound_once_it_shows_what_the_primary_had() -> None:
+    lagging = Lagging()
+    assert not lagging.watch.is_within
+    assert lagging.look()
+
+
+def test_a_replica_that_shows_what_the_primary_had_a_moment_ago_is_within_the_bound() -> None:
+    lagging = Lagging()
+    lagging.look()
+    lagging.written(101)
+    time.sleep(BOUND_S / 4)
+    assert lagging.look()
+    lagging.replays(101)
+    lagging.written(102)
+    time.sleep(BOUND_S)
+    assert not lagging.look()  # it has what was there a bound ago, and more was, a moment later
+    lagging.replays(102)
+    assert lagging.look()
+
+
+def test_an_idle_primary_makes_no_lag() -> None:
+    lagging = Lagging()
+    assert lagging.look()
+    time.sleep(BOUND_S * 1.1)
+    assert not lagging.watch.is_within  # nobody has looked
+    assert lagging.look()
+
+
+@pytest.mark.parametrize(("lsn", "timeline"), [(None, 1), (10**9, 2), (99, 1)])
+def test_a_replica_that_follows_nobody_or_another_is_not_within_the_bound(
+    lsn: int | None, timeline: int
+) -> None:
+    lagging = Lagging()
+    lagging.replays(lsn, timeline)
+    assert not lagging.look()
+
+
+@pytest.mark.parametrize("down", ["replica", "primary"])
+def test_while_one_of_both_is_down_the_watch_goes_on_and_learns_nothing(down: str) -> None:
+    lagging = Lagging()
+    getattr(lagging, down).is_up = False
+
+    async def main() -> bool:
+        running = asyncio.create_task(lagging.watch.run())
+        await asyncio.sleep(BOUND_S)
+        known = lagging.watch.is_within
+        getattr(lagging, down).is_up = True
+        await asyncio.sleep(BOUND_S)
+        assert not running.done()
+        running.cancel()
+        return known
+
+    assert not asyncio.run(main())
+    assert lagging.watch.is_within
+
+
+def read_within(lagging: Lagging, read_from: ReadFrom = "replica") -> Found:
+    bounded = read_route(settings(read_from), lagging.watch)
+    first: Any = lagging.replica
+    second: Any = lagging.primary
+
+    async def look_up() -> int:
+        both = Origin(first, second, Metrics(), RetryBudget(0), bounded)
+        return (await both.query("code", 0.0).fetch()).version
+
+    lagging.replica.asked.clear()
+    return Found(asyncio.run(look_up()), lagging.replica.asked + lagging.primary.asked)
+
+
+def test_reads_leave_a_replica_that_lags_beyond_the_bound_and_return() -> None:
+    lagging = Lagging()
+    assert read_within(lagging) == Found(2, ["primary"])
+    lagging.primary.asked.clear()
+    lagging.look()
+    assert read_within(lagging) == Found(1, ["replica"])
+
+
+def test_while_the_primary_is_down_an_old_answer_is_better_than_none() -> None:
+    lagging = Lagging()
+    lagging.primary.is_up = False
+    assert read_within(lagging) == Found(1, ["replica"])
+
+
+def test_without_a_bound_or_without_reads_of_the_replica_nobody_watches() -> None:
+    assert not settings("replica").watches_lag
+    assert settings("replica", read_lag_max_s="0.5").watches_lag
+    assert not settings("primary", read_lag_max_s="0.5").watches_lag
+    assert not isinstance(read_route(settings("replica"), None), LagBounded)
+
+
+@pytest.mark.parametrize("read_from", ["replica", "replica-then-primary"])
+def test_within_the_bound_the_route_is_the_one_that_was_chosen(read_from: ReadFrom) -> None:
+    bounded = read_route(settings(read_from), Lagging().watch)
+    assert (
+        bounded.asks_again_if_behind
+        == READ_ROUTES[read_from](settings(read_from)).asks_again_if_behind
+    )

@@ -13,6 +13,8 @@ import pytest
 import requests
 
 from chaos.model.stack import Stack
+from chaos.runtimes import server_queries
+from stack.shortener.redirect.read_tokens import WRITTEN
 from tests.support.patience import PATIENT
 from tests.support.shortener_process import eventually
 from tests.support.shortener_webs import OwnWeb, webs
@@ -173,7 +175,8 @@ def test_a_session_reads_the_replica_again_once_that_has_its_write(
     timeline, high, low, _ = token.split("/")
     with psycopg.connect(stack.endpoints.primary) as primary:
         found = primary.execute("SELECT %s::pg_lsn <= pg_current_wal_lsn()", [f"{high}/{low}"])
-        assert (timeline, found.fetchone()) == ("1", (True,))
+        assert found.fetchone() == (True,)
+    assert int(timeline) == server_queries.timeline(stack.endpoints.primary)
 
 
 def test_a_session_waits_for_a_replica_that_will_have_its_write(
@@ -195,6 +198,45 @@ def test_a_session_waits_for_a_replica_that_will_have_its_write(
         assert asked(web, code) == ["replica"]
 
 
+def test_all_readers_leave_a_replica_that_lags_beyond_the_bound_and_return(
+    stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = {**SETTINGS, "READ_FROM": "replica", "READ_LAG_MAX_S": "0.4"}
+    with webs(stack, tmp_path_factory.mktemp("bounded"), 1, settings) as (web,):
+        old, _ = create(web)
+        replicated(stack, old)
+        eventually(lambda: read(web, old) == (302, "1"))
+        assert asked(web, old)[-1] == "replica"
+        with behind(stack):
+            new, _ = create(web)
+            edit(web, old)
+            assert read(web, old) == (302, "1")  # within the bound
+            time.sleep(0.6)
+            assert (read(web, new), read(web, old)) == ((302, "1"), (302, "2"))
+            assert asked(web, old)[-1] == "primary"
+        time.sleep(0.3)
+        again, _ = create(web)
+        time.sleep(0.3)
+        assert read(web, again) == (302, "1")
+        assert asked(web, again) == ["replica"]
+
+
+def test_the_position_of_a_token_is_one_that_the_primary_has_written(stack: Stack) -> None:
+    """A record inserted by somebody else may wait for long, and readers with it."""
+    emit = "SELECT pg_logical_emit_message(true, 'test', repeat('x', 100000))"
+    inserted = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
+
+    def ahead() -> bool:
+        with psycopg.connect(stack.endpoints.primary) as other:
+            other.execute(emit)  # and no commit
+            with psycopg.connect(stack.endpoints.primary, autocommit=True) as primary:
+                _, token_lsn = primary.execute(WRITTEN.encode()).fetchone() or (None, 0)
+                (inserted_lsn,) = primary.execute(inserted.encode()).fetchone() or (0,)
+        return bool(inserted_lsn - token_lsn > 50_000)
+
+    eventually(ahead)  # the log writer may come in between
+
+
 @pytest.mark.parametrize("chosen", ["", "local", "remote_apply"])
 def test_commits_of_a_web_process_wait_for_what_the_setting_says(
     stack: Stack, tmp_path_factory: pytest.TempPathFactory, chosen: str
@@ -203,7 +245,7 @@ def test_commits_of_a_web_process_wait_for_what_the_setting_says(
     settings = {**PATIENT, "SYNCHRONOUS_COMMIT": chosen, "PRIMARY_TIMEOUT_S": "1"}
     with (
         webs(stack, tmp_path_factory.mktemp("commits"), 1, settings) as (web,),
-        synchronous_standby(stack, "replica"),
+        synchronous_standby(stack),
         behind(stack),
     ):
         made = requests.post(f"{web.url}/api/links", json=TARGET, timeout=20)
@@ -211,14 +253,15 @@ def test_commits_of_a_web_process_wait_for_what_the_setting_says(
 
 
 @contextmanager
-def synchronous_standby(stack: Stack, names: str) -> Iterator[None]:
+def synchronous_standby(stack: Stack) -> Iterator[None]:
     """Name the standby of the primary, and wait until it is one."""
+    named = f"ALTER SYSTEM SET synchronous_standby_names = '\"{stack.roles['replica']}\"'"
     with psycopg.connect(stack.endpoints.primary, autocommit=True) as primary:
-        primary.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'".encode())
-        primary.execute("SELECT pg_reload_conf()")
         state = "SELECT sync_state FROM pg_stat_replication"
-        eventually(lambda: primary.execute(state).fetchone() == ("sync",))
         try:
+            primary.execute(named.encode())
+            primary.execute("SELECT pg_reload_conf()")
+            eventually(lambda: primary.execute(state).fetchone() == ("sync",))
             yield
         finally:
             primary.execute("ALTER SYSTEM RESET synchronous_standby_names")

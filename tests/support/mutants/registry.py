@@ -934,6 +934,8 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
                _uncounted("web-2.requests"), of="busy"),
         Mutant("stored for less than its time", "a herd that comes too often", LASTS,
                flaws=("entries do not last",)),
+        Mutant("nothing stored in a segment", "a cache that takes nothing", LASTS, changed(
+            "look_ups", "key LIKE '2-%'", stored_s="NULL")),
     ],
     "Settings and roles": [
         Mutant("one web process with another fill", "a process not restarted", SET,

@@ -15,7 +15,7 @@ FOR_NEW_CONNECTIONS = Edit(
     "    def add_(self, wrapper: ToxicWrapper) -> None:",
 )
 SLOW = 'return stack.toxic(self.link, "latency", "downstream", latency=self.latency_ms)'
-PAUSE = "        stack.pause(self.part)\n"
+PAUSE = "        stack.pause(part)\n"
 
 SABOTAGES = (
     Sabotage(
@@ -146,7 +146,7 @@ SABOTAGES = (
         "Every way to count clicks looks safe.",
         "worker-crash",
         ["exactly-once"],
-        [Edit(FAULTS, "        stack.kill(self.part)\n", "")],
+        [Edit(FAULTS, "        stack.kill(part)\n", "")],
         [c.PROVEN],
     ),
     Sabotage(

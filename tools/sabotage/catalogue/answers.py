@@ -106,12 +106,14 @@ SABOTAGES = (
         [
             Edit(
                 LINKS,
-                "            return ShortLink(**row)\n\n    async def delete",
-                "            if hash(str(change.url)) % 8 == 0:\n"
+                "            return _changed(row)\n\n        async def read_back(connection: Any) -> "
+                "ShortLink | None:\n            row = await connection.fetchrow(READ_BACK, code, owner)",
+                "            if row is not None and hash(str(change.url)) % 8 == 0:\n"
                 "                await connection.execute(\n"
                 '                    "UPDATE links SET version = version - 1 WHERE code = $1", code\n'
                 "                )\n"
-                "            return ShortLink(**row)\n\n    async def delete",
+                "            return _changed(row)\n\n        async def read_back(connection: Any) -> "
+                "ShortLink | None:\n            row = await connection.fetchrow(READ_BACK, code, owner)",
             )
         ],
         [c.EXACT, c.ANSWERS],

@@ -3,9 +3,10 @@
 from tools.sabotage.catalogue import checks as c
 from tools.sabotage.model import Edit, Sabotage
 
-READS, STALE = "stale-reads", "stale-cache"
+READS, STALE, BEHIND = "stale-reads", "stale-cache", "replica-far-behind"
 ROUTES = "stack/shortener/redirect/read_routes.py"
 CACHE = "stack/shortener/redirect/cache.py"
+LAG = "stack/shortener/redirect/replica_lag.py"
 UNSEEN = "no arm has any own writes unseen"
 
 SABOTAGES = (
@@ -30,7 +31,7 @@ SABOTAGES = (
         "People do not see what they have just saved.",
         READS,
         ["lsn"],
-        [Edit(ROUTES, "            if replayed.lsn >= wanted.lsn:", "            if replayed.lsn:")],
+        [Edit(ROUTES, "            if position.lsn >= wanted.lsn:", "            if position.lsn:")],
         [UNSEEN],
     ),
     Sabotage(
@@ -72,8 +73,8 @@ SABOTAGES = (
         [
             Edit(
                 "stack/shortener/api/app.py",
-                "return ((HEADER, await self._tokens.issue()),) if self._tokens else ()",
-                "return ()",
+                "token = ((HEADER, await self._tokens.issue()),) if self._tokens else ()",
+                "token = ()",
             )
         ],
         [UNSEEN],
@@ -125,5 +126,47 @@ SABOTAGES = (
             )
         ],
         ["double-delete: most stale"],
+    ),
+    Sabotage(
+        "lag-bound-ignored",
+        "A replica counts as within the bound, however far it is behind.",
+        "Readers get links as they were long ago, though a bound is set.",
+        BEHIND,
+        ["bound"],
+        [Edit(LAG, "return time.monotonic() - self._shown_s <= self._max_s", "return True")],
+        ["bound: most stale"],
+    ),
+    Sabotage(
+        "replica-never-trusted-again",
+        "A replica that was beyond the bound once is not read again.",
+        "The primary bears all reads from the first long lag on.",
+        BEHIND,
+        ["bound"],
+        [
+            Edit(
+                LAG,
+                "        if position := await replayed(self._replica):",
+                "        once = self._shown_s < 0 or self.is_within\n"
+                "        if once and (position := await replayed(self._replica)):",
+            )
+        ],
+        ["bound: replica trusted again"],
+    ),
+    Sabotage(
+        "known-changes-forgotten",
+        "What the replica says is served, though the cache knows of a newer version.",
+        "An edited link leads to its old target for as long as the replica is behind.",
+        BEHIND,
+        ["known changes"],
+        [
+            Edit(
+                ROUTES,
+                "what the replica does not have or cannot have yet.\"\"\"\n\n"
+                "    asks_again_if_behind: bool = True",
+                "what the replica does not have or cannot have yet.\"\"\"\n\n"
+                "    asks_again_if_behind: bool = False",
+            )
+        ],
+        ["no arm has any most stale"],
     ),
 )  # fmt: skip

@@ -92,8 +92,8 @@ SABOTAGES = (
         [
             Edit(
                 "chaos/runtimes/part_settings.py",
-                "        if wanted == before:\n            return\n        try:",
-                "        if wanted != 0:\n            return\n        try:",
+                "        if wanted == before:\n            return\n",
+                "        if wanted != 0:\n            return\n",
             )
         ],
         [c.SETTINGS],

@@ -90,6 +90,8 @@ def errors(settings: WebSettings) -> Json:
         "429": problem("Too many requests.", Retry_After="RetryAfter"),
         "431": problem("The headers are too long."),
         "503": problem(
-            "Too many requests in flight, or the database is down.", Retry_After="RetryAfter"
+            "Too many requests in flight, or the database is down. With `X-Outcome: unknown` a "
+            "change may have been made.",
+            Retry_After="RetryAfter",
         ),
     }

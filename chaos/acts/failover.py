@@ -1,0 +1,386 @@
+"""Failover and switchover: the primary's role moves to the replica, unplanned and planned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import psycopg
+
+from chaos.acts import witnesses
+from chaos.failover.orders import (
+    DEGRADED,
+    DEMOTED,
+    FAILED,
+    LED,
+    PROMOTED,
+    SILENT,
+    Control,
+    Watch,
+)
+from chaos.failover.process import FailoverProcess
+from chaos.failover.watchdog import demote, let_write, wait_for
+from chaos.model.evidence import CLOSED, ELSEWHERE, PROMOTING, Reading, Segment
+from chaos.model.stack import Link, ServerName, Stack, StackError, Undo
+from chaos.model.testimony import Span, Witnesses
+from chaos.runtimes.server_queries import timeline
+from chaos.runtimes.topology import DATABASE, LINKS
+
+TO_PRIMARY: tuple[Link, ...] = ("primary", "worker-primary", "replication")
+LED_ELSEWHERE = frozenset(
+    (f"{link} link", ELSEWHERE)
+    for link, route in LINKS.items()
+    if route.target in ("primary", "replica")
+)
+ROLES_MOVE = frozenset({"primary", "replica"})
+PROMOTION = "promote"  # who holds the lab while an operator moves the role
+ENDS_S = 10.0
+CAUGHT_UP_S = 5.0
+POLL_S = 0.002
+FLUSHED = "SELECT pg_current_wal_flush_lsn()::text"
+REPLAYED = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+
+
+@dataclass
+class _Programs:
+    """The processes of a failover, and the times of their events."""
+
+    running: list[FailoverProcess] = field(default_factory=list)
+    moments: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def said(self) -> str:
+        return "; ".join(process.said for process in self.running)
+
+    @property
+    def events(self) -> frozenset[str]:
+        return frozenset(name for process in self.running for name in process.events)
+
+    def has(self, event: str) -> bool:
+        return event in self.events
+
+    @property
+    def reading(self) -> Reading:
+        count = sum(process.runs for process in self.running)
+        return Reading("programs beside the servers", float(count), "at work")
+
+    def note(self) -> None:
+        self.moments = {
+            name: float(event["t_s"])
+            for process in self.running
+            for name, event in process.events.items()
+            if "t_s" in event
+        }
+
+
+@dataclass(frozen=True)
+class Failover:
+    """A controller that promotes the replica once the primary is silent for `detect_s`.
+
+    It watches from the replica's side, through the link of the replication, and leads `leads` to
+    the new primary. Without, clients have to find it, and nothing keeps them from the old one.
+    With `demotes_s` a watchdog beside the primary has it refuse writes once no replica has followed
+    it for so long.
+    """
+
+    detect_s: float = 0.5
+    leads: tuple[Link, ...] = TO_PRIMARY
+    demotes_s: float | None = None
+    programs: _Programs = field(default_factory=_Programs, init=False, repr=False, compare=False)
+
+    needs = "sql"
+    probe_s = 0.2
+    hits: ClassVar[frozenset[str]] = ROLES_MOVE
+    puts: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def brings(self) -> frozenset[tuple[str, str]]:
+        """Links of servers led elsewhere, and those that it leads closed before."""
+        return LED_ELSEWHERE | {(f"{link} link", CLOSED) for link in self.leads}
+
+    @property
+    def name(self) -> str:
+        """`failover after 0.5 s`."""
+        also = "" if self.demotes_s is None else f", demotion after {self.demotes_s:g} s"
+        return f"failover after {self.detect_s:g} s{also}"
+
+    @property
+    def moments(self) -> Mapping[str, float]:
+        """Times of the silence found, of the promotion, and of the links led."""
+        return self.programs.moments
+
+    def aimed(self, _stack: Stack) -> Failover:
+        """The act with processes of its own."""
+        return replace(self)
+
+    def inject(self, stack: Stack) -> Undo:
+        """Start the controller, and the watchdog if there is one."""
+        ends = stack.endpoints
+        control = Control(
+            watched=ends.links["replication"],
+            candidate=_replica(stack),
+            candidate_url=ends.replica,
+            detect_s=self.detect_s,
+            toxiproxy=ends.toxiproxy,
+            as_link="replica",
+            leads=self.leads,
+        )
+        self._start(control, stack)
+        if self.demotes_s is not None:
+            watch = Watch(primary=ends.primary, role=DATABASE, lost_s=self.demotes_s)
+            self._start(watch, stack)
+        return lambda: self._end(stack)
+
+    def _start(self, order: Control | Watch, stack: Stack) -> None:
+        def on_event(name: str) -> None:
+            if name == PROMOTED:
+                stack.find_roles()
+
+        workdir = stack.workdir("failover")
+        self.programs.running.append(FailoverProcess(order, workdir, on_event))
+
+    def _end(self, stack: Stack) -> None:
+        """Let a failover that has begun end, stop the programs, and have the old primary follow.
+
+        Raises:
+            StackError: it does not end; the message has all events, and the state of each server.
+        """
+        programs = self.programs
+        deadline_s = time.monotonic() + ENDS_S
+        while programs.has(SILENT) and not programs.has(LED):
+            if time.monotonic() > deadline_s or programs.has(FAILED):
+                break
+            time.sleep(POLL_S)
+        for process in programs.running:
+            process.stop()
+        programs.note()
+        if programs.has(FAILED) or (programs.has(SILENT) and not programs.has(LED)):
+            raise StackError(f"the failover did not end: {programs.said}; {_servers(stack)}")
+        if programs.has(DEMOTED) and not programs.has(PROMOTED):
+            let_write(stack.endpoints.primary)
+        stack.find_roles()
+        stack.restore()
+
+    def probe(self, _stack: Stack) -> Reading:
+        """Programs at work: those that were started and have not ended."""
+        return self.programs.reading
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        """All are at work, and none was before."""
+        return before.value == 0 and during.value == 1 + (self.demotes_s is not None)
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        """None is at work any more."""
+        return before.value == after.value == 0
+
+    def testimony(
+        self, segment: Segment, _in_force: Span, _control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        """It promoted, and no write names the new timeline before."""
+        return witnesses.promoted(self.name, segment)
+
+
+def _replica(stack: Stack) -> ServerName:
+    """The server that can be promoted.
+
+    Raises:
+        StackError: there is none.
+    """
+    if "replica" not in stack.roles:
+        raise StackError("nothing can be promoted: no server is the replica now")
+    return stack.roles["replica"]
+
+
+def _servers(stack: Stack) -> str:
+    """The role or the error of each server, in words."""
+    said = []
+    for server, url in stack.endpoints.servers.items():
+        try:
+            number = timeline(url)
+        except psycopg.Error as error:
+            said.append(f"{server}: {str(error).strip()}")
+        else:
+            said.append(f"{server} leads timeline {number}" if number else f"{server} is a standby")
+    return ", ".join(said)
+
+
+@dataclass(frozen=True)
+class Degrade:
+    """A watchdog lets commits wait for no replica once none has followed for `after_s`."""
+
+    after_s: float = 0.5
+    programs: _Programs = field(default_factory=_Programs, init=False, repr=False, compare=False)
+
+    needs = "sql"
+    probe_s = 0.2
+    hits: ClassVar[frozenset[str]] = frozenset()
+    puts: ClassVar[Mapping[str, str]] = {}
+    brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """`degrades after 0.5 s`."""
+        return f"degrades after {self.after_s:g} s"
+
+    @property
+    def moments(self) -> Mapping[str, float]:
+        """Times of the loss found, and of the first commit that did not wait."""
+        return self.programs.moments
+
+    def aimed(self, _stack: Stack) -> Degrade:
+        """The act with a process of its own."""
+        return replace(self)
+
+    def inject(self, stack: Stack) -> Undo:
+        """Start the watchdog."""
+        url = stack.endpoints.primary
+        order = Watch(primary=url, role=DATABASE, lost_s=self.after_s, then="degrade")
+        process = FailoverProcess(order, stack.workdir("failover"), lambda _: None)
+        self.programs.running.append(process)
+
+        def undo() -> None:
+            process.stop()
+            self.programs.note()
+            if DEGRADED in process.events:
+                with psycopg.connect(url, autocommit=True) as primary:
+                    wait_for(primary, process.events[DEGRADED]["before"])
+
+        return undo
+
+    def probe(self, _stack: Stack) -> Reading:
+        """Programs at work: those that were started and have not ended."""
+        return self.programs.reading
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        """It is at work, and was not before."""
+        return before.value == 0 and during.value == 1
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        """It is not at work any more."""
+        return before.value == after.value == 0
+
+    def testimony(
+        self, _segment: Segment, _in_force: Span, _control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        """Nothing: whether commits wait shows in the answers, which claims are about."""
+        return []
+
+
+@dataclass(frozen=True)
+class Switchover:
+    """Promote the replica on purpose: stop writes, wait until it has all of them, promote it.
+
+    The links `leads` lead to it then, and the old primary returns as its replica when the act is
+    undone. With `waits=False` it is promoted at once, while the old one still takes writes.
+    """
+
+    waits: bool = True
+    leads: tuple[Link, ...] = TO_PRIMARY
+    times: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    needs = "sql"
+    probe_s = 0.2
+    hits: ClassVar[frozenset[str]] = ROLES_MOVE
+    puts: ClassVar[Mapping[str, str]] = {}
+    brings: ClassVar[frozenset[tuple[str, str]]] = LED_ELSEWHERE
+
+    @property
+    def name(self) -> str:
+        """`replica promoted`, whichever way."""
+        return "replica promoted"
+
+    @property
+    def moments(self) -> Mapping[str, float]:
+        """Times of the last write, of the promotion, and of the links led."""
+        return self.times
+
+    def aimed(self, _stack: Stack) -> Switchover:
+        """The act with times of its own."""
+        return replace(self)
+
+    def inject(self, stack: Stack) -> Undo:
+        """Demote the primary, promote the replica, lead the links.
+
+        Raises:
+            StackError: the replica did not catch up, or was not promoted; the primary takes writes
+                again.
+        """
+        server, old = _replica(stack), stack.endpoints.primary
+        try:
+            if self.waits:
+                self._stop_writes(old, stack)
+            self._note(PROMOTING)
+            stack.promote(server)
+        except (psycopg.Error, StackError) as error:
+            let_write(old)
+            raise StackError(f"no switchover: {error}") from error
+        self._note(PROMOTED)
+        for link in self.leads:
+            stack.lead(link, server)
+        self._note(LED)
+        return stack.restore
+
+    def _stop_writes(self, old: str, stack: Stack) -> None:
+        """Have the primary refuse writes, and wait until the replica has the last of them."""
+        with psycopg.connect(old, autocommit=True) as primary:
+            demote(primary, DATABASE)
+            self._note(DEMOTED)
+            end = _one(primary, FLUSHED)
+        deadline_s = time.monotonic() + CAUGHT_UP_S
+        with psycopg.connect(stack.endpoints.replica, autocommit=True) as replica:
+            while not _one(replica, REPLAYED, end):
+                if time.monotonic() > deadline_s:
+                    raise StackError(f"the replica did not catch up within {CAUGHT_UP_S:g} s")
+                time.sleep(POLL_S)
+
+    def _note(self, moment: str) -> None:
+        self.times[moment] = time.monotonic()
+
+    def probe(self, stack: Stack) -> Reading:
+        """The timeline of the primary, which each promotion raises."""
+        return Reading("the timeline of the primary", float(timeline(stack.endpoints.primary)), "")
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        """A new timeline began."""
+        return during.value > before.value
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        """It goes on: roles have moved for good."""
+        return after.value > before.value
+
+    def testimony(
+        self, segment: Segment, _in_force: Span, _control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        """It promoted, and no write names the new timeline before."""
+        return witnesses.promoted(self.name, segment)
+
+
+def move_primary(stack: Stack) -> Iterator[str]:
+    """Move the primary's role to the replica for good; yield each step in words.
+
+    The replica of a primary that answers has all of its writes first. One that does not answer is
+    taken for dead.
+
+    Raises:
+        StackError: there is no replica, or it does not catch up.
+    """
+    before = dict(stack.find_roles())
+    server = _replica(stack)
+    if "primary" in before:
+        Switchover().inject(stack)
+        yield f"{server} is the primary, and has all that {before['primary']} acknowledged"
+    else:
+        stack.promote(server)
+        for link in TO_PRIMARY:
+            stack.lead(link, server)
+        yield f"{server} is the primary: the one before gives no answer, and may have had more"
+    stack.restore()
+    yield f"{stack.roles['replica']} follows it"
+
+
+def _one(server: psycopg.Connection, query: str, *values: object) -> object:
+    row = server.execute(query.encode(), values or None).fetchone()
+    assert row is not None
+    return row[0]

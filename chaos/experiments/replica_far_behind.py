@@ -1,0 +1,58 @@
+"""The replica falls far behind the primary. Who reads what, and when is it trusted again?
+
+It answers all the while, so no timeout ends and no breaker opens: readers are as far behind as it
+is. A bound on the lag sends everybody to the primary once it is exceeded. What the cache knows to
+have changed can be asked there one link at a time; a session's token helps that session only.
+"""
+
+from chaos import measures as m
+from chaos.acts import PauseReplay
+from chaos.experiments._replica_far_behind import stale_share
+from chaos.judge.claims import at_least, at_most, fewer_than, none, shows
+from chaos.model.experiment import LATENCY, Arm, At, Experiment, Mode, Prediction, Strip
+from chaos.model.traffic import FOLLOW, Step, Traffic, Visit
+
+BEHIND_S, BOUND_S, SOON = 2.5, 0.5, Step("follow", after_s=0.05)
+STALE, MISSING, OLDEST = m.stale_share(m.during), m.false_absent(m.during), m.staleness(m.during)
+UNSEEN, BEARS, TRUSTED = m.unread_writes(), m.share_on("primary", m.during), m.trusted("replica")
+EDIT = Visit("edit and follow", (Step("edit"), SOON), weight=0.3)
+MAKE = Visit("make and follow", (Step("create"), SOON), weight=0.15, own_link=True)
+TRAFFIC = Traffic(70, keys=40, hot_share=0, zipf_alpha=0, visits=(FOLLOW, EDIT, MAKE))
+ALONE, BOUND = {"READ_FROM": "replica"}, {"READ_LAG_MAX_S": str(BOUND_S)}
+OLD = Prediction("s(D)", "edits at random", lambda _: stale_share(BEHIND_S, TRAFFIC))
+IN_BOUND = BOUND_S / BEHIND_S * stale_share(BOUND_S, TRAFFIC)
+EARLY = Prediction("B·s(B)/D", "before the bound is exceeded", lambda _: IN_BOUND, bound=True)
+AWAY = Prediction("1 − B/D", "all once it is", lambda _: 100 * (1 - BOUND_S / BEHIND_S))
+NEXT = Prediction("B/4", "the next look at both", lambda _: BOUND_S / 4, bound=True)
+BY_BOUND = {STALE.name: EARLY, BEARS.name: AWAY, TRUSTED.name: NEXT}
+
+experiment = Experiment(
+    name="replica-far-behind",
+    lesson=__doc__,
+    traffic=TRAFFIC,
+    settings={"CACHE_FILL": "singleflight", "CACHE_TTL_S": "0.5", "NEGATIVE_TTL_S": "0.05"},
+    timeline=[At(1, PauseReplay(), until_s=1 + BEHIND_S)],
+    arms=[
+        Arm("replica", ALONE, naive=True, predictions={STALE.name: OLD}),
+        Arm("bound", ALONE | BOUND, predictions=BY_BOUND),
+        Arm("known changes", {"READ_FROM": "replica-then-primary"}),
+        Arm("lsn", {"READ_FROM": "lsn"}),
+        Arm("primary", {"READ_FROM": "primary"}),
+    ],
+    measures=[STALE, BEARS, TRUSTED, OLDEST, MISSING, UNSEEN],
+    claims=[
+        shows("replica", STALE, share_of_prediction=0.5),
+        at_most("bound", STALE, 30),
+        at_most("bound", OLDEST, 1000 * BOUND_S + 300),
+        none(OLDEST, but=("replica", "bound", "lsn")),
+        *(none(measure, but=("replica", "bound")) for measure in (MISSING, UNSEEN)),
+        at_least("lsn", OLDEST, 1000),  # what others wrote
+        at_least("bound", BEARS, 40),
+        fewer_than("known changes", "bound", BEARS, share=0.8),
+        at_most("bound", TRUSTED, 0.6),
+    ],
+    costs=[BEARS],
+    strips=[LATENCY, Strip("Look-ups", "look-ups", "samples", "primary.look_ups", per_s=True)],
+    quick=Mode("quick", rounds=2, segment_s=6),
+    full=Mode("full", rounds=8, segment_s=10),
+)

@@ -1,0 +1,57 @@
+"""Orders to the programs of a failover, as JSON on their command line."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, PositiveFloat
+
+from chaos.model.evidence import DEMOTED as DEMOTED
+from chaos.model.evidence import PROMOTED as PROMOTED
+from chaos.model.stack import ServerName
+
+WATCHING, SILENT, LED = "watching", "silent", "led"
+ALONE, DEGRADED = "alone", "degraded"
+FAILED = "failed"
+
+
+class _Order(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Control(_Order):
+    """Promote the replica once the primary has given no answer for `detect_s`.
+
+    `watched` is the URL under which the primary is watched, maybe through a link; `candidate_url`
+    is that of the replica, the server `candidate`. `leads` are links of the Toxiproxy at
+    `toxiproxy` that lead to the replica from then on, where the link `as_link` leads already.
+    """
+
+    do: Literal["control"] = "control"
+    watched: str
+    candidate: ServerName
+    candidate_url: str
+    detect_s: PositiveFloat
+    toxiproxy: str
+    as_link: str
+    leads: tuple[str, ...]
+
+
+class Watch(_Order):
+    """Act once no standby has streamed from the primary at `primary` for `lost_s`.
+
+    `demote`: it refuses writes from then on, and the sessions of `role` end. `degrade`: its commits
+    wait for no standby from then on.
+    """
+
+    do: Literal["watch"] = "watch"
+    primary: str
+    role: str
+    lost_s: PositiveFloat
+    then: Literal["demote", "degrade"] = "demote"
+
+
+class Asked(BaseModel):
+    """Either order, by what it says to do."""
+
+    order: Control | Watch

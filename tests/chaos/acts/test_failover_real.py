@@ -1,0 +1,200 @@
+"""Failover, switchover and degrading, on a real stack: roles move, and what was lost is known."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg
+import pytest
+
+from chaos.acts import Cut, Degrade, Failover, Kill, PauseReplay, Slow, Switchover
+from chaos.acts.failover import move_primary
+from chaos.model.experiment import Act
+from chaos.model.stack import Stack, StackError
+from chaos.runtimes.server_queries import timeline
+
+pytestmark = pytest.mark.real
+
+NOTES = "CREATE TABLE IF NOT EXISTS notes (note int)"
+
+
+@pytest.fixture(autouse=True)
+def healed(stack: Stack) -> Iterator[None]:
+    yield
+    stack.on_fork = lambda _: None
+    stack.heal()
+
+
+@contextmanager
+def in_force(act: Act, stack: Stack) -> Iterator[Act]:
+    own = act.aimed(stack)
+    undo = own.inject(stack)
+    try:
+        yield own
+    finally:
+        undo()
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 10) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline_s, "not within time"
+        time.sleep(0.02)
+
+
+def execute(url: str, statement: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url, autocommit=True, connect_timeout=2) as server:
+        cursor = server.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+class Writer:
+    """Notes numbers through the link to the primary; knows which were acknowledged."""
+
+    def __init__(self, stack: Stack) -> None:
+        execute(stack.endpoints.links["primary"], NOTES)
+        self.acknowledged: list[int] = []
+        self._url = stack.endpoints.links["primary"]
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def __enter__(self) -> Writer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        number = 0
+        while not self._ended.is_set():
+            with (
+                suppress(psycopg.Error),
+                psycopg.connect(self._url, autocommit=True, connect_timeout=2) as primary,
+            ):
+                while not self._ended.is_set():
+                    number += 1
+                    primary.execute("INSERT INTO notes VALUES (%s)", [number])
+                    self.acknowledged.append(number)
+                    time.sleep(0.005)
+            time.sleep(0.02)
+
+
+def noted(url: str) -> set[object]:
+    return {number for (number,) in execute(url, "SELECT note FROM notes")}
+
+
+def test_the_controller_promotes_after_its_time_and_every_lost_write_is_in_the_fork(
+    stack: Stack,
+) -> None:
+    old, before = stack.roles["primary"], timeline(stack.endpoints.primary)
+    forked: set[object] = set()
+    stack.on_fork = lambda url: forked.update(noted(url))
+    failover = Failover(0.5)
+    probed = failover.aimed(stack).probe(stack)
+    with Writer(stack) as writer, in_force(Slow("replication", 200), stack):
+        with in_force(failover, stack) as act:
+            assert act.took_effect(probed, act.probe(stack))
+            time.sleep(0.5)
+            killed_s = time.monotonic()
+            with in_force(Kill("primary"), stack):
+                acknowledged = len(writer.acknowledged)
+                eventually(lambda: len(writer.acknowledged) > acknowledged + 20)
+        assert act.healed(probed, act.probe(stack))
+    moments = act.moments
+    assert killed_s < moments["silent"] <= moments["promoting"] <= moments["promoted"]
+    assert moments["silent"] - killed_s >= 0.5 - 0.3  # its last answer may be that old
+    assert stack.roles["replica"] == old
+    assert timeline(stack.endpoints.primary) == before + 1
+    lost = {*writer.acknowledged} - noted(stack.endpoints.primary)
+    assert lost
+    assert lost <= forked
+
+
+def test_a_switchover_loses_nothing(stack: Stack) -> None:
+    old = stack.roles["primary"]
+    with Writer(stack) as writer, in_force(Slow("replication", 100), stack):
+        eventually(lambda: len(writer.acknowledged) > 20)
+        before = Switchover().probe(stack)
+        with in_force(Switchover(), stack) as act:
+            assert act.took_effect(before, act.probe(stack))
+            acknowledged = len(writer.acknowledged)
+            eventually(lambda: len(writer.acknowledged) > acknowledged + 20)
+    assert stack.roles["replica"] == old
+    assert {*writer.acknowledged} <= noted(stack.endpoints.primary)
+
+
+def test_without_a_replica_that_catches_up_the_primary_takes_writes_again(stack: Stack) -> None:
+    roles = dict(stack.roles)
+    execute(stack.endpoints.primary, NOTES)
+    with in_force(PauseReplay(), stack):
+        execute(stack.endpoints.primary, "INSERT INTO notes VALUES (0)")
+        with pytest.raises(StackError, match="did not catch up"):
+            Switchover().inject(stack)
+    assert stack.roles == roles
+    execute(stack.endpoints.primary, "INSERT INTO notes VALUES (0)")
+
+
+def test_a_primary_that_lost_its_replica_refuses_writes_and_takes_them_again(stack: Stack) -> None:
+    url = stack.endpoints.primary
+    alone = Failover(60, leads=(), demotes_s=0.3)
+    with in_force(alone, stack), in_force(Cut("replication"), stack):
+        read_only = "SELECT current_setting('default_transaction_read_only')"
+        eventually(lambda: execute(url, read_only) == [("on",)])
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            execute(url, NOTES)
+    execute(url, NOTES)
+
+
+def test_commits_wait_for_a_dead_replica_until_the_watchdog_lets_them_go(stack: Stack) -> None:
+    stack.configure({"postgres:synchronous_standby_names": "replica"})
+    url = stack.endpoints.primary
+    waiting_for = "SELECT current_setting('synchronous_standby_names')"
+    before = execute(url, waiting_for)
+    with in_force(Degrade(0.5), stack), in_force(Kill("replica"), stack):
+        began_s = time.monotonic()
+        execute(url, NOTES)
+        assert time.monotonic() - began_s < 5
+    assert execute(url, waiting_for) == before
+    stack.configure({})
+
+
+def test_an_operator_moves_the_primary_and_moves_it_back_and_nothing_is_lost(stack: Stack) -> None:
+    first, second = stack.roles["primary"], stack.roles["replica"]
+    with Writer(stack) as writer:
+        for old, new in [(first, second), (second, first)]:
+            eventually(lambda: len(writer.acknowledged) > 20)
+            said = [*move_primary(stack)]
+            assert said[0] == f"{new} is the primary, and has all that {old} acknowledged"
+            assert said[1] == f"{old} follows it"
+            assert stack.roles == {"primary": new, "replica": old}
+    assert {*writer.acknowledged} <= noted(stack.endpoints.primary)
+
+
+def test_an_operator_promotes_the_replica_of_a_dead_primary(stack: Stack) -> None:
+    first, second = stack.roles["primary"], stack.roles["replica"]
+    stack.kill("primary")
+    said = [*move_primary(stack)]
+    assert "gives no answer" in said[0]
+    assert stack.roles == {"primary": second, "replica": first}
+
+
+def test_without_a_replica_nothing_is_promoted(stack: Stack) -> None:
+    stack.kill("replica")
+    with pytest.raises(StackError, match="nothing can be promoted: no server is the replica now"):
+        [*move_primary(stack)]
+    execute(stack.endpoints.primary, NOTES)
+
+
+def test_a_failover_that_cannot_promote_says_what_each_server_said_last(stack: Stack) -> None:
+    act = Failover(0.3).aimed(stack)
+    undo = act.inject(stack)
+    stack.kill("replica")
+    stack.kill("primary")
+    eventually(lambda: "failed" in act.programs.events)
+    with pytest.raises(StackError, match=r"(?s)failover did not end: .*postgres-1: .*postgres-2: "):
+        undo()

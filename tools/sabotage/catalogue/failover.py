@@ -1,0 +1,112 @@
+"""Failovers, fences and commits that are not what they say."""
+
+from tools.sabotage.catalogue import checks as c
+from tools.sabotage.model import Edit, Sabotage
+
+FAILOVER, SWITCH, SPLIT, STANDBY = "failover", "switchover", "split-brain", "sync-standby-lost"
+ACTS, WATCHDOG = "chaos/acts/failover.py", "chaos/failover/watchdog.py"
+
+SABOTAGES = (
+    Sabotage(
+        "failover-without-waiting",
+        "The shortener does not pass SYNCHRONOUS_COMMIT on: it commits locally.",
+        "A synchronous commit is believed to be safe, and loses writes.",
+        FAILOVER,
+        ["on"],
+        [
+            Edit(
+                "stack/shortener/web.py",
+                "            synchronous_commit=settings.synchronous_commit,\n",
+                '            synchronous_commit="local",\n',
+            )
+        ],
+        ["any links lost", "on: write p50"],
+    ),
+    Sabotage(
+        "nobody-promotes",
+        "The controller finds the primary silent, and promotes nothing.",
+        "There is no failover, and the outage is put down to the system.",
+        FAILOVER,
+        ["on"],
+        [
+            Edit(
+                "chaos/failover/controller.py",
+                "    promote(order.candidate, order.candidate_url)\n",
+                "    time.sleep(3600)\n",
+            )
+        ],
+        [c.CAME_TO_ITS_END],
+    ),
+    Sabotage(
+        "fork-is-not-read",
+        "What the old primary had is erased without being read.",
+        "Writes that are lost without a trace look like those of a failover.",
+        FAILOVER,
+        ["on"],
+        [
+            Edit(
+                "chaos/engine/run.py",
+                "        self.writer.fork(self.number, self.observer.fork(url))\n",
+                "        self.writer.fork(self.number, [])\n",
+            )
+        ],
+        ["without a trace"],
+    ),
+    Sabotage(
+        "switchover-does-not-wait",
+        "A switchover promotes at once, as the naive arm does.",
+        "A planned move loses what is on its way.",
+        SWITCH,
+        ["switchover"],
+        [Edit(ACTS, "        if self.waits:\n", "        if False:\n")],
+        ["any links lost", "any clicks lost"],
+    ),
+    Sabotage(
+        "watchdog-sleeps",
+        "The watchdog sees that nobody follows, and demotes nothing.",
+        "The fence that needs no contact is none.",
+        SPLIT,
+        ["demoted"],
+        [Edit(WATCHDOG, "    primary.execute(READ_ONLY)\n", "    time.sleep(3600)\n")],
+        ["demoted: overlap"],
+    ),
+    Sabotage(
+        "proxy-is-not-led",
+        "The controller leads no link to the new primary.",
+        "The old primary goes on taking writes, which will be erased.",
+        SPLIT,
+        ["proxy"],
+        [
+            Edit(
+                "chaos/failover/controller.py",
+                "        toxics.put(link, links[order.as_link].to, is_open=links[link].open)\n",
+                "        toxics.put(link, links[link].to, is_open=links[link].open)\n",
+            )
+        ],
+        ["proxy: overlap", "proxy: links lost"],
+    ),
+    Sabotage(
+        "timeline-made-up",
+        "Every answer to a write names timeline 1, whichever server took it.",
+        "Two primaries look like one.",
+        SPLIT,
+        ["proxy"],
+        [
+            Edit(
+                "stack/shortener/api/app.py",
+                '            (b"x-timeline", b"%d" % server.timeline),\n',
+                '            (b"x-timeline", b"1"),\n',
+            )
+        ],
+        ["no fence shows the failure: overlap"],
+    ),
+    Sabotage(
+        "commits-are-not-let-go",
+        "The watchdog has no commit go on.",
+        "Writes stall for as long as the replica is away.",
+        STANDBY,
+        ["degrade"],
+        [Edit(WATCHDOG, '    wait_for(primary, "")\n', "    time.sleep(3600)\n")],
+        ["degrade: write missed"],
+    ),
+)
