@@ -1,0 +1,190 @@
+"""Exact counters: what each kind of request asks of databases, and what a service counts itself.
+
+They need no statistics: so many requests are sent one after the other, with nothing else under way,
+and the counters are read before and after. A counter by which two arms of the same code differ is
+not exact, and does not decide. Reading the counters adds to some of them, which is measured and
+left out.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from chaos.model.evidence import Ints
+from chaos.perf.arm_bed import ArmBed, RunningArm
+from chaos.perf.arm_client import ArmClient
+from chaos.perf.environments import arm_environment
+from chaos.perf.launches import ArmName
+from chaos.perf.load_plan import LoadPlan
+from chaos.perf.service_file import CounterSource, Request, filled
+from chaos.perf.trouble import WrongInput
+
+LINE = re.compile(
+    r"^([A-Za-z_][^#\n]*?)[ \t=:]+([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)$", re.MULTILINE
+)
+READ_S = 10.0
+FEW_NUMBERS = 1000
+WARM_UP = 5  # for connections and prepared statements
+READINGS = 3  # without a request, to see what reading adds
+BYTES_SHARE = 0.1  # a few may be times and ids within an answer, or a header more
+BYTES_LEAST, TRIPS_LEAST = 8.0, 0.1  # the end of a reading may be counted late
+ANSWER_BYTES = "answer bytes"
+SETTLE_S = 0.1  # until what is counted in batches is counted
+
+CounterVerdict = Literal["PASS", "FAIL", "not exact"]
+
+
+@dataclass(frozen=True)
+class CounterChange:
+    """The rise of a counter by one request of a kind, in each arm."""
+
+    request: str
+    counter: str
+    of: Mapping[ArmName, float]
+    verdict: CounterVerdict
+
+
+Counted = Sequence[CounterChange]
+
+
+def counted(bed: ArmBed, arms: Sequence[RunningArm]) -> Counted:
+    """Count the requests of each kind, in one arm after the other."""
+    per_arm = {arm.name: _per_request(bed, arm) for arm in arms}
+    tolerance = bed.of.service.counting.tolerance
+    return [
+        judged(
+            request,
+            counter,
+            {arm: per_arm[arm].get((request, counter), 0.0) for arm in per_arm},
+            tolerance,
+        )
+        for request, counter in dict.fromkeys(key for own in per_arm.values() for key in own)
+    ]
+
+
+def judged(
+    request: str, counter: str, of: Mapping[ArmName, float], tolerance: float
+) -> CounterChange:
+    """The verdict on a counter: FAIL if head counts more than both arms of base, which agree."""
+    verdict: CounterVerdict = "PASS"
+    if counter.endswith("bytes"):
+        tolerance = max(tolerance, BYTES_LEAST, BYTES_SHARE * of["base"])
+    elif counter.endswith("round trips"):
+        tolerance = max(tolerance, TRIPS_LEAST)
+    if abs(of["base"] - of["again"]) > tolerance:
+        verdict = "not exact"
+    elif of["head"] > max(of["base"], of["again"]) + tolerance:
+        verdict = "FAIL"
+    return CounterChange(request, counter, of, verdict)
+
+
+def _per_request(bed: ArmBed, arm: RunningArm) -> dict[tuple[str, str], float]:
+    service, counting = bed.of.service, bed.of.service.counting
+    found = {}
+    client = ArmClient([arm.address], service.requests, 1)
+    try:
+        for kind, request in enumerate(service.requests):
+            beforehand, numbers = _numbers(request, counting.requests)
+            _ask(client, kind, request, beforehand, arm, pause_s=0)
+            before, reading = _before(bed, arm)
+            received_bytes = _ask(client, kind, request, numbers, arm, counting.pause_ms / 1000)
+            after = _read(bed, arm)
+            for name in after:
+                risen = after[name] - before.get(name, 0.0) - reading.get(name, 0.0)
+                found[request.name, name] = risen / counting.requests
+            found[request.name, ANSWER_BYTES] = received_bytes / counting.requests
+    finally:
+        client.close()
+    return found
+
+
+def _numbers(request: Request, count: int) -> tuple[Ints, Ints]:
+    """The numbers asked for beforehand, and those that are counted.
+
+    Few numbers have all been asked for, as under load. Of many, each is new.
+    """
+    draw = np.random.default_rng(0)
+    if request.numbers <= FEW_NUMBERS:
+        return np.arange(request.numbers), draw.integers(request.numbers, size=count)
+    drawn = draw.choice(request.numbers, WARM_UP + count, replace=False)
+    return drawn[:WARM_UP], drawn[WARM_UP:]
+
+
+def _before(bed: ArmBed, arm: RunningArm) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """The counters, and by how much reading them raises each."""
+    readings = [_read(bed, arm) for _ in range(READINGS)]
+    risen = [
+        {name: later[name] - earlier.get(name, 0.0) for name in later}
+        for earlier, later in pairwise(readings)
+    ]
+    return readings[-1], {name: min(own.get(name, 0.0) for own in risen) for name in risen[-1]}
+
+
+def _ask(
+    client: ArmClient, kind: int, request: Request, numbers: Ints, arm: RunningArm, pause_s: float
+) -> int:
+    """Send requests one by one, each a pause after the answer to the one before; sum their bytes.
+
+    Head's wrong answers count later: in launches, as what makes it fail.
+    """
+    zero = np.zeros(1, dtype=np.int64)
+    received_bytes = 0
+    for number in numbers.tolist():
+        answers = client.send(LoadPlan(np.zeros(1), zero, zero + kind, zero + number))
+        status = int(answers.statuses[0])
+        received_bytes += int(answers.received_bytes[0])
+        if arm.name != "head" and not request.expects(status):
+            raise WrongInput(
+                f"{request.method} {request.path} ({request.name}) is answered with "
+                f"{status or next(iter(answers.troubles))}, not {request.status or 'below 400'}"
+            )
+        time.sleep(pause_s)
+    time.sleep(SETTLE_S)
+    return received_bytes
+
+
+def _read(bed: ArmBed, arm: RunningArm) -> dict[str, float]:
+    counts = bed.databases.counts(arm.name)
+    for source in bed.of.service.counters:
+        text = _text(source, bed, arm)
+        counts |= {n: v for n, v in numbers_in(text) if _is_wanted(n, source.only)}
+    return counts
+
+
+def _text(source: CounterSource, bed: ArmBed, arm: RunningArm) -> str:
+    host, port = arm.address
+    try:
+        if source.path is not None:
+            with urllib.request.urlopen(
+                f"http://{host}:{port}{source.path}", timeout=READ_S
+            ) as page:
+                return str(page.read().decode(errors="replace"))
+        values = {**bed.values[arm.name], "port": str(port)}
+        command = filled(source.command or (), values)
+        return subprocess.run(
+            command, cwd=bed.folders[arm.name], env=arm_environment(), capture_output=True,
+            encoding="utf-8", errors="replace", check=True, timeout=READ_S,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        raise WrongInput(f"{arm.name}: its counters cannot be read: {error}") from error
+
+
+def numbers_in(text: str) -> Iterator[tuple[str, float]]:
+    """The lines of a text that are a name and a number, as of a page for Prometheus."""
+    for name, number in LINE.findall(text):
+        yield name.strip(), float(number)
+
+
+def _is_wanted(name: str, only: Sequence[str]) -> bool:
+    return not only or any(
+        name.startswith(one[:-1]) if one.endswith("*") else name == one for one in only
+    )

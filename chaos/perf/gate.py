@@ -1,0 +1,224 @@
+"""The gate: launches of all arms, until the verdict is clear."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from chaos.perf.arm_bed import ArmBed, Comparison, RunningArm, arm_bed
+from chaos.perf.arm_client import ArmClient, without_collector
+from chaos.perf.cores import Cores, cpu_s
+from chaos.perf.counters import Counted, counted
+from chaos.perf.judging import Judgement, judgement
+from chaos.perf.launches import ARMS, Launch
+from chaos.perf.load_plan import all_at_once, coin_flips
+from chaos.perf.sequential import LOOKS
+from chaos.perf.trouble import WrongInput
+
+KNEE_S = 1.5
+ASKED_PER_S = 40_000  # more than a server answers
+SETTLES_S = 0.05  # after a block: what one arm still works at would slow the next
+SPOILED_SHARE = 0.01  # of base's requests
+SPOILED_MAX = 4  # launches, each asked half as much as the one before
+TRIES = 2  # of a run that is void
+SEED_MAX = 2**31 - 1
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a gate's run recorded, and its judgement."""
+
+    of: Comparison
+    began: datetime
+    seed: int
+    rate_per_s: float
+    counted: Counted
+    launches: Sequence[Launch]
+    judgement: Judgement
+    spoiled: int
+    duration_s: float
+
+
+def run_gate(
+    of: Comparison,
+    cores: Cores,
+    directory: Path,
+    seed: int,
+    tell: Told,
+    looks: Sequence[int] = LOOKS,
+) -> Outcome:
+    """Measure both revisions until the verdict is clear, or the last look is over.
+
+    Raw samples are written to `directory` as they come.
+
+    Raises:
+        WrongInput: a revision cannot be measured.
+        StackError: the machine does not let it be measured.
+    """
+    began, started_s = datetime.now(UTC), time.monotonic()
+    draw = random.Random(seed)
+    tell("checking out and building")
+    with arm_bed(of, cores, directory / "logs") as bed:
+        with bed.running(ARMS, draw) as arms:
+            tell("counting what each request costs")
+            counts = counted(bed, arms)
+            rate_per_s = of.service.load.rate_per_s or _rate(bed, arms)
+        launcher = _Launcher(bed, draw, rate_per_s)
+        launches: list[Launch] = []
+        judged = judgement(of.service, launches, counts, looks)
+        while not (judged.is_final and len(launches) >= looks[0]) and len(launches) < looks[-1]:
+            tell(f"launch {len(launches) + 1} of at most {looks[-1]}")
+            launch = launcher.launch(len(launches) + 1)
+            launch.keep(directory / "samples")
+            launches.append(launch)
+            judged = judgement(of.service, launches, counts, looks)
+    return Outcome(
+        of, began, seed, launcher.rate_per_s, counts, launches, judged, launcher.spoiled,
+        time.monotonic() - started_s,
+    )  # fmt: skip
+
+
+def run_until_valid(
+    of: Comparison,
+    cores: Cores,
+    new_directory: Callable[[], Path],
+    seeds: Iterator[int],
+    tell: Told,
+) -> tuple[Outcome, Path]:
+    """Run the gate, and once more if it is void; the last outcome, and where its samples are."""
+    for left in reversed(range(TRIES)):
+        directory = new_directory()
+        outcome = run_gate(of, cores, directory, next(seeds), tell)
+        if left and outcome.judgement.verdict == "VOID":
+            tell("base differs from itself: once more")
+            continue
+        break
+    return outcome, directory
+
+
+def _rate(bed: ArmBed, arms: Sequence[RunningArm]) -> float:
+    """The rate of all arms together: a share of the knee of one, which has the core alone."""
+    load = bed.of.service.load
+    base = next(arm for arm in arms if arm.name == "base")
+    return min(knee_per_s(bed, base) * load.share_of_knee, load.rate_max_per_s)
+
+
+def knee_per_s(bed: ArmBed, arm: RunningArm) -> float:
+    """What an arm answers a second when it is asked as fast as it can."""
+    at_once = all_at_once(bed.of.service.requests, 0, int(ASKED_PER_S * KNEE_S), seed=0)
+    with connected(bed, [arm]) as client:
+        client.send(at_once, KNEE_S)  # to warm it up
+        answers = client.send(at_once, KNEE_S)
+    answered = np.count_nonzero(answers.statuses)
+    if not answered:
+        raise WrongInput(f"{arm.name} answers no request: {_worst(answers.troubles)}")
+    return answered / KNEE_S
+
+
+@contextmanager
+def connected(bed: ArmBed, arms: Sequence[RunningArm]) -> Iterator[ArmClient]:
+    """A client of these arms, in their order."""
+    service = bed.of.service
+    client = ArmClient([arm.address for arm in arms], service.requests, service.load.connections)
+    try:
+        with without_collector():
+            yield client
+    finally:
+        client.close()
+
+
+@dataclass
+class _Launcher:
+    """Launches all arms again and again; slower if the machine cannot keep up."""
+
+    bed: ArmBed
+    draw: random.Random
+    rate_per_s: float
+    spoiled: int = field(default=0)
+
+    def launch(self, number: int) -> Launch:
+        """The samples of a launch in which base answered as it should.
+
+        Raises:
+            WrongInput: it never does.
+        """
+        requests = self.bed.of.service.requests
+        while True:
+            launch, troubles = self._launch(number)
+            wrong, counts = launch.wrong(requests), launch.counts()
+            of_base = [(wrong[arm], counts[arm]) for arm in ("base", "again")]
+            if all(bad <= SPOILED_SHARE * count for bad, count in of_base):
+                return launch
+            self.spoiled += 1
+            self.rate_per_s /= 2
+            if self.spoiled > SPOILED_MAX:
+                raise WrongInput(f"base does not answer as the service file says: {troubles}")
+
+    def _launch(self, number: int) -> tuple[Launch, str]:
+        service, load = self.bed.of.service, self.bed.of.service.load
+        plans = [
+            coin_flips(service.requests, len(ARMS), self.rate_per_s, seconds, self._seed())
+            for seconds in (load.warm_up_s, load.launch_s)
+        ]
+        with self.bed.running(ARMS, self.draw) as arms, connected(self.bed, arms) as client:
+            client.send(plans[0])
+            before_s = [cpu_s(arm.process) for arm in arms]
+            answers = client.send(plans[1])
+            spent_s = [cpu_s(arm.process) - b for arm, b in zip(arms, before_s, strict=True)]
+            blocks = self._blocks(client)
+        slots = [ARMS.index(arm.name) for arm in arms]  # the plan's arms are places in the client
+        launch = Launch(
+            number=number,
+            arms=np.array(slots)[plans[1].arms],
+            kinds=plans[1].kinds,
+            due_s=plans[1].due_s,
+            lag_s=answers.lag_s,
+            latency_s=answers.latency_s,
+            statuses=answers.statuses,
+            cpu_s=np.array([spent_s[slots.index(place)] for place in range(len(ARMS))]),
+            block_arms=np.array([slots[place] for place, _ in blocks], dtype=np.int64),
+            block_s=np.full(len(blocks), load.block_s),
+            block_answers=np.array([answered for _, answered in blocks], dtype=np.int64),
+        )
+        statuses = {
+            int(s): int(n)
+            for s, n in zip(*np.unique(answers.statuses, return_counts=True), strict=True)
+        }
+        return launch, f"{_worst(answers.troubles)}; answers by status: {statuses}"
+
+    def _blocks(self, client: ArmClient) -> list[tuple[int, int]]:
+        """Place and right answers of each exclusive block: all arms in some order, and back.
+
+        So what drifts evenly meanwhile is the same for all (ABBA).
+        """
+        service = self.bed.of.service
+        if not any(metric.figure == "capacity" for metric in service.metrics):
+            return []
+        places = self.draw.sample(range(len(ARMS)), len(ARMS))
+        return [(place, self._block(client, place)) for place in [*places, *reversed(places)]]
+
+    def _block(self, client: ArmClient, place: int) -> int:
+        requests, load = self.bed.of.service.requests, self.bed.of.service.load
+        count = int(ASKED_PER_S * load.block_s)
+        plan = all_at_once(requests, place, count, self._seed())
+        statuses = client.send(plan, load.block_s).statuses
+        time.sleep(SETTLES_S)
+        own = zip(plan.kinds.tolist(), statuses.tolist(), strict=True)
+        return sum(requests[kind].expects(status) for kind, status in own)
+
+    def _seed(self) -> int:
+        return self.draw.randrange(SEED_MAX)
+
+
+def _worst(troubles: dict[str, int]) -> str:
+    """The most frequent reason for no answer."""
+    return max(troubles, key=troubles.__getitem__, default="every request has an answer")

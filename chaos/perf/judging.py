@@ -1,0 +1,95 @@
+"""The judgement of a gate's run: a pure function of its launches and counters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from chaos.model.evidence import Floats
+from chaos.perf.counters import Counted
+from chaos.perf.launches import ArmName, Launch, changes, figures, null_changes
+from chaos.perf.sequential import FALSE_ALARM, LOOKS, Decision, Margin, decide, differing, overall
+from chaos.perf.service_file import Metric, Service
+
+GateVerdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "VOID"]
+
+
+@dataclass(frozen=True)
+class MetricJudgement:
+    """A metric, its figures launch by launch, and what was decided."""
+
+    metric: Metric
+    figures: Mapping[ArmName, Floats]
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict of the run so far, and all that it rests on.
+
+    `void_by` are the metrics by which base differs from itself: then no difference means anything.
+    """
+
+    verdict: GateVerdict
+    metrics: Sequence[MetricJudgement]
+    void_by: Sequence[str]
+    wrong: Mapping[ArmName, int]  # answers that were not as expected
+    wrong_decides: bool
+    launches: int
+
+    @property
+    def is_final(self) -> bool:
+        """True if more launches cannot change it."""
+        return self.verdict != "INCONCLUSIVE"
+
+
+def judgement(
+    service: Service, launches: Sequence[Launch], counted: Counted, looks: Sequence[int] = LOOKS
+) -> Judgement:
+    """Judge the launches so far."""
+    of = {m.name: figures(launches, m, service.requests) for m in service.metrics}
+    margins = {m.name: margin(m) for m in service.metrics}
+    decisions = decide({name: changes(each) for name, each in of.items()}, margins, looks)
+    void_by = differing({name: null_changes(each) for name, each in of.items()}, margins, looks)
+    wrong = _summed([launch.wrong(service.requests) for launch in launches])
+    wrong_decides = _is_worse(wrong, len(looks))
+    return Judgement(
+        _verdict(decisions, counted, void_by, wrong_decides),
+        [MetricJudgement(m, of[m.name], decisions[m.name]) for m in service.metrics],
+        void_by,
+        wrong,
+        wrong_decides,
+        len(launches),
+    )
+
+
+def margin(metric: Metric) -> Margin:
+    """The margins of a metric as shares."""
+    return Margin(metric.fail_above / 100, metric.pass_below / 100)
+
+
+def _verdict(
+    decisions: Mapping[str, Decision], counted: Counted, void_by: Sequence[str], wrong_decides: bool
+) -> GateVerdict:
+    if void_by:
+        return "VOID"
+    if wrong_decides or any(change.verdict == "FAIL" for change in counted):
+        return "FAIL"
+    return overall(decisions)
+
+
+def _summed(of: Sequence[Mapping[ArmName, int]]) -> dict[ArmName, int]:
+    arms: tuple[ArmName, ...] = ("base", "head", "again")
+    return {arm: sum(each[arm] for each in of) for arm in arms}
+
+
+def _is_worse(wrong: Mapping[ArmName, int], looks: int) -> bool:
+    """True if head answers wrongly more often than chance would have it: a third are its own."""
+    total = sum(wrong.values())
+    if not total:
+        return False
+    from scipy import special
+
+    chance = float(special.bdtrc(wrong["head"] - 1, total, 1 / 3)) if wrong["head"] else 1.0
+    return chance < FALSE_ALARM / 10 / looks

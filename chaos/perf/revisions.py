@@ -1,0 +1,107 @@
+"""Revisions to compare: their commits, and a worktree of each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.perf.trouble import WrongInput
+
+TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A commit, and the name that it was asked for by."""
+
+    name: str
+    commit: str
+
+    @property
+    def short(self) -> str:
+        """The commit as people write it."""
+        return self.commit[:10]
+
+
+def repository_of(path: Path) -> Path:
+    """The root of the repository that a file lies in."""
+    try:
+        return Path(_git(path.resolve().parent, "rev-parse", "--show-toplevel"))
+    except _GitFailed as failed:
+        raise WrongInput(f"{path} is in no git repository: {failed}") from None
+
+
+def require_clean(repository: Path) -> None:
+    """Refuse a tree with changes: what is measured are commits, so they would be missing."""
+    changed = _git(repository, "status", "--porcelain", "--untracked-files=normal").splitlines()
+    if changed:
+        names = ", ".join(line[3:] for line in changed[:3])
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise WrongInput(
+            f"the tree has changes that would not be measured ({names}{more}): commit or stash "
+            "them, or name a commit with --head"
+        )
+
+
+def revision(repository: Path, name: str) -> Revision:
+    """The commit of a name.
+
+    Raises:
+        WrongInput: there is none, as in a shallow clone that lacks it.
+    """
+    try:
+        commit = _git(repository, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")
+    except _GitFailed:
+        shallow = _git(repository, "rev-parse", "--is-shallow-repository") == "true"
+        hint = ": this clone is shallow, `git fetch --unshallow` completes it" if shallow else ""
+        raise WrongInput(f"there is no revision {name}{hint}") from None
+    return Revision(name, commit)
+
+
+def merge_base(repository: Path, base: Revision, head: Revision) -> Revision:
+    """The newest commit that base and head share: what the change of head starts from."""
+    try:
+        return Revision(base.name, _git(repository, "merge-base", base.commit, head.commit))
+    except _GitFailed:
+        raise WrongInput(f"{base.name} and {head.name} have no history in common") from None
+
+
+@contextmanager
+def worktree(repository: Path, of: Revision, folder: Path) -> Iterator[Path]:
+    """A checkout of a revision in a new folder; both are gone afterwards."""
+    _git(repository, "worktree", "prune")  # those of a gate that was killed
+    try:
+        _git(repository, "worktree", "add", "--detach", "--force", str(folder), of.commit)
+    except _GitFailed as failed:
+        raise WrongInput(f"{of.name} cannot be checked out: {failed}") from None
+    try:
+        yield folder
+    finally:
+        _git(repository, "worktree", "remove", "--force", str(folder))
+
+
+class _GitFailed(Exception):
+    """Git refused."""
+
+
+def _git(folder: Path, *words: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, *words],
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            check=False,
+            timeout=TIMEOUT_S,
+        )
+    except FileNotFoundError:
+        raise WrongInput("git is not installed") from None
+    if done.returncode:
+        raise _GitFailed(done.stderr.strip().removeprefix("fatal: "))
+    return done.stdout.removesuffix("\n")

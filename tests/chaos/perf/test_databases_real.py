@@ -1,0 +1,53 @@
+"""Each arm has a database and a Redis of its own, empty for each launch, and counted apart."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from chaos.perf.databases import arm_databases
+from chaos.perf.service_file import Databases
+from chaos.runtimes.embedded.guardian_client import guarded
+from chaos.runtimes.environment import clean_environment
+
+pytestmark = pytest.mark.real
+
+ARMS = ("base", "head")
+
+
+def test_arms_share_nothing_and_inherit_nothing(tmp_path: Path) -> None:
+    both = Databases(postgres=True, redis=True)
+    log = tmp_path / "guardian.log"
+    with (
+        guarded(sys.executable, clean_environment(), log) as guardian,
+        arm_databases(both, ARMS, guardian.folder, tmp_path) as databases,
+    ):
+        for launch in range(2):
+            databases.renew(ARMS)
+            before = databases.counts("base")
+            urls = databases.values("base")
+            with psycopg.connect(urls["postgres_url"], autocommit=True) as connection:
+                connection.execute("CREATE TABLE kept (launch int)")  # there is none of before
+                connection.execute("INSERT INTO kept SELECT generate_series(1, 5)")
+            with redis.Redis.from_url(urls["redis_url"]) as client:
+                assert client.get("kept") is None
+                client.set("kept", launch)
+            after = databases.counts("base")
+            risen = {name: after[name] - before[name] for name in after}
+            assert risen.pop("Redis bytes") > 0
+            assert risen.pop("Redis round trips") >= 2  # its handshake is beside them
+            assert risen == {"SQL statements": 2, "SQL rows": 5, "Redis commands": 2}
+            with redis.Redis.from_url(databases.values("head")["redis_url"]) as client:
+                assert client.get("kept") is None
+        assert databases.counts("head")["SQL statements"] == 0
+
+
+def test_what_is_not_wanted_is_not_started(tmp_path: Path) -> None:
+    with arm_databases(Databases(), ARMS, tmp_path, tmp_path) as databases:
+        assert databases.values("base") == {}
+        assert databases.counts("base") == {}
+    assert not list(tmp_path.iterdir())

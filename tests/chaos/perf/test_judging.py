@@ -1,0 +1,149 @@
+"""The judgement follows from launches and counters alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chaos.perf.counters import CounterChange, judged, numbers_in
+from chaos.perf.judging import judgement
+from chaos.perf.launches import ARMS, ArmName, Launch, figure, read_launch
+from chaos.perf.service_file import Metric
+from tests.support.gate_launches import REQUESTS, SERVICE, launch, launches
+
+
+def test_unchanged_code_passes_by_every_metric() -> None:
+    judged_ = judgement(SERVICE, launches(4), [])
+    assert judged_.verdict == "PASS"
+    assert [each.decision.verdict for each in judged_.metrics] == ["PASS"] * 4
+
+
+def test_a_slower_head_fails() -> None:
+    judged_ = judgement(SERVICE, launches(6, head=1.1), [])
+    assert judged_.verdict == "FAIL"
+    assert judged_.metrics[0].decision.change == pytest.approx(0.1, abs=0.01)
+
+
+def test_a_base_that_differs_from_itself_makes_the_run_void() -> None:
+    judged_ = judgement(SERVICE, launches(6, again=1.1, head=1.2), [])
+    assert judged_.verdict == "VOID"
+    assert "p50" in judged_.void_by
+
+
+def test_too_few_launches_decide_nothing() -> None:
+    assert judgement(SERVICE, launches(3, head=2), []).verdict == "INCONCLUSIVE"
+
+
+def test_a_counter_alone_fails() -> None:
+    more = judged("read", "SQL statements", {"base": 1, "again": 1, "head": 2}, 0.02)
+    assert judgement(SERVICE, launches(4), [more]).verdict == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("of", "verdict"),
+    [
+        ({"base": 1.0, "again": 1.0, "head": 1.0}, "PASS"),
+        ({"base": 1.0, "again": 1.0, "head": 0.0}, "PASS"),
+        ({"base": 1.0, "again": 1.01, "head": 1.02}, "PASS"),
+        ({"base": 1.0, "again": 1.0, "head": 1.1}, "FAIL"),
+        ({"base": 1.0, "again": 1.5, "head": 2.0}, "not exact"),
+    ],
+)
+def test_a_counter_decides_only_where_base_agrees_with_itself(
+    of: Mapping[ArmName, float], verdict: str
+) -> None:
+    assert judged("read", "x", of, 0.02) == CounterChange("read", "x", of, verdict)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("head", "verdict"), [(329.0, "PASS"), (331.0, "FAIL")])
+def test_of_bytes_a_few_more_are_a_header_and_a_tenth_more_fails(head: float, verdict: str) -> None:
+    of: Mapping[ArmName, float] = {"base": 300.0, "again": 300.4, "head": head}
+    assert judged("read", "answer bytes", of, 0.02).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("counter", "base", "head", "verdict"),
+    [
+        ("Redis round trips", 2.0, 2.05, "PASS"),  # two readings' ends of 40 requests
+        ("Redis round trips", 2.0, 2.5, "FAIL"),
+        ("Redis bytes", 0.0, 0.05, "PASS"),
+        ("Redis bytes", 0.0, 9.0, "FAIL"),
+    ],
+)
+def test_a_reading_that_is_counted_late_fails_nothing(
+    counter: str, base: float, head: float, verdict: str
+) -> None:
+    of: Mapping[ArmName, float] = {"base": base, "again": base, "head": head}
+    assert judged("read", counter, of, 0.02).verdict == verdict
+
+
+def test_wrong_answers_of_head_fail_and_those_of_all_do_not() -> None:
+    def spoiled(arms: set[int]) -> list[Launch]:
+        made = launches(4)
+        wrong = np.isin(made[0].arms, [*arms]) & (np.arange(3000) < 60)
+        return [replace(made[0], statuses=np.where(wrong, 500, made[0].statuses)), *made[1:]]
+
+    only_head = judgement(SERVICE, spoiled({1}), [])
+    assert (only_head.verdict, only_head.wrong) == ("FAIL", {"base": 0, "head": 20, "again": 0})
+    assert judgement(SERVICE, spoiled({0, 1, 2}), []).verdict == "PASS"
+
+
+def test_a_status_that_is_expected_of_another_kind_is_wrong() -> None:
+    made = launch()
+    swapped = replace(made, statuses=np.full(3000, 201))
+    assert swapped.wrong(REQUESTS)["head"] == 0  # 201 is below 400, too
+    assert replace(made, statuses=np.full(3000, 200)).wrong(REQUESTS)["head"] == 500
+
+
+def test_a_metric_may_be_of_one_kind_of_request() -> None:
+    made = launch()
+    slower = replace(made, latency_s=np.where(made.kinds == 1, 1.0, made.latency_s))
+    of_write = Metric(figure="p50", request="write", pass_below=3)
+    assert figure(slower, "head", of_write, REQUESTS) == pytest.approx(1000)
+    assert (
+        figure(slower, "head", Metric(figure="p50", request="read", pass_below=3), REQUESTS) < 100
+    )
+
+
+def test_cpu_is_shared_out_among_the_requests() -> None:
+    assert figure(launch(), "base", Metric(figure="cpu", pass_below=3), REQUESTS) == pytest.approx(
+        0.1, rel=0.02
+    )
+
+
+ALONE = replace(
+    launch(),
+    block_arms=np.array([0, 2, 1, 1, 2, 0]),
+    block_s=np.full(6, 0.5),
+    block_answers=np.array([1000, 0, 500, 500, 0, 3000]),
+)
+
+
+def test_capacity_is_the_time_a_request_takes_of_an_arm_alone() -> None:
+    metric = Metric(figure="capacity", pass_below=10)
+    seen = [figure(ALONE, arm, metric, REQUESTS) for arm in ARMS]
+    assert seen == pytest.approx([0.25, 1.0, np.nan], nan_ok=True)  # none without an answer
+    assert np.isnan(figure(launch(), "base", metric, REQUESTS))
+
+
+def test_samples_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    made = replace(ALONE, number=7)
+    made.keep(tmp_path)
+    again = read_launch(tmp_path / "launch-07.npz")
+    assert again.number == 7
+    exact = ("arms", "kinds", "due_s", "statuses", "cpu_s")
+    for name in (*exact, "block_arms", "block_s", "block_answers"):
+        assert np.array_equal(getattr(again, name), getattr(made, name))
+    assert again.latency_s == pytest.approx(made.latency_s, rel=1e-6)
+    assert judgement(SERVICE, [again], []).metrics[0].figures["head"] == pytest.approx(
+        judgement(SERVICE, [made], []).metrics[0].figures["head"], rel=1e-6
+    )
+
+
+def test_counters_are_lines_of_a_name_and_a_number() -> None:
+    page = '# HELP a b 1\na_total 3\nb{x="1 2"} 4.5e2\nc: 6\n  d 7\ne seven\nf=-1\n'
+    assert dict(numbers_in(page)) == {"a_total": 3, 'b{x="1 2"}': 450, "c": 6, "f": -1}

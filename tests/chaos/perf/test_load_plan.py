@@ -1,0 +1,64 @@
+"""The plan of a launch's load: fair, reproducible, and rendered as HTTP."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from chaos.perf.load_plan import all_at_once, coin_flips, renderer
+from chaos.perf.service_file import Request
+
+REQUESTS = (
+    Request(name="read", share=3, path="/items/{n}", numbers=50),
+    Request(name="write", method="POST", path="/items", body='{"n": {n}}', numbers=10),
+)
+
+
+def test_arrivals_are_a_poisson_process_in_order() -> None:
+    due_s = coin_flips(REQUESTS, 3, 2000, 10, seed=1).due_s
+    gaps_s = np.diff(due_s)
+    assert len(due_s) == pytest.approx(20_000, rel=0.03)
+    assert gaps_s.min() >= 0
+    assert gaps_s.std() == pytest.approx(gaps_s.mean(), rel=0.05)
+
+
+def test_every_arm_gets_its_share_of_every_kind() -> None:
+    plan = coin_flips(REQUESTS, 3, 2000, 10, seed=1)
+    for arm in range(3):
+        kinds = plan.kinds[plan.arms == arm]
+        assert len(kinds) == pytest.approx(len(plan.kinds) / 3, rel=0.05)
+        assert (kinds == 0).mean() == pytest.approx(3 / 4, abs=0.03)
+
+
+def test_numbers_stay_below_the_bound_of_their_kind() -> None:
+    plan = coin_flips(REQUESTS, 3, 2000, 5, seed=1)
+    for kind, request in enumerate(REQUESTS):
+        numbers = plan.numbers[plan.kinds == kind]
+        assert set(numbers.tolist()) == set(range(request.numbers))
+
+
+def test_the_same_seed_gives_the_same_plan_and_another_one_another() -> None:
+    one, same, other = (coin_flips(REQUESTS, 3, 100, 5, seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.due_s, same.due_s)
+    assert np.array_equal(one.arms, same.arms)
+    assert len(one.due_s) != len(other.due_s) or not np.array_equal(one.due_s, other.due_s)
+
+
+def test_all_at_once_is_one_arm_s_and_has_the_same_mix() -> None:
+    plan = all_at_once(REQUESTS, 2, 4000, seed=1)
+    assert (plan.due_s == 0).all()
+    assert (plan.arms == 2).all()
+    assert len(plan.due_s) == pytest.approx(4000, rel=0.06)
+    assert (plan.kinds == 0).mean() == pytest.approx(3 / 4, abs=0.03)
+
+
+def test_a_request_is_rendered_with_its_number_and_length() -> None:
+    assert renderer(REQUESTS[0], "a:1")(7) == b"GET /items/7 HTTP/1.1\r\nHost: a:1\r\n\r\n"
+    head, _, body = renderer(REQUESTS[1], "a:1")(10).partition(b"\r\n\r\n")
+    assert body == b'{"n": 10}'
+    assert b"Content-Length: 9" in head
+
+
+def test_a_host_of_the_service_file_is_the_only_one() -> None:
+    request = Request(name="a", path="/", headers={"Host": "example.org"})
+    assert renderer(request, "a:1")(0).count(b"Host") == 1

@@ -1,0 +1,75 @@
+"""Revisions are found and checked out; what cannot be measured is refused."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from chaos.perf.revisions import (
+    merge_base,
+    repository_of,
+    require_clean,
+    revision,
+    worktree,
+)
+from chaos.perf.trouble import WrongInput
+from tests.support.repositories import commit, new_repository
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with a branch that leaves main after its first commit."""
+    root = new_repository(tmp_path / "repository")
+    commit(root, {"served": "one"})
+    subprocess.run(["git", "-C", root, "switch", "-qc", "change"], check=True)
+    commit(root, {"served": "change"})
+    subprocess.run(["git", "-C", root, "switch", "-q", "main"], check=True)
+    commit(root, {"served": "two"})
+    return root
+
+
+def test_the_base_of_a_change_is_where_it_left_main(repository: Path) -> None:
+    base = merge_base(repository, revision(repository, "main"), revision(repository, "change"))
+    assert base.commit == revision(repository, "main~1").commit
+    assert base.name == "main"
+
+
+def test_a_worktree_has_the_revision_and_is_gone_afterwards(
+    repository: Path, tmp_path: Path
+) -> None:
+    with worktree(repository, revision(repository, "change"), tmp_path / "arm") as folder:
+        assert (folder / "served").read_text() == "change"
+    assert not folder.exists()
+    listed = subprocess.run(
+        ["git", "-C", repository, "worktree", "list"], capture_output=True, text=True, check=True
+    )
+    assert len(listed.stdout.splitlines()) == 1
+
+
+def test_an_unknown_revision_is_refused(repository: Path) -> None:
+    with pytest.raises(WrongInput, match="there is no revision nowhere"):
+        revision(repository, "nowhere")
+    with pytest.raises(WrongInput, match="there is no revision --all"):
+        revision(repository, "--all")
+
+
+def test_a_shallow_clone_is_told_how_to_get_the_rest(repository: Path, tmp_path: Path) -> None:
+    shallow = tmp_path / "shallow"
+    url = f"file://{repository}"
+    subprocess.run(["git", "clone", "-q", "--depth=1", url, shallow], check=True)
+    with pytest.raises(WrongInput, match="--unshallow"):
+        revision(shallow, revision(repository, "main~1").commit)
+
+
+def test_a_dirty_tree_is_refused_with_the_names_of_what_changed(repository: Path) -> None:
+    require_clean(repository)
+    (repository / "served").write_text("three")
+    with pytest.raises(WrongInput, match=r"not be measured \(served\): commit or stash"):
+        require_clean(repository)
+
+
+def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongInput, match="is in no git repository"):
+        repository_of(tmp_path / "perf.toml")

@@ -1,0 +1,1 @@
+"""What the shortener's own performance gate needs beside `perf.toml`."""
