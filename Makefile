@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LINKSTORM := $(BIN)/linkstorm
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 # uv takes seconds where pip takes minutes, but does not read pip's configuration.
 install = { $(PIP) --only-binary :all: --require-hashes -r requirements-uv.txt && $(UV) $(1); } 2>/dev/null || $(PIP) $(1)
 
