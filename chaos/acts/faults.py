@@ -18,7 +18,6 @@ PartFaultKind = Literal["kill", "pause"]
 FaultKind = Literal[LinkFaultKind, PartFaultKind]
 SLOW_PROBE_TIMEOUT_S = 10.0
 SHORT_S = 0.2  # of this machine, while it is busy
-LONG_MS = 300
 LATENCY_MAX_MS = 60_000
 TARGETS = (*get_args(PartName), *get_args(Role))
 
@@ -59,17 +58,14 @@ class Slow:
     @property
     def probe_s(self) -> float:
         """Two round trips to connect, and those that are measured."""
-        return (2 + self._tries) * self.latency_ms / 1000 + SHORT_S
-
-    @property
-    def _tries(self) -> int:
-        return probes.TRIES if self.latency_ms < LONG_MS else 1
+        latency_s = self.latency_ms / 1000
+        return 2 * latency_s + probes.round_trips_s(latency_s) + SHORT_S
 
     def probe(self, stack: Stack) -> Reading:
-        """The quickest of three round trips through the link itself; one if it takes long."""
+        """The quickest of some round trips through the link itself."""
         url = stack.endpoints.links[self.link]
         timeout_s = SLOW_PROBE_TIMEOUT_S + self.probe_s
-        took_ms = probes.round_trip_ms(url, timeout_s, self._tries)
+        took_ms = probes.round_trip_ms(url, timeout_s)
         return Reading(probes.query_of(url), round(took_ms, 2), "ms")
 
     def took_effect(self, before: Reading, during: Reading) -> bool:

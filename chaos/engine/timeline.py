@@ -15,6 +15,9 @@ from chaos.model.lab import Clock
 from chaos.model.stack import Stack, StackError, Undo
 from chaos.record.writer import RecordWriter
 
+HEALS_S = 2.0
+POLL_S = 0.1
+
 
 class ScheduledAct:
     """One act of a segment, probed before, during and after."""
@@ -69,12 +72,25 @@ class ScheduledAct:
             self._writer.event("healed", act=self.at.act.name, arm=self._arm)
 
     def probe_again(self) -> None:
-        """Measure after it was undone."""
+        """Measure after it was undone, until it is healed or `HEALS_S` are over.
+
+        Another act may just move a link, and a busy machine may stall. That nothing of the act is
+        in force meanwhile is read from the state of parts and links.
+        """
+        deadline_s = self._clock.now_s() + HEALS_S
         self._after = self._probe()
+        while not self._is_healed and self._clock.now_s() < deadline_s:
+            self._clock.sleep(POLL_S)
+            self._after = self._probe()
+
+    @property
+    def _is_healed(self) -> bool:
+        before, after = self._before, self._after
+        return bool(before and after and self.at.act.healed(before, after))
 
     def evidence(self, segment: int) -> ActEvidence:
         """All readings and what they prove; the judge knows if there should be a second one."""
-        act, before, during, after = self.at.act, self._before, self._during, self._after
+        act, before, during = self.at.act, self._before, self._during
         assert self.injected_s is not None
         return ActEvidence(
             act=act.name,
@@ -85,9 +101,9 @@ class ScheduledAct:
             healed_s=self._healed_s,
             before=before,
             during=during,
-            after=after,
+            after=self._after,
             took_effect=bool(before and during and act.took_effect(before, during)),
-            healed=bool(before and after and act.healed(before, after)),
+            healed=self._is_healed,
             begun_s=self._begun_s,
             again=self._again,
             roles=self._roles,

@@ -23,7 +23,7 @@ CONTROL = "control"
 HOT_RANK = 0
 ERROR = 0.05  # of wrong PASS and FAIL together, where a figure is exactly at its limit
 LOOKS_MAX = 3
-FURTHER_QUICK = 2  # rounds
+FURTHER_QUICK = 4  # rounds
 INCONCLUSIVE = "inconclusive"
 PROMOTING = "promoting"  # the moment of an act at which another server answers from then on
 PROMOTED, DEMOTED = "promoted", "demoted"  # moments: another server leads; one refuses writes
@@ -113,7 +113,7 @@ class Finding:
 class Mode:
     """Length of a run: `rounds` interleaved segments per arm, each of `segment_s` seconds.
 
-    Arms that are in doubt after them get further rounds, `rounds_max` in all: two more in quick
+    Arms that are in doubt after them get further rounds, `rounds_max` in all: four more in quick
     mode and twice as many in full mode, if it is not given.
     """
 

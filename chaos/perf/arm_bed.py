@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -66,7 +67,7 @@ class ArmBed:
 
     @contextmanager
     def running(self, arms: Sequence[ArmName], draw: random.Random) -> Iterator[list[RunningArm]]:
-        """Start arms in an order and at ports drawn anew, each with empty databases, seeded alike.
+        """Start arms at once, at ports drawn anew, each with empty databases, seeded alike.
 
         They are returned in another order drawn anew: that of their places in the client.
 
@@ -77,10 +78,13 @@ class ArmBed:
         slots = [f"slot-{number}" for number in range(len(arms))]
         with reserved(slots) as ports, ExitStack() as entered:
             places = draw.sample(sorted(ports.values()), len(arms))
-            started = [
-                entered.enter_context(self._running(arm, port))
-                for arm, port in zip(draw.sample(arms, len(arms)), places, strict=True)
-            ]
+            order = draw.sample(arms, len(arms))
+            with ThreadPoolExecutor(len(arms)) as threads:  # of seeding, another core does most
+                starts = [
+                    threads.submit(entered.enter_context, self._running(arm, port))
+                    for arm, port in zip(order, places, strict=True)
+                ]
+            started = [start.result() for start in starts]
             yield draw.sample(started, len(started))
 
     @contextmanager

@@ -325,7 +325,7 @@ OF_CLAIMS = """
 
 A claim is decided where its whole interval is on one side of the limit. Between, it is
 inconclusive: the arm, and the one that it is compared with, get further rounds, up to twice as
-many (two more in quick mode), with at most three looks. Each look has a third of the error
+many (four more in quick mode), with at most three looks. Each look has a third of the error
 (Bonferroni: the intervals are repeated confidence intervals, C. Jennison, B. Turnbull: Interim
 analyses, J. R. Statist. Soc. B 51, 1989), so that all looks together make **at most 5 %** wrong
 decisions; of skewed counts most are on one side. Here the true figure is exactly at the limit, so

@@ -33,7 +33,7 @@ def rounds(evidence: Evidence, arm: str) -> list[int]:
 
 def test_a_mode_bounds_the_rounds_and_looks_three_times_at_most() -> None:
     quick, full = Mode("quick", 2, 1.0), Mode("full", 6, 1.0)
-    assert (quick.rounds_max, list(quick.looks)) == (4, [2, 3, 4])
+    assert (quick.rounds_max, list(quick.looks)) == (6, [2, 4, 6])
     assert (full.rounds_max, list(full.looks)) == (12, [6, 9, 12])
     assert list(replace(quick, rounds_max=3).looks) == [2, 3]
     assert list(replace(quick, rounds_max=2).looks) == [2]
@@ -57,25 +57,25 @@ def test_an_arm_in_doubt_gets_rounds_as_long_as_it_is_and_no_more_than_the_bound
         return {"lock": WHY}
 
     evidence = carried_out(tmp_path / "run", doubt)
-    assert seen == [[0, 1], [0, 1, 2]]
-    assert (rounds(evidence, "lock"), rounds(evidence, "direct")) == ([0, 1, 2, 3], [0, 1])
+    assert seen == [[0, 1], [0, 1, 2, 3]]
+    assert (rounds(evidence, "lock"), rounds(evidence, "direct")) == ([*range(6)], [0, 1])
     assert ran_as_planned(herd_order(World()).experiment, evidence).verdict is Verdict.PASS
     whats = [e["what"] for e in read_events(tmp_path / "run") if e["kind"] == "segment-started"]
-    assert whats[-1] == f"lock · round 4 ({WHY})"
+    assert whats[-1] == f"lock · round 6 ({WHY})"
 
 
 def test_once_no_arm_is_in_doubt_the_run_ends(tmp_path: Path) -> None:
     answers = iter([{"lock": WHY}, {}])
     evidence = carried_out(tmp_path / "run", lambda _: next(answers))
-    assert rounds(evidence, "lock") == [0, 1, 2]
-    assert evidence.looks == [Look(2, {"lock": WHY}), Look(3, {})]
+    assert rounds(evidence, "lock") == [0, 1, 2, 3]
+    assert evidence.looks == [Look(2, {"lock": WHY}), Look(4, {})]
 
 
 def test_further_rounds_come_in_steps_where_the_bound_is_far(tmp_path: Path) -> None:
-    mode = Mode("full", rounds=2, segment_s=4.0, rounds_max=6)
+    mode = Mode("full", rounds=2, segment_s=4.0, rounds_max=8)
     evidence = carried_out(tmp_path / "run", lambda _: {"lock": WHY}, mode)
-    assert [look.rounds for look in evidence.looks] == [2, 4]
-    assert rounds(evidence, "lock") == [0, 1, 2, 3, 4, 5]
+    assert [look.rounds for look in evidence.looks] == [2, 5]
+    assert rounds(evidence, "lock") == [*range(8)]
 
 
 def test_a_look_that_fails_asks_for_nothing_and_is_told_in_the_log(tmp_path: Path) -> None:

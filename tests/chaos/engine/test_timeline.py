@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from chaos.engine.run import HostClock, run
-from chaos.engine.timeline import SegmentTimeline
+from chaos.engine.timeline import HEALS_S, POLL_S, SegmentTimeline
 from chaos.judge.verdict import judge
 from chaos.model.evidence import ActEvidence, Generator, Reading, Segment, Verdict
 from chaos.model.experiment import Act, At
@@ -268,6 +268,32 @@ def test_a_probe_that_fails_leaves_its_act_unproven(writer: RecordWriter) -> Non
     timeline.end()
     (act,) = timeline.evidence(1)
     assert (act.before, act.during, act.after, act.proven) == (None, None, None, False)
+
+
+def readings_after(writer: RecordWriter, after: Sequence[Callable[[], object]]) -> ActEvidence:
+    """Evidence of an act whose probes go well until it is undone, and then like these."""
+    probes, said = iter(after), list[str]()
+    act = RecordedAct("one", said, probe_=lambda: next(probes)() if "one off" in said else None)
+    timeline = timeline_of([At(0.0, act)], writer, Inline(), clock := FakeClock())
+    ticked(timeline, clock, 1.0)
+    timeline.end()
+    return by_name(timeline)["one"]
+
+
+def fails() -> None:
+    raise ConnectionError
+
+
+def test_a_probe_after_an_act_that_fails_while_another_moves_a_link_is_repeated(
+    writer: RecordWriter,
+) -> None:
+    assert readings_after(writer, [fails, fails, lambda: None]).proven
+
+
+def test_an_act_that_is_not_healed_in_time_stays_unproven(writer: RecordWriter) -> None:
+    tries = round(HEALS_S / POLL_S)
+    seen = readings_after(writer, [*[fails] * (tries + 2), lambda: None])
+    assert (seen.took_effect, seen.after, seen.healed) == (True, None, False)
 
 
 def test_what_a_stack_cannot_do_is_told_before_anything_begins(writer: RecordWriter) -> None:

@@ -307,14 +307,15 @@ def test_what_was_not_as_planned_is_told(change: Change, words: str) -> None:
     assert observed(s.ran_as_planned(HERD, change(SOUND))).startswith(words)
 
 
-def further(*arms: str, looks: Sequence[Look], number: int = 2) -> Change:
-    """These arms ran one more round, after these looks."""
-    more = [segment(arm, number, 60.0 + 5 * place, 4.0) for place, arm in enumerate(arms)]
+def further(*arms: str, looks: Sequence[Look], rounds: Sequence[int] = (2, 3)) -> Change:
+    """These arms ran these rounds, too, after these looks."""
+    due = enumerate((arm, number) for number in rounds for arm in arms)
+    more = [segment(arm, number, 60.0 + 5 * place, 4.0) for place, (arm, number) in due]
     return lambda e: replace(e, segments=[*e.segments, *more], looks=looks)
 
 
 def test_arms_that_a_look_found_in_doubt_have_the_rounds_that_it_asked_for() -> None:
-    looks = [Look(2, {"lock": "undecided"}), Look(3, {})]
+    looks = [Look(2, {"lock": "undecided"}), Look(4, {})]
     evidence = further("lock", looks=looks)(SOUND)
     assert s.ran_as_planned(HERD, evidence).verdict is Verdict.PASS
 
@@ -328,14 +329,14 @@ LOOKED = "the run did not look at its claims when it should have"
     ("change", "words"),
     [
         (further("lock", looks=[Look(2, {})]), f"6 {UNLIKE}"),
-        (further(looks=[DOUBT, Look(3, {})]), f"7 {UNLIKE}"),
-        (further("direct", looks=[DOUBT, Look(3, {})]), f"7 {UNLIKE}"),
-        (further("lock", number=3, looks=[DOUBT, Look(3, {})]), f"7 {UNLIKE}"),
+        (further(looks=[DOUBT, Look(4, {})]), f"8 {UNLIKE}"),
+        (further("direct", looks=[DOUBT, Look(4, {})]), f"8 {UNLIKE}"),
+        (further("lock", rounds=(2,), looks=[DOUBT, Look(4, {})]), f"8 {UNLIKE}"),
         (further(looks=[]), LOOKED),
         (further(looks=[Look(1, {})]), LOOKED),
         (further("lock", looks=[DOUBT]), LOOKED),
-        (further(looks=[Look(2, {}), Look(3, {})]), "further rounds followed a look"),
-        (further(looks=[Look(2, {"magic": "?"})]), f"7 {UNLIKE}"),
+        (further(looks=[Look(2, {}), Look(4, {})]), "further rounds followed a look"),
+        (further(looks=[Look(2, {"magic": "?"})]), f"8 {UNLIKE}"),
     ],
 )
 def test_rounds_that_no_look_asked_for_or_that_lack_are_seen(change: Change, words: str) -> None:
