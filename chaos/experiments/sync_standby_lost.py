@@ -39,7 +39,7 @@ experiment = Experiment(
     claims=[
         shows("strict", MISSED, share_of_prediction=0.8),
         at_most("degrade", MISSED, 40),
-        at_most("async", MISSED, 5),
+        at_most("async", MISSED, 10),
         none(LOST),
         *(at_most(arm, READS, 5) for arm in ("strict", "degrade", "async")),
     ],
