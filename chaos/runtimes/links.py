@@ -56,11 +56,13 @@ class Links:
     def severed(self, server: ServerName) -> Iterator[None]:
         """Lead every open link to the server nowhere meanwhile: what it holds is lost at once.
 
-        It stays open, as a link to a dead server is: connections are taken, and end.
+        It stays open, as a link to a dead server is: connections are taken, and end. Replication
+        goes first: what is acknowledged from then on is lost, as it is when a server dies.
         """
         with self._changing:
             state = self.state()
-            severed = [link for link in LINKS if state[link].open and state[link].to == server]
+            own = [link for link in LINKS if state[link].open and state[link].to == server]
+            severed = sorted(own, key=lambda link: link != "replication")
             for link in severed:
                 self._put(link, state[link], NOWHERE)
         try:

@@ -24,7 +24,7 @@ from tests.support.shortener_process import eventually, process
 
 PORTS = dict.fromkeys((*PARTS, *map(link_port, LINKS)), 1)
 ADDRESSES = {"NAME", "LISTEN", "PRIMARY_URL", "REPLICA_URL", "CACHE_URL", "QUEUE_URL"}
-STOPPED_S = 1.5  # well below the default of DRAIN_S; a look at the signal each 0.1 s is in it
+STOPPED_S = 3.0  # below the default of DRAIN_S; a look at the signal each 0.1 s is in it
 QUEUE_LATENCY_MS = 400  # well above the lab's DRAIN_S, well below SHUTDOWN_TIMEOUT_S
 
 

@@ -198,7 +198,7 @@ def test_an_address_whose_server_goes_on_to_refuse_writes_is_not_stormed_with_co
 
 
 def test_connections_end_within_their_lifetime_and_not_all_at_once(steady: Pair) -> None:
-    lifetime_s = 1.0
+    lifetime_s = 3.0
 
     async def main() -> None:
         primary = database([steady[0].url], Failover(lifetime_s=lifetime_s), size=8)
@@ -210,7 +210,7 @@ def test_connections_end_within_their_lifetime_and_not_all_at_once(steady: Pair)
             ends_s += [time.monotonic() - began_s] * (len(first) - len(ends_s) - left)
             await asyncio.sleep(0.02)
         assert lifetime_s / 2 <= min(ends_s)
-        assert max(ends_s) < lifetime_s + 0.5
+        assert max(ends_s) < 1.5 * lifetime_s
         assert len(set(ends_s)) > 2
         await primary.close()
 
