@@ -15,7 +15,7 @@ class RecordedToxics(Toxics):
 
     def __init__(self) -> None:
         super().__init__("http://127.0.0.1:9")
-        self.led: dict[str, str] = {**led_by(ROLES)}
+        self.led = {str(link): str(to) for link, to in led_by(ROLES).items()}
         self.said: list[tuple[str, str]] = []
 
     def links(self) -> dict[str, LinkState]:
