@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -89,8 +90,8 @@ def record(
 ) -> None:
     """Make a recorded run as large as asked for; measure how it is judged and reported.
 
-    Exit code 0; 1 if a limit is exceeded; 3 if no run passes, or the large run is judged
-    differently from its source.
+    Exit code 0; 1 if a limit is exceeded; 3 if no run passes, or a claim comes out otherwise than
+    in the source. The large run is INVALID, since the checks see that its record was made.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="linkstorm-record-") as folder:
@@ -116,7 +117,12 @@ def _measured(source: RecordedRun, into: Path, requests: int, shape: Shape) -> F
     typer.echo(f"writing {copies} times {source.requests:,} requests", err=True)
     _run_command("tools.bench.repeated", str(source.path), str(into), str(copies), shape)
     record_mb = sum(file.stat().st_size for file in into.glob("*.parquet")) / 1e6
-    judge, report = (_run_command("chaos", verb, str(into)) for verb in ("judge", "report"))
+    judge, report = (
+        _run_command("chaos", verb, str(into), may_end=(0, INVALID)) for verb in ("judge", "report")
+    )
+    if (own := _claims(source.path)) != (large := _claims(into)):
+        odd = [text for text in own if own[text] != large.get(text)]
+        raise NotMeasured(f"these claims come out otherwise: {'; '.join(odd)}")
     return Figures(
         read_source(into).requests,
         shape,
@@ -128,18 +134,24 @@ def _measured(source: RecordedRun, into: Path, requests: int, shape: Shape) -> F
     )
 
 
-def _run_command(module: str, *words: str) -> CommandCost:
+def _claims(run: Path) -> dict[str, str]:
+    """The verdict of each claim of a judged run."""
+    result = json.loads((run / "verdict.json").read_text(encoding="utf-8"))
+    return {claim["text"]: claim["verdict"] for claim in result["claims"]}
+
+
+def _run_command(module: str, *words: str, may_end: Sequence[int] = (0,)) -> CommandCost:
     """Run one of our commands to its end.
 
     Raises:
-        NotMeasured: its exit code was not 0.
+        NotMeasured: its exit code was another one.
     """
     began_s = time.monotonic()
     command = [sys.executable, "-m", module, *words]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode not in may_end:
         raise NotMeasured(f"{' '.join(command[1:])} ended with {process.returncode}")
     unit = 1e6 if sys.platform == "darwin" else 1e3
     return CommandCost(time.monotonic() - began_s, usage.ru_maxrss / unit)
