@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
-from math import sqrt
+from math import ceil, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chaos.judge.findings import guard
-from chaos.model.arrivals import arrivals, visits
+from chaos.model.arrivals import CANDIDATES, arrivals, visit_places
 from chaos.model.evidence import (
     CONTROL,
     Evidence,
@@ -92,9 +92,8 @@ def _drawn(traffic: Traffic, evidence: Evidence, segment: Segment) -> Starts:
         duration_s = 0.0  # it was another segment, and maybe one without an end
     batches = [(np.empty(0), np.empty(0, np.int64)), *arrivals(traffic, duration_s, seed)]
     due_s, rank = (np.concatenate(column) for column in zip(*batches, strict=True))
-    kinds = {visit: place for place, visit in enumerate(traffic.visits)}
-    begun = (kinds[visit] for visit in islice(visits(traffic, seed), len(due_s)))
-    kind = np.fromiter(begun, np.int64, len(due_s))
+    places = islice(visit_places(traffic, seed), ceil(len(due_s) / CANDIDATES))
+    kind = np.concatenate([np.empty(0, np.int64), *places])[: len(due_s)]
     own = np.array([visit.own_link for visit in traffic.visits])[kind]
     writes = np.array([visit.writes for visit in traffic.visits])[kind]
     first = [OPERATIONS.index(visit.steps[0].operation) for visit in traffic.visits]

@@ -35,16 +35,22 @@ def arrivals(
 
 
 def visits(traffic: Traffic, seed: int, *, stream: int = 0) -> Iterator[Visit]:
-    """The visit that each arrival starts, drawn by weight; without an end.
+    """The visit that each arrival starts, drawn by weight; without an end."""
+    for batch in visit_places(traffic, seed, stream=stream):
+        for place in batch.tolist():
+            yield traffic.visits[place]
 
-    It has random numbers of its own, so the arrivals and their ranks are the same with any visits.
+
+def visit_places(traffic: Traffic, seed: int, *, stream: int = 0) -> Iterator[Ints]:
+    """The places of those visits among the traffic's, in batches of `CANDIDATES`; without an end.
+
+    The random numbers are their own, so arrivals and ranks are the same with any visits.
     """
     _, _, choices, _ = _random_streams(seed, stream)
     weights = np.cumsum([visit.weight for visit in traffic.visits])
     while True:
-        drawn = choices.random(CANDIDATES) * weights[-1]
-        for index in np.searchsorted(weights, drawn, side="right").tolist():
-            yield traffic.visits[min(index, len(weights) - 1)]
+        drawn = np.searchsorted(weights, choices.random(CANDIDATES) * weights[-1], side="right")
+        yield np.minimum(drawn, len(weights) - 1).astype(np.int64)
 
 
 def jitters(seed: int, *, stream: int = 0) -> Iterator[float]:

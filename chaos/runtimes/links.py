@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from chaos.runtimes.topology import LINKS
 from chaos.runtimes.toxics import Toxics
 
 NOWHERE = "127.0.0.1:1"  # Toxiproxy's own host, where nothing listens
+MOVES_S = 0.1  # Toxiproxy closes a link for a moment while it leads it elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +42,12 @@ class Links:
         self._changing = threading.RLock()
 
     def state(self) -> dict[str, LinkState]:
-        """Every link as it is now."""
-        return self._toxics.links()
+        """Every link as it is now; one that is closed and should not be is read again."""
+        state = self._toxics.links()
+        if any(not now.open and self._is_open(link, now.to) for link, now in state.items()):
+            time.sleep(MOVES_S)
+            state = self._toxics.links()
+        return state
 
     def cut(self, link: Link) -> Undo:
         """Close a link: its connections are dropped, and new ones refused, when this returns."""
@@ -124,10 +130,14 @@ class Links:
             self._put(link, state[link], to)
 
     def _put(self, link: str, now: LinkState, to: str) -> None:
-        is_open = not any(closure.closes(link, to) for closure in self._closures)
+        is_open = self._is_open(link, to)
         if (to, is_open) != (now.to, now.open):
             upstream = next((at for part, at in self._addresses.items() if part == to), to)
             self._toxics.put(link, upstream, is_open=is_open)
+
+    def _is_open(self, link: str, to: str) -> bool:
+        """True if nothing closes a link that leads there."""
+        return not any(closure.closes(link, to) for closure in self._closures)
 
 
 def _known(link: Link) -> None:
