@@ -50,7 +50,7 @@ experiment = Experiment(
         *(none(lost, but=("async",)) for lost in (LOST, CLICKS)),
         none(UNTRACED),
         *(at_most(arm, RTO, 3) for arm in ("async", "on", "remote-apply", "multi-host")),
-        at_least("on", COMMIT, 600 * LAG_S),
+        at_least("on", COMMIT, 800 * LAG_S),
     ],
     costs=[COMMIT],
     strips=FAILOVER_STRIPS,

@@ -47,7 +47,7 @@ experiment = Experiment(
         shows("at once", CLICKS, at_least=1),
         *(none(lost, but=("at once",)) for lost in (LOST, CLICKS)),
         none(UNTRACED),
-        at_most("switchover", PAUSE, 2),
+        at_most("switchover", PAUSE, 1.5),
         *(at_most(arm, READS, 5) for arm in ("at once", "switchover")),
     ],
     costs=[PAUSE],

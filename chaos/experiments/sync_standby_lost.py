@@ -27,7 +27,7 @@ SHARE = Prediction(
 experiment = Experiment(
     name="sync-standby-lost",
     lesson=__doc__,
-    traffic=Traffic(80, keys=50, hot_share=0.1, timeout_s=2, visits=(FOLLOW, MAKE)),
+    traffic=Traffic(120, keys=50, hot_share=0.1, timeout_s=2, visits=(FOLLOW, MAKE)),
     settings={"PRIMARY_TIMEOUT_S": str(PATIENCE_S), "PRIMARY_POOL_SIZE": "20"},
     timeline=[GONE],
     arms=[
@@ -39,7 +39,7 @@ experiment = Experiment(
     claims=[
         shows("strict", MISSED, share_of_prediction=0.8),
         at_most("degrade", MISSED, 40),
-        at_most("async", MISSED, 10),
+        at_most("async", MISSED, 5),
         none(LOST),
         *(at_most(arm, READS, 5) for arm in ("strict", "degrade", "async")),
     ],
