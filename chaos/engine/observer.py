@@ -158,7 +158,7 @@ class DirectObserver:
             return unsent == 0 and self._queue() == 0 and self._outbox() == 0
 
     def fork(self, url: str) -> Iterator[tuple[str, str, int]]:
-        """What a server holds of the run that lost its role: kind, id and version."""
+        """Yield kind, id and version of all that a server which lost its role holds of the run."""
         with (
             self._explained(),
             psycopg.connect(url, autocommit=True, connect_timeout=2) as server,

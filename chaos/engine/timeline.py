@@ -15,7 +15,7 @@ from chaos.model.lab import Clock
 from chaos.model.stack import Stack, StackError, Undo
 from chaos.record.writer import RecordWriter
 
-HEALS_S = 2.0
+ANSWERS_S = 2.0
 POLL_S = 0.1
 
 
@@ -72,25 +72,19 @@ class ScheduledAct:
             self._writer.event("healed", act=self.at.act.name, arm=self._arm)
 
     def probe_again(self) -> None:
-        """Measure after it was undone, until it is healed or `HEALS_S` are over.
+        """Measure after it was undone.
 
-        Another act may just move a link, and a busy machine may stall. That nothing of the act is
-        in force meanwhile is read from the state of parts and links.
+        A probe that fails is repeated for `ANSWERS_S`, as another act may be moving the link. A
+        reading is final: an act that is not healed stays unproven.
         """
-        deadline_s = self._clock.now_s() + HEALS_S
-        self._after = self._probe()
-        while not self._is_healed and self._clock.now_s() < deadline_s:
+        deadline_s = self._clock.now_s() + ANSWERS_S
+        while (after := self._probe()) is None and self._clock.now_s() < deadline_s:
             self._clock.sleep(POLL_S)
-            self._after = self._probe()
-
-    @property
-    def _is_healed(self) -> bool:
-        before, after = self._before, self._after
-        return bool(before and after and self.at.act.healed(before, after))
+        self._after = after
 
     def evidence(self, segment: int) -> ActEvidence:
         """All readings and what they prove; the judge knows if there should be a second one."""
-        act, before, during = self.at.act, self._before, self._during
+        act, before, during, after = self.at.act, self._before, self._during, self._after
         assert self.injected_s is not None
         return ActEvidence(
             act=act.name,
@@ -101,9 +95,9 @@ class ScheduledAct:
             healed_s=self._healed_s,
             before=before,
             during=during,
-            after=self._after,
+            after=after,
             took_effect=bool(before and during and act.took_effect(before, during)),
-            healed=self._is_healed,
+            healed=bool(before and after and act.healed(before, after)),
             begun_s=self._begun_s,
             again=self._again,
             roles=self._roles,

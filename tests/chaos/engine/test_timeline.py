@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from chaos.engine.run import HostClock, run
-from chaos.engine.timeline import HEALS_S, POLL_S, SegmentTimeline
+from chaos.engine.timeline import ANSWERS_S, POLL_S, SegmentTimeline
 from chaos.judge.verdict import judge
 from chaos.model.evidence import ActEvidence, Generator, Reading, Segment, Verdict
 from chaos.model.experiment import Act, At
@@ -290,10 +290,29 @@ def test_a_probe_after_an_act_that_fails_while_another_moves_a_link_is_repeated(
     assert readings_after(writer, [fails, fails, lambda: None]).proven
 
 
-def test_an_act_that_is_not_healed_in_time_stays_unproven(writer: RecordWriter) -> None:
-    tries = round(HEALS_S / POLL_S)
+def test_an_act_whose_probe_fails_for_too_long_stays_unproven(writer: RecordWriter) -> None:
+    tries = round(ANSWERS_S / POLL_S)
     seen = readings_after(writer, [*[fails] * (tries + 2), lambda: None])
     assert (seen.took_effect, seen.after, seen.healed) == (True, None, False)
+
+
+def test_an_act_that_lingers_stays_unproven_though_it_ends_a_moment_later(
+    writer: RecordWriter,
+) -> None:
+    said: list[str] = []
+    readings = iter(["one on", "one off"])  # of the first probe after it, and of a second one
+
+    def lingers() -> None:
+        if "one off" in said:
+            said.append(next(readings))
+
+    timeline = timeline_of(
+        [At(0.0, RecordedAct("one", said, probe_=lingers))], writer, Inline(), clock := FakeClock()
+    )
+    ticked(timeline, clock, 1.0)
+    timeline.end()
+    (act,) = timeline.evidence(3)
+    assert (act.took_effect, act.healed, act.proven) == (True, False, False)
 
 
 def test_what_a_stack_cannot_do_is_told_before_anything_begins(writer: RecordWriter) -> None:
