@@ -76,15 +76,14 @@ class ArmBed:
         """
         self.databases.renew(arms)
         slots = [f"slot-{number}" for number in range(len(arms))]
-        with reserved(slots) as ports, ExitStack() as entered:
+        with (
+            reserved(slots) as ports,
+            ExitStack() as entered,
+            ThreadPoolExecutor(len(arms)) as threads,  # ends first: all that starts is stopped
+        ):
             places = draw.sample(sorted(ports.values()), len(arms))
-            order = draw.sample(arms, len(arms))
-            with ThreadPoolExecutor(len(arms)) as threads:  # of seeding, another core does most
-                starts = [
-                    threads.submit(entered.enter_context, self._running(arm, port))
-                    for arm, port in zip(order, places, strict=True)
-                ]
-            started = [start.result() for start in starts]
+            running = map(self._running, draw.sample(arms, len(arms)), places)
+            started = [*threads.map(entered.enter_context, running)]
             yield draw.sample(started, len(started))
 
     @contextmanager
@@ -102,7 +101,7 @@ class ArmBed:
             ready_s=service.start_s,
         )
         try:
-            with on(self.cores.served), _told(self.of.revision_of(arm), arm):
+            with on(self.cores.served), _named(self.of.revision_of(arm), arm):
                 part.start()
             assert part.process is not None
             if service.seed:
@@ -158,7 +157,7 @@ def _values(
         raise WrongInput(f"{arm} ({revision.name}, {revision.short}) has no folder {folder.name}")
     values = {"here": str(of.here.resolve()), "worktree": str(folder), "python": sys.executable}
     values |= databases.values(arm)
-    with _told(revision, arm):
+    with _named(revision, arm):
         if service.build:
             values["environment"] = str(built(service.build, folder, values, log))
         if service.check:
@@ -173,7 +172,7 @@ def _variables(service: Service, values: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def _told(revision: Revision, arm: ArmName) -> Iterator[None]:
+def _named(revision: Revision, arm: ArmName) -> Iterator[None]:
     """Say which revision it is that cannot be measured: two arms are of base."""
     side = "head" if arm == "head" else "base"
     try:

@@ -86,14 +86,18 @@ def read_launch(path: Path) -> Launch:
 
 
 def figure(launch: Launch, arm: ArmName, metric: Metric, requests: Sequence[Request]) -> float:
-    """A metric of an arm in one launch, in milliseconds; NaN without requests."""
+    """A metric of an arm in one launch, in milliseconds; NaN without requests.
+
+    An arm without a right answer in its blocks counts as one with a single answer, so that a server
+    that answers nothing under full load has a capacity, and a low one.
+    """
     if metric.figure == "cpu":
         count = launch.counts()[arm]
         return float(launch.cpu_s[ARMS.index(arm)]) / count * 1000 if count else np.nan
     if metric.figure == "capacity":
         alone = launch.block_arms == ARMS.index(arm)
-        answered = int(launch.block_answers[alone].sum())
-        return float(launch.block_s[alone].sum()) / answered * 1000 if answered else np.nan
+        answered = max(int(launch.block_answers[alone].sum()), 1)
+        return float(launch.block_s[alone].sum()) / answered * 1000 if alone.any() else np.nan
     kinds = [request.name for request in requests]
     latency_s = launch.of(arm, kinds.index(metric.request) if metric.request else None)
     per_cent = float(metric.figure.removeprefix("p"))

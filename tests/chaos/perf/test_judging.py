@@ -126,8 +126,18 @@ ALONE = replace(
 def test_capacity_is_the_time_a_request_takes_of_an_arm_alone() -> None:
     metric = Metric(figure="capacity", pass_below=10)
     seen = [figure(ALONE, arm, metric, REQUESTS) for arm in ARMS]
-    assert seen == pytest.approx([0.25, 1.0, np.nan], nan_ok=True)  # none without an answer
+    assert seen == pytest.approx([0.25, 1.0, 1000.0])  # the last one has no answer
     assert np.isnan(figure(launch(), "base", metric, REQUESTS))
+
+
+def test_a_head_that_answers_nothing_under_full_load_fails() -> None:
+    service = SERVICE.model_copy(update={"metrics": [Metric(figure="capacity", pass_below=10)]})
+    silent = [
+        replace(each, block_arms=np.arange(3), block_s=np.full(3, 0.5), block_answers=answers)
+        for each, noise in zip(launches(4), (0, 3, 5, 2), strict=True)
+        for answers in [np.array([1000 + noise, 0, 1004 - noise])]
+    ]
+    assert judgement(service, silent, []).verdict == "FAIL"
 
 
 def test_samples_are_read_back_as_they_were_written(tmp_path: Path) -> None:
