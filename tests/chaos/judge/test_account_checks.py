@@ -100,6 +100,10 @@ def test_the_api_reads_and_writes_no_more_than_it_is_asked_to(
         ({"primary.reads": 4.0, "web-1.writes_read_back": 2.0}, INVALID),
         ({"primary.writes": 2.0, "web-1.writes_sent_again": 1.0}, PASS),
         ({"primary.writes": 3.0, "web-1.writes_sent_again": 1.0}, INVALID),
+        # of a web process that died
+        ({"primary.reads": 1.0, "web-1.writes_read_back": np.nan}, PASS),
+        ({"primary.reads": 4.0, "web-1.writes_read_back": np.nan}, INVALID),
+        ({"primary.writes": 4.0, "web-1.writes_sent_again": np.nan}, INVALID),
     ],
 )
 def test_a_write_of_unknown_outcome_may_be_read_back_and_sent_again(
