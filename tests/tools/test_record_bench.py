@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from chaos.record.reader import read_evidence
 from tests.support.busy import busy
 from tests.support.fake_stack import World
 from tests.support.results import judged_busy_run, judged_run
-from tools.bench.record_size import CommandCost, Figures
+from tools.bench.record_size import CommandCost, Figures, claims_apart
 from tools.bench.repeated import Shape, read_source, repeat
 
 COPIES = 3
@@ -123,6 +125,44 @@ def test_a_directory_of_any_name_is_read_and_written_by_that_name_alone(
         assert many["acknowledged"] == COPIES * told["acknowledged"] > 0
     assert {path.name for path in into.iterdir()} == {path.name for path in large.iterdir()}
     assert list(into.parent.iterdir()) == [into]
+
+
+@pytest.mark.timeout(180)
+def test_the_command_ends_with_the_figures_of_a_run_that_is_large_enough(
+    small: Path, tmp_path: Path
+) -> None:
+    wanted = read_source(small).requests + 1
+    words = [
+        "record",
+        "--run",
+        str(small),
+        "--into",
+        str(tmp_path / "large"),
+        "--requests",
+        str(wanted),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.bench", *words, "--format", "json"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert (figures["copies"], figures["missed"]) == (2, [])
+    assert figures["requests"] >= wanted
+    assert figures["judge"]["seconds"] > 0
+
+
+def test_a_claim_that_comes_out_otherwise_is_named(tmp_path: Path) -> None:
+    one, other = {"a": "PASS", "b": "PASS", "c": "PASS"}, {"a": "PASS", "b": "FAIL"}
+    for name, verdicts in (("one", one), ("other", other)):
+        claims = [{"text": text, "verdict": verdict} for text, verdict in verdicts.items()]
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "verdict.json").write_text(json.dumps({"claims": claims}))
+    assert claims_apart(tmp_path / "one", tmp_path / "one") == []
+    assert claims_apart(tmp_path / "one", tmp_path / "other") == ["b", "c"]
 
 
 def test_it_is_marked_as_made(large: Path) -> None:

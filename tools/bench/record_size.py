@@ -120,8 +120,7 @@ def _measured(source: RecordedRun, into: Path, requests: int, shape: Shape) -> F
     judge, report = (
         _run_command("chaos", verb, str(into), may_end=(0, INVALID)) for verb in ("judge", "report")
     )
-    if (own := _claims(source.path)) != (large := _claims(into)):
-        odd = [text for text in own if own[text] != large.get(text)]
+    if odd := claims_apart(source.path, into):
         raise NotMeasured(f"these claims come out otherwise: {'; '.join(odd)}")
     return Figures(
         read_source(into).requests,
@@ -134,10 +133,11 @@ def _measured(source: RecordedRun, into: Path, requests: int, shape: Shape) -> F
     )
 
 
-def _claims(run: Path) -> dict[str, str]:
-    """The verdict of each claim of a judged run."""
-    result = json.loads((run / "verdict.json").read_text(encoding="utf-8"))
-    return {claim["text"]: claim["verdict"] for claim in result["claims"]}
+def claims_apart(run: Path, other: Path) -> list[str]:
+    """The claims of one judged run that the other has with another verdict, or not at all."""
+    results = [json.loads((each / "verdict.json").read_text("utf-8")) for each in (run, other)]
+    own, others = ({(c["text"], c["verdict"]) for c in result["claims"]} for result in results)
+    return sorted({text for text, _ in own ^ others})
 
 
 def _run_command(module: str, *words: str, may_end: Sequence[int] = (0,)) -> CommandCost:
