@@ -61,7 +61,7 @@ def markdown(document: Json) -> str:
 
 
 def compared(document: Json) -> str:
-    """Who was compared, and with how much evidence."""
+    """Both revisions, and the amount of evidence."""
     base, head = (f"{document[s]['name']} ({document[s]['commit'][:10]})" for s in ("base", "head"))
     return (
         f"base {base}, head {head}; {document['launches']} launches, {document['requests']:,} "

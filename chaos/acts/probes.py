@@ -58,7 +58,7 @@ def round_trip_ms(url: str, timeout_s: float) -> float:
 
 
 def round_trips_s(latency_s: float) -> float:
-    """How long `round_trip_ms` takes at most, if each takes so long."""
+    """The longest time of `round_trip_ms`, if each round trip takes `latency_s`."""
     return latency_s + (ROUND_TRIPS_S if latency_s < ROUND_TRIPS_S else 0.0)
 
 

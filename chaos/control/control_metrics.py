@@ -52,7 +52,7 @@ class _ControlCollector(Collector):
         leads = {str(server): its.leads for server, its in told}
         timelines = {str(server): its.timeline for server, its in told}
         positions = {str(server): its.lsn_bytes for server, its in told}
-        yield _gauge("server_leads", "Whether it is a primary by its own account", "part", leads)
+        yield _gauge("server_leads", "1 if it is a primary by its own account", "part", leads)
         yield _gauge("server_timeline", "Timeline that it writes or follows", "part", timelines)
         yield _gauge("server_lsn_bytes", "Log that it has, up to its end", "part", positions)
 

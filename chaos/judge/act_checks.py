@@ -116,7 +116,7 @@ def _unread(reading: StateReading, blind: bool) -> Set[str]:
 
 
 def _puts(acts: Iterable[tuple[ActEvidence, Act]]) -> Set[Mark]:
-    """What acts put on parts and links; on the server in place of the role that it had."""
+    """Marks that acts put on parts and links; on the server in place of the role that it had."""
     return {
         (seen.roles.get(thing, thing), mark)
         for seen, act in acts
@@ -170,7 +170,7 @@ def acts_show_in_traffic(experiment: Experiment, evidence: Evidence) -> Finding 
 def _testimonies(
     experiment: Experiment, evidence: Evidence
 ) -> Iterator[tuple[Segment, ActEvidence, Witnesses]]:
-    """What the traffic says of each act, until a promotion has another server answer."""
+    """Yield the witnesses of each act, until a promotion has another server answer."""
     for segment in evidence.segments:
         for seen in segment.acts:
             act = _known(experiment, segment, seen)

@@ -71,7 +71,7 @@ class Observer(Protocol):
         """True if every click is counted: no buffer, queue or outbox holds one."""
 
     def fork(self, url: str) -> Iterable[tuple[str, str, int]]:
-        """What a server that lost its role holds of the run: kind (clicks, links), id, version."""
+        """Kind (clicks, links), id and version of all that a server without its role holds."""
 
     def read_back(self) -> ReadBack:
         """The links made since the run began, and their clicks."""

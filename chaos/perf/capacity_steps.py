@@ -21,11 +21,11 @@ FIRST_SHARE = 0.3  # of the knee: where a search begins
 WARM_UP_S = 1.0
 REST_S = 0.3  # drained before the next step
 
-Told = Callable[[Step], None]
+Progress = Callable[[Step], None]
 
 
 def run_capacity(
-    of: Comparison, to: Objective, cores: Cores, directory: Path, step_s: float, tell: Told
+    of: Comparison, to: Objective, cores: Cores, directory: Path, step_s: float, progress: Progress
 ) -> Capacity:
     """Find the capacity of head.
 
@@ -39,7 +39,7 @@ def run_capacity(
 
         def measured(rate_per_s: float) -> Step:
             step = _step(bed, arm, rate_per_s, step_s, to, draw.randrange(SEED_MAX))
-            tell(step)
+            progress(step)
             return step
 
         return find_capacity(measured, to, first_per_s)

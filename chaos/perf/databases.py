@@ -60,7 +60,7 @@ class ArmDatabases:
                     client.flushall()
 
     def counts(self, arm: str) -> dict[str, float]:
-        """What an arm has asked of its databases so far."""
+        """Counts of an arm's use of its databases so far."""
         counts: dict[str, float] = {}
         if self.postgres_port is not None:
             with postgres_connection((HOST, self.postgres_port), DATABASE) as connection:

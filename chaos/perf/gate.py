@@ -30,7 +30,7 @@ SPOILED_MAX = 4  # launches, each asked half as much as the one before
 TRIES = 2  # of a run that is void
 SEED_MAX = 2**31 - 1
 
-Told = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def run_gate(
     cores: Cores,
     directory: Path,
     seed: int,
-    tell: Told,
+    progress: Progress,
     looks: Sequence[int] = LOOKS,
 ) -> Outcome:
     """Measure both revisions until the verdict is clear, or the last look is over.
@@ -66,17 +66,17 @@ def run_gate(
     """
     began, started_s = datetime.now(UTC), time.monotonic()
     draw = random.Random(seed)
-    tell("checking out and building")
+    progress("checking out and building")
     with arm_bed(of, cores, directory / "logs") as bed:
         with bed.running(ARMS, draw) as arms:
-            tell("counting what each request costs")
+            progress("counting what each request costs")
             counts = counted(bed, arms)
             rate_per_s = of.service.load.rate_per_s or _rate(bed, arms)
         launcher = _Launcher(bed, draw, rate_per_s)
         launches: list[Launch] = []
         judged = judgement(of.service, launches, counts, looks)
         while not (judged.is_final and len(launches) >= looks[0]) and len(launches) < looks[-1]:
-            tell(f"launch {len(launches) + 1} of at most {looks[-1]}")
+            progress(f"launch {len(launches) + 1} of at most {looks[-1]}")
             launch = launcher.launch(len(launches) + 1)
             launch.keep(directory / "samples")
             launches.append(launch)
@@ -92,14 +92,14 @@ def run_until_valid(
     cores: Cores,
     new_directory: Callable[[], Path],
     seeds: Iterator[int],
-    tell: Told,
+    progress: Progress,
 ) -> tuple[Outcome, Path]:
     """Run the gate, and once more if it is void; the last outcome, and where its samples are."""
     for left in reversed(range(TRIES)):
         directory = new_directory()
-        outcome = run_gate(of, cores, directory, next(seeds), tell)
+        outcome = run_gate(of, cores, directory, next(seeds), progress)
         if left and outcome.judgement.verdict == "VOID":
-            tell("base differs from itself: once more")
+            progress("base differs from itself: once more")
             continue
         break
     return outcome, directory
@@ -113,7 +113,7 @@ def _rate(bed: ArmBed, arms: Sequence[RunningArm]) -> float:
 
 
 def knee_per_s(bed: ArmBed, arm: RunningArm) -> float:
-    """What an arm answers a second when it is asked as fast as it can."""
+    """Answers a second of an arm under as many requests as it can take."""
     at_once = all_at_once(bed.of.service.requests, 0, int(ASKED_PER_S * KNEE_S), seed=0)
     with connected(bed, [arm]) as client:
         client.send(at_once, KNEE_S)  # to warm it up

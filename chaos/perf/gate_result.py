@@ -55,7 +55,7 @@ def as_document(outcome: Outcome) -> dict[str, Any]:
 
 
 def history_entry(document: dict[str, Any]) -> dict[str, Any]:
-    """What of a document a history keeps: who was compared, and each metric's change."""
+    """The part of a document that a history keeps: both revisions, and each metric's change."""
     metrics = {
         each["name"]: {name: each[name] for name in ("change", "low", "high", "base", "verdict")}
         for each in document["metrics"]
@@ -90,7 +90,7 @@ def _typical(figures_ms: Any) -> float:
 
 
 def _distributions(launches: Sequence[Launch]) -> dict[str, Any]:
-    """How many requests of each arm took how long, in bins of equal width on a log scale."""
+    """Requests of each arm by their latency, in bins of equal width on a log scale."""
     of = {arm: np.concatenate([NONE, *(launch.of(arm) for launch in launches)]) for arm in ARMS}
     every = np.concatenate([*of.values()])
     every = every[every > 0]

@@ -29,7 +29,7 @@ IN_SYNC = "SELECT count(*) > 0 FROM pg_stat_replication WHERE sync_state IN ('sy
 
 
 class RolesAndAddresses(Protocol):
-    """What these settings have to know of a stack."""
+    """The parts of a stack that these settings need."""
 
     @property
     def endpoints(self) -> Endpoints:

@@ -1,4 +1,4 @@
-"""What the servers themselves say of their roles, and the statements that change these."""
+"""Queries of the servers for their roles, and the statements that change these."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class _Settings(KeySettings):
         return self
 
     def failover(self) -> Failover:
-        """How the connections to the primary are kept; made once in a process."""
+        """Rules for the connections to the primary; made once in a process."""
         urls = (self.primary_url, self.replica_url)
         servers = WritableServer(urls, self.write_connect_timeout_s)
         return Failover(

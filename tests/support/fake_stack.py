@@ -778,7 +778,7 @@ class FakeLoad:
 
 
 def _answered(status: int, sent_s: float, done_s: float, code: str) -> str:
-    """What the gateway logs of an answer, in milliseconds."""
+    """The time that the gateway logs for an answer, in milliseconds."""
     took_s = max(0.0, math.floor((done_s - sent_s) * 1000 - 0.1) / 1000)
     return f"answered {done_s:.3f} {took_s:.3f} {status} GET /{code} web-1\n"
 

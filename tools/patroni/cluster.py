@@ -57,7 +57,7 @@ class Agent:
         _start(self.command, self.folder, self.folder / "patroni.log", self.started)
 
     def state(self) -> Mapping[str, Any]:
-        """What the agent says of itself; empty if it does not answer."""
+        """The agent's own status; empty if it does not answer."""
         try:
             answer = requests.get(f"http://{HOST}:{self.rest_port}/patroni", timeout=ASK_S)
             return dict(answer.json())

@@ -1,1 +1,1 @@
-"""What the shortener's own performance gate needs beside `perf.toml`."""
+"""Commands that the shortener's own performance gate needs beside `perf.toml`."""

@@ -42,7 +42,7 @@ def _row(of: Summary) -> Sequence[str]:
 
 
 def picture(summaries: Sequence[Summary]) -> str:
-    """How often each plant was found, by the gate and by a plain one."""
+    """Shares of the plants found, by the gate and by a plain one."""
     height = TOP + ROW * len(summaries) + 40
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="power" role="img" '

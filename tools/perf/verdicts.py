@@ -100,17 +100,17 @@ class Summary:
 
     @property
     def failed(self) -> Rate:
-        """How often the gate said FAIL."""
+        """FAILs of the gate."""
         return Rate(sum(v.verdict == "FAIL" for v in self.verdicts), len(self.verdicts))
 
     @property
     def failed_by_naive(self) -> Rate:
-        """How often the plain gate said it."""
+        """FAILs of the plain gate."""
         return Rate(sum(v.naive == "FAIL" for v in self.verdicts), len(self.verdicts))
 
     @property
     def others(self) -> Counter[str]:
-        """What else the gate said."""
+        """Verdicts of the gate other than FAIL."""
         return Counter(v.verdict for v in self.verdicts if v.verdict != "FAIL")
 
     def dose(self, metric: str) -> float:

@@ -117,7 +117,7 @@ def proxies(ports: Ports) -> dict[str, tuple[str, str]]:
 
 
 def upstreams(ports: Ports) -> dict[PartName, str]:
-    """Where Toxiproxy reaches each part."""
+    """Addresses at which Toxiproxy reaches each part."""
     return {part: f"{HOST}:{ports[part]}" for part in PARTS}
 
 

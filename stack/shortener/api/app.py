@@ -228,7 +228,7 @@ class LinkApi:
         return await bodies.members(request, max_bytes, self._settings.api_body_timeout_s)
 
     async def _write_headers(self, server: Server) -> asgi.Headers:
-        """Who took the write, and for its session a token, if sessions are kept."""
+        """Headers with the server that took the write, and a token if sessions are kept."""
         took = (
             (b"x-server", server.name.encode("ascii", "replace")),
             (b"x-timeline", b"%d" % server.timeline),

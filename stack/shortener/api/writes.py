@@ -36,14 +36,14 @@ class Conflict(Exception):
 
 @dataclass(frozen=True)
 class Written(Generic[T]):
-    """What was written, and the server that took it."""
+    """A result of a write, and the server that took it."""
 
     value: T
     server: Server
 
 
 class Writer(Protocol):
-    """How writes are sent."""
+    """Settings of how writes are sent."""
 
     async def write(self, send: Send[T], read_back: ReadBack[T] | None = None, /) -> Written[T]:
         """Write by `send`, and by `read_back` find out what an unknown outcome was.
@@ -121,7 +121,7 @@ class RetriesByKey(Writer):
             raise _unknown(error) from error
 
     async def _found_or_sent(self, connection: Any, send: Send[T], read_back: ReadBack[T]) -> T:
-        """What is there of ours; else the write again, which the first one may still overtake."""
+        """Return the row if the write is there; else write again; the first may come later."""
         found = await self._found(connection, read_back)
         if found is not None:
             return found

@@ -57,7 +57,7 @@ OUTCOME_UNKNOWN = {"X-Outcome": "unknown"}  # of a write that may be done, or be
 
 
 def unknown_outcome() -> Problem:
-    """503 for a write of which nobody knows if it was done."""
+    """503 for a write that may be done or not."""
     return Problem(
         503,
         "the database did not say if the change was made; look before you try again",

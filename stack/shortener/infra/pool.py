@@ -38,7 +38,7 @@ class Unreplicated(Exception):
 
 @dataclass(frozen=True)
 class Failover:
-    """What a pool does when servers change their roles.
+    """Behaviour of a pool when servers change their roles.
 
     `servers` are those of which one takes writes; without them there is only the pool's own URL. If
     `renewed`, the whole pool is opened anew once a connection broke, met a server that takes no

@@ -98,7 +98,7 @@ class LagBounded(ReadRoute):
     """Another route while the replica's lag is known to be within a bound, else the primary.
 
     It holds for all readers and without tokens, and for changes that no cache knows of. While the
-    primary is down nobody knows the lag, and an old answer is better than none.
+    primary is down the lag is unknown, and an old answer is better than none.
     """
 
     def __init__(self, route: ReadRoute, lag: LagWatch) -> None:
@@ -107,7 +107,7 @@ class LagBounded(ReadRoute):
         self._lag = lag
 
     async def fetch(self, query: OriginQuery) -> CacheEntry:
-        """Query what the other route says, or the primary alone."""
+        """Query by the other route, or the primary alone."""
         if not self._lag.is_within:
             with contextlib.suppress(DatabaseUnavailable):
                 return await query.fetch_primary()

@@ -29,7 +29,7 @@ async def replayed(replica: Database) -> WalPosition | None:
 
 
 class LagWatch:
-    """Knows if the replica shows all that the primary had `max_s` ago.
+    """Checks that the replica shows all that the primary had `max_s` ago.
 
     A replica that has replayed a position shows all that was committed when the primary was there,
     by this process's clock alone. Postgres' own `pg_last_xact_replay_timestamp` grows while nobody

@@ -1,4 +1,4 @@
-"""What every runtime's stack must do with its servers: roles that move, and a way back."""
+"""The contract of every runtime's servers: roles that move, and a way back."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ CHANGE = LinkChange.model_construct(url="https://example.org/new")
 
 @dataclass(frozen=True)
 class Client:
-    """What writes links by way of a proxy."""
+    """A writer of links by way of a proxy."""
 
     proxy: LossyProxy
     maker: LinkCreation
