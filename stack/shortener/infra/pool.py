@@ -14,7 +14,7 @@ import asyncpg  # type: ignore[import-untyped]
 
 from stack.shortener.infra.log import log
 from stack.shortener.infra.metrics import DurationHistogram
-from stack.shortener.infra.servers import UNKNOWN, ServerConnection, WritableServer
+from stack.shortener.infra.servers import UNKNOWN, Opening, ServerConnection, WritableServer
 
 _NEVER = 2**31 - 1
 _RETRY_S = 0.25
@@ -101,7 +101,8 @@ class Pool:
 
     async def _create(self) -> Any:
         servers = self._failover.servers if self._failover else None
-        return await asyncpg.create_pool(
+        opening = Opening(servers) if servers else None
+        pool = await asyncpg.create_pool(
             self._url,
             min_size=self.size,
             max_size=self.size,
@@ -109,12 +110,15 @@ class Pool:
             max_queries=_NEVER,
             max_inactive_connection_lifetime=0,
             max_cached_statement_lifetime=0,
-            connect=servers.connect if servers else asyncpg.connect,
+            connect=opening.connect if opening else asyncpg.connect,
             connection_class=ServerConnection,
             init=self._prepare,
             reset=_no_reset,
             server_settings=dict(self._session),
         )
+        if opening:
+            opening.is_over = True
+        return pool
 
     async def _prepare(self, connection: ServerConnection) -> None:
         """Prepare all statements within the timeout of a connection."""

@@ -41,6 +41,7 @@ class ServerConnection(asyncpg.Connection):  # type: ignore[misc]
     """A connection that knows its server, its end, and a commit that did not wait for a standby."""
 
     server = UNKNOWN
+    url = ""
     retire_at_s = math.inf
     unreplicated = False
 
@@ -107,6 +108,14 @@ class WritableServer:
         finally:
             _discard(tasks, chosen)
 
+    async def connect_to(self, url: str, **options: Any) -> ServerConnection:
+        """Open a connection to one of the servers; raises `NoWritableServer`."""
+        connection = await self._open(url, options)
+        if self._chosen([connection]) is None:
+            connection.terminate()
+            raise NoWritableServer("{} on timeline {}, writes: {}".format(*connection.server))
+        return connection
+
     async def _open(self, url: str, options: dict[str, Any]) -> ServerConnection:
         async with asyncio.timeout(self.timeout_s):
             connection: ServerConnection = await asyncpg.connect(
@@ -118,6 +127,7 @@ class WritableServer:
             except BaseException:
                 connection.terminate()
                 raise
+        connection.url = url
         return connection
 
     def _chosen(self, opened: Iterable[ServerConnection]) -> ServerConnection | None:
@@ -127,6 +137,27 @@ class WritableServer:
             if connection.server.takes_writes and connection.server.timeline >= self.newest_timeline
         ]
         return max(fit, key=lambda each: each.server.timeline, default=None)
+
+
+@dataclass
+class Opening:
+    """Connects the pool that opens: all servers are asked for its first connection only.
+
+    Asking all of them for each of many connections at once is too much work for a busy machine. A
+    pool that is open, `is_over`, has all asked again, since roles may have changed.
+    """
+
+    servers: WritableServer
+    is_over: bool = False
+    _found: str = ""
+
+    async def connect(self, url: str, **options: Any) -> ServerConnection:
+        """Open a connection; raises `NoWritableServer`."""
+        if self._found and not self.is_over:
+            return await self.servers.connect_to(self._found, **options)
+        connection = await self.servers.connect(url, **options)
+        self._found = connection.url
+        return connection
 
 
 def _discard(tasks: Iterable[asyncio.Task[ServerConnection]], chosen: object) -> None:

@@ -139,6 +139,33 @@ def test_a_pool_of_a_demoted_server_is_renewed_once_and_writes_to_the_new_one(
     assert events(capsys).count("pool_renewed") == 1
 
 
+def test_a_pool_that_opens_asks_all_servers_once_and_later_for_each_new_connection(
+    steady: Pair,
+) -> None:
+    asked = 0
+
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await resetting(reader, writer)
+
+    async def main() -> None:
+        other = await asyncio.start_server(count, "127.0.0.1", 0)
+        port = other.sockets[0].getsockname()[1]
+        urls = [f"postgresql://postgres@127.0.0.1:{port}/postgres", steady[0].url]
+        primary = database([steady[0].url], Failover(WritableServer(urls, HOST_S)), size=8)
+        await primary.open()
+        assert asked == 1
+        async with primary.connection() as connection:
+            connection.terminate()
+        await asyncio.gather(*(written_by(primary, value) for value in range(16)))
+        assert asked == 2
+        await primary.close()
+        other.close()
+
+    run(main())
+
+
 def events(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
 
