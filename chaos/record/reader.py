@@ -212,7 +212,7 @@ def _sum_of(tables: _Tables, name: str) -> Sum:
         return Sum(**tables.count(name, sum_sql(SCHEMAS[name])))
     file = tables.path / f"{name}.parquet"
     try:
-        return sum_of_file(file)
+        return sum_of_file(file, tables.db)
     except (OSError, duckdb.Error) as error:
         raise DamagedRecord(file, f"cannot be read: {error}") from error
 

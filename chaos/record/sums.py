@@ -66,7 +66,7 @@ def _text(value: object, kind: str) -> str:
     return str(value).lower() if kind == "BOOLEAN" else str(value)
 
 
-def sum_of_file(path: Path) -> Sum:
+def sum_of_file(path: Path, db: duckdb.DuckDBPyConnection) -> Sum:
     """The sum of a finished file of rows, by its bytes: a million hashes take seconds.
 
     Raises:
@@ -75,7 +75,7 @@ def sum_of_file(path: Path) -> Sum:
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").digest()
-    with duckdb.connect() as db, Files() as files:
+    with Files() as files:
         rows = db.execute(f"SELECT count(*) FROM read_parquet('{files.named(path)}')").fetchall()
     return Sum(int(rows[0][0]), int.from_bytes(digest[:8], "little") % MODULUS)
 

@@ -127,7 +127,8 @@ class RecordWriter:
                 (copy / shard.name).symlink_to(shard.absolute())
             _write_table(copy, "look_ups", _logged_look_ups(self.logs))
             _write_table(copy, "gateway", logged_answers(self.logs))
-            _to_parquet(copy)
+            with duckdb.connect() as db:
+                _to_parquet(copy, db)
             yield copy
 
     def _written(self, sums: Mapping[str, Sum]) -> None:
@@ -146,9 +147,10 @@ class RecordWriter:
             gateway = _write_rows(self.path, "gateway", logged_answers(self.logs))
             own = {"look_ups": look_ups, "gateway": gateway, "samples": self._sampled.total}
             own["forks"] = self._forked.total
-            _to_parquet(self.path)
-            if (requests := self.path / "requests.parquet").exists():
-                own["requests"] = sum_of_file(requests)
+            with duckdb.connect() as db:
+                _to_parquet(self.path, db)
+                if (requests := self.path / "requests.parquet").exists():
+                    own["requests"] = sum_of_file(requests, db)
             self._written(own)
 
 
@@ -204,29 +206,32 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def _to_parquet(path: Path) -> None:
+def _to_parquet(path: Path, db: duckdb.DuckDBPyConnection) -> None:
     """Merge the CSV files of each kind, one or several shards, into one Parquet file.
 
     A line cut short by the death of its writer is left out, which the count of requests shows.
     """
-    with duckdb.connect() as db:
-        for name, columns in SCHEMAS.items():
-            shards = _shards(path, name)
-            if not shards:
-                continue
-            unfinished = path / f"{name}.parquet.part"
-            try:
-                _copy(db, shards, columns, unfinished)
-            except duckdb.Error as error:
-                unfinished.unlink()
-                raise OSError(f"{path / name}.parquet: {error}") from error
-            unfinished.rename(path / f"{name}.parquet")
-            for shard in shards:
-                shard.unlink()
+    for name, columns in SCHEMAS.items():
+        shards = _shards(path, name)
+        if not shards:
+            continue
+        unfinished = path / f"{name}.parquet.part"
+        try:
+            _copy(db, shards, columns, unfinished)
+        except duckdb.Error as error:
+            unfinished.unlink()
+            raise OSError(f"{path / name}.parquet: {error}") from error
+        unfinished.rename(path / f"{name}.parquet")
+        for shard in shards:
+            shard.unlink()
 
 
 def _shards(path: Path, name: str) -> list[Path]:
     return sorted(path.glob(f"{name}.csv")) + sorted(path.glob(f"{name}-*.csv"))
+
+
+# Of `csv.writer`; DuckDB would guess it from each file, which takes longer than reading it.
+_DIALECT = "auto_detect=false, header=true, delim=',', quote='\"', escape='\"'"
 
 
 def _copy(
@@ -234,8 +239,8 @@ def _copy(
 ) -> None:
     with Files() as files:
         lines = (
-            f"read_csv({list(map(files.named, shards))!r}, header=true,"
-            f" columns={dict(columns)!r}, ignore_errors=true)"
+            f"read_csv({list(map(files.named, shards))!r}, columns={dict(columns)!r},"
+            f" {_DIALECT}, ignore_errors=true)"
         )
         target = files.named(into, "wb")
         db.execute(f"COPY (FROM {lines}) TO '{target}' (FORMAT parquet, USE_TMP_FILE false)")

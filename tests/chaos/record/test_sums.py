@@ -57,13 +57,13 @@ def test_a_file_has_the_sum_of_its_bytes(tmp_path: Path) -> None:
     file = tmp_path / "rows.parquet"
     with duckdb.connect() as db:
         db.execute(f"COPY (SELECT * FROM range(7)) TO '{file}' (FORMAT parquet)")
-    first = sum_of_file(file)
-    assert first.rows == 7
-    file.write_bytes(file.read_bytes().replace(b"DuckDB", b"DuckDC"))
-    assert sum_of_file(file) != first
-    (tmp_path / "no.parquet").write_bytes(b"nothing")
-    with pytest.raises(duckdb.Error):
-        sum_of_file(tmp_path / "no.parquet")
+        first = sum_of_file(file, db)
+        assert first.rows == 7
+        file.write_bytes(file.read_bytes().replace(b"DuckDB", b"DuckDC"))
+        assert sum_of_file(file, db) != first
+        (tmp_path / "no.parquet").write_bytes(b"nothing")
+        with pytest.raises(duckdb.Error):
+            sum_of_file(tmp_path / "no.parquet", db)
 
 
 def test_a_time_of_a_csv_file_is_summed_to_the_microsecond(tmp_path: Path) -> None:

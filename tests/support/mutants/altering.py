@@ -18,15 +18,16 @@ from chaos.record.writer import SCHEMAS
 Event = dict[str, Any]
 Alter = Callable[[Path], None]
 
+_DB = duckdb.connect()  # one for all: to connect takes longer than most alterations
+
 
 def rows(name: str, sql: str) -> Alter:
     """Replace a Parquet file by the result of a query; `{0}` is the original file."""
 
     def alter(run: Path) -> None:
         file, fresh = run / f"{name}.parquet", run / "fresh.parquet"
-        with duckdb.connect() as db:
-            query = sql.format(f"'{file}'")
-            db.execute(f"COPY ({query}) TO '{fresh}' (FORMAT parquet)")
+        query = sql.format(f"'{file}'")
+        _DB.execute(f"COPY ({query}) TO '{fresh}' (FORMAT parquet)")
         fresh.replace(file)
 
     return alter
@@ -129,12 +130,11 @@ _SUMS: dict[tuple[str, bytes], Sum] = {}  # by table and digest: most mutants al
 
 def _sum_of(file: Path, name: str) -> Sum:
     if name == "requests":
-        return sum_of_file(file)
+        return sum_of_file(file, _DB)
     key = name, blake2b(file.read_bytes()).digest()
     if key not in _SUMS:
-        with duckdb.connect() as db:
-            sql = sum_sql(SCHEMAS[name]).format(f"'{file}'")
-            _SUMS[key] = Sum(*map(int, db.execute(sql).fetchall()[0]))
+        sql = sum_sql(SCHEMAS[name]).format(f"'{file}'")
+        _SUMS[key] = Sum(*map(int, _DB.execute(sql).fetchall()[0]))
     return _SUMS[key]
 
 
