@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -258,7 +259,9 @@ SAMPLED = [
 MOVED = [ROLES, ACKNOWLEDGED]
 
 
-@pytest.mark.parametrize("judged", [judged_run, judged_busy_run])
+@pytest.mark.parametrize(
+    "judged", [partial(judged_run, fix="lock"), judged_busy_run], ids=["herd", "busy"]
+)
 @pytest.mark.parametrize("flaws", [(), ("requests fail",)])
 def test_every_figure_is_one_that_bokeh_accepts(
     judged: Callable[..., dict[str, Any]],

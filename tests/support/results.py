@@ -50,9 +50,9 @@ class _FakeRun:
         return result
 
 
-def run_and_judged(directory: Path) -> dict[str, Any]:
+def run_and_judged(directory: Path, *, fix: str | None = None) -> dict[str, Any]:
     """Run the thundering herd on fakes into a directory, judge it, and return its result."""
-    fake = _FakeRun(frozenset())
+    fake = _FakeRun(frozenset(), fix=fix)
     fake.record(directory)
     return fake.judge(directory)
 

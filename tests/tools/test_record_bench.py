@@ -109,6 +109,7 @@ def test_the_luck_of_a_small_run_is_not_repeated(small: Path, tmp_path: Path, sh
         assert new["inputs"] == pytest.approx(old["inputs"], rel=0.05)
 
 
+@pytest.mark.parametrize("large", [Shape.MORE_ROUNDS], indirect=True)
 @pytest.mark.parametrize("name", ["herd[1]", "it's", "segment=3", os.fsdecode(b"no\xffutf-8")])
 def test_a_directory_of_any_name_is_read_and_written_by_that_name_alone(
     name: str, small: Path, large: Path, tmp_path: Path

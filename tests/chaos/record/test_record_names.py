@@ -57,13 +57,13 @@ def files_of(directory: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("names") / "failed"
-    judged_run(path, "click lost")
+    judged_run(path, "click lost", fix="lock")
     return path
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return judged_run(tmp_path_factory.mktemp("names") / "plain")
+    return judged_run(tmp_path_factory.mktemp("names") / "plain", fix="lock")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -76,7 +76,7 @@ def test_a_run_is_recorded_judged_and_drawn_in_a_directory_of_any_name(
         (beside / f"{kind}.csv").write_text("of another run\n")
     before = files_of(beside)
 
-    result = run_and_judged(tmp_path / name)
+    result = run_and_judged(tmp_path / name, fix="lock")
     history = read_history(tmp_path / name, {arm["name"]: () for arm in result["arms"]}, [LATENCY])
 
     assert {**result, "run_dir": "", "provenance": {}} == {**plain, "run_dir": "", "provenance": {}}
@@ -112,7 +112,7 @@ def test_a_command_reads_the_run_that_it_is_given_and_no_other(
     verb: str, name: str, tmp_path: Path, failed: Path
 ) -> None:
     shutil.copytree(failed, tmp_path / "herd1")
-    judged_run(tmp_path / name)
+    judged_run(tmp_path / name, fix="lock")
     told = subprocess.run(
         [sys.executable, "-m", "chaos", verb, name],
         cwd=tmp_path,
