@@ -371,14 +371,14 @@ def _made_ready(columns: Mapping[str, Any], segment: SegmentEnd) -> LookUps:
 
 # A shared link is followed once to make it ready, as often as it takes until that succeeds.
 GATEWAY_COLUMNS = """
-    SELECT segment, status::BIGINT AS status, took_s::DOUBLE * 1000 AS took_ms FROM (
-        SELECT k.segment, status, took_s, line, p.key IS NULL OR coalesce(sum(CASE
-            WHEN status BETWEEN 200 AND 399 THEN 1 ELSE 0 END) OVER (PARTITION BY g.key
-            ORDER BY wall_s, line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) > 0 AS ready
-        FROM {} AS g JOIN (SELECT key, any_value(segment) AS segment FROM keys GROUP BY key) AS k
-            USING (key) LEFT JOIN (SELECT DISTINCT key FROM prepared) AS p USING (key)
-        WHERE method = 'GET')
-    WHERE ready ORDER BY segment, line
+    SELECT segment, status::BIGINT AS status, took_s::DOUBLE * 1000 AS took_ms
+    FROM {gateway} AS g JOIN (SELECT key, any_value(segment) AS segment FROM keys GROUP BY key) AS k
+        USING (key)
+    LEFT JOIN (SELECT DISTINCT key, true AS shared FROM prepared) AS p USING (key)
+    LEFT JOIN (SELECT key, min(ROW(wall_s, line)) AS made_ready FROM {gateway}
+        WHERE method = 'GET' AND status BETWEEN 200 AND 399 GROUP BY key) AS r USING (key)
+    WHERE method = 'GET' AND (shared IS NULL OR ROW(wall_s, line) > made_ready)
+    ORDER BY segment, line
 """
 
 
