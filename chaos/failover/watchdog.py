@@ -14,9 +14,11 @@ import psycopg
 from psycopg import sql
 
 from chaos.failover.orders import ALONE, DEGRADED, DEMOTED, WATCHING, Watch
+from chaos.model.stack import StackError
 
 Report = Callable[..., None]
 PERIOD_S = 0.05
+REACTS_S = 10.0
 STREAMING = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 READ_ONLY = "ALTER SYSTEM SET default_transaction_read_only = on"
 WRITABLE = "ALTER SYSTEM RESET default_transaction_read_only"
@@ -33,6 +35,7 @@ def watch(order: Watch, report: Report) -> None:
 
     Raises:
         psycopg.Error: it does not answer.
+        StackError: it does not do as it is set.
     """
     with psycopg.connect(order.primary, autocommit=True, sslmode="disable") as primary:
         followed_s = time.monotonic()
@@ -54,15 +57,19 @@ def demote(primary: psycopg.Connection, role: str) -> None:
 
     The setting alone would leave a session that has set its own, or is within a transaction. None
     of them is left on return: one amid a commit would acknowledge it. New ones only read.
+
+    Raises:
+        StackError: it still takes writes, or has such a session, after `REACTS_S`.
     """
     primary.execute(READ_ONLY)
     primary.execute("SELECT pg_reload_conf()")
-    while not _one(primary, IN_FORCE):
-        time.sleep(PERIOD_S / 5)
+    _until(lambda: bool(_one(primary, IN_FORCE)), "takes writes")
     sessions = [pid for (pid,) in primary.execute(SESSIONS, [role])]
     primary.execute(END_SESSIONS, [sessions])
-    while primary.execute(REMAIN, [sessions]).fetchone() != (0,):
-        time.sleep(PERIOD_S / 5)
+    _until(
+        lambda: primary.execute(REMAIN, [sessions]).fetchone() == (0,),
+        f"has sessions of {role} from before",
+    )
 
 
 def degrade(primary: psycopg.Connection) -> str:
@@ -73,20 +80,40 @@ def degrade(primary: psycopg.Connection) -> str:
 
 
 def wait_for(primary: psycopg.Connection, standbys: str) -> None:
-    """Have commits wait for these standbys; return when that is in force."""
+    """Have commits wait for these standbys; return when that is in force.
+
+    Raises:
+        StackError: it is not after `REACTS_S`.
+    """
     primary.execute(sql.SQL(WAIT_FOR).format(sql.Literal(standbys)))
     primary.execute("SELECT pg_reload_conf()")
-    while _one(primary, STANDBYS) != standbys:
-        time.sleep(PERIOD_S / 5)
+    otherwise = f"does not wait for {standbys}" if standbys else "waits for standbys"
+    _until(lambda: _one(primary, STANDBYS) == standbys, otherwise)
 
 
 def let_write(url: str) -> None:
-    """Let a primary that was demoted take writes again; return when it does."""
+    """Let a primary that was demoted take writes again; return when it does.
+
+    Raises:
+        StackError: it does not after `REACTS_S`.
+    """
     with psycopg.connect(url, autocommit=True, sslmode="disable") as primary:
         primary.execute(WRITABLE)
         primary.execute("SELECT pg_reload_conf()")
-        while _one(primary, IN_FORCE):
-            time.sleep(PERIOD_S / 5)
+        _until(lambda: not _one(primary, IN_FORCE), "takes no writes")
+
+
+def _until(done: Callable[[], bool], otherwise: str) -> None:
+    """Wait for the effect of a reload, which a setting of a session or a command line outranks.
+
+    Raises:
+        StackError: the primary does `otherwise` after `REACTS_S`.
+    """
+    end_s = time.monotonic() + REACTS_S
+    while not done():
+        if time.monotonic() > end_s:
+            raise StackError(f"the primary still {otherwise}, {REACTS_S:g} s after it was set so")
+        time.sleep(PERIOD_S / 5)
 
 
 def _one(primary: psycopg.Connection, query: str) -> object:
