@@ -129,16 +129,16 @@ def _matched(drawn_s: Floats, seen_s: Floats) -> tuple[Ints, Ints]:
     if len(drawn_s) == len(seen_s) and bool((np.abs(drawn_s - seen_s) <= NEAR_S).all()):
         every = np.arange(len(drawn_s))
         return every, every
+    first = np.searchsorted(seen_s, drawn_s - NEAR_S)
+    end = np.searchsorted(seen_s, drawn_s + NEAR_S, side="right")
+    candidates = np.flatnonzero(first < end)
+    columns = (candidates, first[candidates], end[candidates])
     pairs: list[tuple[int, int]] = []
-    ours, theirs, i, j = drawn_s.tolist(), seen_s.tolist(), 0, 0
-    while i < len(ours) and j < len(theirs):
-        if abs(ours[i] - theirs[j]) <= NEAR_S:
-            pairs.append((i, j))
-            i, j = i + 1, j + 1
-        elif ours[i] < theirs[j]:
-            i += 1
-        else:
-            j += 1
+    free = 0
+    for ours, theirs, beyond in zip(*(each.tolist() for each in columns), strict=True):
+        if max(theirs, free) < beyond:
+            pairs.append((ours, max(theirs, free)))
+            free = pairs[-1][1] + 1
     both = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return both[:, 0], both[:, 1]
 
