@@ -55,23 +55,17 @@ class Figures:
     copies: int
     record_mb: float
     judge: CommandCost
-    report: CommandCost
+    report: CommandCost  # which judges, too, before it draws
     page_mb: float
-
-    @property
-    def both(self) -> CommandCost:
-        """Sum of their times, and the larger memory."""
-        return CommandCost(
-            self.judge.seconds + self.report.seconds,
-            max(self.judge.peak_rss_mb, self.report.peak_rss_mb),
-        )
 
     @property
     def missed(self) -> list[str]:
         """Limits that are exceeded."""
+        in_time = self.report.seconds <= SECONDS_MAX
+        peak_rss_mb = max(self.judge.peak_rss_mb, self.report.peak_rss_mb)
         bars = {
-            f"{SECONDS_MAX:g} s": self.requests > 1.1 * MILLION or self.both.seconds <= SECONDS_MAX,
-            f"{RSS_MAX_MB:g} MB of memory": self.both.peak_rss_mb <= RSS_MAX_MB,
+            f"{SECONDS_MAX:g} s": self.requests > 1.1 * MILLION or in_time,
+            f"{RSS_MAX_MB:g} MB of memory": peak_rss_mb <= RSS_MAX_MB,
             f"{PAGE_MAX_MB:g} MB of report": self.page_mb <= PAGE_MAX_MB,
         }
         return [bar for bar, kept in bars.items() if not kept]
@@ -158,19 +152,18 @@ def _run_command(module: str, *words: str, may_end: Sequence[int] = (0,)) -> Com
 
 
 def _json(figures: Figures) -> str:
-    data = asdict(figures) | {"both": asdict(figures.both), "missed": figures.missed}
-    return json.dumps(data, indent=2)
+    return json.dumps(asdict(figures) | {"missed": figures.missed}, indent=2)
 
 
 def _table(figures: Figures) -> str:
-    rows = {"judge": figures.judge, "report": figures.report, "both": figures.both}
+    rows = {"judge": figures.judge, "judge and report": figures.report}
     return "\n".join(
         [
             f"{figures.requests:,} requests, {figures.shape}: {figures.copies:,} times a recorded"
             f" run, {figures.record_mb:,.0f} MB",
-            f"{'':8}{'seconds':>10}{'peak RSS MB':>14}",
+            f"{'':16}{'seconds':>10}{'peak RSS MB':>14}",
             *(
-                f"{name:8}{cost.seconds:10.1f}{cost.peak_rss_mb:14.0f}"
+                f"{name:16}{cost.seconds:10.1f}{cost.peak_rss_mb:14.0f}"
                 for name, cost in rows.items()
             ),
             f"report.html {figures.page_mb:.1f} MB",
