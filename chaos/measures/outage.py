@@ -9,15 +9,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chaos.measures.estimates import mean_of_durations, total
+from chaos.measures.estimates import TAIL, mean_of_durations, total
 from chaos.measures.selections import Mask, Which, act_s, writes
-from chaos.model.evidence import Floats, Ints, Segment
-from chaos.model.experiment import Act, Measure
+from chaos.model.evidence import Estimate, Floats, Ints, Segment
+from chaos.model.experiment import Act, Measure, Summary
 
 BETWEEN_S = 0.05  # two writes, at the rates of the experiments
 NO_ACT = "the act did not begin"
 NO_TIMELINE = "no acknowledged write names its timeline"
-ONE_TIMELINE = "all acknowledged writes are of one server"
+ONE_TIMELINE = "all acknowledged writes of a segment are of one server"
 
 
 def first_error(act: Act, which: Which = writes) -> Measure:
@@ -115,7 +115,7 @@ def overlap() -> Measure:
     def of(done_s: Floats, newest: Mask) -> float:
         return max(0.0, float(done_s[~newest].max(initial=-np.inf) - done_s[newest].min()))
 
-    summary = mean_of_durations(BETWEEN_S)
+    summary = _of_every_segment(mean_of_durations(BETWEEN_S))
     return Measure("overlap_s", "s", "overlap", _by_timeline(of), summary, ONE_TIMELINE)
 
 
@@ -126,7 +126,17 @@ def on_old_timeline() -> Measure:
         return float((done_s[~newest] > done_s[newest].min()).sum())
 
     name, title = "writes_on_old_timeline", "writes on the old primary"
-    return Measure(name, "writes", title, _by_timeline(of), total, ONE_TIMELINE)
+    summary = _of_every_segment(total)
+    return Measure(name, "writes", title, _by_timeline(of), summary, ONE_TIMELINE)
+
+
+def _of_every_segment(summary: Summary) -> Summary:
+    """No figure unless each segment has one: none overlap where nobody reached the new primary."""
+
+    def whole(values: Floats, tail: float = TAIL, /) -> Estimate:
+        return summary(values if np.isfinite(values).all() else values[:0], tail)
+
+    return whole
 
 
 def _by_timeline(of: Callable[[Floats, Mask], float]) -> Callable[[Segment], Floats]:

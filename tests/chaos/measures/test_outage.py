@@ -111,6 +111,12 @@ def test_where_only_one_server_acknowledged_writes_nothing_is_known_of_two(
     assert np.isnan(measure.of(own)[0])
 
 
+@pytest.mark.parametrize("measure", [overlap(), on_old_timeline()])
+def test_there_is_no_figure_if_one_segment_has_none(measure: Measure) -> None:
+    assert measure.summary(np.array([0.0, 0.0])).known
+    assert not measure.summary(np.array([0.0, np.nan])).known
+
+
 def test_spans_end_and_begin_with_the_act() -> None:
     own = of_writes(create(1.0), create(3.0))
     t_s = own.requests.intended_s
