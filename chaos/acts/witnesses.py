@@ -22,6 +22,7 @@ ANSWERED = ("ok", "absent")
 SHARE = 0.9  # of the latency; whole milliseconds are cut off here and there
 SLACK_MS = 50.0  # for the quickest of `ENOUGH`: a run with requests this late is INVALID anyway
 ENOUGH = 5
+WATCHED_S = 0.1  # twice the period of a watchdog
 SENT_S = 0.5  # from a commit until the primary has sent it
 
 
@@ -111,6 +112,18 @@ def promoted(act: str, segment: Segment) -> Sequence[Witnesses]:
     if early := int((new & (requests.done_s < promoting_s)).sum()):
         return [Witnesses(of, count, f"{early} name the new one before the promotion")]
     return [Witnesses(of, count)]
+
+
+def after_a_loss(act: str, moment: str, least_s: float, segment: Segment) -> Sequence[Witnesses]:
+    """The moment of a watchdog came no sooner than `least_s` after another act began."""
+    at_s = segment.moment(moment, act)
+    if np.isnan(at_s):
+        return []
+    others = [each for each in segment.acts if each.act != act]
+    begun_s = [each.injected_s if each.begun_s is None else each.begun_s for each in others]
+    early_s = min(begun_s, default=np.inf) + least_s - at_s
+    against = f"was {early_s:.1f} s too early: {moment}" if early_s > WATCHED_S else ""
+    return [Witnesses("moments of its watchdog", 1, against)]
 
 
 # --- delays --------------------------------------------------------------------------------------

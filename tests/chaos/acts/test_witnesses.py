@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from chaos.acts import Cut, Failover, Kill, Pause, PauseReplay, Slow
+from chaos.acts import Cut, Degrade, Failover, Kill, Pause, PauseReplay, Slow
 from chaos.model.evidence import Requests, Samples, Segment
 from chaos.model.experiment import Act
 from chaos.model.testimony import Span
@@ -158,6 +158,25 @@ def written(timelines: list[int], promoting_s: float | None = 3.0) -> Segment:
 def test_writes_name_the_new_timeline_only_once_it_was_promoted() -> None:
     assert told(FAILOVER, written([1, 1, 2, 2])) == [(4, "")]
     assert told(FAILOVER, written([1, 2, 2, 2])) == [(4, "1 name the new one before the promotion")]
+
+
+@pytest.mark.parametrize(
+    ("watching", "moment"), [(Degrade(0.5), "degraded"), (Failover(60, demotes_s=0.5), "demoted")]
+)
+def test_a_watchdog_acts_after_its_time_and_no_sooner(watching: Act, moment: str) -> None:
+    def against(at_s: float) -> str:
+        own = replace(acted(0.0, 6.0, watching.name), moments={moment: at_s, "promoting": 3.0})
+        return told(watching, segment_of(0, 6, acts=[own, acted(2.0, 4.0, "replica killed")]))[-1][
+            1
+        ]
+
+    assert against(2.5) == ""
+    assert against(2.1) == f"was 0.4 s too early: {moment}"
+    assert against(0.1) == f"was 2.4 s too early: {moment}"
+
+
+def test_a_watchdog_with_nothing_to_do_has_nothing_to_tell() -> None:
+    assert told(Degrade(0.5), segment_of(0, 6, acts=[acted(0.0, 6.0, Degrade(0.5).name)])) == []
 
 
 def test_a_failover_that_promoted_nothing_did_not_take_place() -> None:

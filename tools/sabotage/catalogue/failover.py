@@ -109,4 +109,19 @@ SABOTAGES = (
         [Edit(WATCHDOG, '    wait_for(primary, "")\n', "    time.sleep(3600)\n")],
         ["degrade: write missed"],
     ),
+    Sabotage(
+        "watchdog-in-a-hurry",
+        "The watchdog lets commits go at once, while the replica follows.",
+        "Commits that should wait for the replica never do, and a failover loses them.",
+        STANDBY,
+        ["degrade"],
+        [
+            Edit(
+                WATCHDOG,
+                "        while time.monotonic() - followed_s < order.lost_s:\n",
+                "        while time.monotonic() < followed_s:\n",
+            )
+        ],
+        [c.TOUCHED],
+    ),
 )
