@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -21,11 +22,11 @@ from chaos.failover.orders import (
     Watch,
 )
 from chaos.failover.process import FailoverProcess
-from chaos.failover.watchdog import demote, let_write, wait_for
+from chaos.failover.watchdog import demote, wait_for
 from chaos.model.evidence import CLOSED, ELSEWHERE, PROMOTING, Reading, Segment
-from chaos.model.stack import Link, ServerName, Stack, StackError, Undo
+from chaos.model.stack import Link, Role, ServerName, Stack, StackError, Undo
 from chaos.model.testimony import Span, Witnesses
-from chaos.runtimes.server_queries import timeline
+from chaos.runtimes.server_queries import explained, flush, let_write, timeline
 from chaos.runtimes.topology import DATABASE, LINKS
 
 TO_PRIMARY: tuple[Link, ...] = ("primary", "worker-primary", "replication")
@@ -38,6 +39,7 @@ ROLES_MOVE = frozenset({"primary", "replica"})
 PROMOTION = "promote"  # who holds the lab while an operator moves the role
 ENDS_S = 10.0
 CAUGHT_UP_S = 5.0
+DEAD_S = 3.0
 POLL_S = 0.002
 FLUSHED = "SELECT pg_current_wal_flush_lsn()::text"
 REPLAYED = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
@@ -65,6 +67,10 @@ class _Programs:
     def reading(self) -> Reading:
         count = sum(process.runs for process in self.running)
         return Reading("programs beside the servers", float(count), "at work")
+
+    def stop(self) -> None:
+        for process in self.running:
+            process.stop()
 
     def note(self) -> None:
         self.moments = {
@@ -127,10 +133,14 @@ class Failover:
             as_link="replica",
             leads=self.leads,
         )
-        self._start(control, stack)
-        if self.demotes_s is not None:
-            watch = Watch(primary=ends.primary, role=DATABASE, lost_s=self.demotes_s)
-            self._start(watch, stack)
+        try:
+            self._start(control, stack)
+            if self.demotes_s is not None:
+                watch = Watch(primary=ends.primary, role=DATABASE, lost_s=self.demotes_s)
+                self._start(watch, stack)
+        except BaseException:  # Ctrl-C, too: a controller left at work would promote
+            self.programs.stop()
+            raise
         return lambda: self._end(stack)
 
     def _start(self, order: Control | Watch, stack: Stack) -> None:
@@ -153,13 +163,10 @@ class Failover:
             if time.monotonic() > deadline_s or programs.has(FAILED):
                 break
             time.sleep(POLL_S)
-        for process in programs.running:
-            process.stop()
+        programs.stop()
         programs.note()
         if programs.has(FAILED) or (programs.has(SILENT) and not programs.has(LED)):
             raise StackError(f"the failover did not end: {programs.said}; {_servers(stack)}")
-        if programs.has(DEMOTED) and not programs.has(PROMOTED):
-            let_write(stack.endpoints.primary)
         stack.find_roles()
         stack.restore()
 
@@ -178,8 +185,11 @@ class Failover:
     def testimony(
         self, segment: Segment, _in_force: Span, _control: Sequence[Segment]
     ) -> Sequence[Witnesses]:
-        """It promoted, and no write names the new timeline before."""
-        return witnesses.promoted(self.name, segment)
+        """It promoted, and no write names the new timeline before; nor was the primary demoted."""
+        seen = witnesses.promoted(self.name, segment)
+        if self.demotes_s is None:
+            return seen
+        return [*seen, *witnesses.after_a_loss(self.name, DEMOTED, self.demotes_s, segment)]
 
 
 def _replica(stack: Stack) -> ServerName:
@@ -244,7 +254,10 @@ class Degrade:
             process.stop()
             self.programs.note()
             if DEGRADED in process.events:
-                with psycopg.connect(url, autocommit=True) as primary:
+                with (
+                    explained("commits cannot wait for the replica again"),
+                    psycopg.connect(url, autocommit=True) as primary,
+                ):
                     wait_for(primary, process.events[DEGRADED]["before"])
 
         return undo
@@ -262,10 +275,13 @@ class Degrade:
         return before.value == after.value == 0
 
     def testimony(
-        self, _segment: Segment, _in_force: Span, _control: Sequence[Segment]
+        self, segment: Segment, _in_force: Span, _control: Sequence[Segment]
     ) -> Sequence[Witnesses]:
-        """Nothing: whether commits wait shows in the answers, which claims are about."""
-        return []
+        """Commits were let go no sooner than `after_s` after another act began.
+
+        Whether they wait at all shows in the answers, which claims are about.
+        """
+        return witnesses.after_a_loss(self.name, DEGRADED, self.after_s, segment)
 
 
 @dataclass(frozen=True)
@@ -304,29 +320,46 @@ class Switchover:
         """Demote the primary, promote the replica, lead the links.
 
         Raises:
-            StackError: the replica did not catch up, or was not promoted; the primary takes writes
-                again.
+            StackError: the replica did not catch up, and the primary takes writes again; or it was
+                not promoted in time, and the primary refuses them, as it still may be.
         """
         server, old = _replica(stack), stack.endpoints.primary
+        if self.waits:
+            self._drain(old, stack)
+        self._note(PROMOTING)
         try:
-            if self.waits:
-                self._stop_writes(old, stack)
-            self._note(PROMOTING)
             stack.promote(server)
-        except (psycopg.Error, StackError) as error:
-            let_write(old)
-            raise StackError(f"no switchover: {error}") from error
+        except StackError as error:
+            raise StackError(
+                f"{server} may be the primary by now, so the one before takes no writes: {error}; "
+                "restoring the servers, as `linkstorm heal` does, finds out who leads"
+            ) from error
         self._note(PROMOTED)
         for link in self.leads:
             stack.lead(link, server)
         self._note(LED)
         return stack.restore
 
+    def _drain(self, old: str, stack: Stack) -> None:
+        """Stop writes until the replica has all of them; let them go on if it does not."""
+        try:
+            self._stop_writes(old, stack)
+        except BaseException as error:  # Ctrl-C, too: nobody else lets it take writes again
+            with suppress(StackError):
+                let_write(old)
+            if isinstance(error, (psycopg.Error, StackError)):
+                raise StackError(f"no switchover: {error}") from error
+            raise
+
     def _stop_writes(self, old: str, stack: Stack) -> None:
-        """Have the primary refuse writes, and wait until the replica has the last of them."""
+        """Have the primary refuse writes, and wait until the replica has the last of them.
+
+        What was acknowledged without a flush is flushed first, or it would not be sent.
+        """
         with psycopg.connect(old, autocommit=True) as primary:
             demote(primary, DATABASE)
             self._note(DEMOTED)
+            flush(old)
             end = _one(primary, FLUSHED)
         deadline_s = time.monotonic() + CAUGHT_UP_S
         with psycopg.connect(stack.endpoints.replica, autocommit=True) as replica:
@@ -360,13 +393,13 @@ class Switchover:
 def move_primary(stack: Stack) -> Iterator[str]:
     """Move the primary's role to the replica for good; yield each step in words.
 
-    The replica of a primary that answers has all of its writes first. One that does not answer is
-    taken for dead.
+    The replica of a primary that answers has all of its writes first. One that does not answer for
+    `DEAD_S` is taken for dead.
 
     Raises:
         StackError: there is no replica, or it does not catch up.
     """
-    before = dict(stack.find_roles())
+    before = _roles_now(stack)
     server = _replica(stack)
     if "primary" in before:
         Switchover().inject(stack)
@@ -378,6 +411,14 @@ def move_primary(stack: Stack) -> Iterator[str]:
         yield f"{server} is the primary: the one before gives no answer, and may have had more"
     stack.restore()
     yield f"{stack.roles['replica']} follows it"
+
+
+def _roles_now(stack: Stack) -> Mapping[Role, ServerName]:
+    """The roles; while no server says that it is the primary, look for another `DEAD_S`."""
+    deadline_s = time.monotonic() + DEAD_S
+    while "primary" not in (found := dict(stack.find_roles())) and time.monotonic() < deadline_s:
+        time.sleep(POLL_S)
+    return found
 
 
 def _one(server: psycopg.Connection, query: str, *values: object) -> object:

@@ -85,5 +85,8 @@ class FailoverProcess:
                     self.events = {**self.events, FAILED: {"why": line.strip()}}
                     continue
                 self._watches.set()
-                self._on_event(event["event"])
+                try:
+                    self._on_event(event["event"])
+                except Exception as error:  # the pipe is read on, or the program could not end
+                    self.events = {**self.events, FAILED: {"why": f"{event['event']}: {error}"}}
         self._watches.set()

@@ -21,7 +21,6 @@ PERIOD_S = 0.05
 REACTS_S = 10.0
 STREAMING = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 READ_ONLY = "ALTER SYSTEM SET default_transaction_read_only = on"
-WRITABLE = "ALTER SYSTEM RESET default_transaction_read_only"
 IN_FORCE = "SELECT current_setting('default_transaction_read_only') = 'on'"
 STANDBYS = "SELECT current_setting('synchronous_standby_names')"
 WAIT_FOR = "ALTER SYSTEM SET synchronous_standby_names = {}"
@@ -89,18 +88,6 @@ def wait_for(primary: psycopg.Connection, standbys: str) -> None:
     primary.execute("SELECT pg_reload_conf()")
     otherwise = f"does not wait for {standbys}" if standbys else "waits for standbys"
     _until(lambda: _one(primary, STANDBYS) == standbys, otherwise)
-
-
-def let_write(url: str) -> None:
-    """Let a primary that was demoted take writes again; return when it does.
-
-    Raises:
-        StackError: it does not after `REACTS_S`.
-    """
-    with psycopg.connect(url, autocommit=True, sslmode="disable") as primary:
-        primary.execute(WRITABLE)
-        primary.execute("SELECT pg_reload_conf()")
-        _until(lambda: not _one(primary, IN_FORCE), "takes no writes")
 
 
 def _until(done: Callable[[], bool], otherwise: str) -> None:

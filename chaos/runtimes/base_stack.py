@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -38,6 +39,7 @@ ALONE = (
     *("-c", "synchronous_standby_names="),
     *("-c", "primary_conninfo="),
 )
+ALL_ANSWER_S, POLL_S = 15.0, 0.1
 RECONNECTS_S = 6.0  # a standby whose link was black-holed; measured: 2 s
 
 
@@ -243,17 +245,42 @@ class BaseStack(ABC):
         return primary
 
     def _found_primary(self, states: Mapping[str, PartState]) -> ServerName:
-        """The server that leads; if none does, the last one is started."""
-        roles = told_by(server_queries.timelines(self.endpoints.servers))
-        found = roles.get("primary")
+        """The server that leads, and takes writes now; if none does, the last one is started."""
+        roles = told_by(self._timelines_of_all(states))
+        known, found = self.roles.get("primary"), roles.get("primary")
+        if known is not None and found not in (None, known) and states[known] == "down":
+            self._start(known)  # it may lead a later timeline
+            roles = told_by(self._timelines_of_all({**states, known: "up"}))
+            found = roles.get("primary")
         if found is None:
             found = self._server_roles.likely_primary(roles.get("replica"))
             if states[found] == "down":
                 self._start(found)
+        server_queries.let_write(self.endpoints.servers[found])
         if self.roles.get("primary") != found:
             self._server_roles.put({"primary": found})
             self._part_settings.follow_roles()
         return found
+
+    def _timelines_of_all(self, states: Mapping[str, PartState]) -> Mapping[ServerName, int]:
+        """The timeline of each server that is not down, or 0.
+
+        Raises:
+            StackError: one does not answer; it may lead a later timeline than the others, and would
+                be rewound.
+        """
+        deadline_s = time.monotonic() + ALL_ANSWER_S
+        while True:
+            told = server_queries.timelines(self.endpoints.servers)
+            silent = [s for s in SERVERS if s not in told and states[s] != "down"]
+            if not silent:
+                return told
+            if time.monotonic() > deadline_s:
+                raise StackError(
+                    f"{' and '.join(silent)} did not say within {ALL_ANSWER_S:g} s whether it "
+                    "leads, so no server was made to follow another: its log may say why"
+                )
+            time.sleep(POLL_S)
 
     def _follows(self, server: ServerName, primary: ServerName) -> bool:
         servers = self.endpoints.servers

@@ -81,6 +81,10 @@ class PartSettings:
         self._redis_before: dict[str, str] = {}
         self._in_force: Settings | None = {}  # None: unknown, as they could not be applied
 
+    def forget(self) -> None:
+        """Take them as unknown: another process may have set some, and was killed."""
+        self._in_force = None
+
     def apply(self, settings: Settings) -> None:
         """Apply these, and put back all others that were applied before.
 

@@ -17,6 +17,7 @@ from chaos.runtimes.topology import slot
 CONNECT_TIMEOUT_S = 2  # the minimum of libpq
 ANSWER_TIMEOUT_S = 1.0
 PROMOTED_S, FOLLOWS_S = 10.0, 20.0
+RELOADED_S = 10.0
 PROMOTION_POLL_S = 0.002
 POLL_S = 0.01
 
@@ -50,6 +51,8 @@ NEW_SLOT = """
     WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)
 """
 FLUSH = "SELECT pg_logical_emit_message(false, 'linkstorm', '', true)"  # no commit, no waiting
+READ_ONLY = "SELECT current_setting('default_transaction_read_only') = 'on'"
+WRITABLE = "ALTER SYSTEM RESET default_transaction_read_only"
 UNUSED_SLOTS = """
     SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active
 """
@@ -88,7 +91,7 @@ def standing(url: str) -> Standing:
     Raises:
         StackError: it does not answer.
     """
-    with _explained("a server does not say how it stands"), _connected(url) as server:
+    with explained("a server does not say how it stands"), _connected(url) as server:
         row = server.execute(STANDING).fetchone()
         assert row is not None
         return Standing(bool(row[0]), int(row[1]), float(row[2]))
@@ -99,7 +102,7 @@ def promote(server: ServerName, url: str) -> None:
 
     `pg_promote` itself would look only each 100 ms.
     """
-    with _explained(f"{server} cannot be promoted"), _connected(url) as standby:
+    with explained(f"{server} cannot be promoted"), _connected(url) as standby:
         if not _one(standby, "SELECT pg_is_in_recovery()"):
             raise StackError(f"{server} cannot be promoted: it is no standby")
         _one(standby, "SELECT pg_promote(wait => false)")
@@ -111,25 +114,44 @@ def promote(server: ServerName, url: str) -> None:
         )
 
 
+def let_write(url: str) -> None:
+    """Let a primary that was demoted take writes again; return when it does.
+
+    Raises:
+        StackError: it does not.
+    """
+    with explained("the primary cannot be let write"), _connected(url) as primary:
+        if not _one(primary, READ_ONLY):
+            return
+        primary.execute(WRITABLE)
+        primary.execute("SELECT pg_reload_conf()")
+        _wait(
+            lambda: not _one(primary, READ_ONLY),
+            f"the primary still takes no writes, {RELOADED_S:g} s after it was let",
+            RELOADED_S,
+            POLL_S,
+        )
+
+
 def flush(primary_url: str) -> None:
     """Have the primary flush its log to the end, so that it is sent.
 
     A rewound server is ready once it has all that was inserted by then. An idle primary would flush
     the last of it after 15 s.
     """
-    with _explained("the primary did not flush its log"), _connected(primary_url) as primary:
+    with explained("the primary did not flush its log"), _connected(primary_url) as primary:
         primary.execute(FLUSH)
 
 
 def checkpoint(url: str) -> None:
     """Have a server begin a checkpoint and end it: a later rewind goes back no further."""
-    with _explained("there is no checkpoint"), _connected(url) as server:
+    with explained("there is no checkpoint"), _connected(url) as server:
         server.execute("CHECKPOINT")
 
 
 def prepare_slot(primary_url: str, server: ServerName) -> None:
     """Have the primary keep what the server will need as its standby."""
-    with _explained("the primary did not make a slot"), _connected(primary_url) as primary:
+    with explained("the primary did not make a slot"), _connected(primary_url) as primary:
         primary.execute(LOST_SLOT, [slot(server)])
         primary.execute(NEW_SLOT, [slot(server), slot(server)])
 
@@ -148,10 +170,10 @@ def wait_until_it_follows(
     Raises:
         StackError: it does not follow in time, or at all.
     """
-    with _explained(f"{server} does not follow"), _connected(primary_url) as primary:
+    with explained(f"{server} does not follow"), _connected(primary_url) as primary:
         own = _one(primary, TIMELINE)
         end = _one(primary, "SELECT pg_current_wal_flush_lsn()::text")
-    with _explained(f"{server} does not follow"), _connected(url) as standby:
+    with explained(f"{server} does not follow"), _connected(url) as standby:
         if not _one(standby, "SELECT pg_is_in_recovery()"):
             raise StackError(f"{server} does not follow: it is no standby")
         _wait(
@@ -163,7 +185,8 @@ def wait_until_it_follows(
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def explained(what: str) -> Iterator[None]:
+    """Raise what Postgres or the connection to it raises as a `StackError`, after these words."""
     try:
         yield
     except psycopg.Error as error:

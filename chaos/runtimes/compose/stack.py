@@ -50,6 +50,7 @@ class ComposeStack(BaseStack):
         self._killed: set[str] = set()
         self._looked_s = 0.0
         self.find_roles()  # an earlier run may have moved them
+        self._part_settings.forget()
 
     def _configure_shortener(self, settings: Settings) -> None:
         """Restart web, and the worker if it has changed settings.
@@ -87,8 +88,12 @@ class ComposeStack(BaseStack):
             self._reload_nginx()
 
     def heal(self) -> None:
-        """Open every link, remove every toxic, resume what is paused, start what is down."""
+        """Open every link, remove every toxic, resume what is paused, start what is down.
+
+        Settings of the servers that another process left are put back.
+        """
         super().heal()
+        self._part_settings.follow_roles()
         self._reload_nginx()
 
     def check(self) -> None:

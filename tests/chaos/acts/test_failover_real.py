@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psycopg
 import pytest
 
-from chaos.acts import Cut, Degrade, Failover, Kill, PauseReplay, Slow, Switchover
+from chaos.acts import Cut, Degrade, Failover, Kill, PauseReplay, Slow, Switchover, failover
 from chaos.acts.failover import move_primary
+from chaos.failover.orders import Watch
+from chaos.failover.process import FailoverProcess
 from chaos.model.experiment import Act
-from chaos.model.stack import Stack, StackError
-from chaos.runtimes.server_queries import timeline
+from chaos.model.stack import ServerName, Stack, StackError
+from chaos.runtimes import base_stack, server_queries
+from chaos.runtimes.server_queries import timeline, timelines
 
 pytestmark = pytest.mark.real
 
@@ -94,10 +98,10 @@ def test_the_controller_promotes_after_its_time_and_every_lost_write_is_in_the_f
     old, before = stack.roles["primary"], timeline(stack.endpoints.primary)
     forked: set[object] = set()
     stack.on_fork = lambda url: forked.update(noted(url))
-    failover = Failover(0.5)
-    probed = failover.aimed(stack).probe(stack)
+    promoting = Failover(0.5)
+    probed = promoting.aimed(stack).probe(stack)
     with Writer(stack) as writer, in_force(Slow("replication", 200), stack):
-        with in_force(failover, stack) as act:
+        with in_force(promoting, stack) as act:
             assert act.took_effect(probed, act.probe(stack))
             time.sleep(0.5)
             killed_s = time.monotonic()
@@ -137,6 +141,103 @@ def test_without_a_replica_that_catches_up_the_primary_takes_writes_again(stack:
             Switchover().inject(stack)
     assert stack.roles == roles
     execute(stack.endpoints.primary, "INSERT INTO notes VALUES (0)")
+
+
+def test_an_interrupted_switchover_lets_the_primary_take_writes_again(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(failover, "flush", interrupted)  # it was demoted just before
+    with pytest.raises(KeyboardInterrupt):
+        Switchover().inject(stack)
+    execute(stack.endpoints.primary, NOTES)
+
+
+def test_a_primary_whose_replica_may_lead_by_now_refuses_writes_until_the_servers_are_restored(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(_: object) -> None:
+        raise StackError("not within time")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stack, "promote", late)
+        with pytest.raises(StackError, match="may be the primary by now"):
+            Switchover().inject(stack)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        execute(stack.endpoints.primary, "CREATE TABLE more (note int)")
+    stack.restore()
+    execute(stack.endpoints.primary, NOTES)
+
+
+def test_a_switchover_keeps_what_was_acknowledged_without_a_flush(stack: Stack) -> None:
+    url = stack.endpoints.primary
+    execute(url, NOTES)
+    execute(url, "ALTER SYSTEM SET wal_writer_delay = '10s'")
+    execute(url, "SELECT pg_reload_conf()")
+    with psycopg.connect(url, autocommit=True) as primary:
+        primary.execute("SET synchronous_commit = off")
+        for number in range(50_000, 50_010):
+            primary.execute("INSERT INTO notes VALUES (%s)", [number])
+    with in_force(Switchover(), stack):
+        assert {*range(50_000, 50_010)} <= noted(stack.endpoints.primary)
+    for server in stack.endpoints.servers.values():
+        execute(server, "ALTER SYSTEM RESET wal_writer_delay")
+        execute(server, "SELECT pg_reload_conf()")
+
+
+def test_a_server_that_answers_late_is_not_rewound_though_another_one_leads(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = stack.roles["primary"], stack.roles["replica"]
+    undo = Switchover(waits=False).inject(stack)
+    execute(stack.endpoints.primary, "INSERT INTO notes VALUES (60000)")
+    asked: list[object] = []
+
+    def late(servers: Mapping[ServerName, str]) -> Mapping[ServerName, int]:
+        asked.append(servers)
+        return {s: n for s, n in timelines(servers).items() if s != new or len(asked) > 1}
+
+    monkeypatch.setattr(server_queries, "timelines", late)
+    undo()
+    assert stack.roles == {"primary": new, "replica": old}
+    assert 60_000 in noted(stack.endpoints.primary)
+
+
+def test_while_a_server_does_not_say_whether_it_leads_none_is_made_to_follow(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = stack.roles["replica"]
+    undo = Switchover(waits=False).inject(stack)
+    with monkeypatch.context() as patched:
+        patched.setattr(base_stack, "ALL_ANSWER_S", 0.3)
+        patched.setattr(
+            server_queries,
+            "timelines",
+            lambda servers: {s: n for s, n in timelines(servers).items() if s != new},
+        )
+        with pytest.raises(StackError, match=f"{new} did not say within 0.3 s whether it leads"):
+            undo()
+    assert stack.roles["primary"] == new
+    undo()
+
+
+def test_no_controller_is_left_at_work_if_the_watchdog_cannot_begin(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoWatchdog(FailoverProcess):
+        def __init__(self, order: Any, *others: Any) -> None:
+            if isinstance(order, Watch):
+                raise StackError("it did not begin")
+            super().__init__(order, *others)
+
+    monkeypatch.setattr(failover, "FailoverProcess", NoWatchdog)
+    act = Failover(60, demotes_s=0.3).aimed(stack)
+    with pytest.raises(StackError, match="did not begin"):
+        act.inject(stack)
+    assert len(act.programs.running) == 1
+    assert act.probe(stack).value == 0
 
 
 def test_a_primary_that_lost_its_replica_refuses_writes_and_takes_them_again(stack: Stack) -> None:

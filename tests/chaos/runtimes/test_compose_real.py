@@ -51,7 +51,7 @@ def linkstorm(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def wait_for_toxic() -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while "latency" not in linkstorm("status").stdout:
         assert time.monotonic() < deadline, "no fault was injected"
 

@@ -41,6 +41,17 @@ def test_they_are_in_force_when_applied_and_gone_when_the_next_arm_has_none(
         assert client.config_get("maxmemory-policy") != {"maxmemory-policy": "noeviction"}
 
 
+def test_what_a_killed_process_set_is_put_back_once_settings_are_taken_as_unknown(
+    stack: Stack, settings: PartSettings
+) -> None:
+    PartSettings(stack).apply({"postgres:work_mem": "5MB"})
+    settings.apply({})
+    assert shown(stack, "work_mem") == "5MB"
+    settings.forget()
+    settings.apply({})
+    assert shown(stack, "work_mem") == "4MB"
+
+
 def test_a_synchronous_standby_is_waited_for(stack: Stack, settings: PartSettings) -> None:
     settings.apply({"postgres:synchronous_standby_names": "replica"})
     with psycopg.connect(stack.endpoints.primary) as primary:
