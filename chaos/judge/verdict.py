@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
-from itertools import chain
 
 import numpy as np
 
@@ -27,26 +26,22 @@ from chaos.model.evidence import (
     Segment,
     Verdict,
 )
-from chaos.model.experiment import Act, Arm, Claim, Experiment, Rows, Timeline
+from chaos.model.experiment import Act, Claim, Experiment, Rows, Timeline
 
 
 def judge(experiment: Experiment, evidence: Evidence) -> Result:
     """Work out every measure, prediction, claim and check; the worst of them is the verdict."""
-    evidence = replace(
-        evidence,
-        segments=[_reviewed(segment, experiment) for segment in evidence.segments],
-        control=[_reviewed(segment, experiment) for segment in evidence.control],
-    )
+    mode_s = evidence.mode.segment_s
+    reviewed = [_reviewed(segment, experiment, mode_s) for segment in evidence.segments]
+    evidence = replace(evidence, segments=reviewed)
     rows = rows_of(experiment, evidence)
     due, not_asked = asked(experiment, evidence)
     lateness = weighed(experiment, evidence, rows)
     claims = [_undamaged(lateness.on(claimed(claim, rows)), evidence) for claim in due]
     checks = [
-        *(_checked(check.__name__, partial(check, experiment, evidence)) for check in RUN_CHECKS),
-        _checked(
-            generator_was_on_time.__name__, partial(generator_was_on_time, evidence, lateness)
-        ),
-        _checked(figures_are_known.__name__, partial(figures_are_known, experiment.measures, rows)),
+        *(_checked(check, experiment, evidence) for check in RUN_CHECKS),
+        _checked(generator_was_on_time, evidence, lateness),
+        _checked(figures_are_known, experiment.measures, rows),
     ]
     made = [check for check in checks if check is not None]
     verdict_on = partial(_verdict_on, evidence, due, rows, lateness)
@@ -64,18 +59,18 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
     )
 
 
-def _reviewed(segment: Segment, experiment: Experiment) -> Segment:
+def _reviewed(segment: Segment, experiment: Experiment, segment_s: float) -> Segment:
     """Prove the segment's acts by their readings, whatever the run concluded from them."""
-    return replace(segment, acts=[_proof(act, experiment, segment) for act in segment.acts])
+    arm = next((arm for arm in experiment.arms if arm.name == segment.arm), None)
+    planned = experiment.timeline_of(arm) if arm else []
+    return replace(segment, acts=[_proof(act, planned, segment_s) for act in segment.acts])
 
 
-def _proof(seen: ActEvidence, experiment: Experiment, segment: Segment) -> ActEvidence:
+def _proof(seen: ActEvidence, planned: Timeline, segment_s: float) -> ActEvidence:
     before, during, after = seen.before, seen.during, seen.after
-    planned = [at for arm in experiment.arms for at in _timeline(arm, experiment, segment)]
     known = [at for at in planned if at.act.name == seen.act]
     if not known or not before or not during or not after or not _alike(before, during, after):
         return replace(seen, took_effect=False, healed=False)
-    segment_s = round(segment.ended_s - segment.started_s, 3)
     act, twice = known[0].act, known[0].probed_again(segment_s) is not None
     return replace(
         seen,
@@ -84,11 +79,6 @@ def _proof(seen: ActEvidence, experiment: Experiment, segment: Segment) -> ActEv
         and (not twice or _still(act, before, seen.again)),
         healed=seen.healed and act.healed(before, after),
     )
-
-
-def _timeline(arm: Arm, experiment: Experiment, segment: Segment) -> Timeline:
-    """The acts of an arm, if the segment is one of it."""
-    return experiment.timeline_of(arm) if arm.name == segment.arm else []
 
 
 def _still(act: Act, before: Reading, again: Reading | None) -> bool:
@@ -128,17 +118,17 @@ def _undamaged(claim: Finding, evidence: Evidence) -> Finding:
     return claim
 
 
-def _checked(name: str, check: Callable[[], Finding | None]) -> Finding | None:
+def _checked(check: Callable[..., Finding | None], *evidence: object) -> Finding | None:
     try:
-        return check()
+        return check(*evidence)
     except Exception as error:
-        return Finding(name, Verdict.INVALID, f"the check crashed: {error!r}")
+        return Finding(check.__name__, Verdict.INVALID, f"the check crashed: {error!r}")
 
 
 def _ledgers(segments: Sequence[Segment]) -> Mapping[str, Ledger]:
     """The sums of an arm's ledgers, by kind; of a kind that every segment has."""
     books = [segment.ledgers for segment in segments]
-    kinds = [kind for kind in chain(*books[:1]) if all(kind in own for own in books)]
+    kinds = [kind for kind in (books[0] if books else {}) if all(kind in own for own in books)]
     return {
         kind: Ledger(*(sum(getattr(own[kind], f.name) for own in books) for f in fields(Ledger)))
         for kind in kinds

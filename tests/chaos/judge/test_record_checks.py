@@ -35,7 +35,7 @@ from chaos.model.experiment import At, Experiment, Measure
 from chaos.model.plan import timeline_plan, traffic_plan
 from chaos.model.traffic import Step, Traffic, Visit
 from tests.support.fake_stack import FakeKill, FakeSlow, World
-from tests.support.segments import NO_REDIRECTS
+from tests.support.segments import NO_REDIRECTS, evidence_of, followed, segment_of
 from tests.support.segments import looked_up as all_of_rank_0
 
 EDGE_S = 2e-6  # rounding may be so much
@@ -757,3 +757,31 @@ def test_what_is_odd_several_times_is_told_once() -> None:
 def early(own: Segment) -> LookUps:
     """Its look-up, before any request."""
     return replace(own.look_ups, read_s=own.look_ups.read_s - 0.1)
+
+
+# --- versions ------------------------------------------------------------------------------------
+
+EDITED = replace(
+    HERD, traffic=Traffic(rate_per_s=100, hot_share=0.9, visits=(Visit("edit", (Step("edit"),)),))
+)
+
+
+def read_as(*versions: int) -> Segment:
+    """Redirects of the most popular link, which nobody edited."""
+    requests = followed([1.0 + n for n in range(len(versions))])
+    return segment_of(0, 9, requests=replace(requests, version=np.array(versions, np.int64)))
+
+
+def test_a_version_that_nobody_wrote_is_named_with_its_arm_and_all_reads_are_counted() -> None:
+    text = "no reader saw what nobody had written"
+    sound = evidence_of([read_as(1, 1), read_as(1)])
+    assert s.versions_are_written(EDITED, sound) == Finding(text, Verdict.PASS, "3 reads")
+    odd = s.versions_are_written(EDITED, evidence_of([read_as(1, 2, 3), read_as(1)]))
+    assert odd == Finding(text, Verdict.INVALID, "direct: 2 reads")
+
+
+def test_without_reads_or_without_visits_that_change_links_no_version_is_judged() -> None:
+    assert s.versions_are_written(HERD, evidence_of([read_as(2)])) is None
+    nothing = s.versions_are_written(EDITED, evidence_of([read_as()]))
+    assert nothing is not None
+    assert nothing.verdict is Verdict.INVALID

@@ -12,7 +12,7 @@ import pytest
 
 from chaos.engine.run import Order, run
 from chaos.experiments import _expiries as m
-from chaos.judge.claims import fewer_than
+from chaos.judge.claims import at_most, fewer_than
 from chaos.judge.lateness import generator_was_on_time, weighed
 from chaos.judge.record_checks import figures_are_known
 from chaos.judge.run_checks import RUN_CHECKS
@@ -253,6 +253,19 @@ def test_each_row_is_made_of_its_arm_s_own_segments(
     assert flight == {
         HERD: Predicted(2.0, m.one_per_process.formula, m.one_per_process.source, True)
     }
+
+
+def test_a_failure_is_invalid_where_the_lab_lost_records_and_a_pass_stays_one(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    stricter = replace(
+        experiment, claims=[at_most("direct", m.origin_queries, 0.0), *experiment.claims]
+    )
+    whole = judge(stricter, evidence)
+    damaged = judge(stricter, replace(evidence, damage=["clicks: 1 rows lost of 9"]))
+    assert whole.claims[0].verdict is Verdict.FAIL
+    assert damaged.claims == [replace(whole.claims[0], verdict=Verdict.INVALID), *whole.claims[1:]]
+    assert {claim.verdict for claim in damaged.claims[1:]} == {Verdict.PASS}
 
 
 def test_an_arm_that_never_ran_has_no_figures(experiment: Experiment, evidence: Evidence) -> None:
