@@ -185,7 +185,7 @@ class Failover:
     def testimony(
         self, segment: Segment, _in_force: Span, _control: Sequence[Segment]
     ) -> Sequence[Witnesses]:
-        """It promoted, and no write names the new timeline before; nor was the primary demoted."""
+        """It promoted, no write names the new timeline before, and no demotion came too soon."""
         seen = witnesses.promoted(self.name, segment)
         if self.demotes_s is None:
             return seen
