@@ -88,7 +88,8 @@ def comparison(file: Path, base: str, head: str | None, *, exactly: bool) -> Com
     """The service of a file, and its revisions of these names.
 
     Raises:
-        WrongInput: one of them is missing, or the tree has changes that would not be measured.
+        WrongInput: one of them is missing, the tree has changes that would not be measured, or
+            head has nothing that base lacks.
     """
     from chaos.perf import revisions
     from chaos.perf.arm_bed import Comparison
@@ -101,7 +102,7 @@ def comparison(file: Path, base: str, head: str | None, *, exactly: bool) -> Com
     new = revisions.revision(repository, head or "HEAD")
     old = revisions.revision(repository, base)
     if not exactly:
-        old = revisions.merge_base(repository, old, new)
+        old = revisions.start_of_change(repository, old, new)
     return Comparison(service, file.resolve().parent, repository, old, new)
 
 

@@ -70,6 +70,21 @@ def merge_base(repository: Path, base: Revision, head: Revision) -> Revision:
         raise WrongInput(f"{base.name} and {head.name} have no history in common") from None
 
 
+def start_of_change(repository: Path, base: Revision, head: Revision) -> Revision:
+    """The merge base of base and head.
+
+    Raises:
+        WrongInput: it is head itself, as on main after a merge: the gate would measure it twice.
+    """
+    start = merge_base(repository, base, head)
+    if start.commit == head.commit:
+        raise WrongInput(
+            f"{head.name} has no commit that {base.name} lacks, so there is nothing to compare: "
+            "name an older base, such as --base HEAD~1 (or --exactly, to compare it with itself)"
+        )
+    return start
+
+
 @contextmanager
 def worktree(repository: Path, of: Revision, folder: Path) -> Iterator[Path]:
     """A checkout of a revision in a new folder; both are gone afterwards."""

@@ -108,7 +108,7 @@ def test_a_service_that_never_gets_healthy_is_given_up(tmp_path: Path) -> None:
     impatient = SERVICE.replace("[load]", "start_s = 0.5\n[load]", 1)
     deaf = "import time\ntime.sleep(60)"
     root = service_repository(tmp_path / "service", deaf, service=impatient)
-    code, _, errors = ended(root, "--base=HEAD")
+    code, _, errors = ended(root, "--base=HEAD", "--exactly")
     assert code == 2
     assert "took more than 0.5 s until it was ready" in errors
 
@@ -123,9 +123,14 @@ def test_a_base_that_does_not_build_or_lacks_settings_is_told(tmp_path: Path) ->
     assert "`ls wanted` ended with 2" in errors
 
 
-def test_uncommitted_changes_and_unknown_revisions_are_refused(tmp_path: Path) -> None:
+def test_unknown_revisions_nothing_to_compare_and_uncommitted_changes_are_refused(
+    tmp_path: Path,
+) -> None:
     root = service_repository(tmp_path / "service", server())
     assert ended(root, "--base=nowhere")[0] == 2
+    code, out, errors = ended(root, "--base=main")
+    assert (code, out) == (2, "")
+    assert "HEAD has no commit that main lacks, so there is nothing to compare" in errors
     (root / "server.py").write_text(server(work_us=900))
     code, _, errors = ended(root, "--base=HEAD")
     assert code == 2
@@ -134,7 +139,7 @@ def test_uncommitted_changes_and_unknown_revisions_are_refused(tmp_path: Path) -
 
 def test_an_interrupted_gate_leaves_nothing(tmp_path: Path) -> None:
     root = service_repository(tmp_path / "service", server())
-    with gate(root, "--base=HEAD") as process:
+    with gate(root, "--base=HEAD", "--exactly") as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("launch"):

@@ -12,6 +12,7 @@ from chaos.perf.revisions import (
     repository_of,
     require_clean,
     revision,
+    start_of_change,
     worktree,
 )
 from chaos.perf.trouble import WrongInput
@@ -34,6 +35,14 @@ def test_the_base_of_a_change_is_where_it_left_main(repository: Path) -> None:
     base = merge_base(repository, revision(repository, "main"), revision(repository, "change"))
     assert base.commit == revision(repository, "main~1").commit
     assert base.name == "main"
+
+
+def test_a_head_without_a_commit_of_its_own_is_refused(repository: Path) -> None:
+    main, change = revision(repository, "main"), revision(repository, "change")
+    assert start_of_change(repository, main, change).commit != change.commit
+    for head in (main, revision(repository, "main~1")):
+        with pytest.raises(WrongInput, match=f"{head.name} has no commit that main lacks"):
+            start_of_change(repository, main, head)
 
 
 def test_a_worktree_has_the_revision_and_is_gone_afterwards(
