@@ -19,7 +19,7 @@ def gate_page(document: Json, history: Sequence[Json]) -> str:
         loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    entries = [entry for entry in history if entry["service"] == document["service"]]
+    entries = [entry for entry in history if entry.get("service") == document["service"]]
     trends = [pictures.trend_picture(m["name"], entries) for m in document["metrics"]]
     return environment.get_template("gate.html").render(
         document=document,

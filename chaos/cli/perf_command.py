@@ -127,6 +127,7 @@ def _measured(
     """The outcome on record and on stdout; a void one is measured once more."""
     from chaos.perf.gate import SEED_MAX, run_until_valid
 
+    _require_writable(history)
     cores = chosen_cores()
     seeds = itertools.count(random.randrange(SEED_MAX) if seed is None else seed)
     outcome, directory = run_until_valid(
@@ -138,28 +139,43 @@ def _measured(
     return document
 
 
+def _require_writable(history: Path) -> None:
+    """Make the history's folder, and see that a line can be added before minutes of measuring."""
+    from chaos.perf.trouble import WrongInput
+
+    try:
+        history.parent.mkdir(parents=True, exist_ok=True)
+        history.open("ab+").close()
+    except OSError as error:
+        raise WrongInput(
+            f"the history {history} cannot be written ({error.strerror}): name another file with "
+            "--history"
+        ) from None
+
+
 def _tell(what: str) -> None:
     errors.print(f"[dim]{what}[/]", highlight=False)
 
 
 def _kept(outcome: Outcome, directory: Path, history: Path) -> dict[str, Any]:
+    """The outcome on record: the verdict first, so that nothing after it can lose it."""
     from chaos.perf.gate_result import as_document, history_entry
+    from chaos.perf.json_lines import append_line, whole_lines
     from reports.gate_junit import gate_junit
     from reports.gate_page import gate_page
     from reports.gate_table import markdown
 
     document = as_document(outcome)
-    with history.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(history_entry(document), allow_nan=False) + "\n")
-    entries = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
     kept = {
         "result.json": json.dumps(document, indent=1, allow_nan=False),
         "summary.md": markdown(document),
         "junit.xml": gate_junit(document),
-        "report.html": gate_page(document, entries),
     }
     for name, text in kept.items():
         (directory / name).write_text(text, encoding="utf-8")
+    append_line(history, history_entry(document))
+    page = gate_page(document, [*whole_lines(history)])
+    (directory / "report.html").write_text(page, encoding="utf-8")
     return document
 
 

@@ -50,10 +50,15 @@ def launches(count: int, **factors: float) -> list[Launch]:
     return [launch(n + 1, factors) for n in range(count)]  # type: ignore[arg-type]
 
 
-def document(made: list[Launch], counted: Counted = (), spoiled: int = 0) -> dict[str, Any]:
-    """The document of a run with these launches."""
+def outcome(made: list[Launch], counted: Counted = (), spoiled: int = 0) -> Outcome:
+    """A run with these launches."""
     main, change = Revision("main", "a" * 40), Revision("change", "b" * 40)
     of = Comparison(SERVICE, Path(), Path(), main, change)
     judged = judgement(SERVICE, made, counted)
     began = datetime(2026, 11, 29, tzinfo=UTC)
-    return as_document(Outcome(of, began, 7, 300.0, counted, made, judged, spoiled, 61.5))
+    return Outcome(of, began, 7, 300.0, counted, made, judged, spoiled, 61.5)
+
+
+def document(made: list[Launch], counted: Counted = (), spoiled: int = 0) -> dict[str, Any]:
+    """The document of a run with these launches."""
+    return as_document(outcome(made, counted, spoiled))
