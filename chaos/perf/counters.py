@@ -29,7 +29,10 @@ from chaos.perf.service_file import CounterSource, Request, filled
 from chaos.perf.trouble import WrongInput
 
 LINE = re.compile(
-    r"^([A-Za-z_][^#\n]*?)[ \t=:]+([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)$", re.MULTILINE
+    r"^([A-Za-z_][^\s{#]*\{.*\}|[A-Za-z_](?:[^#\n]*?[^#\s=:])??)"  # with labels, or of words
+    r"[ \t=:]+([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)"
+    r"(?:[ \t]+\d{13})?[ \t]*\r?$",  # Prometheus may add the time in milliseconds
+    re.MULTILINE,
 )
 READ_S = 10.0
 FEW_NUMBERS = 1000
@@ -102,6 +105,8 @@ def _per_request(bed: ArmBed, arm: RunningArm) -> dict[tuple[str, str], float]:
                 risen = after[name] - before.get(name, 0.0) - reading.get(name, 0.0)
                 found[request.name, name] = risen / counting.requests
             found[request.name, ANSWER_BYTES] = received_bytes / counting.requests
+        for source in service.counters:  # only now: some begin to be with what they count
+            require_all(source, _text(source, bed, arm), arm.name)
     finally:
         client.close()
     return found
@@ -155,8 +160,7 @@ def _ask(
 def _read(bed: ArmBed, arm: RunningArm) -> dict[str, float]:
     counts = bed.databases.counts(arm.name)
     for source in bed.of.service.counters:
-        text = _text(source, bed, arm)
-        counts |= {n: v for n, v in numbers_in(text) if _is_wanted(n, source.only)}
+        counts |= wanted(source, _text(source, bed, arm))
     return counts
 
 
@@ -181,10 +185,29 @@ def _text(source: CounterSource, bed: ArmBed, arm: RunningArm) -> str:
 def numbers_in(text: str) -> Iterator[tuple[str, float]]:
     """The lines of a text that are a name and a number, as of a page for Prometheus."""
     for name, number in LINE.findall(text):
-        yield name.strip(), float(number)
+        yield name, float(number)
 
 
-def _is_wanted(name: str, only: Sequence[str]) -> bool:
-    return not only or any(
-        name.startswith(one[:-1]) if one.endswith("*") else name == one for one in only
-    )
+def wanted(source: CounterSource, text: str) -> dict[str, float]:
+    """The counters of a source's text that are asked for."""
+    return {
+        name: value
+        for name, value in numbers_in(text)
+        if not source.only or any(_matches(name, one) for one in source.only)
+    }
+
+
+def require_all(source: CounterSource, text: str, arm: str) -> None:
+    """Refuse a text without a counter that is asked for: to pass over it would gate nothing.
+
+    Raises:
+        WrongInput: a name of `only` is not there, or there is no counter at all.
+    """
+    names = [name for name, _ in numbers_in(text)]
+    for one in source.only or ("*",):
+        if not any(_matches(name, one) for name in names):
+            raise WrongInput(f"{arm}: {source} prints no counter that matches {one}")
+
+
+def _matches(name: str, one: str) -> bool:
+    return name.startswith(one[:-1]) if one.endswith("*") else name == one

@@ -146,6 +146,10 @@ class CounterSource(_Part):
             raise ValueError("one of command and path is needed")
         return self
 
+    def __str__(self) -> str:
+        """What is run or asked for."""
+        return self.path or f"`{' '.join(self.command or ())}`"
+
 
 class Counting(_Part):
     """The requests of each kind that are counted, one after the other."""

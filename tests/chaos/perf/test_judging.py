@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chaos.perf.counters import CounterChange, judged, numbers_in
+from chaos.perf.counters import CounterChange, judged
 from chaos.perf.judging import judgement
 from chaos.perf.launches import ARMS, ArmName, Launch, figure, read_launch
 from chaos.perf.service_file import Metric
@@ -152,8 +152,3 @@ def test_samples_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     assert judgement(SERVICE, [again], []).metrics[0].figures["head"] == pytest.approx(
         judgement(SERVICE, [made], []).metrics[0].figures["head"], rel=1e-6
     )
-
-
-def test_counters_are_lines_of_a_name_and_a_number() -> None:
-    page = '# HELP a b 1\na_total 3\nb{x="1 2"} 4.5e2\nc: 6\n  d 7\ne seven\nf=-1\n'
-    assert dict(numbers_in(page)) == {"a_total": 3, 'b{x="1 2"}': 450, "c": 6, "f": -1}
