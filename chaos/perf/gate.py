@@ -70,7 +70,7 @@ def run_gate(
     with arm_bed(of, cores, directory / "logs") as bed:
         with bed.running(ARMS, draw) as arms:
             progress("counting what each request costs")
-            counts = counted(bed, arms)
+            counts = counted(bed, arms, draw)
             rate_per_s = of.service.load.rate_per_s or _rate(bed, arms)
         launcher = _Launcher(bed, draw, rate_per_s)
         launches: list[Launch] = []

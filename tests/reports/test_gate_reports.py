@@ -9,20 +9,19 @@ from xml.etree import ElementTree as Xml
 import pytest
 from rich.console import Console
 
-from chaos.perf.counters import judged
 from chaos.perf.gate_result import history_entry
 from reports.gate_junit import gate_junit
 from reports.gate_page import gate_page
 from reports.gate_table import gate_table, markdown
-from tests.support.gate_launches import document, launches
+from tests.support.gate_launches import counted, document, launches
 
 SLOWER = document(
     launches(6, head=1.1),
     [
-        judged("read", "SQL statements", {"base": 1, "again": 1, "head": 2}, 0.02),
-        judged("read", "Redis commands", {"base": 1, "again": 1.4, "head": 2}, 0.02),
-        judged("write", "SQL rows", {"base": 3, "again": 3, "head": 2}, 0.02),
-        judged("write", "SQL statements", {"base": 3, "again": 3, "head": 3}, 0.02),
+        counted("read", "SQL statements", {"base": 1, "again": 1, "head": 2}),
+        counted("read", "Redis commands", {"base": 1, "again": 1.4, "head": 2}),
+        counted("write", "SQL rows", {"base": 3, "again": 3, "head": 2}),
+        counted("write", "SQL statements", {"base": 3, "again": 3, "head": 3}),
     ],
 )
 SAME = document(launches(4))

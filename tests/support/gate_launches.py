@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chaos.perf.arm_bed import Comparison
-from chaos.perf.counters import Counted
+from chaos.perf.counters import ROUNDS, Counted, CounterChange, judged
 from chaos.perf.gate import Outcome
 from chaos.perf.gate_result import as_document
 from chaos.perf.judging import judgement
@@ -50,15 +50,20 @@ def launches(count: int, **factors: float) -> list[Launch]:
     return [launch(n + 1, factors) for n in range(count)]  # type: ignore[arg-type]
 
 
-def outcome(made: list[Launch], counted: Counted = (), spoiled: int = 0) -> Outcome:
+def counted(request: str, counter: str, of: Mapping[ArmName, float]) -> CounterChange:
+    """A counter that is the same in each round."""
+    return judged(request, counter, {arm: [value] * ROUNDS for arm, value in of.items()}, 0.02)
+
+
+def outcome(made: list[Launch], counts: Counted = (), spoiled: int = 0) -> Outcome:
     """A run with these launches."""
     main, change = Revision("main", "a" * 40), Revision("change", "b" * 40)
     of = Comparison(SERVICE, Path(), Path(), main, change)
-    judged = judgement(SERVICE, made, counted)
+    judged = judgement(SERVICE, made, counts)
     began = datetime(2026, 11, 29, tzinfo=UTC)
-    return Outcome(of, began, 7, 300.0, counted, made, judged, spoiled, 61.5)
+    return Outcome(of, began, 7, 300.0, counts, made, judged, spoiled, 61.5)
 
 
-def document(made: list[Launch], counted: Counted = (), spoiled: int = 0) -> dict[str, Any]:
+def document(made: list[Launch], counts: Counted = (), spoiled: int = 0) -> dict[str, Any]:
     """The document of a run with these launches."""
-    return as_document(outcome(made, counted, spoiled))
+    return as_document(outcome(made, counts, spoiled))
