@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from chaos.perf.arm_client import ArmClient, without_collector
 from chaos.perf.cores import Cores, cpu_s
 from chaos.perf.counters import Counted, counted
 from chaos.perf.judging import Judgement, judgement
-from chaos.perf.launches import ARMS, Launch
+from chaos.perf.launches import ARMS, ArmName, Launch
 from chaos.perf.load_plan import all_at_once, coin_flips
 from chaos.perf.sequential import LOOKS
 from chaos.perf.trouble import WrongInput
@@ -161,7 +161,7 @@ class _Launcher:
             self.spoiled += 1
             self.rate_per_s /= 2
             if self.spoiled > SPOILED_MAX:
-                raise WrongInput(f"base does not answer as the service file says: {troubles}")
+                raise WrongInput(spoiled_message(wrong, counts, troubles))
 
     def _launch(self, number: int) -> tuple[Launch, str]:
         service, load = self.bed.of.service, self.bed.of.service.load
@@ -217,6 +217,16 @@ class _Launcher:
 
     def _seed(self) -> int:
         return self.draw.randrange(SEED_MAX)
+
+
+def spoiled_message(
+    wrong: Mapping[ArmName, int], counts: Mapping[ArmName, int], troubles: str
+) -> str:
+    """The message on a base that does not answer; head may be why, as they share a core."""
+    head = ""
+    if wrong["head"] > SPOILED_SHARE * counts["head"]:
+        head = f"; nor does head: {wrong['head']} of {counts['head']} (it may starve base)"
+    return f"base does not answer as the service file says: {troubles}{head}"
 
 
 def _worst(troubles: dict[str, int]) -> str:

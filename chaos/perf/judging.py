@@ -12,6 +12,8 @@ from chaos.perf.launches import ArmName, Launch, changes, figures, null_changes
 from chaos.perf.sequential import FALSE_ALARM, LOOKS, Decision, Margin, decide, differing, overall
 from chaos.perf.service_file import Metric, Service
 
+REPEATED = 2  # launches in which head has more wrong answers, at least
+
 GateVerdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "VOID"]
 
 
@@ -52,8 +54,9 @@ def judgement(
     margins = {m.name: margin(m) for m in service.metrics}
     decisions = decide({name: changes(each) for name, each in of.items()}, margins, looks)
     void_by = differing({name: null_changes(each) for name, each in of.items()}, margins, looks)
-    wrong = _summed([launch.wrong(service.requests) for launch in launches])
-    wrong_decides = _is_worse(wrong, len(looks))
+    by_launch = [launch.wrong(service.requests) for launch in launches]
+    wrong = _summed(by_launch)
+    wrong_decides = _repeats(by_launch) and _is_worse(wrong, len(looks))
     return Judgement(
         _verdict(decisions, counted, void_by, wrong_decides),
         [MetricJudgement(m, of[m.name], decisions[m.name]) for m in service.metrics],
@@ -82,6 +85,15 @@ def _verdict(
 def _summed(of: Sequence[Mapping[ArmName, int]]) -> dict[ArmName, int]:
     arms: tuple[ArmName, ...] = ("base", "head", "again")
     return {arm: sum(each[arm] for each in of) for arm in arms}
+
+
+def _repeats(by_launch: Sequence[Mapping[ArmName, int]]) -> bool:
+    """True if head answers wrongly more often than both of base in launch after launch.
+
+    Failures come in bursts, so many of one launch may have one cause.
+    """
+    worse = sum(wrong["head"] > max(wrong["base"], wrong["again"]) for wrong in by_launch)
+    return worse >= max(REPEATED, len(by_launch) / 2)
 
 
 def _is_worse(wrong: Mapping[ArmName, int], looks: int) -> bool:

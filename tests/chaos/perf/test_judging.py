@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from chaos.model.evidence import Ints
+from chaos.perf.gate import spoiled_message
 from chaos.perf.judging import judgement
-from chaos.perf.launches import ARMS, Launch, figure, read_launch
+from chaos.perf.launches import ARMS, ArmName, Launch, figure, read_launch
 from chaos.perf.service_file import Metric
 from tests.support.gate_launches import REQUESTS, SERVICE, counted, launch, launches
 
@@ -41,15 +44,46 @@ def test_a_counter_alone_fails() -> None:
     assert judgement(SERVICE, launches(4), [more]).verdict == "FAIL"
 
 
-def test_wrong_answers_of_head_fail_and_those_of_all_do_not() -> None:
-    def spoiled(arms: set[int]) -> list[Launch]:
-        made = launches(4)
-        wrong = np.isin(made[0].arms, [*arms]) & (np.arange(3000) < 60)
-        return [replace(made[0], statuses=np.where(wrong, 500, made[0].statuses)), *made[1:]]
+def spoiled(wrong: Sequence[Mapping[ArmName, int]]) -> list[Launch]:
+    """Launches in which so many of each arm's answers are wrong."""
+    made = launches(len(wrong))
+    return [replace(one, statuses=_with(one, own)) for one, own in zip(made, wrong, strict=True)]
 
-    only_head = judgement(SERVICE, spoiled({1}), [])
-    assert (only_head.verdict, only_head.wrong) == ("FAIL", {"base": 0, "head": 20, "again": 0})
-    assert judgement(SERVICE, spoiled({0, 1, 2}), []).verdict == "PASS"
+
+def _with(made: Launch, wrong: Mapping[ArmName, int]) -> Ints:
+    statuses = made.statuses.copy()
+    for arm, count in wrong.items():
+        statuses[np.flatnonzero(made.arms == ARMS.index(arm))[:count]] = 500
+    return statuses
+
+
+def test_wrong_answers_of_head_fail_and_those_of_all_do_not() -> None:
+    only_head = judgement(SERVICE, spoiled([{"head": 10}] * 4), [])
+    assert (only_head.verdict, only_head.wrong) == ("FAIL", {"base": 0, "head": 40, "again": 0})
+    all_alike = judgement(SERVICE, spoiled([{"base": 10, "head": 10, "again": 10}] * 4), [])
+    assert all_alike.verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("heads", "verdict"),
+    [
+        ([40, 0, 0, 0], "PASS"),
+        ([0, 20, 20, 0], "FAIL"),
+        ([20, 20, 0, 0, 0, 0], "PASS"),
+        ([1000] * 4, "FAIL"),
+    ],
+    ids=["a burst in one", "in half of them", "in a third of them", "nothing is answered"],
+)
+def test_wrong_answers_fail_if_they_repeat_over_launches(heads: list[int], verdict: str) -> None:
+    judged = judgement(SERVICE, spoiled([{"head": count} for count in heads]), [])
+    assert (judged.verdict, judged.wrong["head"]) == (verdict, sum(heads))
+
+
+def test_a_head_that_takes_base_down_with_it_is_named() -> None:
+    counts: Mapping[ArmName, int] = {"base": 100, "head": 100, "again": 100}
+    both = spoiled_message({"base": 50, "head": 60, "again": 2}, counts, "no answer in time")
+    assert both.endswith("no answer in time; nor does head: 60 of 100 (it may starve base)")
+    assert "head" not in spoiled_message({"base": 50, "head": 1, "again": 2}, counts, "why")
 
 
 def test_a_status_that_is_expected_of_another_kind_is_wrong() -> None:
