@@ -154,7 +154,7 @@ class CounterSource(_Part):
 class Counting(_Part):
     """The requests of each kind that are counted in a round, one after the other."""
 
-    requests: Annotated[int, Field(ge=1, le=10_000)] = 20
+    requests: Annotated[int, Field(ge=1, le=10_000)] = 40
     pause_ms: Annotated[float, Field(ge=0, le=1000)] = 15.0  # so that none shares a batch
     tolerance: Annotated[float, Field(ge=0)] = 0.02  # of a count for each request
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from chaos.perf.counters import (
     ROUNDS,
     CounterChange,
+    by_counter,
+    head_is_above,
     judged,
     numbers_in,
     require_all,
@@ -94,7 +97,7 @@ def test_of_bytes_a_few_more_are_a_header_and_a_tenth_more_fails(head: float, ve
 @pytest.mark.parametrize(
     ("counter", "base", "head", "verdict"),
     [
-        ("Redis round trips", 2.0, 2.05, "PASS"),  # the end of a reading of 20 requests
+        ("Redis round trips", 2.0, 2.05, "PASS"),  # the end of a reading of 40 requests
         ("Redis round trips", 2.0, 2.5, "FAIL"),
         ("Redis bytes", 0.0, 0.05, "PASS"),
         ("Redis bytes", 0.0, 9.0, "FAIL"),
@@ -133,7 +136,21 @@ def test_two_arms_of_base_that_differ_in_every_round_show_that_it_is_no_chance()
     assert judged("read", "allocations", rounds, 0.02).verdict == "not exact"
 
 
-WINDOW_S, TRIES = 0.5, 5000
+def test_a_round_in_which_head_is_not_above_settles_it() -> None:
+    rounds: dict[ArmName, list[float]] = {"base": [1.0], "again": [1.0], "head": [1.05]}
+    assert head_is_above("SQL statements", rounds, 0.02)
+    for further in product([1.0, 1.05, 3.0], repeat=3):
+        longer = {arm: [*rounds[arm], more] for arm, more in zip(ARMS, further, strict=True)}
+        longer["head"].append(1.0)
+        assert not head_is_above("SQL statements", longer, 0.02)
+
+
+def test_a_counter_that_begins_in_a_later_round_was_zero_before() -> None:
+    of = by_counter({"base": [{}, {"lost": 2.0}], "head": [{}, {}]})
+    assert of == {"lost": {"base": [0.0, 2.0], "head": [0.0, 0.0]}}
+
+
+WINDOW_S, TRIES = 0.9, 5000
 
 
 @pytest.mark.parametrize("more", [0, 1], ids=["unchanged", "one more"])
