@@ -84,11 +84,19 @@ def spent(server: psutil.Process, cores: Cores) -> Spent:
 
 
 def cpu_s(first: psutil.Process) -> float:
-    """Return the CPU time of a process and its living descendants, to the nanosecond.
+    """Return the CPU time of a process and its descendants, those included that have ended.
 
-    Their clocks count all threads, ended ones too. What psutil reads counts in hundredths.
+    Clocks count all threads of the living to the nanosecond. What ended children used is counted
+    with the parent that waited for them, in hundredths of a second: until then it is in none.
     """
-    return sum(_clock_s(process.pid) for process in family(first))
+    return sum(_clock_s(process.pid) + _ended_s(process) for process in family(first))
+
+
+def _ended_s(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):
+        times = process.cpu_times()
+        return float(times.children_user + times.children_system)
+    return 0.0
 
 
 def _clock_s(pid: int) -> float:
