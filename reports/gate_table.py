@@ -19,6 +19,7 @@ MEANING = {
     "VOID": "base differs from itself, so no difference of this run means anything",
 }
 HEADINGS = ("metric", "base", "head", "change", "verdict", "margins")
+BUSY = 0.6  # of a core: above this, queues are most of a latency
 STYLES = {"PASS": "green", "FAIL": "bold red", "VOID": "magenta"}
 
 
@@ -107,6 +108,13 @@ def remarks(document: Json) -> Iterator[str]:
         )
     if document["spoiled"]:
         yield f"{document['spoiled']} launches were slower than the machine allowed, and done again"
+    busy = [share for share in document["core_shares"] if share > BUSY]
+    if busy:
+        yield (
+            f"the arms used up to {max(busy) * 100:.0f} % of their core, and above "
+            f"{BUSY * 100:.0f} % in {len(busy)} launches, so they waited for each other: latencies "
+            "are noisy (a lower rate_per_s helps)"
+        )
     same = 0
     for counter in document["counters"]:
         said = f"{counter['counter']} for each {counter['request']}"

@@ -125,7 +125,8 @@ def _measured(
     of: Comparison, into: Path, history: Path, output: GateFormat, seed: int | None
 ) -> dict[str, Any]:
     """The outcome on record and on stdout; a void one is measured once more."""
-    from chaos.perf.gate import SEED_MAX, run_until_valid
+    from chaos.perf.gate import run_until_valid
+    from chaos.perf.rates import SEED_MAX
 
     _require_writable(history)
     cores = chosen_cores()

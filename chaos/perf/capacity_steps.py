@@ -11,9 +11,9 @@ import numpy as np
 from chaos.perf.arm_bed import ArmBed, Comparison, RunningArm, arm_bed
 from chaos.perf.capacity import Capacity, Objective, Step, find_capacity
 from chaos.perf.cores import Cores
-from chaos.perf.gate import SEED_MAX, connected, knee_per_s
 from chaos.perf.launches import ArmName
 from chaos.perf.load_plan import coin_flips
+from chaos.perf.rates import SEED_MAX, connected, knee_per_s
 
 ARM: ArmName = "head"
 LATE_S = 0.002

@@ -5,30 +5,27 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from chaos.perf.arm_bed import ArmBed, Comparison, RunningArm, arm_bed
-from chaos.perf.arm_client import ArmClient, without_collector
+from chaos.perf.arm_bed import ArmBed, Comparison, arm_bed
+from chaos.perf.arm_client import ArmClient
 from chaos.perf.cores import Cores, cpu_s
 from chaos.perf.counters import Counted, counted
 from chaos.perf.judging import Judgement, judgement
 from chaos.perf.launches import ARMS, ArmName, Launch
 from chaos.perf.load_plan import all_at_once, coin_flips
+from chaos.perf.rates import ASKED_PER_S, SEED_MAX, chosen_per_s, connected, worst
 from chaos.perf.sequential import LOOKS
 from chaos.perf.trouble import WrongInput
 
-KNEE_S = 1.5
-ASKED_PER_S = 40_000  # more than a server answers
 SETTLES_S = 0.05  # after a block: what one arm still works at would slow the next
 SPOILED_SHARE = 0.01  # of base's requests
 SPOILED_MAX = 4  # launches, each asked half as much as the one before
 TRIES = 2  # of a run that is void
-SEED_MAX = 2**31 - 1
 
 Progress = Callable[[str], None]
 
@@ -71,7 +68,7 @@ def run_gate(
         with bed.running(ARMS, draw) as arms:
             progress("counting what each request costs")
             counts = counted(bed, arms, draw)
-            rate_per_s = of.service.load.rate_per_s or _rate(bed, arms)
+            rate_per_s = of.service.load.rate_per_s or chosen_per_s(bed, arms, draw)
         launcher = _Launcher(bed, draw, rate_per_s)
         launches: list[Launch] = []
         judged = judgement(of.service, launches, counts, looks)
@@ -103,37 +100,6 @@ def run_until_valid(
             continue
         break
     return outcome, directory
-
-
-def _rate(bed: ArmBed, arms: Sequence[RunningArm]) -> float:
-    """The rate of all arms together: a share of the knee of one, which has the core alone."""
-    load = bed.of.service.load
-    base = next(arm for arm in arms if arm.name == "base")
-    return min(knee_per_s(bed, base) * load.share_of_knee, load.rate_max_per_s)
-
-
-def knee_per_s(bed: ArmBed, arm: RunningArm) -> float:
-    """Answers a second of an arm under as many requests as it can take."""
-    at_once = all_at_once(bed.of.service.requests, 0, int(ASKED_PER_S * KNEE_S), seed=0)
-    with connected(bed, [arm]) as client:
-        client.send(at_once, KNEE_S)  # to warm it up
-        answers = client.send(at_once, KNEE_S)
-    answered = np.count_nonzero(answers.statuses)
-    if not answered:
-        raise WrongInput(f"{arm.name} answers no request: {_worst(answers.troubles)}")
-    return answered / KNEE_S
-
-
-@contextmanager
-def connected(bed: ArmBed, arms: Sequence[RunningArm]) -> Iterator[ArmClient]:
-    """A client of these arms, in their order."""
-    service = bed.of.service
-    client = ArmClient([arm.address for arm in arms], service.requests, service.load.connections)
-    try:
-        with without_collector():
-            yield client
-    finally:
-        client.close()
 
 
 @dataclass
@@ -193,7 +159,7 @@ class _Launcher:
             int(s): int(n)
             for s, n in zip(*np.unique(answers.statuses, return_counts=True), strict=True)
         }
-        return launch, f"{_worst(answers.troubles)}; answers by status: {statuses}"
+        return launch, f"{worst(answers.troubles)}; answers by status: {statuses}"
 
     def _blocks(self, client: ArmClient) -> list[tuple[int, int]]:
         """Place and right answers of each exclusive block: all arms in some order, and back.
@@ -227,8 +193,3 @@ def spoiled_message(
     if wrong["head"] > SPOILED_SHARE * counts["head"]:
         head = f"; nor does head: {wrong['head']} of {counts['head']} (it may starve base)"
     return f"base does not answer as the service file says: {troubles}{head}"
-
-
-def _worst(troubles: dict[str, int]) -> str:
-    """The most frequent reason for no answer."""
-    return max(troubles, key=troubles.__getitem__, default="every request has an answer")

@@ -41,6 +41,10 @@ def as_document(outcome: Outcome) -> dict[str, Any]:
         "launches": judged.launches,
         "spoiled": outcome.spoiled,
         "rate_per_s": round(outcome.rate_per_s, 1),
+        "core_shares": [
+            round(float(launch.cpu_s.sum()) / of.service.load.launch_s, 3)
+            for launch in outcome.launches
+        ],
         "requests": sum(len(launch.statuses) for launch in outcome.launches),
         "lag_p99_ms": _lag_p99_ms(outcome.launches),
         "void_by": [*judged.void_by],

@@ -59,7 +59,8 @@ class Databases(_Part):
 class Load(_Part):
     """The load: how many requests a second all arms get together, and for how long a launch.
 
-    Without a rate it is `share_of_knee` of what the base can do, at most `rate_max_per_s`.
+    Without a rate it is `share_of_knee` of what the base can do, at most `rate_max_per_s`, and less
+    if all arms then use more than half of their core.
     """
 
     rate_per_s: Annotated[float, Field(gt=0, le=20_000)] | None = None

@@ -63,6 +63,13 @@ def test_every_outcome_can_be_told_in_every_way(of: dict[str, Any]) -> None:
     Xml.fromstring(gate_junit(of))
 
 
+def test_arms_that_crowd_their_core_are_told() -> None:
+    assert SAME["core_shares"] == pytest.approx([0.03] * 4, rel=0.02)
+    assert "of their core" not in markdown(SAME)
+    crowded = markdown({**SAME, "core_shares": [0.5, 0.85, 0.61, 0.6]})
+    assert "the arms used up to 85 % of their core, and above 60 % in 2 launches" in crowded
+
+
 def test_markdown_is_one_table_of_all_metrics() -> None:
     rows = [line for line in markdown(SLOWER).splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(SLOWER["metrics"])

@@ -18,7 +18,8 @@ import typer
 from chaos.perf import revisions
 from chaos.perf.arm_bed import Comparison
 from chaos.perf.cores import Cores, choose
-from chaos.perf.gate import SEED_MAX, run_until_valid
+from chaos.perf.gate import run_until_valid
+from chaos.perf.rates import SEED_MAX
 from chaos.perf.service_file import read_service
 from tools.perf.plants import PLANTS, Plant
 from tools.perf.power_page import publish, table
