@@ -73,7 +73,9 @@ MAY_IMPORT = {
         "chaos.record", "chaos.runtimes", "reports", "tools.detection",
     ),
     "tools.patroni": ("chaos.model", "chaos.runtimes", "tools.patroni"),
-    "tools.perf": ("chaos.measures", "chaos.perf", "reports.palette", "tools.perf"),
+    "tools.perf": (
+        "chaos.measures", "chaos.model.stack", "chaos.perf", "reports.palette", "tools.perf",
+    ),
     "tools.sabotage": ("tools.sabotage",),
 }  # fmt: skip
 

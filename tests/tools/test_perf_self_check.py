@@ -5,15 +5,23 @@ from __future__ import annotations
 import ast
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 import numpy as np
 import pytest
+import typer
 
+from chaos.model.stack import StackError
+from chaos.perf.json_lines import append_line
 from chaos.perf.judging import judgement
+from chaos.perf.trouble import WrongInput
 from tests.support.gate_launches import SERVICE, launch
+from tests.support.repositories import commit, new_repository
+from tools.perf import __main__ as command
+from tools.perf.conditions import Conditions, conditions
 from tools.perf.plants import PLANTS, Plant
 from tools.perf.power_page import BEGIN, END, PICTURE, picture, publish, table
 from tools.perf.verdicts import Rate, Verdict, append, naive_verdict, on_record, summaries
@@ -38,23 +46,117 @@ def test_a_plant_fits_the_code_as_it_is_and_leaves_it_a_program(
 
 def test_a_plant_whose_place_is_gone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("nothing of it")
-    with pytest.raises(ValueError, match="not once"):
+    with pytest.raises(WrongInput, match="not once"):
         Plant("x", "perf.toml", "a.py", "old", "new").apply(tmp_path)
 
 
-def verdicts(plant: str, said: Sequence[str]) -> list[Verdict]:
-    return [Verdict(plant, one, "PASS", 60.0, 4, "abc", {"p50": 0.05}) for one in said]
+HERE = Conditions("gate", "processor")
+
+
+def verdicts(plant: str, said: Sequence[str], of: Conditions = HERE) -> list[Verdict]:
+    changes = {"p50": 0.05}
+    return [
+        Verdict(plant, one, "PASS", 60.0, 4, "abc", changes, of.sources, of.machine) for one in said
+    ]
 
 
 def test_verdicts_are_read_back_but_for_a_line_that_was_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "new" / "verdicts.jsonl"
-    assert on_record(path) == []
+    assert on_record(path, HERE) == []
     kept = verdicts("nothing", ["PASS", "FAIL"])
-    for one in kept:
-        append(path, one)
+    append(path, kept[0])
     with path.open("a") as lines:
         lines.write('{"plant": "noth')
-    assert on_record(path) == kept
+    append(path, kept[1])
+    assert on_record(path, HERE) == kept
+
+
+@pytest.mark.parametrize("other", [Conditions("older", "processor"), Conditions("gate", "other")])
+def test_verdicts_of_another_gate_or_machine_do_not_count(
+    other: Conditions, tmp_path: Path
+) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    for one in [*verdicts("nothing", ["FAIL"], other), *verdicts("nothing", ["PASS"])]:
+        append(path, one)
+    append_line(path, {**asdict(verdicts("nothing", ["FAIL"])[0]), "sources": "", "machine": ""})
+    assert on_record(path, HERE) == verdicts("nothing", ["PASS"])
+
+
+def test_a_change_of_the_gate_or_a_service_is_another_condition_and_one_elsewhere_is_not(
+    tmp_path: Path,
+) -> None:
+    root = new_repository(tmp_path / "repository")
+    commit(root, {"chaos/perf/gate.py": "1", "stack/web.py": "1", "docs/page.md": "1"})
+    first = conditions(root)
+    commit(root, {"docs/page.md": "2"})
+    assert conditions(root) == first
+    (root / "stack" / "web.py").write_text("2")
+    second = conditions(root)
+    commit(root, {"chaos/perf/gate.py": "2"})
+    assert len({first.sources, second.sources, conditions(root).sources}) == 3
+    assert first.machine
+
+
+class Judge:
+    """Says what is set of each plant, and counts how often it was asked."""
+
+    def __init__(self, said: Mapping[str, str | Exception]) -> None:
+        self.said = said
+        self.asked: list[str] = []
+
+    def __call__(self, plant: Plant, _cores: object, here: Conditions) -> Verdict:
+        self.asked.append(plant.name)
+        said = self.said[plant.name]
+        if isinstance(said, Exception):
+            raise said
+        return verdicts(plant.name, [said], here)[0]
+
+
+def self_check(
+    monkeypatch: pytest.MonkeyPatch, record: Path, judge: Judge, **options: int
+) -> int | None:
+    """The exit code of a self-check of all plants that the judge knows."""
+    monkeypatch.setattr(command, "_verdict", judge)
+    monkeypatch.setattr(command, "choose", lambda: None)
+    monkeypatch.setattr(command, "conditions", lambda _: HERE)
+    with pytest.raises(typer.Exit) as ended:
+        command.self_check(
+            options.get("count", 1), options.get("more", 0), [*judge.said], record, write=False
+        )
+    return ended.value.exit_code
+
+
+@pytest.mark.parametrize("error", [WrongInput("has it not once"), StackError("no port")])
+def test_a_plant_that_cannot_be_judged_does_not_end_the_others(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    judge = Judge({"spin 100": error, "spin 200": "FAIL"})
+    record = tmp_path / "verdicts.jsonl"
+    assert self_check(monkeypatch, record, judge) == 2
+    assert [v.plant for v in on_record(record, HERE)] == ["spin 200"]
+
+
+def test_false_alarms_that_are_surely_more_than_stated_are_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    record = tmp_path / "verdicts.jsonl"
+    for one in verdicts("nothing", ["PASS"] * 40):
+        append(record, one)
+    judge = Judge({"nothing": "FAIL", "spin 800": "FAIL"})
+    assert self_check(monkeypatch, record, judge, more=1) == 0
+    assert self_check(monkeypatch, record, judge, more=3) == 1
+
+
+def test_more_verdicts_are_taken_of_each_plant_whatever_is_on_record(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    record = tmp_path / "verdicts.jsonl"
+    judge = Judge({"nothing": "PASS", "spin 100": "FAIL"})
+    assert self_check(monkeypatch, record, judge, count=1) == 0
+    assert self_check(monkeypatch, record, judge, count=1) == 0
+    assert judge.asked == ["nothing", "spin 100"]
+    self_check(monkeypatch, record, judge, count=1, more=2)
+    assert judge.asked == ["nothing", "spin 100"] * 3
 
 
 def test_a_rate_has_the_bounds_of_clopper_and_pearson() -> None:

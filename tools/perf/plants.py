@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.perf.trouble import WrongInput
+
 HANDLER = "stack/shortener/redirect/handler.py"
 CACHE = "stack/shortener/redirect/cache.py"
 ORIGIN = "stack/shortener/redirect/origin.py"
@@ -35,7 +37,7 @@ class Plant:
         """Change the code of a checkout.
 
         Raises:
-            ValueError: the code is not as it was; the catalogue has to follow it.
+            WrongInput: the code is not as it was; the catalogue has to follow it.
         """
         if not self.worse:
             (root / "perf-selfcheck").write_text("unchanged\n", encoding="utf-8")
@@ -43,7 +45,7 @@ class Plant:
         path = root / self.file
         text = path.read_text(encoding="utf-8")
         if text.count(self.before) != 1:
-            raise ValueError(f"{self.name}: {self.file} has {self.before!r} not once")
+            raise WrongInput(f"{self.file} has {self.before!r} not once: correct {__name__}")
         path.write_text(text.replace(self.before, self.after), encoding="utf-8")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,9 @@ import numpy as np
 from chaos.measures.estimates import TAIL
 from chaos.measures.within import share_interval
 from chaos.perf.gate import Outcome
+from chaos.perf.json_lines import append_line, whole_lines
 from chaos.perf.judging import Judgement
+from tools.perf.conditions import Conditions
 
 NAIVE_MARGIN = 0.05
 
@@ -29,9 +30,17 @@ class Verdict:
     launches: int
     commit: str
     changes: dict[str, float] = field(default_factory=dict)
+    sources: str = ""
+    machine: str = ""
+
+    def is_of(self, conditions: Conditions) -> bool:
+        """True if the same gate judged the same services on a machine alike."""
+        return (self.sources, self.machine) == (conditions.sources, conditions.machine)
 
 
-def verdict_on(plant: str, outcome: Outcome, seconds: float, commit: str) -> Verdict:
+def verdict_on(
+    plant: str, outcome: Outcome, seconds: float, commit: str, conditions: Conditions
+) -> Verdict:
     """The verdict of a gate's run."""
     judged = outcome.judgement
     return Verdict(
@@ -42,6 +51,8 @@ def verdict_on(plant: str, outcome: Outcome, seconds: float, commit: str) -> Ver
         judged.launches,
         commit,
         {m.metric.name: float(f"{m.decision.change:.4g}") for m in judged.metrics},
+        conditions.sources,
+        conditions.machine,
     )
 
 
@@ -56,17 +67,13 @@ def naive_verdict(judged: Judgement) -> str:
 
 def append(path: Path, verdict: Verdict) -> None:
     """Add a verdict to those on record."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(asdict(verdict)) + "\n")
+    append_line(path, asdict(verdict))
 
 
-def on_record(path: Path) -> list[Verdict]:
-    """All verdicts so far; a line that was cut off when a run was killed is passed over."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [Verdict(**json.loads(line)) for line in lines if line.endswith("\n")]
+def on_record(path: Path, conditions: Conditions) -> list[Verdict]:
+    """The verdicts so far that were taken under the same conditions."""
+    known = (Verdict(**line) for line in whole_lines(path))
+    return [verdict for verdict in known if verdict.is_of(conditions)]
 
 
 @dataclass(frozen=True)
@@ -128,3 +135,9 @@ def summaries(verdicts: Sequence[Verdict], order: Sequence[str]) -> list[Summary
     """A summary for each plant that has verdicts."""
     of = {name: [v for v in verdicts if v.plant == name] for name in order}
     return [Summary(name, own) for name, own in of.items() if own]
+
+
+def false_alarms(verdicts: Sequence[Verdict], unchanged: Sequence[str]) -> Rate:
+    """FAILs of code that was not changed."""
+    own = [v for v in verdicts if v.plant in unchanged]
+    return Rate(sum(v.verdict == "FAIL" for v in own), len(own))
