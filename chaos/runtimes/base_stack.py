@@ -39,7 +39,7 @@ ALONE = (
     *("-c", "synchronous_standby_names="),
     *("-c", "primary_conninfo="),
 )
-ALL_ANSWER_S, POLL_S = 15.0, 0.1
+ALL_ANSWER_S, POLL_S = 30.0, 0.1
 RECONNECTS_S = 6.0  # a standby whose link was black-holed; measured: 2 s
 
 
