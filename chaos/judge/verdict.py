@@ -32,8 +32,11 @@ from chaos.model.experiment import Act, Claim, Experiment, Rows, Timeline
 def judge(experiment: Experiment, evidence: Evidence) -> Result:
     """Work out every measure, prediction, claim and check; the worst of them is the verdict."""
     mode_s = evidence.mode.segment_s
-    reviewed = [_reviewed(segment, experiment, mode_s) for segment in evidence.segments]
-    evidence = replace(evidence, segments=reviewed)
+    segments, control = (
+        [_reviewed(segment, experiment, mode_s) for segment in some]
+        for some in (evidence.segments, evidence.control)
+    )
+    evidence = replace(evidence, segments=segments, control=control)
     rows = rows_of(experiment, evidence)
     due, not_asked = asked(experiment, evidence)
     lateness = weighed(experiment, evidence, rows)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.running_labs import left_after
 from tools.crashtest.lab_under_test import lab_home
 from tools.crashtest.leftover_watch import watching
 
@@ -105,4 +106,4 @@ def test_a_run_is_the_same_whatever_else_its_user_has_set() -> None:
             clicks = arm["ledgers"]["clicks"]
             assert (clicks["lost"], clicks["duplicated"], clicks["unexpected"]) == (0, 0, 0)
         assert '"finished"' in (home.run / "events.jsonl").read_text()
-        assert not watch.left_after(GONE_S)
+        assert not left_after(watch, GONE_S)

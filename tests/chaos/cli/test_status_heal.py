@@ -20,7 +20,7 @@ import pytest
 from chaos.runtimes.compose.docker_engine import NoLab, engine
 from chaos.runtimes.embedded import lab_folders, leftovers
 from chaos.runtimes.embedded.ports import HOST
-from tests.support.running_labs import temporary_home
+from tests.support.running_labs import left_after, temporary_home
 from tools.crashtest.leftover_watch import LeftoverWatch, watching
 
 ROOT = Path(__file__).parents[3]
@@ -128,7 +128,7 @@ def test_what_a_killed_lab_and_guardian_left_is_reported_and_mended(
         assert code == 0
         assert f"{lab.folder}: 1 processes (redis 1)" in told
         assert "no Docker engine can be reached" in told
-        assert not watch.left_after(GONE_S)
+        assert not left_after(watch, GONE_S)
     assert not labs_in(home)
 
 

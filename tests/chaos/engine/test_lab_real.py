@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from chaos.cli.exits import TROUBLE
-from tests.support.running_labs import short_run, temporary_home
+from tests.support.running_labs import left_after, short_run, temporary_home
 from tools.crashtest.lab_under_test import LabUnderTest
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
@@ -89,7 +89,7 @@ def test_a_part_that_dies_makes_the_run_invalid_and_is_named_with_its_log(name: 
         result = json.loads(stdout)
         assert (result["verdict"], lab.process.returncode) == ("INVALID", TROUBLE)
         assert f"{name} died" in result["trouble"]
-        assert not lab.watch.left_after(GONE_S)
+        assert not left_after(lab.watch, GONE_S)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -101,7 +101,7 @@ def test_an_interrupted_run_is_healed_and_stopped(number: signal.Signals) -> Non
         assert lab.process.returncode == 130
         assert stdout == ""
         assert "healed and stopped" in stderr
-        assert not lab.watch.left_after(GONE_S)
+        assert not left_after(lab.watch, GONE_S)
 
 
 def test_a_lab_killed_in_the_middle_of_a_run_leaves_nothing_within_five_seconds() -> None:
@@ -109,7 +109,7 @@ def test_a_lab_killed_in_the_middle_of_a_run_leaves_nothing_within_five_seconds(
         wait_for_fault(lab)
         lab.process.kill()
         lab.process.wait()
-        assert not lab.watch.left_after(GONE_S)
+        assert not left_after(lab.watch, GONE_S)
 
 
 def test_an_interruption_while_the_lab_is_imported_or_judges_has_the_same_exit_code() -> None:

@@ -19,7 +19,7 @@ from chaos.runtimes.embedded.guardian_client import guarded
 from chaos.runtimes.embedded.lab_processes import members
 from chaos.runtimes.embedded.runtime import EmbeddedRuntime
 from chaos.runtimes.environment import clean_environment
-from tests.support.running_labs import lab_process, temporary_home
+from tests.support.running_labs import lab_process, left_after, temporary_home
 from tools.crashtest.leftover_watch import watching
 
 pytestmark = pytest.mark.real
@@ -52,7 +52,7 @@ def test_a_lab_that_ends_leaves_no_process_port_memory_or_folder(
             stack.kill("primary")  # whose shared memory it can no longer remove itself
             stack.pause("replica")
         assert not any(listens(url) for url in everything)
-        assert not watch.left_after(GONE_S)
+        assert not left_after(watch, GONE_S)
 
 
 def test_an_error_in_a_lab_ends_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
