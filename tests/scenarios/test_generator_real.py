@@ -150,6 +150,7 @@ def test_without_file_descriptors_nothing_is_sent_and_nothing_is_the_servers_fai
         client = HttpClient(url)
         request = client.request("GET", "/any")
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        gc.collect()  # what other tests left would close its files at any moment
         with socket.socket() as highest:
             resource.setrlimit(resource.RLIMIT_NOFILE, (highest.fileno() + 1, hard))
             try:
