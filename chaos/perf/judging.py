@@ -56,9 +56,11 @@ def judgement(
     void_by = differing({name: null_changes(each) for name, each in of.items()}, margins, looks)
     by_launch = [launch.wrong(service.requests) for launch in launches]
     wrong = _summed(by_launch)
-    wrong_decides = _repeats(by_launch) and _is_worse(wrong, len(looks))
+    worse = _is_worse(wrong, len(looks))
+    wrong_decides = worse and _repeats(by_launch)
+    verdict = _verdict(decisions, counted, void_by, wrong_decides)
     return Judgement(
-        _verdict(decisions, counted, void_by, wrong_decides),
+        "INCONCLUSIVE" if worse and verdict == "PASS" else verdict,
         [MetricJudgement(m, of[m.name], decisions[m.name]) for m in service.metrics],
         void_by,
         wrong,
@@ -90,7 +92,8 @@ def _summed(of: Sequence[Mapping[ArmName, int]]) -> dict[ArmName, int]:
 def _repeats(by_launch: Sequence[Mapping[ArmName, int]]) -> bool:
     """True if head answers wrongly more often than both of base in launch after launch.
 
-    Failures come in bursts, so many of one launch may have one cause.
+    Failures come in bursts, so many of one launch may have one cause: without a repetition they are
+    neither a FAIL nor a PASS.
     """
     worse = sum(wrong["head"] > max(wrong["base"], wrong["again"]) for wrong in by_launch)
     return worse >= max(REPEATED, len(by_launch) / 2)

@@ -43,7 +43,7 @@ class Written(Generic[T]):
 
 
 class Writer(Protocol):
-    """Settings of how writes are sent."""
+    """A way to send writes: once, or again if the outcome is unknown."""
 
     async def write(self, send: Send[T], read_back: ReadBack[T] | None = None, /) -> Written[T]:
         """Write by `send`, and by `read_back` find out what an unknown outcome was.
@@ -121,7 +121,7 @@ class RetriesByKey(Writer):
             raise _unknown(error) from error
 
     async def _found_or_sent(self, connection: Any, send: Send[T], read_back: ReadBack[T]) -> T:
-        """Return the row if the write is there; else write again; the first may come later."""
+        """Return what the write made if it is there; else send it again."""
         found = await self._found(connection, read_back)
         if found is not None:
             return found
