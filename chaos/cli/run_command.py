@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -219,7 +219,7 @@ def checked_settings(settings: dict[str, str]) -> dict[str, str]:
         WrongSetting: a value is refused.
     """
     require_settings(settings)
-    _stack_settings({n: v for n, v in settings.items() if not n.startswith(PREFIXES)})
+    _stack_settings(frozenset(s for s in settings.items() if not s[0].startswith(PREFIXES)))
     return settings
 
 
@@ -227,7 +227,7 @@ def require_settings(names: Iterable[str]) -> None:
     """Raise `UnknownName` if the stack lacks one of these settings."""
     from chaos import experiments
 
-    known = json.loads(_stack_settings({}))
+    known = json.loads(_stack_settings(frozenset()))
     for name in names:
         if name not in known and not name.startswith(PREFIXES):
             short = name.removeprefix("SHORTENER_")
@@ -236,12 +236,16 @@ def require_settings(names: Iterable[str]) -> None:
             raise experiments.UnknownName("setting", name, sorted(known))
 
 
-def _stack_settings(overrides: dict[str, str]) -> str:
-    """The settings that the stack lists; it refuses values that it would not start with."""
+@cache
+def _stack_settings(overrides: frozenset[tuple[str, str]]) -> str:
+    """The settings that the stack lists; it refuses values that it would not start with.
+
+    Cached: the arms of an experiment are much alike, and each list starts a process.
+    """
     listed = subprocess.run(
         [sys.executable, "-m", "stack.shortener", "settings"],
         cwd=ROOT,
-        env=clean_environment() | {f"SHORTENER_{name}": value for name, value in overrides.items()},
+        env=clean_environment() | {f"SHORTENER_{name}": value for name, value in overrides},
         capture_output=True,
         text=True,
         check=False,

@@ -185,9 +185,7 @@ def fewer_than(arm: str, other: str, measure: Measure, *, share: float = 1.0) ->
 def _each(seen: Estimate) -> Estimate:
     """An estimate for one repetition, with the ends that it is judged by."""
     low, high = _ends(seen)
-    if seen.interval != "exact":
-        return replace(seen, low=low, high=high)
-    count = seen.samples
+    count = seen.samples if seen.interval == "exact" else 1
     return replace(seen, value=seen.value / count, low=low / count, high=high / count)
 
 

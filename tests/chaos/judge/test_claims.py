@@ -222,6 +222,14 @@ NONE_BUT_TWO = partial(claims.none, WAIT, but=("direct", "lock"))
             "13.10 [13.10, 13.10] queries, direct 26.00 [26.00, 26.00]",
         ),
         (
+            *(FEWER, worst(lock=13, direct=26), PASS),
+            "13.00 [0.00, 13.00] queries, direct 26.00 [0.00, 26.00]",
+        ),
+        (
+            *(FEWER, worst(lock=13.1, direct=26), FAIL),
+            "13.10 [0.00, 13.10] queries, direct 26.00 [0.00, 26.00]",
+        ),
+        (
             *(FEWER, arms(lock=14.05, direct=26), INVALID),
             open_("14.05 [13.05, 15.05] queries, direct 26.00 [25.00, 27.00]", "0.5 × direct's"),
         ),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chaos import experiments
@@ -427,6 +427,8 @@ KEYS = st.integers(0, 2)
     st.lists(st.tuples(KEYS, MOMENTS, MOMENTS), max_size=6),
     st.lists(st.tuples(KEYS, MOMENTS), min_size=1, max_size=6),
 )
+@example([(0, 0.0, 1.0 - EDGE_S)], [(0, 1.0)])
+@example([(0, 1.0 + EDGE_S, 2.0)], [(0, 1.0)])
 def test_a_look_up_is_in_a_request_if_any_for_its_key_is_under_way(
     asked: list[tuple[int, float, float]], look_ups: list[tuple[int, float]]
 ) -> None:

@@ -140,6 +140,10 @@ def of_another_segment(segment: Segment) -> Segment:
     return replace(segment, acts=[replace(segment.acts[0], segment=2)])
 
 
+def without_effect(segment: Segment) -> Segment:
+    return replace(segment, acts=[replace(segment.acts[0], took_effect=False)])
+
+
 def one_session(segment: Segment) -> Ints:
     """The first two requests are of one visit."""
     session = segment.requests.session.copy()
@@ -210,6 +214,11 @@ MUTANTS: dict[str, tuple[c.Check, Callable[[Evidence], Evidence], str]] = {
         c.acts_are_proven,
         act(took_effect=False),
         f"11 of 12 acts proven; {READ}",
+    ),
+    "two acts without effect, of which one is enough to tell": (
+        c.acts_are_proven,
+        lambda e: act(took_effect=False)(last_segment(without_effect)(e)),
+        f"10 of 12 acts proven; {READ}",
     ),
     "one act that stood too short a time to be probed again": (
         c.acts_are_proven,

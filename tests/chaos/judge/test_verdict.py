@@ -532,6 +532,15 @@ def test_an_act_of_one_arm_s_own_timeline_is_proven_too(
         assert act.proven is proven
 
 
+def test_an_act_in_the_control_is_proven_by_its_readings_too(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    (control,) = evidence.control
+    odd = replace(control, acts=[replace(PROVEN, during=reading(0.5))])
+    first, *_ = judge(experiment, replace(evidence, control=[odd])).acts
+    assert not first.took_effect
+
+
 def test_of_acts_with_one_name_each_arm_has_its_own(
     experiment: Experiment, evidence: Evidence
 ) -> None:
