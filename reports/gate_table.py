@@ -108,6 +108,12 @@ def remarks(document: Json) -> Iterator[str]:
         )
     if document["spoiled"]:
         yield f"{document['spoiled']} launches were slower than the machine allowed, and done again"
+    yield from _of_cores(document)
+    yield from _of_counters(document["counters"])
+
+
+def _of_cores(document: Json) -> Iterator[str]:
+    """What kept a server from being measured alone."""
     busy = [share for share in document["core_shares"] if share > BUSY]
     if busy:
         yield (
@@ -115,8 +121,17 @@ def remarks(document: Json) -> Iterator[str]:
             f"{BUSY * 100:.0f} % in {len(busy)} launches, so they waited for each other: latencies "
             "are noisy (a lower rate_per_s helps)"
         )
+    if document["asked_too_slowly"]:
+        yield (
+            "capacity is that of the client, or of the databases beside it: their core had no time "
+            "left, and the servers' had, so a PASS of it would say nothing"
+        )
+
+
+def _of_counters(counters: Sequence[Json]) -> Iterator[str]:
+    """Counters that differ or are not exact; the number of the others."""
     same = 0
-    for counter in document["counters"]:
+    for counter in counters:
         said = f"{counter['counter']} for each {counter['request']}"
         values = f"{counter['base']:.2f} → {counter['head']:.2f}"
         if counter["verdict"] == "not exact":
@@ -128,5 +143,5 @@ def remarks(document: Json) -> Iterator[str]:
         else:
             same += 1
     if same:
-        others = "other " if same < len(document["counters"]) else ""
+        others = "other " if same < len(counters) else ""
         yield f"{same} {others}counters are the same"

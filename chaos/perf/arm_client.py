@@ -16,8 +16,10 @@ from dataclasses import dataclass
 
 import httptools
 import numpy as np
+import psutil
 
 from chaos.model.evidence import Floats, Ints
+from chaos.perf.cores import wanted_s
 from chaos.perf.load_plan import LoadPlan, renderer
 from chaos.perf.service_file import Request
 
@@ -47,6 +49,9 @@ class Answers:
     own_lag_s: Floats
     received_bytes: Ints
     troubles: Counter[str]  # why requests have no answer
+    client_s: (
+        float  # CPU time that the client used or stood in line for, from the first to the last
+    )
 
 
 class ArmClient:
@@ -76,7 +81,8 @@ class ArmClient:
         are due at once, each connection asks again as soon as it is answered, until `drain_s`.
         """
         sending = _Sending(plan, self._bytes(plan))
-        sending.begin_s = time.perf_counter()
+        client, sending.begin_s = psutil.Process(), time.perf_counter()
+        before_s = wanted_s(client)
         end_s = sending.begin_s + drain_s + (sending.dues_s[-1] if sending.dues_s else 0.0)
         while sending.is_open and (now_s := time.perf_counter()) < end_s:
             self._send_what_is_due(sending, now_s)
@@ -86,7 +92,7 @@ class ArmClient:
         for connection in [*self._connections.values()]:
             if connection.request is not None:
                 self._lose(connection, sending, "no answer in time")
-        return sending.answers()
+        return sending.answers(wanted_s(client) - before_s)
 
     def _bytes(self, plan: LoadPlan) -> list[bytes]:
         columns = (plan.arms.tolist(), plan.kinds.tolist(), plan.numbers.tolist())
@@ -260,7 +266,7 @@ class _Sending:
         self._troubles[why] += 1
         self.done(request, UNANSWERED)
 
-    def answers(self) -> Answers:
+    def answers(self, client_s: float) -> Answers:
         """All answers; what still waited for a connection has none."""
         if self.is_open:
             self._troubles["never sent"] += len(self.bytes) - self._answered
@@ -271,6 +277,7 @@ class _Sending:
             np.array(self._own_lag_s),
             np.array(self._received_bytes, dtype=np.int64),
             self._troubles,
+            client_s,
         )
 
     def _since_due_s(self, request: int) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -79,8 +81,17 @@ def spent(server: psutil.Process, cores: Cores) -> Spent:
     return Spent(
         server_s=sum(_cpu_s(process) for process in family(server)),
         server_core_s=one.user + one.nice + one.system + one.steal,
-        others_idle_s=sum(per_core[core].idle + per_core[core].iowait for core in cores.others),
+        others_idle_s=_idle_s(per_core, cores.others),
     )
+
+
+def idle_s(cores: frozenset[int]) -> float:
+    """Return the time that these cores had nothing to do, since the machine started."""
+    return _idle_s(psutil.cpu_times(percpu=True), cores)
+
+
+def _idle_s(per_core: Sequence[Any], cores: frozenset[int]) -> float:
+    return float(sum(per_core[core].idle + per_core[core].iowait for core in cores))
 
 
 def cpu_s(first: psutil.Process) -> float:
@@ -90,6 +101,23 @@ def cpu_s(first: psutil.Process) -> float:
     with the parent that waited for them, in hundredths of a second: until then it is in none.
     """
     return sum(_clock_s(process.pid) + _ended_s(process) for process in family(first))
+
+
+def wanted_s(first: psutil.Process) -> float:
+    """Return the CPU time that a process and its descendants used or stood in line for.
+
+    Another program on its core makes a process wait, but want no less.
+    """
+    return sum(_of_tasks_s(process.pid) for process in family(first))
+
+
+def _of_tasks_s(pid: int) -> float:
+    """Sum of each thread's time on a core and in line for one, the first two of `schedstat`."""
+    figures = 0
+    for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError):  # it has ended
+            figures += sum(map(int, task.read_text(encoding="ascii").split()[:2]))
+    return figures / 1e9
 
 
 def _ended_s(process: psutil.Process) -> float:

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import psutil
 
-from chaos.perf.arm_bed import ArmBed, Comparison, arm_bed
+from chaos.model.evidence import Floats
+from chaos.perf.arm_bed import ArmBed, Comparison, RunningArm, arm_bed
 from chaos.perf.arm_client import ArmClient
-from chaos.perf.cores import Cores, cpu_s
+from chaos.perf.cores import Cores, cpu_s, idle_s, wanted_s
 from chaos.perf.counters import Counted, counted
 from chaos.perf.judging import Judgement, judgement
 from chaos.perf.launches import ARMS, ArmName, Launch
@@ -102,6 +104,20 @@ def run_until_valid(
     return outcome, directory
 
 
+@dataclass(frozen=True)
+class _Block:
+    """What one arm did while it alone was asked, as fast as it answered.
+
+    `wanted_s` is the CPU time that it used or stood in line for, `spare_s` what the client, or the
+    cores that it shares with databases, had left.
+    """
+
+    place: int  # in the client
+    answers: int  # right ones
+    wanted_s: float
+    spare_s: float
+
+
 @dataclass
 class _Launcher:
     """Launches all arms again and again; slower if the machine cannot keep up."""
@@ -140,7 +156,7 @@ class _Launcher:
             before_s = [cpu_s(arm.process) for arm in arms]
             answers = client.send(plans[1])
             spent_s = [cpu_s(arm.process) - b for arm, b in zip(arms, before_s, strict=True)]
-            blocks = self._blocks(client)
+            blocks = self._blocks(client, arms)
         slots = [ARMS.index(arm.name) for arm in arms]  # the plan's arms are places in the client
         launch = Launch(
             number=number,
@@ -151,9 +167,11 @@ class _Launcher:
             latency_s=answers.latency_s,
             statuses=answers.statuses,
             cpu_s=np.array([spent_s[slots.index(place)] for place in range(len(ARMS))]),
-            block_arms=np.array([slots[place] for place, _ in blocks], dtype=np.int64),
+            block_arms=np.array([slots[block.place] for block in blocks], dtype=np.int64),
             block_s=np.full(len(blocks), load.block_s),
-            block_answers=np.array([answered for _, answered in blocks], dtype=np.int64),
+            block_answers=np.array([block.answers for block in blocks], dtype=np.int64),
+            block_wanted_s=np.array([block.wanted_s for block in blocks]),
+            block_spare_s=np.array([block.spare_s for block in blocks]),
         )
         statuses = {
             int(s): int(n)
@@ -161,8 +179,8 @@ class _Launcher:
         }
         return launch, f"{worst(answers.troubles)}; answers by status: {statuses}"
 
-    def _blocks(self, client: ArmClient) -> list[tuple[int, int]]:
-        """Place and right answers of each exclusive block: all arms in some order, and back.
+    def _blocks(self, client: ArmClient, arms: Sequence[RunningArm]) -> list[_Block]:
+        """The exclusive blocks: all arms in some order, and back.
 
         So what drifts evenly meanwhile is the same for all (ABBA).
         """
@@ -170,16 +188,28 @@ class _Launcher:
         if not any(metric.figure == "capacity" for metric in service.metrics):
             return []
         places = self.draw.sample(range(len(ARMS)), len(ARMS))
-        return [(place, self._block(client, place)) for place in [*places, *reversed(places)]]
+        order = [*places, *reversed(places)]
+        return [self._block(client, place, arms[place].process) for place in order]
 
-    def _block(self, client: ArmClient, place: int) -> int:
+    def _block(self, client: ArmClient, place: int, server: psutil.Process) -> _Block:
         requests, load = self.bed.of.service.requests, self.bed.of.service.load
         count = int(ASKED_PER_S * load.block_s)
         plan = all_at_once(requests, place, count, self._seed())
-        statuses = client.send(plan, load.block_s).statuses
+        before = self._clocks(server)
+        answers = client.send(plan, load.block_s)
+        server_s, others_s = (self._clocks(server) - before).tolist()
         time.sleep(SETTLES_S)
-        own = zip(plan.kinds.tolist(), statuses.tolist(), strict=True)
-        return sum(requests[kind].expects(status) for kind, status in own)
+        own = zip(plan.kinds.tolist(), answers.statuses.tolist(), strict=True)
+        return _Block(
+            place,
+            sum(requests[kind].expects(status) for kind, status in own),
+            server_s,
+            min(load.block_s - answers.client_s, others_s),
+        )
+
+    def _clocks(self, server: psutil.Process) -> Floats:
+        """Seconds of CPU that a server wanted so far, and that the other cores had idle."""
+        return np.array([wanted_s(server), idle_s(self.bed.cores.others)])
 
     def _seed(self) -> int:
         return self.draw.randrange(SEED_MAX)

@@ -45,6 +45,7 @@ def as_document(outcome: Outcome) -> dict[str, Any]:
             round(float(launch.cpu_s.sum()) / of.service.load.launch_s, 3)
             for launch in outcome.launches
         ],
+        "asked_too_slowly": judged.asked_too_slowly,
         "requests": sum(len(launch.statuses) for launch in outcome.launches),
         "lag_p99_ms": _lag_p99_ms(outcome.launches),
         "void_by": [*judged.void_by],

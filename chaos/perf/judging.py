@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from chaos.model.evidence import Floats
 from chaos.perf.counters import Counted
-from chaos.perf.launches import ArmName, Launch, changes, figures, null_changes
+from chaos.perf.launches import (
+    ArmName,
+    Launch,
+    asked_too_slowly,
+    changes,
+    figures,
+    null_changes,
+)
 from chaos.perf.sequential import FALSE_ALARM, LOOKS, Decision, Margin, decide, differing, overall
 from chaos.perf.service_file import Metric, Service
 
@@ -31,6 +38,7 @@ class Judgement:
     """The verdict of the run so far, and all that it rests on.
 
     `void_by` are the metrics by which base differs from itself: then no difference means anything.
+    `asked_too_slowly`: the blocks measured the client, so capacity as before says nothing.
     """
 
     verdict: GateVerdict
@@ -38,6 +46,7 @@ class Judgement:
     void_by: Sequence[str]
     wrong: Mapping[ArmName, int]  # answers that were not as expected
     wrong_decides: bool
+    asked_too_slowly: bool
     launches: int
 
     @property
@@ -53,6 +62,10 @@ def judgement(
     of = {m.name: figures(launches, m, service.requests) for m in service.metrics}
     margins = {m.name: margin(m) for m in service.metrics}
     decisions = decide({name: changes(each) for name, each in of.items()}, margins, looks)
+    too_slowly = asked_too_slowly(launches)
+    if too_slowly:
+        capacities = {m.name for m in service.metrics if m.figure == "capacity"}
+        decisions |= {name: _no_pass(decisions[name]) for name in capacities}
     void_by = differing({name: null_changes(each) for name, each in of.items()}, margins, looks)
     by_launch = [launch.wrong(service.requests) for launch in launches]
     wrong = _summed(by_launch)
@@ -65,8 +78,13 @@ def judgement(
         void_by,
         wrong,
         wrong_decides,
+        too_slowly,
         len(launches),
     )
+
+
+def _no_pass(decision: Decision) -> Decision:
+    return replace(decision, verdict="INCONCLUSIVE") if decision.verdict == "PASS" else decision
 
 
 def margin(metric: Metric) -> Margin:

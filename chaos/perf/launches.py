@@ -15,6 +15,8 @@ from chaos.perf.service_file import Metric, Request
 
 ArmName = Literal["base", "head", "again"]
 ARMS: tuple[ArmName, ...] = ("base", "head", "again")
+SERVER_BUSY = 0.85  # of the blocks
+CLIENT_SPARE = 0.05  # of the blocks: the kernel counts it in hundredths of a second
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,9 @@ class Launch:
     """The raw samples of one launch: one entry a request, arms by their place in `ARMS`.
 
     `cpu_s` is what each arm's processes used meanwhile, by the kernel's account. The blocks are
-    those in which one arm alone was asked as fast as it answered: which, for how long, and how many
-    right answers it gave.
+    those in which one arm alone was asked as fast as it answered: which, for how long, how many
+    right answers it gave, what CPU time it used or stood in line for, and what the client's side
+    had left.
     """
 
     number: int
@@ -37,6 +40,8 @@ class Launch:
     block_arms: Ints = field(default_factory=lambda: np.array([], dtype=np.int64))
     block_s: Floats = field(default_factory=lambda: np.array([]))
     block_answers: Ints = field(default_factory=lambda: np.array([], dtype=np.int64))
+    block_wanted_s: Floats = field(default_factory=lambda: np.array([]))
+    block_spare_s: Floats = field(default_factory=lambda: np.array([]))
 
     def of(self, arm: ArmName, kind: int | None = None) -> Floats:
         """The latencies of an arm's requests, of one kind or of all."""
@@ -72,6 +77,8 @@ class Launch:
             "block_arms": self.block_arms,
             "block_s": self.block_s,
             "block_answers": self.block_answers,
+            "block_wanted_s": self.block_wanted_s,
+            "block_spare_s": self.block_spare_s,
         }
         np.savez_compressed(folder / f"launch-{self.number:02}.npz", allow_pickle=False, **columns)
 
@@ -112,6 +119,18 @@ def figures(
         arm: np.array([figure(launch, arm, metric, requests) for launch in launches])
         for arm in ARMS
     }
+
+
+def asked_too_slowly(launches: Sequence[Launch]) -> bool:
+    """True if the blocks measured the client: its side was busy all the time, the servers were not.
+
+    A server that waits while both sides have time left is the limit itself, as one with too few
+    connections to its database.
+    """
+    columns = [(each.block_s, each.block_wanted_s, each.block_spare_s) for each in launches]
+    sums = [[column.sum() for column in of_one] for of_one in columns]
+    lasted_s, wanted_s, spare_s = np.reshape(sums, (-1, 3)).sum(axis=0)
+    return bool(wanted_s < SERVER_BUSY * lasted_s and spare_s < CLIENT_SPARE * lasted_s)
 
 
 def changes(of: Mapping[ArmName, Floats]) -> Floats:

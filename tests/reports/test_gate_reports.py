@@ -70,6 +70,12 @@ def test_arms_that_crowd_their_core_are_told() -> None:
     assert "the arms used up to 85 % of their core, and above 60 % in 2 launches" in crowded
 
 
+def test_a_capacity_that_was_the_clients_is_told() -> None:
+    said = "capacity is that of the client"
+    assert said not in markdown(SAME)
+    assert said in markdown({**SAME, "asked_too_slowly": True})
+
+
 def test_markdown_is_one_table_of_all_metrics() -> None:
     rows = [line for line in markdown(SLOWER).splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(SLOWER["metrics"])

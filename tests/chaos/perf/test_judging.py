@@ -116,6 +116,8 @@ ALONE = replace(
     block_arms=np.array([0, 2, 1, 1, 2, 0]),
     block_s=np.full(6, 0.5),
     block_answers=np.array([1000, 0, 500, 500, 0, 3000]),
+    block_wanted_s=np.full(6, 0.48),
+    block_spare_s=np.full(6, 0.0),
 )
 
 
@@ -136,13 +138,41 @@ def test_a_head_that_answers_nothing_under_full_load_fails() -> None:
     assert judgement(service, silent, []).verdict == "FAIL"
 
 
+@pytest.mark.parametrize(
+    ("cpu_s", "spare_s", "verdict"),
+    [
+        (0.48, 0.0, "PASS"),
+        (0.2, 0.1, "PASS"),  # it waits for something of its own
+        (0.2, 0.0, "INCONCLUSIVE"),
+    ],
+)
+def test_a_capacity_that_was_the_clients_is_no_pass(
+    cpu_s: float, spare_s: float, verdict: str
+) -> None:
+    service = SERVICE.model_copy(update={"metrics": [Metric(figure="capacity", pass_below=10)]})
+    asked = [
+        replace(
+            each,
+            block_arms=np.arange(3),
+            block_s=np.full(3, 0.5),
+            block_answers=np.array([1000 + noise, 1002, 1004 - noise]),
+            block_wanted_s=np.full(3, cpu_s),
+            block_spare_s=np.full(3, spare_s),
+        )
+        for each, noise in zip(launches(4), (0, 3, 5, 2), strict=True)
+    ]
+    seen = judgement(service, asked, [])
+    assert (seen.verdict, seen.asked_too_slowly) == (verdict, verdict != "PASS")
+
+
 def test_samples_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     made = replace(ALONE, number=7)
     made.keep(tmp_path)
     again = read_launch(tmp_path / "launch-07.npz")
     assert again.number == 7
     exact = ("arms", "kinds", "due_s", "statuses", "cpu_s")
-    for name in (*exact, "block_arms", "block_s", "block_answers"):
+    blocks = ("block_arms", "block_s", "block_answers", "block_wanted_s", "block_spare_s")
+    for name in (*exact, *blocks):
         assert np.array_equal(getattr(again, name), getattr(made, name))
     assert again.latency_s == pytest.approx(made.latency_s, rel=1e-6)
     assert judgement(SERVICE, [again], []).metrics[0].figures["head"] == pytest.approx(
