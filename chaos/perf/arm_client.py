@@ -6,6 +6,7 @@ Python's event loops wake by whole milliseconds, and cost about as much a reques
 from __future__ import annotations
 
 import gc
+import os
 import select
 import socket
 import time
@@ -16,10 +17,9 @@ from dataclasses import dataclass
 
 import httptools
 import numpy as np
-import psutil
 
 from chaos.model.evidence import Floats, Ints
-from chaos.perf.cores import wanted_s
+from chaos.perf.cores import wanted_by_one_s
 from chaos.perf.load_plan import LoadPlan, renderer
 from chaos.perf.service_file import Request
 
@@ -81,8 +81,8 @@ class ArmClient:
         are due at once, each connection asks again as soon as it is answered, until `drain_s`.
         """
         sending = _Sending(plan, self._bytes(plan))
-        client, sending.begin_s = psutil.Process(), time.perf_counter()
-        before_s = wanted_s(client)
+        before_s = wanted_by_one_s(os.getpid())
+        sending.begin_s = time.perf_counter()
         end_s = sending.begin_s + drain_s + (sending.dues_s[-1] if sending.dues_s else 0.0)
         while sending.is_open and (now_s := time.perf_counter()) < end_s:
             self._send_what_is_due(sending, now_s)
@@ -92,7 +92,7 @@ class ArmClient:
         for connection in [*self._connections.values()]:
             if connection.request is not None:
                 self._lose(connection, sending, "no answer in time")
-        return sending.answers(wanted_s(client) - before_s)
+        return sending.answers(wanted_by_one_s(os.getpid()) - before_s)
 
     def _bytes(self, plan: LoadPlan) -> list[bytes]:
         columns = (plan.arms.tolist(), plan.kinds.tolist(), plan.numbers.tolist())

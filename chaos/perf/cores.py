@@ -108,11 +108,14 @@ def wanted_s(first: psutil.Process) -> float:
 
     Another program on its core makes a process wait, but want no less.
     """
-    return sum(_of_tasks_s(process.pid) for process in family(first))
+    return sum(wanted_by_one_s(process.pid) for process in family(first))
 
 
-def _of_tasks_s(pid: int) -> float:
-    """Sum of each thread's time on a core and in line for one, the first two of `schedstat`."""
+def wanted_by_one_s(pid: int) -> float:
+    """Return the CPU time that the threads of one process used or stood in line for.
+
+    They are the first two figures of Linux's `schedstat`, in nanoseconds.
+    """
     figures = 0
     for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         with suppress(OSError):  # it has ended

@@ -33,7 +33,7 @@ from chaos.model.evidence import (
 )
 from chaos.model.experiment import At, Experiment, Measure
 from chaos.model.plan import timeline_plan, traffic_plan
-from chaos.model.traffic import Step, Traffic, Visit
+from chaos.model.traffic import Operation, Step, Traffic, Visit
 from tests.support.fake_stack import FakeKill, FakeSlow, World
 from tests.support.segments import NO_REDIRECTS, evidence_of, followed, segment_of
 from tests.support.segments import looked_up as all_of_rank_0
@@ -336,7 +336,10 @@ LOOKED = "the run did not look at its claims when it should have"
         (further(looks=[Look(1, {})]), LOOKED),
         (further("lock", looks=[DOUBT]), LOOKED),
         (further(looks=[Look(2, {}), Look(4, {})]), "further rounds followed a look"),
-        (further(looks=[Look(2, {"magic": "?"})]), f"8 {UNLIKE}"),
+        (
+            further(looks=[Look(2, {"magic": "?"}), Look(4, {})]),
+            f"8 {UNLIKE}; a look asked for rounds of an arm that did not run",
+        ),
     ],
 )
 def test_rounds_that_no_look_asked_for_or_that_lack_are_seen(change: Change, words: str) -> None:
@@ -472,7 +475,13 @@ def test_a_look_up_may_take_no_time_and_need_not_have_stored() -> None:
 
 @pytest.mark.parametrize(
     ("outcome", "status", "fine"),
-    [("unknown", 0, True), ("fail", 502, True), ("fail", 404, False), ("ok", 302, False)],
+    [
+        ("unknown", 0, True),
+        ("fail", 500, True),
+        ("fail", 502, True),
+        ("fail", 404, False),
+        ("ok", 302, False),
+    ],
 )
 def test_an_unanswered_request_may_look_up_at_any_later_time(
     outcome: str, status: int, fine: bool
@@ -573,8 +582,12 @@ def test_of_a_visit_only_the_first_request_counts_and_own_links_are_not_popular(
     assert told(law, replace(met, requests=thrice)) == ""
 
 
-def test_who_writes_takes_another_link_so_nothing_is_told_of_the_most_popular_one() -> None:
-    law, met = traffic(400, 0, 4.0, visits=(Visit("edit", (Step("edit"),)),))
+@pytest.mark.parametrize("keys", [1, 100])
+@pytest.mark.parametrize("changes", ["edit", "delete"])
+def test_who_writes_takes_another_link_so_nothing_is_told_of_the_most_popular_one(
+    changes: Operation, keys: int
+) -> None:
+    law, met = traffic(400, 0, 4.0, visits=(Visit(changes, (Step(changes),)),), keys=keys)
     assert told(law, met) == ""
 
 
@@ -662,6 +675,8 @@ def acted(name: str, from_s: float, healed_s: float | None) -> ActEvidence:
         (WITH_KILL, acted("redis killed", 0.5, 1.5), True),
         (WITH_KILL, acted("redis killed", 0.5, None), True),
         (WITH_KILL, acted("redis killed", -1.0, -0.7), False),
+        (WITH_KILL, acted("redis killed", -1.0, -0.6), True),
+        (WITH_KILL, acted("redis killed", 1.6, 2.0), True),
         (WITH_KILL, acted("redis killed", 1.9, 2.0), False),
         (WITH_KILL, acted("replica link +120 ms", 0.5, 1.5), False),
         (WITH_KILL, acted("web-1 killed", 0.5, 1.5), False),

@@ -338,6 +338,11 @@ MUTANTS: dict[str, tuple[c.Check, Callable[[Evidence], Evidence], str]] = {
         lambda e: replace(e, read_back=False),
         "nothing was read back",
     ),
+    "rows that the lab itself lost": (
+        c.ledgers_are_exact,
+        lambda e: replace(e, damage=["clicks: 20 rows fewer than were written"]),
+        "the lab's own record lost some of it",
+    ),
     "clicks that still wait": (
         c.ledgers_are_exact,
         lambda e: first_segment(unsettled)(last_segment(unsettled)(e)),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
 import pytest
 
-from chaos.perf.cores import cpu_s
+from chaos.perf.cores import cpu_s, idle_s, on, wanted_s
 
 BURN = """
 import sys, time
@@ -82,3 +84,40 @@ def test_what_a_child_used_before_the_first_reading_is_not_counted_when_it_ends(
         before_s = process.spent_s
         burnt_s = process.say("on")
         assert process.spent_s - before_s == pytest.approx(burnt_s - known_s, abs=WITHIN_S)
+
+
+BURN_S = 0.5
+BURNER = f"""
+import time
+end_s = time.monotonic() + {BURN_S}
+while time.monotonic() < end_s: pass
+print("done", flush=True)
+input()
+"""
+
+
+def test_who_shares_a_core_wants_as_much_as_who_has_it_alone() -> None:
+    command = [sys.executable, "-c", BURNER]
+    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with on(frozenset({min(os.sched_getaffinity(0))})):
+        two = [subprocess.Popen(command, **piped) for _ in range(2)]
+    try:
+        for process in two:
+            assert process.stdout is not None
+            process.stdout.readline()
+        both = [psutil.Process(each.pid) for each in two]
+        assert min(map(wanted_s, both)) > 0.9 * BURN_S
+        assert sum(map(cpu_s, both)) < 0.9 * sum(map(wanted_s, both))
+    finally:
+        for process in two:
+            process.kill()
+            process.communicate()
+
+
+def test_a_core_with_work_is_not_idle() -> None:
+    core = min(os.sched_getaffinity(0))
+    with on(frozenset({core})):
+        before_s, end_s = idle_s(frozenset({core})), time.monotonic() + BURN_S
+        while time.monotonic() < end_s:
+            pass
+        assert idle_s(frozenset({core})) - before_s < 0.1 * BURN_S
