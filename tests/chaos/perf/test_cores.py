@@ -98,9 +98,11 @@ input()
 
 def test_who_shares_a_core_wants_as_much_as_who_has_it_alone() -> None:
     command = [sys.executable, "-c", BURNER]
-    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with on(frozenset({min(os.sched_getaffinity(0))})):
-        two = [subprocess.Popen(command, **piped) for _ in range(2)]
+        two = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            for _ in range(2)
+        ]
     try:
         for process in two:
             assert process.stdout is not None
