@@ -47,7 +47,7 @@ def mean_of_symmetric(values: Floats, tail: float = TAIL) -> Estimate:
     """
     finite = values[np.isfinite(values)]
     count = len(finite)
-    if count < 2:
+    if count < 3:  # so few have no skewness
         return mean(values, tail)
     from scipy import special
 

@@ -222,6 +222,10 @@ NONE_BUT_TWO = partial(claims.none, WAIT, but=("direct", "lock"))
             "13.10 [13.10, 13.10] queries, direct 26.00 [26.00, 26.00]",
         ),
         (
+            *(FEWER, {**facts(lock=78), **between(direct=(26, 26, 26))}, PASS),
+            "78.00 [78.00, 78.00] queries, direct 26.00 [26.00, 26.00]",
+        ),
+        (
             *(FEWER, worst(lock=13, direct=26), PASS),
             "13.00 [0.00, 13.00] queries, direct 26.00 [0.00, 26.00]",
         ),
