@@ -30,7 +30,8 @@ CLICKS = f"""
         FROM {{totals}} FULL JOIN of_key USING (key) LEFT JOIN keys AS k USING (key) GROUP BY 1),
     asked AS (
         SELECT segment, count(*) FILTER (outcome = 'ok') AS attempted,
-            count(*) FILTER (outcome = 'unknown' OR status >= 500) AS unsure
+            count(*) FILTER (outcome = 'unknown' OR status >= 500
+                OR (outcome = 'ok' AND coalesce(click_id, '') = '')) AS unsure
         FROM {{requests}} WHERE operation = 'follow' GROUP BY segment),
     told AS (
         SELECT segment, sum(times) AS acknowledged,
@@ -49,8 +50,9 @@ def _clicks(counts: Counts, follows: int) -> Ledger:
     """Clicks acknowledged to clients against those in the primary, by id and link.
 
     The requests that warm the cache are answered, but not on record, so their clicks have unknown
-    ids. So has the click, if any, of a request without an answer or with a gateway's. The first
-    give the minimum of unknown ids, both together the maximum.
+    ids. So has the click, if any, of a request without an answer or with a gateway's, or with one
+    that names no click: the web process gave up waiting until it was written. The first give the
+    minimum of unknown ids, all together the maximum.
     """
     strangers = counts["strangers"]
     return Ledger(

@@ -411,7 +411,7 @@ class WebSettings(_Settings):
     click_wait_s: Seconds = Field(
         0.25,
         description="sync, outbox: longest wait for a click to be written; then the redirect is "
-        "answered without a click id, and the click counts as dropped",
+        "answered without a click id, and the click counts as dropped, though it may be written",
     )
     click_stream_mb: int = Field(
         128,

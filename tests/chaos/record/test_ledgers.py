@@ -126,6 +126,7 @@ def slow_clicks(world: World, segment: int) -> Ledger:
     here = [pair for pair in {*told, *held} if keys.get(pair[1], 1) == segment]
     own = [r for r in follows if r.segment == segment]
     strangers = sum(1 for pair in here if not told[pair])
+    unsure = sum(r.unsure or (r.outcome == "ok" and not r.click_id) for r in own)
     totals, rows = dict(world.totals), Counter(key for _, key in world.clicks)
     off_keys = [
         key for key in {*totals, *rows, *(r.key for r in follows)} if keys.get(key, 1) == segment
@@ -137,7 +138,7 @@ def slow_clicks(world: World, segment: int) -> Ledger:
         lost=sum(told[pair] - min(held[pair], 1) for pair in here if told[pair])
         + max(0, FOLLOWS[segment] - strangers),
         duplicated=sum(max(0, held[pair] - 1) for pair in here),
-        unexpected=max(0, strangers - FOLLOWS[segment] - sum(r.unsure for r in own)),
+        unexpected=max(0, strangers - FOLLOWS[segment] - unsure),
         miscounted=sum(abs(totals.get(key, 0) - rows[key]) for key in off_keys),
         found=sum(
             told[pair] for pair in here if not held[pair] and forked(world, "clicks", pair[0])
@@ -303,6 +304,7 @@ def with_row(*rows: Row) -> World:
 
 GATEWAY = Row(1, "edit", "fail", 502, "own1")
 TIMED_OUT = Row(1, "follow", "unknown", 0, "a")
+UNTOLD = Row(1, "follow", "ok", 302, "a", 1, "t")  # without a click id
 
 
 @pytest.mark.parametrize(
@@ -323,6 +325,17 @@ TIMED_OUT = Row(1, "follow", "unknown", 0, "a")
             replace(with_row(TIMED_OUT), clicks=(*FINE.clicks, ("?", "a")),
                     totals=(("a", 2), ("b", 1))),
             [],
+        ),
+        (
+            replace(with_row(UNTOLD), clicks=(*FINE.clicks, ("?", "a")),
+                    totals=(("a", 2), ("b", 1))),
+            [],
+        ),
+        (with_row(UNTOLD), []),
+        (
+            replace(with_row(UNTOLD), clicks=(*FINE.clicks, ("?", "a"), ("!", "a")),
+                    totals=(("a", 3), ("b", 1))),
+            ["1 clicks unexpected 1"],
         ),
         (replace(FINE, links=FINE.links[1:]), ["1 links lost 1"]),
         (with_link("a", 1, deleted=True), ["1 links lost 1"]),
