@@ -32,7 +32,7 @@ from chaos.model.stack import Settings
 ROUNDING_S = 1e-4  # an age has one decimal of a millisecond, times on record have six of a second
 STALL_S = 1.0
 GATEWAY_TURN_MS = 5.0
-EXCESS_MS = 20.0
+EXCESS_MS, EXCESS_SHARE = 20.0, 0.05  # of what the gateway took: hundreds that wait cost time, too
 CLIENT_GONE = 499
 WEB, GATEWAY = "web-", "nginx"
 OWN_LOOK_UP, SHARED_LOOK_UP = ("miss", "early"), "wait"
@@ -330,9 +330,11 @@ def _odd_latencies(client_ms: Floats, gateway_ms: Floats) -> Iterator[str]:
     too_short_ms = float((gateway_ms - client_ms).max())
     if too_short_ms > 1 + GATEWAY_TURN_MS:
         yield f"an answer took {too_short_ms:.1f} ms longer in its log than at the client"
-    excess_ms = float(np.median(client_ms) - np.median(gateway_ms))
-    if excess_ms > EXCESS_MS:
-        yield f"the client waited {excess_ms:.1f} ms longer for half of the answers"
+    excess_ms = client_ms - gateway_ms
+    long = excess_ms > np.maximum(EXCESS_MS, EXCESS_SHARE * gateway_ms)
+    if 2 * long.sum() > count:
+        typical_ms = float(np.median(excess_ms[long]))
+        yield f"the client waited {typical_ms:.1f} ms longer for half of the answers"
 
 
 def _hits(experiment: Experiment, segment: Segment, part: str) -> bool:

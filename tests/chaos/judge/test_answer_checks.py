@@ -229,9 +229,20 @@ def test_the_client_waits_at_least_as_long_as_the_gateway() -> None:
 
 def test_and_not_much_longer() -> None:
     assert told([21.0, 21.0, 99.0], [1.0, 1.0, 1.0]) == ""
+    assert told([22.0, 22.0], [1.0, 1.0]) == told([22.0, 22.0, 1.0], [1.0, 1.0, 1.0])
     assert told([22.0, 22.0, 1.0], [1.0, 1.0, 1.0]) == (
         "the client waited 21.0 ms longer for half of the answers"
     )
+    assert told([22.0, 1.0], [1.0, 1.0]) == ""
+
+
+def test_of_seconds_a_twentieth_is_not_much() -> None:
+    """Where half wait for seconds, the medians say little: they lie between the two halves."""
+    assert told([9.0, 2100.0, 2100.0], [1.0, 2000.0, 2000.0]) == ""
+    assert told([9.0, 2101.0, 2101.0], [1.0, 2000.0, 2000.0]) == (
+        "the client waited 101.0 ms longer for half of the answers"
+    )
+    assert told([9.0, 9.0, 87.0, 2000.0, 2000.0], [1.0, 1.0, 31.0, 1999.0, 1999.0]) == ""
 
 
 def test_each_answer_is_in_the_log_with_its_status() -> None:
