@@ -251,6 +251,6 @@ dashboard = Dashboard(
     title="linkstorm: Data tier",
     about="Primary, replica, Redis and the click stream: load, replication lag and backlog.",
     parts="pg_up",
-    part_names=topology.SERVERS,
+    part_names=tuple(topology.ROLES.values()),
     sections=[REPLICATION, DATABASES, POOLS, REDIS, CLICKS],
 )

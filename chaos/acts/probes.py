@@ -26,9 +26,9 @@ QUERIES = {"redis": "PING", "postgresql": "SELECT 1", "http": "GET"}
 def address(endpoints: Endpoints, part: Target) -> str:
     """URL of the part itself, or of the server with that role, bypassing links and other parts."""
     match part:
-        case "postgres-1" | "postgres-2":
+        case "postgres-1" | "postgres-2" | "postgres-3":
             return endpoints.servers[part]
-        case "primary" | "replica" | "redis":
+        case "primary" | "replica" | "standby" | "redis":
             return str(getattr(endpoints, part))
         case "toxiproxy":
             return f"{endpoints.toxiproxy}/version"

@@ -70,7 +70,9 @@ def silent(part: Target, segment: Segment, span: Span) -> Sequence[Witnesses]:
             return [*cut("primary", segment, span), _unread("primary.look_ups", segment, span)]
         case "replica":
             return [*cut("replica", segment, span), _unread("replica.look_ups", segment, span)]
-        case "postgres-1" | "postgres-2":
+        case "standby":
+            return [_unread("standby.look_ups", segment, span)]
+        case "postgres-1" | "postgres-2" | "postgres-3":
             return []  # what it answers depends on its role, which its name does not tell
         case "redis":
             return [*cut("cache", segment, span), _unread("redis.commands", segment, span)]

@@ -218,16 +218,24 @@ def checked_settings(settings: dict[str, str]) -> dict[str, str]:
         UnknownName: there is no such setting.
         WrongSetting: a value is refused.
     """
+    from chaos.model.stack import SERVER_COUNT, servers_asked
+
     require_settings(settings)
-    _stack_settings(frozenset(s for s in settings.items() if not s[0].startswith(PREFIXES)))
+    try:
+        servers_asked(settings)
+    except ValueError as wrong:
+        raise WrongSetting(str(wrong)) from wrong
+    others = (SERVER_COUNT, *PREFIXES)
+    _stack_settings(frozenset(s for s in settings.items() if not s[0].startswith(others)))
     return settings
 
 
 def require_settings(names: Iterable[str]) -> None:
     """Raise `UnknownName` if the stack lacks one of these settings."""
     from chaos import experiments
+    from chaos.model.stack import SERVER_COUNT
 
-    known = json.loads(_stack_settings(frozenset()))
+    known = {*json.loads(_stack_settings(frozenset())), SERVER_COUNT}
     for name in names:
         if name not in known and not name.startswith(PREFIXES):
             short = name.removeprefix("SHORTENER_")

@@ -23,7 +23,7 @@ from chaos.model.evidence import (
     StateReading,
 )
 from chaos.model.experiment import Act, Experiment
-from chaos.model.stack import Link, PartName, ServerName
+from chaos.model.stack import THIRD, Link, PartName, ServerName, servers_asked
 from chaos.model.testimony import Span, Witnesses
 
 STATE_GAP_S = 2.0  # no act is shorter than its probes, and a busy engine may take a while to tell
@@ -69,7 +69,7 @@ def _odd_states(experiment: Experiment, segment: Segment) -> Iterator[str]:
             return
     for reading in segment.states:
         blind = any(TOXIPROXY in act.puts and _touches(seen, reading) for seen, act in known)
-        if lacking := _unread(reading, blind):
+        if lacking := _unread(reading, blind, servers_asked(segment.settings)):
             yield f"no state of {', '.join(sorted(lacking))}"
         there = {
             (thing, mark) for thing, mark in _marks(reading) if not (blind and _is_link(thing))
@@ -110,9 +110,10 @@ def _marks(reading: StateReading) -> Set[Mark]:
     return parts | {(f"{link} link", s) for link, states in reading.links.items() for s in states}
 
 
-def _unread(reading: StateReading, blind: bool) -> Set[str]:
+def _unread(reading: StateReading, blind: bool, servers: int) -> Set[str]:
     links = {f"{link} link" for link in {*get_args(Link)} - {*reading.links}}
-    return ({*get_args(PartName)} - {*reading.parts}) | (set() if blind else links)
+    parts = {*get_args(PartName)} - ({THIRD} if servers < 3 else set())
+    return (parts - {*reading.parts}) | (set() if blind else links)
 
 
 def _puts(acts: Iterable[tuple[ActEvidence, Act]]) -> Set[Mark]:

@@ -11,8 +11,9 @@ from typing import Literal, Protocol
 Undo = Callable[[], None]
 Settings = Mapping[str, str]
 Link = Literal["cache", "primary", "replica", "queue", "worker-primary", "replication"]
-ServerName = Literal["postgres-1", "postgres-2"]
-Role = Literal["primary", "replica"]  # of a server; a failover moves it to another one
+ServerName = Literal["postgres-1", "postgres-2", "postgres-3"]
+Role = Literal["primary", "replica", "standby"]  # of a server; a failover moves it to another one
+FOLLOWERS: tuple[Role, ...] = ("replica", "standby")  # no link leads to the second: nobody reads it
 PartName = Literal[ServerName, "redis", "toxiproxy", "nginx", "web-1", "web-2", "worker"]
 Target = Literal[PartName, Role]  # what an act is aimed at: a part, or the server that has a role
 
@@ -34,6 +35,7 @@ class Endpoints:
     control_token: str | None = field(default=None, repr=False)
     prometheus: str | None = None
     grafana: str | None = None
+    standby: str | None = None  # of a stack with three servers
 
 
 PartState = Literal["up", "paused", "down"]
@@ -54,6 +56,27 @@ class State:
 
     parts: Mapping[str, PartState]
     links: Mapping[str, LinkState]
+
+
+SERVER_COUNT = "topology:servers"  # the setting that asks for a number of database servers
+THIRD: ServerName = "postgres-3"  # there only while an arm asks for three
+
+
+def servers_asked(settings: Settings) -> int:
+    """How many database servers these settings ask for.
+
+    Raises:
+        ValueError: it is neither two nor three.
+    """
+    given = settings.get(SERVER_COUNT, "2")
+    if given not in ("2", "3"):
+        raise ValueError(f"{SERVER_COUNT} is 2 or 3, not {given!r}")
+    return int(given)
+
+
+def roles_asked(settings: Settings) -> Sequence[Role]:
+    """The roles that as many servers have."""
+    return ("primary", *FOLLOWERS)[: servers_asked(settings)]
 
 
 class PartDied(Exception):
@@ -80,7 +103,10 @@ class Stack(Protocol):
 
     @property
     def roles(self) -> Mapping[Role, ServerName]:
-        """The server that has each role now; the replica is missing while there is none."""
+        """The server that has each role now; one that nobody has is missing.
+
+        The standby is the second to follow, of a stack with three servers.
+        """
 
     @property
     def can(self) -> frozenset[str]:
@@ -91,7 +117,10 @@ class Stack(Protocol):
         """The version of each part, for the record."""
 
     def configure(self, settings: Settings) -> None:
-        """Restart web and worker with these settings and an empty cache; ready on return."""
+        """Restart web and worker with these settings and an empty cache; ready on return.
+
+        A third server joins, or leaves, as `topology:servers` says.
+        """
 
     def keep_logs(self) -> None:
         """Have all that parts logged so far in the run's logs."""
@@ -132,7 +161,7 @@ class Stack(Protocol):
         """
 
     def rejoin(self, server: ServerName, read_fork: Callable[[str], None]) -> None:
-        """Bring a server back as replica of the primary, and lead all links by role.
+        """Bring a server back to follow the primary, and lead all links by role.
 
         `read_fork` gets the DSN of the server as it was when it lost its role, read-only and alone:
         the last chance to see the writes that only it has.
@@ -142,10 +171,10 @@ class Stack(Protocol):
         """
 
     def restore(self) -> None:
-        """Bring the servers and links back to plan: a primary, a replica that streams, links led
-        by role, open, without toxics.
+        """Bring the servers and links back to plan: a primary that the others follow, links led by
+        role, open, without toxics.
 
-        Either server may have either role afterwards: both have the same configuration.
+        Any server may have any role afterwards: all have the same configuration.
         """
 
     def workdir(self, name: str) -> Path:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from chaos.model.stack import (
+    FOLLOWERS,
+    SERVER_COUNT,
+    THIRD,
     Endpoints,
     Link,
     LinkState,
@@ -22,22 +25,25 @@ from chaos.model.stack import (
     StackError,
     State,
     Undo,
+    servers_asked,
 )
 from chaos.runtimes import server_queries
 from chaos.runtimes.embedded.part_process import concurrently
 from chaos.runtimes.links import Links
 from chaos.runtimes.part_settings import PartSettings, of_the_shortener
-from chaos.runtimes.server_roles import ServerRoles, told_by
+from chaos.runtimes.server_roles import ServerRoles, following, told_by
 from chaos.runtimes.topology import LINKS, ROLES, SERVERS, SHORTENER, led_by
 from chaos.runtimes.toxics import Toxics, ToxicsError
 
 # A server that is started to be read: it waits for no standby, and follows nobody. It is rewound
-# afterwards, so nothing of it need be on disk; syncing all files would be most of its start.
+# afterwards, so nothing of it need be on disk; syncing all files would be most of its start. The
+# newest timeline, which it may have heard of, may not contain what it has.
 ALONE = (
     *("-c", "fsync=off"),
     *("-c", "default_transaction_read_only=on"),
     *("-c", "synchronous_standby_names="),
     *("-c", "primary_conninfo="),
+    *("-c", "recovery_target_timeline=current"),
 )
 ALL_ANSWER_S, POLL_S = 30.0, 0.1
 RECONNECTS_S = 6.0  # a standby whose link was black-holed; measured: 2 s
@@ -67,9 +73,15 @@ class BaseStack(ABC):
     @property
     def endpoints(self) -> Endpoints:
         """Addresses of its parts, as the roles are now."""
-        last, servers = self._server_roles.last, self._at_first.servers
+        last, urls = self._server_roles.last, self._at_first.servers
+        servers = {server: urls[server] for server in self._servers}
+        standby = last.get("standby") if THIRD in servers else None
         return replace(
-            self._at_first, primary=servers[last["primary"]], replica=servers[last["replica"]]
+            self._at_first,
+            servers=servers,
+            primary=urls[last["primary"]],
+            replica=urls[last["replica"]],
+            standby=urls[standby] if standby else None,
         )
 
     @property
@@ -78,14 +90,23 @@ class BaseStack(ABC):
         return self._server_roles.now
 
     def part_of(self, target: str) -> PartName:
-        """The part of that name, or the server that has that role now."""
-        return self._server_roles.part_of(target)
+        """The part of that name, or the server that has that role now.
+
+        Raises:
+            StackError: there is none.
+        """
+        part = self._server_roles.part_of(target)
+        if part == THIRD and THIRD not in self._servers:
+            raise StackError(f"there is no {THIRD} now: {SERVER_COUNT}=3 asks for it")
+        return part
 
     def configure(self, settings: Settings) -> None:
         """Restart web, and the worker if it has changed settings, on an empty cache.
 
-        `postgres:NAME` and `redis:NAME` are settings of those servers, changed as they run.
+        `postgres:NAME` and `redis:NAME` are settings of those servers, changed as they run, and
+        `topology:servers` says how many databases there are.
         """
+        self._have_servers(settings)
         self._part_settings.apply(settings)
         self._configure_shortener(of_the_shortener(settings))
 
@@ -174,26 +195,35 @@ class BaseStack(ABC):
         if self.part_of(server) not in SERVERS:
             raise StackError(f"{server} cannot be promoted: it is no server of Postgres")
         server_queries.promote(server, self.endpoints.servers[server])
-        self._server_roles.put({"primary": server})
-        self._part_settings.follow_roles()
+        others = [own for role, own in self.roles.items() if role in FOLLOWERS and own != server]
+        self._put_roles({"primary": server, **following(others, self._server_roles.last)})
 
     def find_roles(self) -> Mapping[Role, ServerName]:
         """Ask the servers who leads, and take that as the roles."""
+        told = server_queries.timelines(self.endpoints.servers)
+        self._put_roles(told_by(told, self._server_roles.last))
+        return self.roles
+
+    def _put_roles(self, roles: Mapping[Role, ServerName]) -> None:
+        """Have the servers these roles; what a primary must have, a new one gets."""
         before = self.roles.get("primary")
-        found = told_by(server_queries.timelines(self.endpoints.servers))
-        self._server_roles.put(found)
-        if found.get("primary") not in (None, before):
-            self._part_settings.follow_roles()
-        return found
+        self._server_roles.put(roles)
+        primary = roles.get("primary")
+        if primary in (None, before):
+            return
+        for role in FOLLOWERS:
+            if role in roles:
+                server_queries.prepare_slot(self.endpoints.primary, roles[role])
+        self._part_settings.follow_roles()
 
     def rejoin(self, server: ServerName, read_fork: Callable[[str], None]) -> None:
-        """Bring a server back as replica of the primary, and lead all links by role.
+        """Bring a server back to follow the primary, and lead all links by role.
 
         Until it follows, no link leads to it: it may have what nobody else has.
         """
         primary = self._primary_for(server)
         servers = self.endpoints.servers
-        self._server_roles.put({"primary": primary})
+        self._server_roles.drop(server)
         self._links.lead_all(dict.fromkeys(_to_servers(), primary))
         self._halt(server)
         self._start_alone(server)
@@ -207,9 +237,7 @@ class BaseStack(ABC):
         server_queries.wait_until_it_follows(server, servers[server], servers[primary])
         server_queries.drop_unused_slots(servers[server])
         server_queries.checkpoint(servers[primary])
-        self._server_roles.put({"primary": primary, "replica": server})
-        self._links.lead_all(led_by(self.roles))
-        self._part_settings.follow_roles()
+        self._have_lead(primary, [*self._followers(), server])
 
     def restore(self) -> None:
         """Bring the servers and links back to plan, whoever promoted meanwhile.
@@ -217,21 +245,72 @@ class BaseStack(ABC):
         A server that is not the primary and does not follow it rejoins.
         """
         states = self._part_states()
-        concurrently(*(partial(self.resume, server) for server in SERVERS))
+        concurrently(*(partial(self.resume, server) for server in self._servers))
         self._links.reset()
         primary = self._found_primary(states)
-        for server in SERVERS:
-            if server == primary:
-                continue
-            was_replica = self._server_roles.now.get("replica") == server
-            if states[server] == "down" and was_replica:
-                self._start(server)
+        others = [server for server in self._servers if server != primary]
+        down = [server for server in self._followers() if states[server] == "down"]
+        concurrently(*(partial(self._start, server) for server in down))
+        self._links.lead_all({"replication": primary})
+        for server in others:
+            server_queries.prepare_slot(self.endpoints.primary, server)
             if not self._follows(server, primary):
-                self._server_roles.put({"primary": primary})
                 self.rejoin(server, self.on_fork)
-            elif not was_replica:
-                self._server_roles.put({"primary": primary, "replica": server})
-        self._links.lead_all(led_by(self.roles))
+        self._have_lead(primary, others)
+
+    def _followers(self) -> Sequence[ServerName]:
+        """The servers that have the role of one that follows."""
+        return [self.roles[role] for role in FOLLOWERS if role in self.roles]
+
+    def _have_lead(self, primary: ServerName, followers: Sequence[ServerName]) -> None:
+        """Take it that these follow the primary, and lead all links by role."""
+        before = self.roles
+        roles = {"primary": primary, **following(followers, self._server_roles.last)}
+        self._server_roles.put(roles)
+        self._links.lead_all(led_by(roles))
+        if roles != before:
+            self._part_settings.follow_roles()
+
+    # --- a third server ------------------------------------------------------------------------
+
+    def _have_servers(self, settings: Settings) -> None:
+        """Have the third server join, or leave, as these settings ask.
+
+        Raises:
+            StackError: they ask for another number.
+        """
+        try:
+            wanted = servers_asked(settings)
+        except ValueError as wrong:
+            raise StackError(str(wrong)) from wrong
+        if wanted > len(self._servers):
+            self._join(THIRD)
+        elif wanted < len(self._servers):
+            self._leave(THIRD)
+
+    def _join(self, server: ServerName) -> None:
+        """Start a server as a copy of the primary, which follows it."""
+        self.restore()
+        primary = self.roles["primary"]
+        server_queries.prepare_slot(self.endpoints.primary, server)
+        self._start_copy(server, primary)
+        servers = self.endpoints.servers
+        server_queries.wait_until_it_follows(server, servers[server], servers[primary])
+        self._have_lead(primary, [*self._followers(), server])
+
+    def _leave(self, server: ServerName) -> None:
+        """Remove a server; if it leads, its replica does from now on, with all that it has."""
+        self.restore()
+        if self.roles["primary"] == server:
+            self._halt(server)  # in order: it sends the last of its log to those that follow
+            self.promote(self.roles["replica"])
+        else:
+            self._halt(server)
+        primary = self.roles["primary"]
+        self._have_lead(primary, [own for own in self._followers() if own != server])
+        server_queries.drop_slot(self.endpoints.primary, server)
+        self._remove(server)
+        self.restore()
 
     def _primary_for(self, server: str) -> ServerName:
         """The server that another one can rejoin."""
@@ -246,24 +325,23 @@ class BaseStack(ABC):
 
     def _found_primary(self, states: Mapping[str, PartState]) -> ServerName:
         """The server that leads, and takes writes now; if none does, the last one is started."""
-        roles = told_by(self._timelines_of_all(states))
+        roles = self._told_by_all(states)
         known, found = self.roles.get("primary"), roles.get("primary")
         if known is not None and found not in (None, known) and states[known] == "down":
             self._start(known)  # it may lead a later timeline
-            roles = told_by(self._timelines_of_all({**states, known: "up"}))
+            roles = self._told_by_all({**states, known: "up"})
             found = roles.get("primary")
         if found is None:
-            found = self._server_roles.likely_primary(roles.get("replica"))
+            found = self._server_roles.likely_primary(self._servers, [*roles.values()])
             if states[found] == "down":
                 self._start(found)
         server_queries.let_write(self.endpoints.servers[found])
         if self.roles.get("primary") != found:
-            self._server_roles.put({"primary": found})
-            self._part_settings.follow_roles()
+            self._put_roles({"primary": found})
         return found
 
-    def _timelines_of_all(self, states: Mapping[str, PartState]) -> Mapping[ServerName, int]:
-        """The timeline of each server that is not down, or 0.
+    def _told_by_all(self, states: Mapping[str, PartState]) -> Mapping[Role, ServerName]:
+        """The roles that all servers tell which are not down.
 
         Raises:
             StackError: one does not answer; it may lead a later timeline than the others, and would
@@ -272,9 +350,9 @@ class BaseStack(ABC):
         deadline_s = time.monotonic() + ALL_ANSWER_S
         while True:
             told = server_queries.timelines(self.endpoints.servers)
-            silent = [s for s in SERVERS if s not in told and states[s] != "down"]
+            silent = [s for s in self._servers if s not in told and states[s] != "down"]
             if not silent:
-                return told
+                return told_by(told, self._server_roles.last)
             if time.monotonic() > deadline_s:
                 raise StackError(
                     f"{' and '.join(silent)} did not say within {ALL_ANSWER_S:g} s whether it "
@@ -297,6 +375,11 @@ class BaseStack(ABC):
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
         return folder
+
+    @property
+    @abstractmethod
+    def _servers(self) -> Sequence[ServerName]:
+        """The servers that there are now."""
 
     @abstractmethod
     def _configure_shortener(self, settings: Settings) -> None: ...
@@ -328,6 +411,14 @@ class BaseStack(ABC):
     @abstractmethod
     def _start_as_standby(self, server: ServerName, primary: ServerName) -> None:
         """Start a stopped server as standby, once it has nothing that the primary lacks."""
+
+    @abstractmethod
+    def _start_copy(self, server: ServerName, primary: ServerName) -> None:
+        """Start a server that there was not, as standby with a copy of the primary's data."""
+
+    @abstractmethod
+    def _remove(self, server: ServerName) -> None:
+        """Remove a stopped server."""
 
 
 def _to_servers() -> list[Link]:

@@ -25,7 +25,7 @@ SCAN_COUNT = 500
 def is_ready(part: str, address: Address) -> bool:
     """True if a part serves."""
     match part:
-        case "postgres-1" | "postgres-2":
+        case "postgres-1" | "postgres-2" | "postgres-3":
             return _postgres_answers(address)
         case "redis":
             return _redis_answers(address)

@@ -15,17 +15,25 @@ import psycopg
 import redis
 from psycopg import sql
 
-from chaos.model.stack import Endpoints, Role, ServerName, Settings, StackError
+from chaos.model.stack import (
+    SERVER_COUNT,
+    Endpoints,
+    Role,
+    ServerName,
+    Settings,
+    StackError,
+)
 from chaos.runtimes.topology import having
 
-POSTGRES, REDIS = "postgres:", "redis:"
+POSTGRES, REDIS, TOPOLOGY = "postgres:", "redis:", "topology:"
 PATIENCE_S = 5.0
 POLL_S = 0.01
 CONNECT_TIMEOUT_S = 2
 SYNCHRONOUS = "synchronous_standby_names"
 ROLE = re.compile(rf"\b({'|'.join(get_args(Role))})\b")
 LOADED = "SELECT pg_conf_load_time()"
-IN_SYNC = "SELECT count(*) > 0 FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')"
+IN_SYNC = "SELECT count(*) FROM pg_stat_replication WHERE sync_state <> 'async'"
+FOLLOWED = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 
 
 class RolesAndAddresses(Protocol):
@@ -42,13 +50,14 @@ class RolesAndAddresses(Protocol):
 
 def of_the_shortener(settings: Settings) -> Settings:
     """The settings that are the shortener's own."""
-    return {n: v for n, v in settings.items() if not n.startswith((POSTGRES, REDIS))}
+    return {n: v for n, v in settings.items() if not n.startswith((POSTGRES, REDIS, TOPOLOGY))}
 
 
 def in_force(stack: RolesAndAddresses, settings: Settings) -> Mapping[str, Mapping[str, str]]:
     """The values that the primary and Redis themselves have for the settings that are named here.
 
-    A value that names the server of a role is told as it was given, by the role.
+    A value that names the server of a role is told as it was given, by the role. The number of
+    servers is that of those which the primary sends its log to, and itself.
     """
     found: dict[str, dict[str, str]] = {}
     if named := _named(POSTGRES, settings):
@@ -59,6 +68,10 @@ def in_force(stack: RolesAndAddresses, settings: Settings) -> Mapping[str, Mappi
             POSTGRES + name: named[name] if value == meant[name] else value
             for name, value in shown.items()
         }
+    if SERVER_COUNT in settings:
+        with _connected(stack.endpoints.primary) as primary:
+            own = {SERVER_COUNT: str(1 + _count(primary, FOLLOWED))}
+        found["postgres"] = found.get("postgres", {}) | own
     if names := _named(REDIS, settings):
         with redis.Redis.from_url(stack.endpoints.redis, decode_responses=True) as client:
             found["redis"] = {REDIS + name: str(client.config_get(name)[name]) for name in names}
@@ -113,14 +126,22 @@ class PartSettings:
     def _apply_to_postgres(self, given: Settings) -> None:
         """Apply them to the standbys first: the primary may have to wait for one."""
         roles, servers = self._stack.roles, self._stack.endpoints.servers
+        named = set(ROLE.findall(given.get(SYNCHRONOUS, "")))
+        all_there = len(roles) == len(servers)
+        if all_there and (missing := named - roles.keys()):
+            raise StackError(
+                f"{SYNCHRONOUS} names the {', the '.join(sorted(missing))}, which there is not "
+                f"among {len(servers)} servers: {SERVER_COUNT}=3 asks for three"
+            )
         wanted = _by_server(given, roles)
         for role in reversed(get_args(Role)):
             if role in roles:
                 with _connected(servers[roles[role]]) as server:
                     _alter(server, wanted)
-        if wanted.get(SYNCHRONOUS) and roles.keys() == {*get_args(Role)}:
+        if wanted.get(SYNCHRONOUS) and all_there:
             with _connected(servers[roles["primary"]]) as primary:
-                _wait(lambda: _is(primary, IN_SYNC), "a synchronous standby")
+                least = max(1, len(named))
+                _wait(lambda: _count(primary, IN_SYNC) >= least, "a synchronous standby")
 
     def _apply_to_redis(self, wanted: Settings) -> None:
         if wanted.keys() | self._redis_before.keys():
@@ -138,7 +159,8 @@ def _named(prefix: str, settings: Settings) -> Mapping[str, str]:
 def _by_server(given: Settings, roles: Mapping[Role, ServerName]) -> dict[str, str]:
     """The settings with the name of the server in place of its role, where standbys are named.
 
-    While nobody has the role nobody is waited for: a primary without a standby takes writes.
+    While nobody has a role that is named, nobody is waited for: a primary that lost its standby
+    takes writes.
     """
     wanted = dict(given)
     names = wanted.get(SYNCHRONOUS, "")
@@ -172,9 +194,10 @@ def _shown(primary: psycopg.Connection, name: str) -> str:
     return str(row[0])
 
 
-def _is(primary: psycopg.Connection, query: str) -> bool:
+def _count(primary: psycopg.Connection, query: str) -> int:
     row = primary.execute(query.encode()).fetchone()
-    return row is not None and bool(row[0])
+    assert row is not None
+    return int(row[0])
 
 
 def _wait(reached: Callable[[], bool], what: str) -> None:

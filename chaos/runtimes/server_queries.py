@@ -16,7 +16,7 @@ from chaos.runtimes.topology import slot
 
 CONNECT_TIMEOUT_S = 2  # the minimum of libpq
 ANSWER_TIMEOUT_S = 1.0
-PROMOTED_S, FOLLOWS_S = 10.0, 20.0
+PROMOTED_S, FOLLOWS_S, DROPPED_S = 10.0, 20.0, 5.0
 RELOADED_S = 10.0
 PROMOTION_POLL_S = 0.002
 POLL_S = 0.01
@@ -53,6 +53,11 @@ NEW_SLOT = """
 FLUSH = "SELECT pg_logical_emit_message(false, 'linkstorm', '', true)"  # no commit, no waiting
 READ_ONLY = "SELECT current_setting('default_transaction_read_only') = 'on'"
 WRITABLE = "ALTER SYSTEM RESET default_transaction_read_only"
+HAS_SLOT = "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)"
+LEFT_SLOT = """
+    SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+    WHERE slot_name = %s AND NOT active
+"""
 UNUSED_SLOTS = """
     SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active
 """
@@ -154,6 +159,21 @@ def prepare_slot(primary_url: str, server: ServerName) -> None:
     with explained("the primary did not make a slot"), _connected(primary_url) as primary:
         primary.execute(LOST_SLOT, [slot(server)])
         primary.execute(NEW_SLOT, [slot(server), slot(server)])
+
+
+def drop_slot(primary_url: str, server: ServerName) -> None:
+    """Have the primary keep nothing more for a server that has left.
+
+    It may take the primary a moment to notice.
+    """
+    with explained("the primary did not drop a slot"), _connected(primary_url) as primary:
+
+        def is_gone() -> bool:
+            primary.execute(LEFT_SLOT, [slot(server)])
+            return not _one(primary, HAS_SLOT, slot(server))
+
+        in_use = f"the slot of {server} was in use for {DROPPED_S:g} s after it left"
+        _wait(is_gone, in_use, DROPPED_S, POLL_S)
 
 
 def drop_unused_slots(url: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import get_args
 
-from chaos.model.stack import PartName, Role, ServerName, StackError
-from chaos.runtimes.topology import PARTS, ROLES, SERVERS
+from chaos.model.stack import FOLLOWERS, PartName, Role, ServerName, StackError
+from chaos.runtimes.topology import PARTS_AND_THIRD, ROLES
 
 
 class ServerRoles:
@@ -21,10 +21,16 @@ class ServerRoles:
         self.last = {**self.last, **roles}
         self.now = dict(roles)
 
-    def likely_primary(self, standby: ServerName | None) -> ServerName:
-        """The last primary while none answers, or the other server if that one is a standby."""
+    def drop(self, server: ServerName) -> None:
+        """Have a server no role, and the others theirs."""
+        self.put({role: own for role, own in self.now.items() if own != server})
+
+    def likely_primary(
+        self, servers: Iterable[ServerName], standbys: Collection[ServerName]
+    ) -> ServerName:
+        """The last primary while none answers, or another server if that one is a standby."""
         last = self.last["primary"]
-        return next(server for server in (last, *SERVERS) if server != standby)
+        return next((server for server in (last, *servers) if server not in standbys), last)
 
     def lost_by(self, server: str) -> bool:
         """True if a server has no role while another one is the primary."""
@@ -41,13 +47,15 @@ class ServerRoles:
                 if role not in self.now:
                     raise StackError(f"no server is the {role} now")
                 return self.now[role]
-        for part in PARTS:
+        for part in PARTS_AND_THIRD:
             if part == target:
                 return part
-        raise StackError(f"there is no part {target}: {', '.join(PARTS)}")
+        raise StackError(f"there is no part {target}: {', '.join(PARTS_AND_THIRD)}")
 
 
-def told_by(timelines: Mapping[ServerName, int]) -> Mapping[Role, ServerName]:
+def told_by(
+    timelines: Mapping[ServerName, int], last: Mapping[Role, ServerName]
+) -> Mapping[Role, ServerName]:
     """The roles of servers that write these timelines, or none as a standby.
 
     Of several that write the one with the highest leads; another one is a primary of the past.
@@ -57,6 +65,12 @@ def told_by(timelines: Mapping[ServerName, int]) -> Mapping[Role, ServerName]:
     if writing:
         roles["primary"] = max(writing, key=lambda server: writing[server])
     standbys = [server for server, number in timelines.items() if not number]
-    if standbys:
-        roles["replica"] = standbys[0]
-    return roles
+    return {**roles, **following(standbys, last)}
+
+
+def following(
+    followers: Iterable[ServerName], last: Mapping[Role, ServerName]
+) -> Mapping[Role, ServerName]:
+    """The roles of servers that follow: the last replica stays it, and else the first is it."""
+    own = sorted(followers, key=lambda server: server != last.get("replica"))
+    return dict(zip(FOLLOWERS, own, strict=False))

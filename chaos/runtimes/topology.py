@@ -9,7 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from chaos.model.stack import Endpoints, Link, PartName, Role, ServerName, Settings, Target
+from chaos.model.stack import (
+    THIRD,
+    Endpoints,
+    Link,
+    PartName,
+    Role,
+    ServerName,
+    Settings,
+    Target,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +32,7 @@ class LinkRoute(NamedTuple):
     port: int
 
 
-# Each part with its port in its container; embedded parts get free ports.
+# The parts of every stack, each with its port in its container; embedded parts get free ports.
 PARTS: Mapping[PartName, int] = {
     "postgres-1": 5432,
     "postgres-2": 5432,
@@ -42,8 +51,9 @@ LINKS: Mapping[Link, LinkRoute] = {
     "worker-primary": LinkRoute("primary", 5435),
     "replication": LinkRoute("primary", 5436),
 }
-SERVERS: Sequence[ServerName] = ("postgres-1", "postgres-2")
+PARTS_AND_THIRD: Mapping[PartName, int] = {**PARTS, THIRD: 5432}
 ROLES: Mapping[Role, ServerName] = {"primary": "postgres-1", "replica": "postgres-2"}  # at first
+SERVERS: Sequence[ServerName] = (*ROLES.values(), THIRD)
 WEB: Sequence[PartName] = ("web-1", "web-2")
 SHORTENER: Sequence[PartName] = (*WEB, "worker")
 
@@ -63,7 +73,7 @@ DATABASE = "linkstorm"  # of the application, and its owner
 
 def port_names() -> Sequence[str]:
     """Everything that listens: each part, and each link."""
-    return [*PARTS, *map(link_port, LINKS)]
+    return [*PARTS_AND_THIRD, *map(link_port, LINKS)]
 
 
 def link_port(link: str) -> str:
@@ -79,7 +89,7 @@ def led_by(roles: Mapping[Role, ServerName]) -> dict[Link, PartName]:
 
 def having(target: Target, roles: Mapping[Role, ServerName]) -> PartName | None:
     """The part of that name, or the server that has that role; None if none has."""
-    if target == "primary" or target == "replica":
+    if target == "primary" or target == "replica" or target == "standby":
         return roles.get(target)
     return target
 
@@ -102,7 +112,7 @@ def endpoints_at(addresses: Mapping[str, Address]) -> Endpoints:
         address = addresses[link_port(link)]
         return _redis(address) if LINKS[link].target == "redis" else dsn(address)
 
-    servers = {name: dsn(addresses[name], SUPERUSER) for name in SERVERS}
+    servers = {name: dsn(addresses[name], SUPERUSER) for name in SERVERS if name in addresses}
     return Endpoints(
         url=_http(addresses["nginx"]),
         web={name: _http(addresses[name]) for name in WEB},

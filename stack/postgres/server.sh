@@ -2,6 +2,7 @@
 # Start a server as it is, or as an order in its volume says, which holds for one start:
 #   alone           read-only, waiting for no standby and following nobody: to be read
 #   follow PRIMARY  as standby of that server, without what it wrote and the primary lacks
+#   copy PRIMARY    as standby of that server, with nothing of its own
 # Where UPSTREAM is set, the first start copies the primary, over the link of the replication.
 set -eu
 order=/var/lib/postgresql/order
@@ -27,7 +28,11 @@ if [ -s "$order" ]; then
   case "$how" in
     alone)
       set -- "$@" -cfsync=off -cdefault_transaction_read_only=on \
-        -csynchronous_standby_names= -cprimary_conninfo=
+        -csynchronous_standby_names= -cprimary_conninfo= -crecovery_target_timeline=current
+      ;;
+    copy)
+      copy "host=$primary port=5432 user=postgres"
+      touch "$PGDATA/standby.signal"
       ;;
     follow)
       source="host=$primary port=5432 user=postgres dbname=postgres"

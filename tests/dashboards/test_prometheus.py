@@ -12,7 +12,7 @@ import promql_parser as promql
 import pytest
 import yaml
 
-from chaos.runtimes.topology import SERVERS, SHORTENER
+from chaos.runtimes.topology import ROLES, SHORTENER
 from dashboards.panel_data import SCRAPES
 from tests.support.dashboard_rules import RATES, uses
 from tests.support.known_metrics import PROMETHEUS, known
@@ -73,7 +73,7 @@ def test_the_label_part_is_the_name_of_the_part_that_the_figures_are_about() -> 
     ]
     assert parts == list(SHORTENER)
     databases = jobs()["postgres"]
-    assert [part_of(each, databases) for each in targets(databases)] == [*SERVERS]
+    assert [part_of(each, databases) for each in targets(databases)] == [*ROLES.values()]
 
 
 def test_what_changes_within_a_second_is_read_every_second() -> None:

@@ -34,6 +34,9 @@ from chaos.model.evidence import HOT_RANK, Generator, InForce, ReadBack, Reading
 from chaos.model.experiment import Act, At, Experiment
 from chaos.model.lab import INCARNATION, Counters, Links
 from chaos.model.stack import (
+    FOLLOWERS,
+    SERVER_COUNT,
+    THIRD,
     Endpoints,
     Link,
     LinkState,
@@ -47,13 +50,14 @@ from chaos.model.stack import (
     StackError,
     State,
     Undo,
+    servers_asked,
 )
 from chaos.model.testimony import Span, Witnesses
 from chaos.model.traffic import FOLLOW, Traffic
 from chaos.record.reader import read_evidence
 from chaos.record.writer import SCHEMAS, RecordWriter
-from chaos.runtimes.server_roles import ServerRoles
-from chaos.runtimes.topology import LINKS, PARTS, ROLES, SERVERS, WEB, led_by
+from chaos.runtimes.server_roles import ServerRoles, following
+from chaos.runtimes.topology import LINKS, PARTS, PARTS_AND_THIRD, ROLES, SERVERS, WEB, led_by
 from tests.support.fake_parts import answering, not_while
 from tests.support.fake_visits import Answer, Arrival, Held, Outage, visits
 
@@ -184,7 +188,7 @@ class FakeStack:
 
     def __init__(self, world: World, url: str = "") -> None:
         self.world = world
-        part = {name: f"{url}/part/{name}" for name in PARTS}
+        part = {name: f"{url}/part/{name}" for name in PARTS_AND_THIRD}
         self.on_fork: Callable[[str], None] = lambda _: None
         self._at_first = Endpoints(
             url=part["nginx"],
@@ -203,20 +207,51 @@ class FakeStack:
 
     @property
     def endpoints(self) -> Endpoints:
-        last, servers = self.world.roles.last, self._at_first.servers
+        last, own = self.world.roles.last, self._at_first.servers
+        servers = {server: own[server] for server in self._servers()}
+        standby = last.get("standby") if THIRD in servers else None
         return replace(
-            self._at_first, primary=servers[last["primary"]], replica=servers[last["replica"]]
+            self._at_first,
+            servers=servers,
+            primary=servers[last["primary"]],
+            replica=servers[last["replica"]],
+            standby=servers[standby] if standby else None,
         )
+
+    def _servers(self) -> list[ServerName]:
+        return [server for server in SERVERS if server in self.world.parts]
 
     @property
     def roles(self) -> Mapping[Role, ServerName]:
         return self.world.roles.now
 
     def part_of(self, target: str) -> PartName:
-        return self.world.roles.part_of(target)
+        part = self.world.roles.part_of(target)
+        if part not in self.world.parts:
+            raise StackError(f"there is no {part} now: {SERVER_COUNT}=3 asks for it")
+        return part
 
     def configure(self, settings: Settings) -> None:
+        try:
+            wanted = servers_asked(settings)
+        except ValueError as wrong:
+            raise StackError(str(wrong)) from wrong
         self.world.settings = dict(settings)
+        if wanted > len(self._servers()):
+            self.world.parts[THIRD] = "up"
+        elif wanted < len(self._servers()):
+            del self.world.parts[THIRD]
+        primary = self.roles["primary"]
+        if primary not in self.world.parts:
+            primary = self.roles["replica"]
+        self._have_lead(primary, [server for server in self._servers() if server != primary])
+
+    def _have_lead(self, primary: ServerName, followers: Iterable[ServerName]) -> None:
+        self.world.roles.put({"primary": primary, **following(followers, self.world.roles.last)})
+        self.world.leads = led_by(self.roles)
+
+    def _followers(self) -> list[ServerName]:
+        return [self.roles[role] for role in FOLLOWERS if role in self.roles]
 
     def keep_logs(self) -> None:
         pass
@@ -241,11 +276,12 @@ class FakeStack:
         self._mend(own)
 
     def promote(self, server: ServerName) -> None:
-        if self.roles.get("replica") != server:
+        if server not in self._followers():
             raise StackError(f"{server} cannot be promoted: it is no standby")
         if self.world.parts[server] != "up":
             raise StackError(f"{server} cannot be promoted: it does not answer")
-        self.world.roles.put({"primary": server})
+        others = [own for own in self._followers() if own != server]
+        self.world.roles.put({"primary": server, **following(others, self.world.roles.last)})
 
     def find_roles(self) -> Mapping[Role, ServerName]:
         last = self.world.roles.last
@@ -264,14 +300,13 @@ class FakeStack:
             raise StackError(f"{server} cannot rejoin: there is no primary but it")
         self._mend(server)
         read_fork(self.endpoints.servers[server])
-        self.world.roles.put({"primary": primary, "replica": server})
-        self.world.leads = led_by(self.roles)
+        self._have_lead(primary, [*self._followers(), server])
 
     def restore(self) -> None:
         self.world.closed.clear()
         self.world.cut_off.clear()
         self.world.toxics.clear()
-        for server in SERVERS:
+        for server in self._servers():
             self._mend(server)
             if self.world.roles.lost_by(server):
                 self.rejoin(server, self.on_fork)
@@ -329,7 +364,7 @@ class FakeStack:
         return State(dict(world.parts), links)
 
     def heal(self) -> None:
-        for part in PARTS:
+        for part in [*self.world.parts]:
             self._mend(part)
         self.restore()
 

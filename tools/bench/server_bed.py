@@ -24,7 +24,7 @@ from chaos.runtimes.embedded.part_process import PartProcess, concurrently
 from chaos.runtimes.embedded.ports import HOST, reserved
 from chaos.runtimes.environment import clean_environment
 from chaos.runtimes.part_clients import http_status
-from chaos.runtimes.topology import ROLES, SERVERS, WEB, dsn, led_by, link_port, port_names
+from chaos.runtimes.topology import ROLES, WEB, dsn, led_by, link_port, port_names
 from chaos.runtimes.trouble import readable
 from tools.bench.arms import COLD_LINKS, HOT_LINKS, BenchArm, cold_code, hot_code
 
@@ -66,7 +66,7 @@ class ServerBed:
     def bring_up(self) -> None:
         """Start the databases, and insert links."""
         install, ports = self.context.install, self.context.ports
-        for name in (*SERVERS, "redis"):
+        for name in (*ROLES.values(), "redis"):
             self.parts[name] = self.context.part(name, {})
         concurrently(partial(databases, install, self.parts, ports), self.parts["redis"].start)
         with self._running(self._shortener(WEB[0], {})):

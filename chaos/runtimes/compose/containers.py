@@ -17,7 +17,7 @@ from docker.models.containers import Container
 
 from chaos.model.stack import PartState, StackError
 from chaos.runtimes.compose.docker_engine import AnotherCheckout, NoLab
-from chaos.runtimes.topology import LINKS, PARTS, ROOT, Address, link_port
+from chaos.runtimes.topology import LINKS, PARTS_AND_THIRD, ROOT, Address, link_port
 
 PART = "linkstorm.part"
 PROJECT = "com.docker.compose.project"
@@ -31,7 +31,7 @@ POLL_S = 0.02
 
 # The container and the port in it of each part, link and page.
 LISTENS: Mapping[str, Address] = {
-    **{part: (part, port) for part, port in PARTS.items()},
+    **{part: (part, port) for part, port in PARTS_AND_THIRD.items()},
     **{link_port(link): ("toxiproxy", to.port) for link, to in LINKS.items()},
     LAB: (LAB, 8070),
     "locust": ("locust", 8089),
@@ -62,7 +62,7 @@ class Containers:
         self._client = client
         found = client.containers.list(all=True, filters=ours())
         self._by_part: dict[str, Container] = {each.labels[PART]: each for each in found}
-        if missing := [part for part in (*PARTS, LAB) if part not in self._by_part]:
+        if missing := [part for part in (*PARTS_AND_THIRD, LAB) if part not in self._by_part]:
             raise NoLab(
                 f"there is no lab of project {project()!r} in Docker (no {', '.join(missing)}): "
                 "`make up` starts one"
@@ -80,7 +80,7 @@ class Containers:
     def __getitem__(self, part: str) -> Container:
         """The container of a part."""
         if part not in self._by_part:
-            known = ", ".join(name for name in PARTS if name in self._by_part)
+            known = ", ".join(name for name in PARTS_AND_THIRD if name in self._by_part)
             raise StackError(f"there is no part {part}: {known}")
         return self._by_part[part]
 
@@ -112,13 +112,13 @@ class Containers:
         }
 
     def states(self) -> dict[str, PartState]:
-        """The state of each part of the stack; one whose container is gone is down.
+        """The state of each part that a stack may have; one whose container is gone is down.
 
         From the engine's list: one request, cheap enough to poll.
         """
         rows: list[dict[str, Any]] = self._client.api.containers(all=True, filters=ours())
         seen = {row["Labels"][PART]: _state(row["State"]) for row in rows}
-        return {part: seen.get(part, "down") for part in PARTS}
+        return {part: seen.get(part, "down") for part in PARTS_AND_THIRD}
 
     def kill(self, part: str) -> None:
         """SIGKILL, and return when it is gone; a paused one, too."""
@@ -148,6 +148,13 @@ class Containers:
         """Let it go on."""
         if self._status(part) == "paused":
             self[part].unpause()
+
+    def is_used(self, part: str) -> bool:
+        """True if it runs, or was killed: not if it was never started, or stopped in order."""
+        status = self._status(part)
+        return status in ("running", "paused") or (
+            status == "exited" and self[part].attrs["State"]["ExitCode"] != 0
+        )
 
     def ended(self, part: str) -> bool:
         """True if it has exited."""

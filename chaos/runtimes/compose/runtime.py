@@ -17,7 +17,7 @@ from chaos.runtimes.compose.docker_engine import engine
 from chaos.runtimes.compose.stack import ComposeStack
 from chaos.runtimes.embedded.guardian_client import Guardian, guarded
 from chaos.runtimes.environment import clean_environment
-from chaos.runtimes.topology import PARTS, WEB, endpoints_at
+from chaos.runtimes.topology import PARTS_AND_THIRD, WEB, endpoints_at
 from chaos.runtimes.trouble import readable
 
 TOKEN_FILE = "/run/linkstorm/token"
@@ -64,11 +64,11 @@ class _Logs:
     def __init__(self, containers: Containers, folder: Path) -> None:
         self._containers = containers
         self._folder = folder
-        self._read_to = {part: self._last_time(part) for part in PARTS}
+        self._read_to = {part: self._last_time(part) for part in PARTS_AND_THIRD}
 
     def collect(self) -> None:
         """Append the new lines; before each restart, so that no log is rotated away."""
-        for part in PARTS:
+        for part in PARTS_AND_THIRD:
             if rows := self._containers.log_since(part, self._read_to[part]):
                 self._read_to[part] = rows[-1][0]
                 with (self._folder / f"{part}.log").open("a", encoding="utf-8") as file:

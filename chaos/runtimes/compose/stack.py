@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from chaos.model.stack import Endpoints, PartDied, PartState, ServerName, Settings, StackError
+from chaos.model.stack import (
+    THIRD,
+    Endpoints,
+    PartDied,
+    PartState,
+    Role,
+    ServerName,
+    Settings,
+    StackError,
+)
 from chaos.runtimes.base_stack import BaseStack
 from chaos.runtimes.compose.containers import LAB, Containers
 from chaos.runtimes.compose.settings_file import write_settings
@@ -21,8 +30,9 @@ from chaos.runtimes.part_clients import (
     toxiproxy_version,
 )
 from chaos.runtimes.topology import (
-    PARTS,
+    PARTS_AND_THIRD,
     ROLES,
+    SERVERS,
     SETTING_PREFIX,
     SHORTENER,
     WEB,
@@ -42,9 +52,10 @@ class ComposeStack(BaseStack):
 
     def __init__(self, containers: Containers, endpoints: Endpoints, folder: Path) -> None:
         super().__init__(
-            endpoints, folder, {part: f"{part}:{port}" for part, port in PARTS.items()}
+            endpoints, folder, {part: f"{part}:{port}" for part, port in PARTS_AND_THIRD.items()}
         )
         self._containers = containers
+        self._has_third = False
         self._addresses = containers.addresses()
         self._settings: Settings | None = None
         self._killed: set[str] = set()
@@ -101,7 +112,7 @@ class ComposeStack(BaseStack):
         if time.monotonic() - self._looked_s < CHECK_EVERY_S:
             return
         self._looked_s = time.monotonic()
-        for part, state in self._containers.states().items():
+        for part, state in self._part_states().items():
             if state == "down" and part not in self._killed:
                 raise PartDied(part, self._last_lines(part))
 
@@ -124,8 +135,18 @@ class ComposeStack(BaseStack):
             name.removeprefix(SETTING_PREFIX) for name in named if name.startswith(SETTING_PREFIX)
         }
 
+    def find_roles(self) -> Mapping[Role, ServerName]:
+        """Ask the servers who leads; another process may have had a third one join, or leave."""
+        self._has_third = self._containers.is_used(THIRD)
+        return super().find_roles()
+
+    @property
+    def _servers(self) -> Sequence[ServerName]:
+        return SERVERS if self._has_third else [*ROLES.values()]
+
     def _part_states(self) -> Mapping[str, PartState]:
-        return self._containers.states()
+        states = self._containers.states().items()
+        return {part: state for part, state in states if part != THIRD or self._has_third}
 
     def _kill(self, part: str) -> None:
         self._killed.add(part)
@@ -143,6 +164,16 @@ class ComposeStack(BaseStack):
     def _start_as_standby(self, server: ServerName, primary: ServerName) -> None:
         self._containers.order(server, f"follow {primary}")
         self._start(server)
+
+    def _start_copy(self, server: ServerName, primary: ServerName) -> None:
+        self._containers.order(server, f"copy {primary}")
+        self._start(server)
+        self._has_third = True
+
+    def _remove(self, server: ServerName) -> None:
+        """Take it that there is no such server: its data is erased when it joins again."""
+        self._has_third = False
+        self._killed.discard(server)
 
     def _start(self, part: str) -> None:
         self._containers.start(part)

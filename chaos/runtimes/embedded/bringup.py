@@ -11,7 +11,7 @@ from chaos.runtimes.embedded.part_commands import Ports, write_nginx_conf
 from chaos.runtimes.embedded.part_process import PartProcess, concurrently
 from chaos.runtimes.embedded.ports import HOST
 from chaos.runtimes.part_clients import fetch
-from chaos.runtimes.topology import ROLES, SERVERS, SHORTENER, link_port
+from chaos.runtimes.topology import ROLES, SHORTENER, link_port
 
 Parts = Mapping[str, PartProcess]
 
@@ -40,7 +40,7 @@ def databases(install: Path, parts: Parts, ports: Ports) -> None:
     primary, replica = parts[ROLES["primary"]], parts[ROLES["replica"]]
     postgres.create(install, primary)
     postgres.copy(primary, replica)
-    for name in SERVERS:
+    for name in ROLES.values():
         postgres.configure(parts[name], name, ports[name], ports[link_port("replication")])
     primary.start()
     postgres.prepare((HOST, ports[primary.name]))

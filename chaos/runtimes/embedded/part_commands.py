@@ -18,7 +18,7 @@ from chaos.runtimes.embedded.ports import HOST
 from chaos.runtimes.environment import clean_environment
 from chaos.runtimes.part_clients import is_ready
 from chaos.runtimes.topology import (
-    PARTS,
+    PARTS_AND_THIRD,
     ROLES,
     ROOT,
     SERVERS,
@@ -67,7 +67,7 @@ class BuildContext:
     def _command(self, name: str, folder: Path) -> Sequence[str | Path]:
         port = str(self.ports[name])
         match name:
-            case "postgres-1" | "postgres-2":
+            case "postgres-1" | "postgres-2" | "postgres-3":
                 return [self.install / "bin" / "postgres", "-D", folder]
             case "redis":
                 conf = ROOT / "stack" / "redis" / "redis.conf"
@@ -118,7 +118,7 @@ def proxies(ports: Ports) -> dict[str, tuple[str, str]]:
 
 def upstreams(ports: Ports) -> dict[PartName, str]:
     """Addresses at which Toxiproxy reaches each part."""
-    return {part: f"{HOST}:{ports[part]}" for part in PARTS}
+    return {part: f"{HOST}:{ports[part]}" for part in PARTS_AND_THIRD}
 
 
 def write_nginx_conf(nginx: PartProcess, ports: Ports) -> None:

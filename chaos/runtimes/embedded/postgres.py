@@ -61,11 +61,12 @@ def configure(
 
 
 def start_standby(part: PartProcess, server: ServerName, port: int, upstream_port: int) -> None:
-    """Start a rewound server, and return when it is ready.
+    """Start a server that was rewound or copied, as standby; return when it is ready.
 
     Such a start would sync every file, which takes seconds where others write to the disk. None of
     it is new to the lab, so it syncs only what it writes from then on.
     """
+    part.run(["touch", "standby.signal"])
     configure(part, server, port, upstream_port, fsync="off")
     part.start()
     configure(part, server, port, upstream_port)
@@ -80,25 +81,32 @@ def rewind(install: Path, part: PartProcess, server: ServerName, primary_port: i
     It gets the primary's files along, its configuration among them. What cannot be rewound, since
     log is missing, is copied anew.
     """
-    source = f"{_conninfo(primary_port)} dbname=postgres"
-    data = f"--target-pgdata={part.folder}"
+    data, source = f"--target-pgdata={part.folder}", f"--source-server={_source(primary_port)}"
     try:
-        part.run([install / "bin" / "pg_rewind", data, f"--source-server={source}", "--no-sync"])
+        part.run([install / "bin" / "pg_rewind", data, source, "--no-sync"])
     except StackError as failed:
         part.note(f"{failed}\npg_rewind failed: {server} is copied from the primary")
         part.run(["find", part.folder, "-mindepth", "1", "-delete"])
-        part.run(
-            [
-                install / "bin" / "pg_basebackup",
-                f"--pgdata={part.folder}",
-                f"--dbname={source}",
-                f"--slot={slot(server)}",
-                "--wal-method=stream",
-                "--checkpoint=fast",
-                "--no-sync",
-            ]
-        )
-    part.run(["touch", "standby.signal"])
+        back_up(install, part, server, primary_port)
+
+
+def back_up(install: Path, part: PartProcess, server: ServerName, primary_port: int) -> None:
+    """Copy a primary that runs into a server's empty folder, from its slot on."""
+    part.run(
+        [
+            install / "bin" / "pg_basebackup",
+            f"--pgdata={part.folder}",
+            f"--dbname={_source(primary_port)}",
+            f"--slot={slot(server)}",
+            "--wal-method=stream",
+            "--checkpoint=fast",
+            "--no-sync",
+        ]
+    )
+
+
+def _source(port: int) -> str:
+    return f"{_conninfo(port)} dbname=postgres"
 
 
 def _conninfo(port: int) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,7 @@ from chaos.runtimes.topology import (
     NO_SUCH_PAGE,
     PARTS,
     ROLES,
+    SERVERS,
     SHORTENER,
     link_port,
     port_names,
@@ -108,11 +110,7 @@ class EmbeddedStack(BaseStack):
         self._ports = context.ports
         self._initially = settings
         self._settings = dict(of_the_shortener(settings))
-        self._parts: dict[str, PartProcess] = {
-            name: context.part(name, self._settings) for name in PARTS
-        }
-        for part in self._parts.values():
-            part.meanwhile = self.check
+        self._parts: Mapping[str, PartProcess] = {name: self._made(name) for name in PARTS}
         self.forks = self._forkserver()
         for name in SHORTENER:
             self._parts[name].forks = self.forks
@@ -127,6 +125,7 @@ class EmbeddedStack(BaseStack):
         try:
             bring_up(self._context.install, self._parts, self._ports, self._populate)
             self._wait_for_nginx()
+            self._have_servers(self._initially)
             self._part_settings.apply(self._initially)
             self.versions = self._read_versions()
         except Exception:
@@ -169,11 +168,20 @@ class EmbeddedStack(BaseStack):
             part.reap()
         self.forks.reap()
 
+    def _made(self, name: str) -> PartProcess:
+        part = self._context.part(name, self._settings)
+        part.meanwhile = self.check
+        return part
+
     def _forkserver(self) -> ForkServerClient:
         """A fork server for the processes of the shortener, which restart with every arm."""
         log = self._context.logs / "forkserver.log"
         folder = self.workdir("forkserver")
         return ForkServerClient(self._context.python, [PRELOADED], folder, clean_environment(), log)
+
+    @property
+    def _servers(self) -> Sequence[ServerName]:
+        return [server for server in SERVERS if server in self._parts]
 
     def _part_states(self) -> Mapping[str, PartState]:
         return {name: part.state() for name, part in self._parts.items()}
@@ -195,6 +203,17 @@ class EmbeddedStack(BaseStack):
         postgres.rewind(self._context.install, part, server, ports[primary])
         server_queries.flush(self.endpoints.servers[primary])
         postgres.start_standby(part, server, ports[server], ports[link_port("replication")])
+
+    def _start_copy(self, server: ServerName, primary: ServerName) -> None:
+        part, ports = self._made(server), self._ports
+        postgres.back_up(self._context.install, part, server, ports[primary])
+        self._parts = {**self._parts, server: part}
+        postgres.start_standby(part, server, ports[server], ports[link_port("replication")])
+
+    def _remove(self, server: ServerName) -> None:
+        removed = self._parts[server]
+        self._parts = {name: part for name, part in self._parts.items() if name != server}
+        shutil.rmtree(removed.folder)
 
     def _start(self, part: str) -> None:
         self._part(part).start()

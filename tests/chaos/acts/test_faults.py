@@ -91,7 +91,7 @@ def test_a_person_chooses_a_fault_in_words(chosen: Act, made: Act, name: str) ->
     [
         ("melt", "cache", "no fault 'melt': choose one of slow, cut, kill, pause"),
         ("cut", "redis", "no link 'redis': choose one of cache, primary"),
-        ("kill", "cache", "no part 'cache': choose one of postgres-1, postgres-2, redis"),
+        ("kill", "cache", "no part 'cache': choose one of postgres-1, postgres-2, postgres-3"),
         ("pause", "postgres", "no part 'postgres'"),
     ],
 )

@@ -43,6 +43,8 @@ def test_a_wrong_one_does_not_hide_the_others() -> None:
         ({"CACHE_FIL": "lock"}, "no setting called 'CACHE_FIL'; did you mean"),
         ({"SHORTENER_CACHE_FILL": "lock"}, "settings go without SHORTENER_: CACHE_FILL"),
         ({"CACHE_TTL_S": "soon"}, "SHORTENER_CACHE_TTL_S"),
+        ({"topology:servers": "4"}, "topology:servers is 2 or 3, not '4'"),
+        ({"topology:server": "3"}, "did you mean topology:servers"),
     ],
 )
 def test_a_wrong_setting_is_named_with_experiment_and_arm(

@@ -11,9 +11,19 @@ from typing import Any
 import pytest
 import yaml
 
+from chaos.model.stack import THIRD
 from chaos.runtimes.compose.containers import PART
+from chaos.runtimes.compose.lifecycle import ON_DEMAND
 from chaos.runtimes.embedded.part_commands import environment
-from chaos.runtimes.topology import LINKS, PARTS, SERVERS, SETTING_PREFIX, SHORTENER, link_port
+from chaos.runtimes.topology import (
+    LINKS,
+    PARTS,
+    SERVERS,
+    SETTING_PREFIX,
+    SHORTENER,
+    link_port,
+    port_names,
+)
 
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "docker-compose.yml"
@@ -31,7 +41,7 @@ def env_file(path: Path) -> dict[str, str]:
 
 
 def test_every_part_of_the_embedded_stack_is_a_service_of_that_name() -> None:
-    assert set(PARTS) <= set(SERVICES)
+    assert {*PARTS, *SERVERS} <= set(SERVICES)
     assert {name: service["labels"][PART] for name, service in SERVICES.items()} == {
         name: name for name in SERVICES
     }
@@ -39,7 +49,7 @@ def test_every_part_of_the_embedded_stack_is_a_service_of_that_name() -> None:
 
 @pytest.mark.parametrize("name", SHORTENER)
 def test_web_and_worker_go_through_the_same_links_as_embedded_ones(name: str) -> None:
-    ports = dict.fromkeys([*PARTS, *map(link_port, LINKS)], 0)
+    ports = dict.fromkeys(port_names(), 0)
     ports |= {link_port(link): number for number, link in enumerate(LINKS, start=1)}
     embedded = {
         key: value
@@ -158,13 +168,18 @@ def test_images_are_pinned_by_tag() -> None:
 
 
 def test_observability_can_be_left_out() -> None:
-    optional = {name for name, service in SERVICES.items() if service.get("profiles")}
+    optional = {name for name, service in SERVICES.items() if service.get("profiles")} - {THIRD}
     assert optional == {
         *("prometheus", "grafana", "redis-exporter"),
         *("postgres-1-exporter", "postgres-2-exporter"),
     }
     for name in SERVICES.keys() - optional:
         assert not optional & set(SERVICES[name].get("depends_on", {}))
+
+
+def test_nothing_starts_the_third_server_or_waits_for_it() -> None:
+    assert SERVICES[THIRD]["profiles"] == [ON_DEMAND]
+    assert not any(THIRD in service.get("depends_on", {}) for service in SERVICES.values())
 
 
 def test_every_variable_of_the_file_is_given_or_has_a_default() -> None:

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, get_args
+from typing import Any
 
 import psycopg
 import pytest
 
-from chaos.acts.faults import Kill
-from chaos.model.stack import Link, Role, ServerName, Stack, StackError
-from chaos.runtimes.topology import SERVERS, led_by
+from chaos.acts.faults import Kill, Pause
+from chaos.model.experiment import Act
+from chaos.model.stack import THIRD, Link, ServerName, Stack, StackError
+from chaos.runtimes.topology import ROLES, led_by
+from tests.support.patience import PATIENT
 
 TO_PRIMARY: tuple[Link, ...] = ("primary", "worker-primary", "replication")
 LAG_MS = 200
@@ -29,7 +31,9 @@ def restored(request: pytest.FixtureRequest) -> Iterator[None]:
     stack.on_fork = unread
     stack.heal()
     stack.check()
-    assert stack.roles.keys() == {*get_args(Role)}
+    if THIRD in stack.endpoints.servers:
+        stack.configure(PATIENT)
+    assert stack.roles.keys() == ROLES.keys()
 
 
 def unread(_: str) -> None:
@@ -107,7 +111,7 @@ def eventually(holds: Callable[[], bool], within_s: float = 10) -> bool:
 
 def test_each_role_has_a_server_of_its_own_and_links_lead_by_role(any_stack: Stack) -> None:
     roles, at = any_stack.roles, any_stack.endpoints
-    assert {*roles.values()} == {*SERVERS}
+    assert {*roles.values()} == {*ROLES.values()}
     assert led(any_stack) == led_by(roles)
     assert at.primary == at.servers[roles["primary"]]
     assert at.replica == at.servers[roles["replica"]]
@@ -297,7 +301,7 @@ def test_a_killed_server_that_lost_its_role_rejoins_when_it_is_started(any_stack
 def test_a_killed_server_that_keeps_its_role_is_started_as_it_is(any_stack: Stack) -> None:
     roles = any_stack.roles
     any_stack.on_fork = lambda _: pytest.fail("it has no fork")
-    for role in get_args(Role):
+    for role in ROLES:
         any_stack.kill(role)
         any_stack.start(role)
     assert any_stack.roles == roles
@@ -314,11 +318,11 @@ def test_a_stack_is_restored_after_failovers(any_stack: Stack, times: int) -> No
         fail_over(any_stack)
         any_stack.toxic("cache", "latency", "downstream", latency=LAG_MS)
         any_stack.restore()
-        assert {*any_stack.roles.values()} == {*SERVERS}
+        assert {*any_stack.roles.values()} == {*ROLES.values()}
         state = any_stack.state()
         assert led(any_stack) == led_by(any_stack.roles)
         assert all(link.open and not link.toxics for link in state.links.values())
-        assert {state.parts[server] for server in SERVERS} == {"up"}
+        assert {state.parts[server] for server in ROLES.values()} == {"up"}
 
 
 def test_restoring_a_healthy_stack_changes_nothing(any_stack: Stack) -> None:
@@ -333,3 +337,180 @@ def test_links_that_a_restarted_toxiproxy_has_lead_by_role(any_stack: Stack) -> 
     any_stack.kill("toxiproxy")
     any_stack.start("toxiproxy")
     assert led(any_stack) == led_by(any_stack.roles)
+
+
+# --- a third server ----------------------------------------------------------------------------
+
+THREE = {**PATIENT, "topology:servers": "3"}
+ANY_1_OF_2 = {**THREE, "postgres:synchronous_standby_names": "ANY 1 (replica, standby)"}
+SLOTS = "SELECT array_agg(slot_name::text ORDER BY slot_name) FROM pg_replication_slots"
+STREAMING = """
+    SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = '{}'
+"""
+
+
+def servers_up(stack: Stack) -> list[str]:
+    parts = stack.state().parts
+    return [part for part in parts if part.startswith("postgres") and parts[part] == "up"]
+
+
+def test_a_third_server_joins_as_the_standby_and_leaves_when_it_is_not_asked_for(
+    any_stack: Stack,
+) -> None:
+    roles, links = any_stack.roles, led(any_stack)
+    with pytest.raises(StackError, match=f"no {THIRD} now"):
+        any_stack.part_of(THIRD)
+    with pytest.raises(StackError, match="no server is the standby"):
+        any_stack.part_of("standby")
+    any_stack.configure(THREE)
+    assert any_stack.roles == {**roles, "standby": THIRD}
+    assert any_stack.endpoints.standby == any_stack.endpoints.servers[THIRD]
+    assert len(servers_up(any_stack)) == 3
+    assert led(any_stack) == links  # nobody reads it
+    any_stack.configure(PATIENT)
+    assert any_stack.roles == roles
+    assert any_stack.endpoints.standby is None
+    assert THIRD not in any_stack.endpoints.servers
+    assert servers_up(any_stack) == sorted(roles.values())
+    any_stack.check()
+
+
+@pytest.mark.parametrize("servers", ["1", "4", "three"])
+def test_another_number_of_servers_is_refused_in_words(any_stack: Stack, servers: str) -> None:
+    with pytest.raises(StackError, match=f"is 2 or 3, not '{servers}'"):
+        any_stack.configure({**PATIENT, "topology:servers": servers})
+
+
+def test_who_names_the_standby_where_there_is_none_is_told(real_stack: Stack) -> None:
+    with pytest.raises(StackError, match=r"names the standby.*topology:servers=3"):
+        real_stack.configure({**ANY_1_OF_2, "topology:servers": "2"})
+
+
+def test_the_primary_has_a_slot_for_each_that_follows_and_keeps_none_when_it_leaves(
+    real_stack: Stack,
+) -> None:
+    two = value(real_stack.endpoints.primary, SLOTS)
+    for _ in range(2):
+        real_stack.configure(THREE)
+        assert value(real_stack.endpoints.primary, SLOTS) == sorted([*two, "postgres_3"])
+        real_stack.configure(PATIENT)
+        assert value(real_stack.endpoints.primary, SLOTS) == two
+
+
+def test_a_third_server_has_what_was_written_before_and_after_it_joined(
+    real_stack: Stack,
+) -> None:
+    empty_marks(real_stack)
+    write(real_stack.endpoints.primary, range(10))
+    real_stack.configure(THREE)
+    write(real_stack.endpoints.primary, range(10, 20))
+    standby = real_stack.endpoints.servers[THIRD]
+    assert eventually(lambda: marks(standby) == {*range(20)})
+
+
+@pytest.mark.parametrize("lost", ["replica", "standby"])
+def test_commits_that_wait_for_any_of_two_go_on_without_one(real_stack: Stack, lost: str) -> None:
+    real_stack.configure(ANY_1_OF_2)
+    empty_marks(real_stack)
+    real_stack.kill(lost)
+    began_s = time.monotonic()
+    write(real_stack.endpoints.primary, range(20))
+    assert time.monotonic() - began_s < 5
+    (other,) = {"replica", "standby"} - {lost}
+    seen = real_stack.endpoints.servers[real_stack.roles[other]]  # type: ignore[index]
+    assert eventually(lambda: marks(seen) == {*range(20)})
+
+
+def test_commits_that_wait_for_any_of_two_wait_when_both_are_gone(real_stack: Stack) -> None:
+    real_stack.configure(ANY_1_OF_2)
+    empty_marks(real_stack)
+    real_stack.kill("replica")
+    real_stack.kill("standby")
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(write, real_stack.endpoints.primary, [1])
+        time.sleep(1.0)
+        assert not writing.done()
+        real_stack.start("standby")
+        writing.result(timeout=10)
+
+
+def test_who_follows_goes_on_with_the_server_that_is_promoted(real_stack: Stack) -> None:
+    real_stack.configure(THREE)
+    empty_marks(real_stack)
+    _, new = fail_over(real_stack)
+    assert real_stack.roles == {"primary": new, "replica": THIRD}
+    query = STREAMING.format(THIRD)
+    assert eventually(lambda: value(real_stack.endpoints.primary, query) == 1)
+    write(real_stack.endpoints.primary, range(10))
+    assert eventually(lambda: marks(real_stack.endpoints.replica) == {*range(10)})
+
+
+def test_three_servers_are_restored_after_each_was_the_primary(any_stack: Stack) -> None:
+    any_stack.configure(THREE)
+    first = {*any_stack.roles.values()}
+    led_once = set()
+    for _ in range(3):
+        any_stack.kill("primary")
+        any_stack.promote(any_stack.roles["replica"])
+        any_stack.restore()
+        assert {*any_stack.roles.values()} == first
+        assert led(any_stack) == led_by(any_stack.roles)
+        assert len(servers_up(any_stack)) == 3
+        led_once.add(any_stack.roles["primary"])
+    assert led_once == first
+
+
+def test_a_standby_that_has_more_than_the_new_primary_is_read_and_rewound(
+    real_stack: Stack,
+) -> None:
+    real_stack.configure(THREE)
+    empty_marks(real_stack)
+    behind = real_stack.roles["replica"]
+    real_stack.kill("replica")
+    write(real_stack.endpoints.primary, range(10))
+    ahead = real_stack.endpoints.servers[THIRD]
+    assert eventually(lambda: marks(ahead) == {*range(10)})
+    real_stack.kill("primary")
+    real_stack.start(behind)
+    real_stack.promote(behind)
+    forked: list[set[int]] = []
+    real_stack.on_fork = lambda url: forked.append(marks(url))
+    real_stack.restore()
+    assert forked == [{*range(10)}, {*range(10)}]
+    assert real_stack.roles["primary"] == behind
+    assert all(marks(url) == set() for url in real_stack.endpoints.servers.values())
+
+
+def test_a_third_server_that_leads_leaves_without_a_loss(real_stack: Stack) -> None:
+    real_stack.configure(THREE)
+    empty_marks(real_stack)
+    while real_stack.roles["primary"] != THIRD:
+        real_stack.promote(THIRD)
+        real_stack.restore()
+    write(real_stack.endpoints.primary, range(50))
+    real_stack.configure(PATIENT)
+    assert {*real_stack.roles.values()} == {*ROLES.values()}
+    assert marks(real_stack.endpoints.primary) == {*range(50)}
+    assert eventually(lambda: marks(real_stack.endpoints.replica) == {*range(50)})
+
+
+@pytest.mark.parametrize("fault", [Kill("standby"), Kill(THIRD), Pause("standby")])
+def test_the_standby_can_be_killed_and_paused_as_any_part(any_stack: Stack, fault: Act) -> None:
+    any_stack.configure(THREE)
+    act = fault.aimed(any_stack)
+    before, undo = act.probe(any_stack), act.inject(any_stack)
+    during = act.probe(any_stack)
+    any_stack.check()
+    undo()
+    assert act.took_effect(before, during)
+    assert act.healed(before, act.probe(any_stack))
+
+
+def test_a_heal_restores_three_servers_of_which_two_were_killed(any_stack: Stack) -> None:
+    any_stack.configure(THREE)
+    roles = any_stack.roles
+    any_stack.kill("standby")
+    any_stack.kill("replica")
+    any_stack.heal()
+    assert any_stack.roles == roles
+    assert len(servers_up(any_stack)) == 3

@@ -17,12 +17,12 @@ import yaml
 from chaos.model.stack import Stack
 from chaos.runtimes.embedded.lab_processes import members
 from chaos.runtimes.embedded.part_commands import environment
-from chaos.runtimes.topology import LINKS, PARTS, ROOT, SETTING_PREFIX, SHORTENER, link_port
+from chaos.runtimes.topology import ROOT, SETTING_PREFIX, SHORTENER, port_names
 from stack.shortener.settings import WebSettings, WorkerSettings
 from tests.support.patience import PATIENT
 from tests.support.shortener_process import eventually, process
 
-PORTS = dict.fromkeys((*PARTS, *map(link_port, LINKS)), 1)
+PORTS = dict.fromkeys(port_names(), 1)
 ADDRESSES = {"NAME", "LISTEN", "PRIMARY_URL", "REPLICA_URL", "CACHE_URL", "QUEUE_URL"}
 STOPPED_S = 1.5  # well below the default of DRAIN_S; a look at the signal each 0.1 s is in it
 QUEUE_LATENCY_MS = 400  # well above the lab's DRAIN_S, well below SHUTDOWN_TIMEOUT_S

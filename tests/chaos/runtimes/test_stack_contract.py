@@ -15,12 +15,13 @@ import requests
 from chaos.acts.faults import Cut, Kill, Pause, Slow
 from chaos.model.experiment import Act
 from chaos.model.stack import Link, PartName, Stack, StackError
+from chaos.runtimes import topology
 from chaos.runtimes.part_clients import is_web
-from chaos.runtimes.topology import SERVERS
+from chaos.runtimes.topology import ROLES
 from tests.support.patience import PATIENT
 
 LINKS: tuple[Link, ...] = get_args(Link)
-PARTS: tuple[PartName, ...] = get_args(PartName)
+PARTS: tuple[PartName, ...] = tuple(topology.PARTS)
 LATENCY_MS = 200
 FAULTS: list[Act] = [
     *(Slow(link, LATENCY_MS) for link in LINKS),
@@ -41,7 +42,7 @@ def answers(stack: Stack, part: str, timeout_s: float = 2) -> bool:
     }
     try:
         match part:
-            case "postgres-1" | "postgres-2":
+            case "postgres-1" | "postgres-2" | "postgres-3":
                 round_trip_s(at.servers[part], timeout_s)
             case "redis":
                 round_trip_s(at.redis, timeout_s)
@@ -158,7 +159,7 @@ def test_a_killed_part_is_down_until_it_is_started(any_stack: Stack, part: str) 
     any_stack.check()
 
 
-@pytest.mark.parametrize("part", [*SERVERS, "redis", "toxiproxy", "nginx", "web-2"])
+@pytest.mark.parametrize("part", [*ROLES.values(), "redis", "toxiproxy", "nginx", "web-2"])
 def test_a_paused_part_answers_again_once_resumed(any_stack: Stack, part: str) -> None:
     any_stack.pause(part)
     try:

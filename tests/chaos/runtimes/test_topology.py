@@ -14,6 +14,7 @@ from chaos.runtimes.topology import (
     PARTS,
     ROLES,
     ROOT,
+    SERVERS,
     SHORTENER,
     WEB,
     WORKER_SETTINGS,
@@ -32,7 +33,7 @@ def keys(text: str, start: str, end: str, value: str) -> list[str]:
 
 
 def test_the_types_name_every_part_and_link() -> None:
-    assert set(get_args(PartName)) == set(PARTS)
+    assert set(get_args(PartName)) == {*PARTS, *SERVERS}
     assert set(get_args(Link)) == set(LINKS)
 
 
