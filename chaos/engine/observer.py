@@ -20,8 +20,8 @@ from redis.retry import Retry
 
 from chaos.model.evidence import InForce, ReadBack
 from chaos.model.lab import INCARNATION, Counters
-from chaos.model.series import is_gauge
-from chaos.model.stack import Settings, Stack, StackError
+from chaos.model.series import LAGS, is_gauge
+from chaos.model.stack import Role, Settings, Stack, StackError
 from chaos.record.writer import RecordWriter
 from chaos.runtimes import app_statements, stack_counters
 from chaos.runtimes.part_settings import in_force
@@ -102,7 +102,8 @@ class DirectObserver:
             (lambda: {"primary.look_ups": self._database("primary")["look_ups"]}, SAMPLE_PERIOD_S),
             (lambda: {"replica.look_ups": self._database("replica")["look_ups"]}, SAMPLE_PERIOD_S),
             (self._replication_lag, SLOW_PERIOD_S),
-            (self._received, SLOW_PERIOD_S),
+            (lambda: self._received("replica"), SLOW_PERIOD_S),
+            (self._standby, SLOW_PERIOD_S),
             (lambda: {"redis.clicks_waiting": self._queue()}, SLOW_PERIOD_S),
             (lambda: {"primary.clicks_waiting": self._outbox()}, SLOW_PERIOD_S),
             *webs,
@@ -122,13 +123,13 @@ class DirectObserver:
             for name in self._stack.endpoints.web:
                 seen = self._web(name).items()
                 counters |= _named(name, {n: v for n, v in seen if not is_gauge(n)})
-            for name in ("primary", "replica"):
+            for name in self._databases():
                 counters |= _named(name, self._database(name))
             counters |= _named("redis", self._redis_state())
             return counters | _named("worker", self._worker())
 
     def in_force(self, settings: Settings) -> InForce:
-        """What the parts say of themselves, once the replica follows the primary, if it does.
+        """What the parts say of themselves, once all that should follow the primary do so.
 
         After a fault it takes Postgres up to five seconds to connect again.
 
@@ -138,7 +139,7 @@ class DirectObserver:
         with self._explained():
             pages = {**self._stack.endpoints.web, "worker": self._stack.endpoints.worker}
             deadline_s = time.monotonic() + REST_TIMEOUT_S
-            while not (roles := self._roles())["replica.streams"]:
+            while not all((roles := self._roles())[f"{own}.streams"] for own in self._followers()):
                 if time.monotonic() > deadline_s:
                     break
                 self._stack.check()
@@ -148,7 +149,11 @@ class DirectObserver:
             return InForce(
                 settings={**told, **in_force(self._stack, settings)},
                 roles=roles,
-                strange={**self._strange("primary"), **self._strange("replica")},
+                strange={
+                    text: calls
+                    for name in self._databases()
+                    for text, calls in self._strange(name).items()
+                },
             )
 
     def settled(self) -> bool:
@@ -221,6 +226,13 @@ class DirectObserver:
         )
         return answer.text
 
+    def _databases(self) -> Sequence[str]:
+        """The roles that servers have, or had last."""
+        return ["primary", *self._followers()]
+
+    def _followers(self) -> Sequence[str]:
+        return ["replica", *["standby"] * (self._stack.endpoints.standby is not None)]
+
     def _database(self, name: str) -> Mapping[str, float]:
         row = self._query(getattr(self._stack.endpoints, name), app_statements.COUNTS)
         return dict(zip(("look_ups", "reads", "writes", INCARNATION), row, strict=True))
@@ -232,26 +244,42 @@ class DirectObserver:
         }
 
     def _roles(self) -> Mapping[str, bool]:
-        ends = self._stack.endpoints
-        (leads, cluster), (follows, its) = (
-            self._query(url, stack_counters.CLUSTER) for url in (ends.primary, ends.replica)
-        )
-        streams = self._query(ends.primary, stack_counters.STREAMS)[0]
-        receives = self._query(ends.replica, stack_counters.RECEIVES)[0]
-        return {
-            "primary.in_recovery": leads,
-            "replica.in_recovery": follows,
-            "replica.streams": cluster == its and streams and receives,
-        }
+        primary, followers = self._stack.endpoints.primary, self._followers()
+        leads, cluster = self._query(primary, stack_counters.CLUSTER)
+        to_all = self._query(primary, stack_counters.STREAMS)[0] >= len(followers)
+        roles = {"primary.in_recovery": leads}
+        for name in followers:
+            url = getattr(self._stack.endpoints, name)
+            follows, its = self._query(url, stack_counters.CLUSTER)
+            receives = self._query(url, stack_counters.RECEIVES)[0]
+            roles[f"{name}.in_recovery"] = follows
+            roles[f"{name}.streams"] = cluster == its and to_all and receives
+        return roles
 
     def _replication_lag(self) -> Mapping[str, float]:
-        names = ("primary.replication_lag_bytes", "primary.replication_lag_s")
-        row = self._query(self._stack.endpoints.primary, stack_counters.LAG)
-        return dict(zip(names, row, strict=True))
+        """How far the replica is behind, as the primary sees it."""
+        return _named("primary", self._lag("replica"))
 
-    def _received(self) -> Mapping[str, float]:
-        row = self._query(self._stack.endpoints.replica, stack_counters.RECEIVED)
-        return {"replica.received_bytes": float(row[0])}
+    def _lag(self, name: Role) -> Mapping[str, float]:
+        ends = self._stack.endpoints
+        url = getattr(ends, name)
+        server = next(server for server, own in ends.servers.items() if own == url)
+        row = self._query(ends.primary, stack_counters.LAG, server)
+        return dict(zip(LAGS, row, strict=True))
+
+    def _received(self, name: Role) -> Mapping[str, float]:
+        row = self._query(getattr(self._stack.endpoints, name), stack_counters.RECEIVED)
+        return {f"{name}.received_bytes": float(row[0])}
+
+    def _standby(self) -> Mapping[str, float]:
+        """What there is of the standby, of a stack with three servers."""
+        if self._stack.endpoints.standby is None:
+            return {}
+        look_ups = self._database("standby")["look_ups"]
+        return {
+            **_named("standby", {"look_ups": look_ups, **self._lag("standby")}),
+            **self._received("standby"),
+        }
 
     def _outbox(self) -> float:
         return float(self._query(self._stack.endpoints.primary, stack_counters.OUTBOX)[0])
@@ -273,11 +301,11 @@ class DirectObserver:
 
     # --- connections ---------------------------------------------------------------------------
 
-    def _query(self, url: str, query: str) -> Any:
+    def _query(self, url: str, query: str, *values: str) -> Any:
         try:
-            row = self._connection(url).execute(query).fetchone()
+            row = self._connection(url).execute(query, values or None).fetchone()
         except psycopg.OperationalError:  # the first to notice that the part began anew
-            row = self._connection(url).execute(query).fetchone()
+            row = self._connection(url).execute(query, values or None).fetchone()
         assert row is not None
         return row
 

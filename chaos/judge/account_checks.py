@@ -10,6 +10,7 @@ import numpy as np
 from chaos.judge.findings import guard
 from chaos.model.evidence import Evidence, Finding, Segment
 from chaos.model.experiment import Experiment
+from chaos.model.stack import roles_asked
 from chaos.model.traffic import WRITES
 
 DATABASES = ("primary", "replica")
@@ -45,7 +46,7 @@ def _apart(segment: Segment) -> Iterator[str]:
         yield f"app {app:g}, log {logged}"
     if elsewhere := int((~np.isin(segment.look_ups.db, DATABASES)).sum()):
         yield f"{elsewhere} logged for no database"
-    for name in DATABASES:
+    for name in roles_asked(segment.settings):
         counted, own = segment.count(f"{name}.look_ups"), segment.look_ups.db == name
         most, failed = int(own.sum()), int((own & segment.look_ups.failed).sum())
         if not (isnan(counted) or most - failed <= counted <= most):
@@ -91,7 +92,7 @@ def _unasked(segment: Segment) -> Iterator[str]:
         0 if isnan(count := segment.count(name)) else int(count) for name in (READ_BACK, SENT_AGAIN)
     )
     for kind, most in (("reads", reads + read_back), ("writes", changes + sent_again)):
-        counts = [segment.count(f"{name}.{kind}") for name in DATABASES]
+        counts = [segment.count(f"{role}.{kind}") for role in roles_asked(segment.settings)]
         if (count := sum(c for c in counts if not isnan(c))) > most:
             yield f"{count:g} {kind} of links by the API, where requests need {most}"
     if len(segment.in_force) == 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -11,9 +12,11 @@ from typing import get_args
 from chaos.model import series
 from chaos.model.evidence import ArmResult, Estimate, Mode, Predicted, Verdict
 from chaos.model.experiment import Arm, Claim, Experiment, Timeline
-from chaos.model.stack import PartName, Role
+from chaos.model.stack import SERVER_COUNT, THIRD, PartName, Role, Settings, servers_asked
 from chaos.model.traffic import Operation, Traffic
 
+SYNCHRONOUS = "postgres:synchronous_standby_names"
+NAME = re.compile(r"[\w-]+")
 ABILITIES = ("kill", "pause", "sql", "toxic")
 UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0, "mean95")
 
@@ -60,6 +63,10 @@ def _of_arms(experiment: Experiment) -> Iterator[str]:
         yield "an experiment needs a naive arm and at least one fix"
     common = experiment.settings
     yield from _by_arm(experiment, lambda arm: _of_settings({**common, **arm.settings}))
+    yield from _by_arm(
+        experiment,
+        lambda arm: _of_servers({**common, **arm.settings}, experiment.timeline_of(arm)),
+    )
     yield from _by_arm(experiment, lambda arm: _of_traffic(experiment.traffic_of(arm)))
 
 
@@ -78,6 +85,22 @@ def _of_settings(settings: Mapping[str, object]) -> Iterator[str]:
     for name, value in settings.items():
         if not isinstance(value, str):
             yield f"a setting is text: {name!r}: '{value}', not {value!r}"
+
+
+def _of_servers(settings: Settings, timeline: Timeline) -> Iterator[str]:
+    """Problems of the number of servers: a third one is needed where it is named."""
+    try:
+        servers = servers_asked(settings)
+    except ValueError as wrong:
+        yield str(wrong)
+        return
+    named = {
+        **{at.act.name: {*at.act.puts} for at in timeline},
+        SYNCHRONOUS: {*NAME.findall(str(settings.get(SYNCHRONOUS, "")))},
+    }
+    for what, names in named.items():
+        if servers < 3 and names & {"standby", THIRD}:
+            yield f"{what} names a third server: {SERVER_COUNT}=3 asks for one"
 
 
 def _of_traffic(traffic: Traffic) -> Iterator[str]:

@@ -10,10 +10,10 @@ import numpy as np
 from chaos.judge.findings import guard
 from chaos.model.evidence import Evidence, Finding, InForce, Segment
 from chaos.model.experiment import Act, Experiment, Timeline
+from chaos.model.stack import roles_asked
 from chaos.model.traffic import Traffic
 
 MOMENTS = ("before", "after")
-ROLES = {"primary.in_recovery": False, "replica.in_recovery": True, "replica.streams": True}
 TRUE, FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 UNITS = {"kb": 2**10, "mb": 2**20, "gb": 2**30}  # of Redis, which answers in bytes
 
@@ -92,16 +92,26 @@ def _number(value: str) -> float:
 
 
 def roles_were_kept(_: Experiment, evidence: Evidence) -> Finding:
-    """Before and after each segment the primary led, and the replica followed that primary."""
+    """Before and after each segment the primary led, and the replica followed that primary.
+
+    So did the standby, where an arm asks for three servers.
+    """
     odd = [
         f"{segment.arm}: {name} was {'yes' if moment.roles.get(name) else 'no'} {when} it"
         for segment in evidence.all_segments
         for when, moment in zip(MOMENTS, segment.in_force, strict=False)
-        for name, wanted in ROLES.items()
+        for name, wanted in _roles_of(segment).items()
         if moment.roles.get(name) is not wanted
     ]
     count = sum(len(segment.in_force) for segment in evidence.all_segments)
     return guard("the replica followed the primary", odd, f"{count} times it did", seen=count)
+
+
+def _roles_of(segment: Segment) -> Mapping[str, bool]:
+    """What the servers should say of their roles."""
+    primary, *followers = roles_asked(segment.settings)
+    follow = {f"{role}.{what}": True for role in followers for what in ("in_recovery", "streams")}
+    return {f"{primary}.in_recovery": False, **follow}
 
 
 # --- answers -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ SERIES: Mapping[str, tuple[str, ...]] = {
     "primary": ("clicks_waiting", "look_ups", "replication_lag_bytes", "replication_lag_s"),
     "redis": ("clicks_waiting", "commands"),
     "replica": ("look_ups", "received_bytes"),
+    "standby": ("look_ups", "received_bytes", "replication_lag_bytes", "replication_lag_s"),
     "web": (
         *("cache_failures", "clicks_dropped", "clicks_waiting", "in_flight", "look_ups"),
         *("look_ups_in_flight", "redirects", "requests", "writes_read_back", "writes_sent_again"),

@@ -35,15 +35,14 @@ OVERHEAD = (
     *("multi", "exec"),  # the worker's transactions
 )
 
-STREAMS = """
-    SELECT count(*) FILTER (WHERE state = 'streaming') > 0 FROM pg_stat_replication
-"""
+STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 RECEIVES = "SELECT count(*) FILTER (WHERE status = 'streaming') > 0 FROM pg_stat_wal_receiver"
 CLUSTER = "SELECT pg_is_in_recovery(), system_identifier::text FROM pg_control_system()"
 OUTBOX = "SELECT count(*)::float8 FROM (SELECT 1 FROM click_outbox LIMIT 100000) AS waiting"
 LAG = """
     SELECT coalesce(max(pg_wal_lsn_diff(sent_lsn, replay_lsn)), 0)::float8,
         coalesce(max(extract(epoch FROM replay_lag)), 0)::float8 FROM pg_stat_replication
+    WHERE application_name = %s
 """
 RECEIVED = "SELECT coalesce(pg_last_wal_receive_lsn() - '0/0', 0)::float8"
 LINKS = """

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from chaos.acts.faults import Kill, Pause
-from chaos.judge.account_checks import statements_are_known, web_processes_share
+from chaos.judge.account_checks import counters_agree, statements_are_known, web_processes_share
 from chaos.model.evidence import Evidence, InForce, Segment, Verdict
 from chaos.model.experiment import Act, At
 from tests.support.fake_stack import World, herd_order
@@ -91,6 +91,15 @@ def test_the_api_reads_and_writes_no_more_than_it_is_asked_to(
 ) -> None:
     assert statements_are_known(HERD, of(segment)).verdict is verdict
     assert statements_are_known(HERD, of(replace(segment, in_force=[]))).verdict is INVALID
+
+
+@pytest.mark.parametrize(("look_ups", "verdict"), [(0, PASS), (1, INVALID), (math.nan, PASS)])
+def test_nobody_reads_the_standby_of_three_servers(look_ups: float, verdict: Verdict) -> None:
+    counted = {"web-1.look_ups": 0.0, "primary.look_ups": 0.0, "replica.look_ups": 0.0}
+    settings = {"topology:servers": "3"}
+    counted |= {"standby.look_ups": look_ups}
+    segment = segment_of(0, 1, counted=counted, settings=settings)
+    assert counters_agree(HERD, of(segment)).verdict is verdict
 
 
 @pytest.mark.parametrize(

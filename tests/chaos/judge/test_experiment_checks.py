@@ -12,7 +12,7 @@ import pytest
 from chaos import experiments
 from chaos.acts import Kill, Pause, Slow
 from chaos.judge.claims import at_most, follows_law, none, shows
-from chaos.judge.experiment_checks import nearest, problems
+from chaos.judge.experiment_checks import SYNCHRONOUS, nearest, problems
 from chaos.measures import failed, latency, lost, peak, per_second
 from chaos.model.experiment import Act, At, Claim, Experiment, Strip
 from chaos.model.traffic import FOLLOW, Retries, Step, Traffic, Visit
@@ -88,6 +88,20 @@ WRONG: dict[str, tuple[Change, str]] = {
     "a setting that is a number": (
         lambda e: replace(e, settings={**e.settings, "CACHE_TTL_S": cast(Any, 0.8)}),
         "every arm: a setting is text: 'CACHE_TTL_S': '0.8', not 0.8",
+    ),
+    "four servers": (
+        lambda e: replace(e, settings={**e.settings, "topology:servers": "4"}),
+        "every arm: topology:servers is 2 or 3, not '4'",
+    ),
+    "an act on a standby that there is not": (
+        timeline(At(1.0, Kill("standby"))), "standby killed names a third server",
+    ),
+    "an act on a server that there is not": (
+        timeline(At(1.0, Kill("postgres-3"))), "postgres-3 killed names a third server",
+    ),
+    "a wait for a standby that there is not": (
+        lambda e: replace(e, settings={SYNCHRONOUS: "ANY 1 (replica, standby)"}),
+        "topology:servers=3 asks for one",
     ),
     "a failure that a fix must show": (
         claims(shows("lock", FAILED, at_least=1)), "arm lock is not naive",

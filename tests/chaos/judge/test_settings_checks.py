@@ -15,6 +15,7 @@ from chaos.judge.settings_checks import (
     _too_soon,
     answers_were_possible,
     cached_links_lasted,
+    roles_were_kept,
     same,
 )
 from chaos.model.evidence import InForce, Segment, Verdict
@@ -50,6 +51,30 @@ HERD = herd_order(World()).experiment
 )
 def test_values_are_compared_as_they_are_meant(planned: str, told: str, alike: bool) -> None:
     assert same(planned, told) is alike
+
+
+THREE = {"topology:servers": "3"}
+TWO_ROLES = {"primary.in_recovery": False, "replica.in_recovery": True, "replica.streams": True}
+THREE_ROLES = {**TWO_ROLES, "standby.in_recovery": True, "standby.streams": True}
+
+
+@pytest.mark.parametrize(
+    ("settings", "roles", "verdict"),
+    [
+        ({}, TWO_ROLES, Verdict.PASS),
+        (THREE, THREE_ROLES, Verdict.PASS),
+        (THREE, TWO_ROLES, Verdict.INVALID),
+        (THREE, {**THREE_ROLES, "standby.streams": False}, Verdict.INVALID),
+        (THREE, {**THREE_ROLES, "standby.in_recovery": False}, Verdict.INVALID),
+        (THREE, {**THREE_ROLES, "replica.streams": False}, Verdict.INVALID),
+    ],
+)
+def test_every_server_that_is_asked_for_follows_the_primary(
+    settings: dict[str, str], roles: dict[str, bool], verdict: Verdict
+) -> None:
+    moments = [InForce({}, roles, {})] * 2
+    evidence = evidence_of([segment_of(0, 1, settings=settings, in_force=moments)])
+    assert roles_were_kept(HERD, evidence).verdict is verdict
 
 
 def told(failures: float = 0.0, **settings: str) -> Segment:
