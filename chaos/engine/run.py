@@ -225,7 +225,7 @@ class _Run:
         self.writer.event("segment-started", segment=self.number, arm=name, round=number, what=what)
         if self.number > 1:  # the stack came up with the settings of the first one
             self.stack.configure(settings)
-        in_force = [self.observer.in_force(self._all_settings())]
+        in_force = [self.observer.in_force(self._asked(settings))]
         self.stack.on_fork = self._keep_fork
         acts = SegmentTimeline(timeline, name, self.stack, self.writer, self.clock, self.threads)
         watch = StateWatch(self.stack, self.clock, self.threads)
@@ -244,7 +244,7 @@ class _Run:
         watch.now()
         after, to_s = self.observer.counters(), self.clock.now_s()
         settled_s = self._wait_until_settled()
-        in_force.append(self.observer.in_force(self._all_settings()))
+        in_force.append(self.observer.in_force(self._asked(settings)))
         self.writer.event(
             "segment",
             segment=self.number,
@@ -268,10 +268,11 @@ class _Run:
         """Put on record what a server that lost its role holds, before that is erased."""
         self.writer.fork(self.number, self.observer.fork(url))
 
-    def _all_settings(self) -> Settings:
-        """The settings of every arm: one that another arm sets must not be in force in this one."""
+    def _asked(self, settings: Settings) -> Settings:
+        """The settings of every arm, those of others empty: they must not be in force in this."""
         arms = [self.order.experiment.naive, *self.order.arms]
-        return {name: value for arm in arms for name, value in self.order.settings_of(arm).items()}
+        names = {name for arm in arms for name in self.order.settings_of(arm)}
+        return {**dict.fromkeys(names, ""), **settings}
 
     def _wait_for_answers(
         self, acts: SegmentTimeline, watch: StateWatch, ended_s: float, traffic: Traffic

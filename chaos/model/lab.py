@@ -65,7 +65,10 @@ class Observer(Protocol):
         """
 
     def in_force(self, settings: Settings) -> InForce:
-        """What the parts say of themselves; of Postgres and Redis only the settings named here."""
+        """What the parts say of themselves; of Postgres and Redis only the settings named here.
+
+        Values that name roles are told as they are given here, if they are in force.
+        """
 
     def settled(self) -> bool:
         """True if every click is counted: no buffer, queue or outbox holds one."""

@@ -16,7 +16,7 @@ import pytest
 from chaos.engine.run import POLL_S, run
 from chaos.judge.verdict import judge
 from chaos.model.arrivals import arrivals
-from chaos.model.evidence import Generator, Verdict
+from chaos.model.evidence import Generator, InForce, Verdict
 from chaos.model.experiment import SEED_MAX
 from chaos.model.stack import Settings, Stack
 from chaos.model.traffic import Traffic
@@ -108,6 +108,40 @@ def test_each_arm_starts_anew_and_the_control_with_what_has_just_started(
     control, *arms = (e for e in read_events(tmp_path / "run") if e["kind"] == "segment")
     assert control["settings"]["CACHE_FILL"] == "direct"
     assert configured == [arm["settings"]["CACHE_FILL"] for arm in arms]
+
+
+def test_a_part_is_asked_for_the_values_of_the_arm_and_those_of_other_arms_are_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    world, name = World(), "postgres:synchronous_standby_names"
+    order = herd_order(world)
+    values = {"direct": "replica", "lock": "ANY 1 (replica, standby)"}
+    arms = [
+        replace(
+            arm,
+            settings={**arm.settings, **({name: values[arm.name]} if arm.name in values else {})},
+        )
+        for arm in order.arms
+    ]
+    experiment = replace(order.experiment, arms=arms)
+
+    def recorded(observer: FakeObserver, settings: Settings) -> InForce:
+        asked.append((settings["CACHE_FILL"], settings[name]))
+        return FakeObserver.in_force(observer, settings)
+
+    class Recording(FakeObserver):
+        in_force = recorded
+
+    monkeypatch.setattr("tests.support.fake_stack.FakeObserver", Recording)
+    run(
+        replace(order, experiment=experiment, arms=arms),
+        lab(world),
+        tmp_path / "run",
+        lambda *_: None,
+    )
+    assert {(arm, value) for arm, value in asked if arm in values} == {*values.items()}
+    assert {value for arm, value in asked if arm not in values} == {""}
 
 
 def test_every_act_is_probed_before_during_and_after(tmp_path: Path) -> None:
