@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from chaos.model.evidence import CLOSED, DEMOTED, ELSEWHERE, PROMOTED
-from chaos.model.stack import Link
+from chaos.model.stack import FOLLOWERS, Link
 from chaos.record.reader import Event
 
-PRIMARY, REPLICA = "primary", "replica"
+PRIMARY, REPLICA, STANDBY = "primary", "replica", "standby"
 OLD_PRIMARY = "old primary"  # it runs, and was not told that another one was promoted
 READ_ONLY = "read-only"
-CUT_OFF = "cut off"  # a replica that no primary feeds
+CUT_OFF = "cut off"  # a follower that no primary feeds
 FEEDS: Link = "replication"
 
 
@@ -99,5 +99,5 @@ def _roles(moves: Moves, readings: Sequence[Event], at_s: float) -> Mapping[str,
     now = {s: role if parts.get(s, "up") == "up" else parts[s] for s, role in roles.items()}
     closed = {CLOSED, ELSEWHERE} & {*links.get(FEEDS, ())}
     if closed or not {PRIMARY, READ_ONLY} & {*now.values()}:
-        return {s: CUT_OFF if role == REPLICA else role for s, role in now.items()}
+        return {s: CUT_OFF if role in FOLLOWERS else role for s, role in now.items()}
     return now

@@ -45,6 +45,7 @@ from reports.server_roles import (
     PRIMARY,
     READ_ONLY,
     REPLICA,
+    STANDBY,
     RoleSpan,
 )
 
@@ -404,7 +405,9 @@ def _draw_writes(on: Canvas) -> None:
     on.draw(lost, counted)
 
 
-ROLE_ALPHAS = {PRIMARY: 0.9, OLD_PRIMARY: 0.4, READ_ONLY: 0.4, REPLICA: 0.4, CUT_OFF: 0.15}
+ROLE_ALPHAS = {
+    PRIMARY: 0.9, OLD_PRIMARY: 0.4, READ_ONLY: 0.4, REPLICA: 0.4, STANDBY: 0.4, CUT_OFF: 0.15,
+}  # fmt: skip
 LED = (PRIMARY, OLD_PRIMARY)
 LABELLED_SHARE = 0.1  # of a round, from which on a stretch has room for the name of its role
 

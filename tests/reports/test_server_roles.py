@@ -59,6 +59,20 @@ def test_a_demoted_primary_refuses_writes_before_and_after_the_promotion() -> No
     assert moved[ONE] == [("replica", 0, 2), ("primary", 2, 6)]
 
 
+def test_of_two_that_follow_both_are_cut_off_from_a_killed_primary() -> None:
+    roles = {**ROLES, "standby": "postgres-3"}
+    killed = {**act(49.0), "roles": roles}
+    segment = {
+        "started_s": 50.0, "ended_s": 56.0, "round": 0, "acts": [killed],
+        "states": [reading(52.0, postgres_2="down")],
+    }  # fmt: skip
+    spans = {(span.server, span.from_s): span.role for span in role_spans([segment], APART_S)}
+    assert spans == {
+        (ONE, 0): "replica", (ONE, 2): "cut off", (TWO, 0): "primary", (TWO, 2): "down",
+        ("postgres-3", 0): "standby", ("postgres-3", 2): "cut off",
+    }  # fmt: skip
+
+
 def test_a_killed_primary_is_down_and_nobody_feeds_its_replica() -> None:
     states = [reading(51.0), reading(51.8, postgres_2="down"), reading(52.5, postgres_2="down")]
 
