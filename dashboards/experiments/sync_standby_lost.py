@@ -15,12 +15,13 @@ dashboard = experiment_page(
     "with `strict` no write is done until the replica is back, each takes the primary's timeout "
     "or longer, and commits that wait hold connections to the primary.",
     "with `degrade` that lasts until the watchdog lets commits go, a moment after the replica is "
-    "lost. `async` never waits, and shows nothing at all.",
+    "lost. With `any-1-of-2` the other standby answers, and `async` never waits: neither shows "
+    "anything at all.",
     [
         Panel(
             "Servers that run",
             "The replica is down for a while in every segment; the primary is up all the time. "
-            "Asked of the runtime each second.",
+            "A third server is there with `any-1-of-2` only. Asked of the runtime each second.",
             "none",
             [Query('max by (part) (linkstorm_part_up{part=~"postgres-.*"})', "{{part}}")],
             kind="state-timeline",
@@ -29,7 +30,8 @@ dashboard = experiment_page(
         ),
         writes_by_answer(
             "A hole as wide as the replica is away with `strict`, a short one with `degrade`, none "
-            "with `async`. A write that fails here may be on the primary all the same."
+            "with `any-1-of-2` and `async`. A write that fails here may be on the primary all the "
+            "same."
         ),
         half(
             "Connections to the primary",
@@ -47,7 +49,8 @@ dashboard = experiment_page(
         ),
         writes_duration(
             "While commits wait the primary's timeout, or up to the request's deadline where the "
-            "key is read back. A little with `strict` and `degrade` before, nothing with `async`."
+            "key is read back. A little with every arm but `async` before, and with `any-1-of-2` "
+            "all the time."
         ),
     ],
 )
