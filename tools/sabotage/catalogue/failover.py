@@ -5,6 +5,7 @@ from tools.sabotage.model import Edit, Sabotage
 
 FAILOVER, SWITCH, SPLIT, STANDBY = "failover", "switchover", "split-brain", "sync-standby-lost"
 ACTS, WATCHDOG = "chaos/acts/failover.py", "chaos/failover/watchdog.py"
+SETTINGS, NAMED = "chaos/runtimes/part_settings.py", "        wanted[SYNCHRONOUS] = names"
 
 SABOTAGES = (
     Sabotage(
@@ -123,5 +124,23 @@ SABOTAGES = (
             )
         ],
         [c.TOUCHED],
+    ),
+    Sabotage(
+        "quorum-of-all",
+        "Commits wait for both standbys where either should do.",
+        "A quorum is said to stall as a single standby does.",
+        STANDBY,
+        ["any-1-of-2"],
+        [Edit(SETTINGS, NAMED, NAMED + '.replace("ANY 1", "ANY 2")')],
+        ["any-1-of-2: write missed"],
+    ),
+    Sabotage(
+        "quorum-of-one-standby",
+        "Of two standbys only the first is named.",
+        "A single standby is tried under the name of a quorum.",
+        STANDBY,
+        ["any-1-of-2"],
+        [Edit(SETTINGS, NAMED, f"{NAMED}.replace(', \"postgres-3\"', '')")],
+        [c.CAME_TO_ITS_END],
     ),
 )
