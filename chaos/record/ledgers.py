@@ -1,8 +1,9 @@
 """Ledgers of a segment: what clients were told against what the primary holds.
 
 Each is one query on the record. `keys` has every link of the run with its segment; what the primary
-holds of no link of the run counts as unexpected in the first segment. `forks` has what a server
-held that lost its role, read before its own writes were erased: what is lost is looked for there.
+holds of no link of the run counts as unexpected in the first segment. `$waiting` are the segments
+in which a redirect waits for its click. `forks` has what a server held that lost its role, read
+before its own writes were erased: what is lost is looked for there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from chaos.model.evidence import Ledger
 
 Counts = Mapping[str, int]
 
+WAITING = ("sync", "outbox")  # values of CLICK_MODE: a redirect waits until its click is written
 SEGMENT_OF = "coalesce(k.segment, $first)"
 CLICKS = f"""
     WITH ids AS (
@@ -31,7 +33,8 @@ CLICKS = f"""
     asked AS (
         SELECT segment, count(*) FILTER (outcome = 'ok') AS attempted,
             count(*) FILTER (outcome = 'unknown' OR status >= 500
-                OR (outcome = 'ok' AND coalesce(click_id, '') = '')) AS unsure
+                OR (segment IN (SELECT unnest($waiting::INTEGER[]))
+                    AND outcome = 'ok' AND coalesce(click_id, '') = '')) AS unsure
         FROM {{requests}} WHERE operation = 'follow' GROUP BY segment),
     told AS (
         SELECT segment, sum(times) AS acknowledged,
@@ -50,9 +53,9 @@ def _clicks(counts: Counts, follows: int) -> Ledger:
     """Clicks acknowledged to clients against those in the primary, by id and link.
 
     The requests that warm the cache are answered, but not on record, so their clicks have unknown
-    ids. So has the click, if any, of a request without an answer or with a gateway's, or with one
-    that names no click: the web process gave up waiting until it was written. The first give the
-    minimum of unknown ids, all together the maximum.
+    ids. So has the click, if any, of a request without an answer or with a gateway's, or, in a mode
+    in which it waits for its click, with one that names none: the web process gave up waiting. The
+    first give the minimum of unknown ids, all together the maximum.
     """
     strangers = counts["strangers"]
     return Ledger(

@@ -290,11 +290,15 @@ def _ledgers(tables: _Tables, events: Events) -> Mapping[int, Mapping[str, Ledge
     tables.need("links", ["key", "deleted"], ["version"])
     tables.need("forks", ["kind", "id"], ["segment", "version"])
     follows = {event.segment: event.follows for event in events.links}
-    first = min(follows, default=0)
+    clicks_wait = [
+        e.segment for e in events.segment if e.settings.get("CLICK_MODE") in ledgers.WAITING
+    ]
+    values = {"first": min(follows, default=0), "waiting": clicks_wait}
     books: dict[int, dict[str, Ledger]] = {number: {} for number in follows}
     for kind, (sql, ledger) in ledgers.KINDS.items():
         counted = f"SELECT segment, coalesce(COLUMNS(* EXCLUDE segment), 0)::BIGINT FROM ({sql})"
-        rows = tables.query("requests", counted, **({"first": first} if "$first" in sql else {}))
+        asked = {name: value for name, value in values.items() if f"${name}" in sql}
+        rows = tables.query("requests", counted, **asked)
         counted_in = {
             number: Counter({name: int(column[place]) for name, column in rows.items()})
             for place, number in enumerate(rows.pop("segment").tolist())

@@ -21,7 +21,7 @@ from chaos.engine.observer import observer as observing
 from chaos.engine.run import HostClock
 from chaos.model.lab import INCARNATION, Counters
 from chaos.model.series import SERIES, is_gauge
-from chaos.model.stack import Stack, StackError
+from chaos.model.stack import SERVER_COUNT, Stack, StackError
 from chaos.record.writer import RecordWriter
 from chaos.runtimes.stack_counters import CLICKS
 from tests.support.thorough import times
@@ -72,7 +72,25 @@ def wait_until_settled(observer: DirectObserver) -> None:
         time.sleep(0.02)
 
 
-def test_every_source_is_sampled_and_no_gauge_counts_at_rest(stack: Stack, tmp_path: Path) -> None:
+@pytest.fixture
+def three_servers(stack: Stack) -> Iterator[Stack]:
+    stack.configure({SERVER_COUNT: "3"})
+    yield stack
+    stack.configure({})
+
+
+def test_every_source_is_sampled_and_no_gauge_counts_at_rest(
+    three_servers: Stack, tmp_path: Path
+) -> None:
+    assert sampled_at_rest(three_servers, tmp_path) == {*SERIES}
+
+
+def test_a_standby_is_sampled_only_where_there_is_one(stack: Stack, tmp_path: Path) -> None:
+    assert sampled_at_rest(stack, tmp_path) == {*SERIES} - {"standby"}
+
+
+def sampled_at_rest(stack: Stack, tmp_path: Path) -> set[str]:
+    """The kinds of parts of which every series was sampled, and nothing else."""
     writer = RecordWriter(tmp_path / "run", {}, HostClock())
     with observing(stack, writer) as observer:
         new_link(stack)
@@ -82,9 +100,15 @@ def test_every_source_is_sampled_and_no_gauge_counts_at_rest(stack: Stack, tmp_p
     sql = f"SELECT DISTINCT name FROM '{tmp_path / 'run' / 'samples.parquet'}'"
     sampled = {str(name) for (name,) in duckdb.execute(sql).fetchall()}
     parts = {kind: [kind] for kind in SERIES} | {"web": [*stack.endpoints.web]}
-    counted = {f"{part}.{what}" for kind in SERIES for part in parts[kind] for what in SERIES[kind]}
-    assert sampled == counted | {f"{web}.{INCARNATION}" for web in stack.endpoints.web}
+    due = {
+        kind: {f"{part}.{what}" for part in parts[kind] for what in names}
+        for kind, names in SERIES.items()
+    }
+    own = {f"{web}.{INCARNATION}" for web in stack.endpoints.web}
+    whole = {kind for kind, names in due.items() if names <= sampled}
+    assert sampled == own.union(*(due[kind] for kind in whole))
     assert not [name for name in at_rest if is_gauge(name)]
+    return whole
 
 
 class FullDisk(RecordWriter):

@@ -25,6 +25,7 @@ SEGMENTS = (1, 2)
 SHARED = {1: ("a", "b"), 2: ("c", "d")}
 OWN = {1: "own1", 2: "own2"}
 FOLLOWS = {1: 1, 2: 0}
+SETTINGS = {1: {}, 2: {"CLICK_MODE": "outbox"}}
 GOOD = {"ok": (200,), "absent": (404,), "fail": (400, 503), "unknown": (0,)}
 
 
@@ -89,7 +90,12 @@ PLAN: Mapping[str, Any] = {
 
 
 def _ended(segment: int) -> dict[str, Any]:
-    end: dict[str, Any] = {"segment": segment, "arm": "lock", "round": 0, "settings": {}}
+    end: dict[str, Any] = {
+        "segment": segment,
+        "arm": "lock",
+        "round": 0,
+        "settings": SETTINGS[segment],
+    }
     end |= {"web_processes": 2, "settled_s": None, "counted": {}, "acts": [], "in_force": []}
     end["states"] = []
     end |= {"from_s": 0.0, "to_s": 9.0, "started_s": 0.0, "ended_s": 9.0}
@@ -126,7 +132,8 @@ def slow_clicks(world: World, segment: int) -> Ledger:
     here = [pair for pair in {*told, *held} if keys.get(pair[1], 1) == segment]
     own = [r for r in follows if r.segment == segment]
     strangers = sum(1 for pair in here if not told[pair])
-    unsure = sum(r.unsure or (r.outcome == "ok" and not r.click_id) for r in own)
+    gave_up = [r for r in own if r.outcome == "ok" and not r.click_id and SETTINGS[segment]]
+    unsure = sum(r.unsure for r in own) + len(gave_up)
     totals, rows = dict(world.totals), Counter(key for _, key in world.clicks)
     off_keys = [
         key for key in {*totals, *rows, *(r.key for r in follows)} if keys.get(key, 1) == segment
@@ -304,7 +311,7 @@ def with_row(*rows: Row) -> World:
 
 GATEWAY = Row(1, "edit", "fail", 502, "own1")
 TIMED_OUT = Row(1, "follow", "unknown", 0, "a")
-UNTOLD = Row(1, "follow", "ok", 302, "a", 1, "t")  # without a click id
+UNTOLD = Row(2, "follow", "ok", 302, "c", 1, "t")  # without a click id, in outbox mode
 
 
 @pytest.mark.parametrize(
@@ -327,14 +334,19 @@ UNTOLD = Row(1, "follow", "ok", 302, "a", 1, "t")  # without a click id
             [],
         ),
         (
-            replace(with_row(UNTOLD), clicks=(*FINE.clicks, ("?", "a")),
-                    totals=(("a", 2), ("b", 1))),
+            replace(with_row(UNTOLD), clicks=(*FINE.clicks, ("?", "c")),
+                    totals=(("a", 1), ("b", 1), ("c", 1))),
             [],
         ),
         (with_row(UNTOLD), []),
         (
-            replace(with_row(UNTOLD), clicks=(*FINE.clicks, ("?", "a"), ("!", "a")),
-                    totals=(("a", 3), ("b", 1))),
+            replace(with_row(UNTOLD), clicks=(*FINE.clicks, ("?", "c"), ("!", "c")),
+                    totals=(("a", 1), ("b", 1), ("c", 2))),
+            ["2 clicks unexpected 1"],
+        ),
+        (
+            replace(with_row(replace(UNTOLD, segment=1, key="a")),
+                    clicks=(*FINE.clicks, ("?", "a")), totals=(("a", 2), ("b", 1))),
             ["1 clicks unexpected 1"],
         ),
         (replace(FINE, links=FINE.links[1:]), ["1 links lost 1"]),
