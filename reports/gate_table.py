@@ -15,7 +15,7 @@ from reports.formatting import NOTHING, Json
 MEANING = {
     "PASS": "no metric got slower by as much as its margin",
     "FAIL": "head is slower than base, or asks for more",
-    "INCONCLUSIVE": "the noise of this machine hides whether it got slower; nothing is blocked",
+    "INCONCLUSIVE": "it is undecided if it got slower; nothing is blocked",
     "VOID": "base differs from itself, so no difference of this run means anything",
 }
 HEADINGS = ("metric", "base", "head", "change", "verdict", "margins")
@@ -113,7 +113,7 @@ def remarks(document: Json) -> Iterator[str]:
 
 
 def _of_cores(document: Json) -> Iterator[str]:
-    """What kept a server from being measured alone."""
+    """Remarks on arms that waited for each other, or for the client."""
     busy = [share for share in document["core_shares"] if share > BUSY]
     if busy:
         yield (
@@ -124,7 +124,7 @@ def _of_cores(document: Json) -> Iterator[str]:
     if document["asked_too_slowly"]:
         yield (
             "capacity is that of the client, or of the databases beside it: their core had no time "
-            "left, and the servers' had, so a PASS of it would say nothing"
+            "left, and that of the servers had, so a PASS of it would say nothing"
         )
 
 

@@ -257,7 +257,7 @@ class DirectObserver:
         return roles
 
     def _replication_lag(self) -> Mapping[str, float]:
-        """How far the replica is behind, as the primary sees it."""
+        """The replica's lag, as the primary sees it."""
         return _named("primary", self._lag("replica"))
 
     def _lag(self, name: Role) -> Mapping[str, float]:
@@ -272,7 +272,7 @@ class DirectObserver:
         return {f"{name}.received_bytes": float(row[0])}
 
     def _standby(self) -> Mapping[str, float]:
-        """What there is of the standby, of a stack with three servers."""
+        """Samples of the standby; empty with two servers."""
         if self._stack.endpoints.standby is None:
             return {}
         look_ups = self._database("standby")["look_ups"]

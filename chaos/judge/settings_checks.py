@@ -108,7 +108,7 @@ def roles_were_kept(_: Experiment, evidence: Evidence) -> Finding:
 
 
 def _roles_of(segment: Segment) -> Mapping[str, bool]:
-    """What the servers should say of their roles."""
+    """The expected readings of the roles, by how many servers the segment asked for."""
     primary, *followers = roles_asked(segment.settings)
     follow = {f"{role}.{what}": True for role in followers for what in ("in_recovery", "streams")}
     return {f"{primary}.in_recovery": False, **follow}

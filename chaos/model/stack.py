@@ -63,7 +63,7 @@ THIRD: ServerName = "postgres-3"  # there only while an arm asks for three
 
 
 def servers_asked(settings: Settings) -> int:
-    """How many database servers these settings ask for.
+    """Return the number of database servers that these settings ask for.
 
     Raises:
         ValueError: it is neither two nor three.

@@ -49,9 +49,7 @@ class Answers:
     own_lag_s: Floats
     received_bytes: Ints
     troubles: Counter[str]  # why requests have no answer
-    client_s: (
-        float  # CPU time that the client used or stood in line for, from the first to the last
-    )
+    client_s: float  # CPU time that the client used or stood in line for meanwhile
 
 
 class ArmClient:

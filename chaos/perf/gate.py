@@ -106,7 +106,7 @@ def run_until_valid(
 
 @dataclass(frozen=True)
 class _Block:
-    """What one arm did while it alone was asked, as fast as it answered.
+    """Answers and CPU time of an arm while it alone was asked, as fast as it answered.
 
     `wanted_s` is the CPU time that it used or stood in line for, `spare_s` what the client, or the
     cores that it shares with databases, had left.

@@ -122,15 +122,23 @@ def figures(
 
 
 def asked_too_slowly(launches: Sequence[Launch]) -> bool:
-    """True if the blocks measured the client: its side was busy all the time, the servers were not.
+    """True if the blocks of an arm measured the client: it was busy throughout, the arm was not.
 
-    A server that waits while both sides have time left is the limit itself, as one with too few
+    One such arm is enough: base may be capable of more than it was asked for, and head of less. An
+    arm that waits while both sides have time left is the limit itself, as one with too few
     connections to its database.
     """
-    columns = [(each.block_s, each.block_wanted_s, each.block_spare_s) for each in launches]
-    sums = [[column.sum() for column in of_one] for of_one in columns]
-    lasted_s, wanted_s, spare_s = np.reshape(sums, (-1, 3)).sum(axis=0)
-    return bool(wanted_s < SERVER_BUSY * lasted_s and spare_s < CLIENT_SPARE * lasted_s)
+    if not launches:
+        return False
+    columns = [
+        (one.block_arms, one.block_s, one.block_wanted_s, one.block_spare_s) for one in launches
+    ]
+    arms, lasted_s, wanted_s, spare_s = map(np.concatenate, zip(*columns, strict=True))
+    return any(
+        wanted_s[own].sum() < SERVER_BUSY * lasted_s[own].sum()
+        and spare_s[own].sum() < CLIENT_SPARE * lasted_s[own].sum()
+        for own in (arms == place for place in range(len(ARMS)))
+    )
 
 
 def changes(of: Mapping[ArmName, Floats]) -> Floats:

@@ -96,7 +96,7 @@ input()
 """
 
 
-def test_who_shares_a_core_wants_as_much_as_who_has_it_alone() -> None:
+def test_a_process_that_shares_its_core_wants_as_much_as_alone() -> None:
     command = [sys.executable, "-c", BURNER]
     with on(frozenset({min(os.sched_getaffinity(0))})):
         two = [

@@ -131,34 +131,45 @@ def test_capacity_is_the_time_a_request_takes_of_an_arm_alone() -> None:
 def test_a_head_that_answers_nothing_under_full_load_fails() -> None:
     service = SERVICE.model_copy(update={"metrics": [Metric(figure="capacity", pass_below=10)]})
     silent = [
-        replace(each, block_arms=np.arange(3), block_s=np.full(3, 0.5), block_answers=answers)
+        in_blocks(each, [1000 + noise, 0, 1004 - noise])
         for each, noise in zip(launches(4), (0, 3, 5, 2), strict=True)
-        for answers in [np.array([1000 + noise, 0, 1004 - noise])]
     ]
     assert judgement(service, silent, []).verdict == "FAIL"
 
 
+def in_blocks(
+    launch: Launch,
+    answers: list[int],
+    wanted_s: tuple[float, float, float] = (0.48, 0.48, 0.48),
+    spare_s: float = 0.0,
+) -> Launch:
+    """The launch with a block of half a second for base, head and base again."""
+    return replace(
+        launch,
+        block_arms=np.arange(3),
+        block_s=np.full(3, 0.5),
+        block_answers=np.array(answers),
+        block_wanted_s=np.array(wanted_s),
+        block_spare_s=np.full(3, spare_s),
+    )
+
+
 @pytest.mark.parametrize(
-    ("cpu_s", "spare_s", "verdict"),
+    ("wanted_s", "spare_s", "verdict"),
     [
-        (0.48, 0.0, "PASS"),
-        (0.2, 0.1, "PASS"),  # it waits for something of its own
-        (0.2, 0.0, "INCONCLUSIVE"),
+        ((0.48, 0.48, 0.48), 0.0, "PASS"),
+        ((0.2, 0.2, 0.2), 0.1, "PASS"),  # they wait for something of their own
+        ((0.2, 0.2, 0.2), 0.0, "INCONCLUSIVE"),
+        ((0.41, 0.5, 0.41), 0.0, "INCONCLUSIVE"),  # base could do more than head
+        ((0.5, 0.41, 0.5), 0.0, "INCONCLUSIVE"),
     ],
 )
 def test_a_capacity_that_was_the_clients_is_no_pass(
-    cpu_s: float, spare_s: float, verdict: str
+    wanted_s: tuple[float, float, float], spare_s: float, verdict: str
 ) -> None:
     service = SERVICE.model_copy(update={"metrics": [Metric(figure="capacity", pass_below=10)]})
     asked = [
-        replace(
-            each,
-            block_arms=np.arange(3),
-            block_s=np.full(3, 0.5),
-            block_answers=np.array([1000 + noise, 1002, 1004 - noise]),
-            block_wanted_s=np.full(3, cpu_s),
-            block_spare_s=np.full(3, spare_s),
-        )
+        in_blocks(each, [1000 + noise, 1002, 1004 - noise], wanted_s, spare_s)
         for each, noise in zip(launches(4), (0, 3, 5, 2), strict=True)
     ]
     seen = judgement(service, asked, [])
