@@ -33,6 +33,7 @@ READER = {
     "steps": [{"operation": "follow"}, {"operation": "stats"}],
 }
 VISITS = [AUTHOR, EDITOR, READER]
+KEYS = 60  # an edit that finds all links being edited is not sent: on a slow machine, six are few
 
 
 def run(engine: Locust, duration_s: float, **traffic: Any) -> tuple[Any, list[Row]]:
@@ -85,7 +86,7 @@ def test_a_link_that_the_replica_does_not_have_yet_is_waited_for(tmp_path: Path)
 def test_every_try_against_a_failing_server_is_a_row(tmp_path: Path) -> None:
     traffic = {
         "rate_per_s": 60,
-        "keys": 4,
+        "keys": KEYS,
         "visits": VISITS,
         "retries": {"tries": 6, "pause_s": 0.01},
     }
@@ -106,7 +107,7 @@ def test_every_try_against_a_failing_server_is_a_row(tmp_path: Path) -> None:
 def test_visits_to_the_real_stack_are_on_record_as_it_answered(
     stack: Stack, tmp_path: Path
 ) -> None:
-    traffic = {"rate_per_s": 50, "keys": 6, "hot_share": 0.3, "visits": VISITS}
+    traffic = {"rate_per_s": 50, "keys": KEYS, "hot_share": 0.3, "visits": VISITS}
     with controlled(stack.endpoints.url, tmp_path) as engine:
         finished, rows = run(engine, 2.0, **traffic)
     assert len(rows) == finished["sent"] == finished["offered"]
@@ -128,7 +129,7 @@ def test_visits_to_the_real_stack_are_on_record_as_it_answered(
 
 def an_author_reads_what_it_wrote(session: list[Row]) -> None:
     create, *rest = session
-    assert int(create["rank"]) >= 6
+    assert int(create["rank"]) >= KEYS
     assert create["target"] == f"https://example.com/page/{create['key']}/0"
     assert create["version"] == "1"
     written = create
@@ -141,7 +142,7 @@ def an_author_reads_what_it_wrote(session: list[Row]) -> None:
 
 
 def the_last_edits_are_the_links_targets(url: str, rows: list[Row]) -> None:
-    edits = [row for row in rows if row["operation"] == "edit" and int(row["rank"]) < 6]
+    edits = [row for row in rows if row["operation"] == "edit" and int(row["rank"]) < KEYS]
     for key in {row["key"] for row in edits}:
         newest = max((row for row in edits if row["key"] == key), key=lambda r: int(r["version"]))
         link = requests.get(f"{url}/api/links/{key}", timeout=10).json()
