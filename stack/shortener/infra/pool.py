@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import Context
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ import asyncpg  # type: ignore[import-untyped]
 
 from stack.shortener.infra.log import log
 from stack.shortener.infra.metrics import DurationHistogram
+from stack.shortener.infra.openings import Openings
 from stack.shortener.infra.servers import UNKNOWN, Opening, ServerConnection, WritableServer
 
 _NEVER = 2**31 - 1
@@ -74,6 +75,7 @@ class Pool:
         self._statements = statements
         self._session = session
         self._failover = failover
+        self._openings = Openings()
         self._pool: Any = None
         self._opened_s = 0.0
         self._renewal: asyncio.Future[None] | None = None
@@ -102,32 +104,43 @@ class Pool:
     async def _create(self) -> Any:
         servers = self._failover.servers if self._failover else None
         opening = Opening(servers) if servers else None
-        pool = await asyncpg.create_pool(
-            self._url,
-            min_size=self.size,
-            max_size=self.size,
-            timeout=self._connect_timeout_s,
-            max_queries=_NEVER,
-            max_inactive_connection_lifetime=0,
-            max_cached_statement_lifetime=0,
-            connect=opening.connect if opening else asyncpg.connect,
-            connection_class=ServerConnection,
-            init=self._prepare,
-            reset=_no_reset,
-            server_settings=dict(self._session),
-        )
+        connect = opening.connect if opening else asyncpg.connect
+        openings = self._openings = Openings()
+
+        async def connection(*address: Any, **options: Any) -> Any:
+            return await openings.connection(lambda: self._opened(connect(*address, **options)))
+
+        try:
+            pool = await asyncpg.create_pool(
+                self._url,
+                min_size=self.size,
+                max_size=self.size,
+                timeout=self._connect_timeout_s,
+                max_queries=_NEVER,
+                max_inactive_connection_lifetime=0,
+                max_cached_statement_lifetime=0,
+                connect=connection,
+                connection_class=ServerConnection,
+                reset=_no_reset,
+                server_settings=dict(self._session),
+            )
+        except BaseException:
+            openings.end()
+            raise
         if opening:
             opening.is_over = True
         return pool
 
-    async def _prepare(self, connection: ServerConnection) -> None:
-        """Prepare all statements within the timeout of a connection."""
+    async def _opened(self, connecting: Awaitable[ServerConnection]) -> ServerConnection:
+        """A connection with all statements prepared, which has the time of a connection again."""
+        connection = await connecting
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 await self._prepare_all(connection)
         except BaseException:
-            connection.terminate()  # asyncpg closes it, and would wait for the server without end
+            connection.terminate()  # close() would wait for the server without end
             raise
+        return connection
 
     async def _prepare_all(self, connection: ServerConnection) -> None:
         for statement in self._statements:
@@ -210,6 +223,7 @@ class Pool:
             return
         log("pool_renewed", level="warning", db=self._name, error=repr(error))
         self._pool = None
+        self._openings.end()
         pool.terminate()  # close() would wait for answers, for ever in a black hole
         loop = asyncio.get_running_loop()
         self._renewal = loop.create_task(self._reopen(), context=Context())
@@ -224,6 +238,7 @@ class Pool:
         if self._renewal:
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
+        await self._openings.close()
         if self._pool is None:
             return
         try:

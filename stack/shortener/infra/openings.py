@@ -1,0 +1,73 @@
+"""Openings of database connections: few at a time, and each goes on until it is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+
+from stack.shortener.infra.servers import ServerConnection
+
+AT_ONCE = 4
+
+Open = Callable[[], Awaitable[ServerConnection]]
+
+
+class Openings:
+    """Opens the connections of a pool, `AT_ONCE` at a time: more are late on a busy machine.
+
+    To open one takes several round trips and a process of the server, which may be more than the
+    time of one use. So an opening goes on if the wait for it ends before, and the next one who
+    needs a connection waits for it: else no use might ever find one again.
+    """
+
+    def __init__(self) -> None:
+        self._few = asyncio.Semaphore(AT_ONCE)
+        self._going_on: set[asyncio.Task[ServerConnection]] = set()
+        self._unclaimed: list[asyncio.Task[ServerConnection]] = []
+
+    async def connection(self, open_one: Open) -> ServerConnection:
+        """A connection that was opened for someone who did not wait for it, or a new one."""
+        opening = self._taken_over() or self._begun(open_one)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self._unclaimed.append(opening)
+            raise
+
+    def end(self) -> None:
+        """Cancel all that go on, and close what nobody waited for."""
+        while (opened := self._taken_over()) is not None:
+            if opened.done():
+                opened.result().terminate()
+        for opening in self._going_on:
+            opening.cancel()
+
+    async def close(self) -> None:
+        """End all, and wait for that."""
+        going_on = [*self._going_on]
+        self.end()
+        await asyncio.gather(*going_on, return_exceptions=True)
+
+    def _taken_over(self) -> asyncio.Task[ServerConnection] | None:
+        while self._unclaimed:
+            opening = self._unclaimed.pop(0)
+            if not opening.done() or _is_open(opening):
+                return opening
+        return None
+
+    def _begun(self, open_one: Open) -> asyncio.Task[ServerConnection]:
+        loop = asyncio.get_running_loop()
+        opening = loop.create_task(self._one_of_few(open_one), context=Context())
+        self._going_on.add(opening)  # the loop itself keeps no task alive
+        opening.add_done_callback(self._going_on.discard)
+        return opening
+
+    async def _one_of_few(self, open_one: Open) -> ServerConnection:
+        async with self._few:
+            return await open_one()
+
+
+def _is_open(opened: asyncio.Task[ServerConnection]) -> bool:
+    failed = opened.cancelled() or opened.exception() is not None
+    return not failed and not opened.result().is_closed()
