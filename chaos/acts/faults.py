@@ -18,6 +18,8 @@ PartFaultKind = Literal["kill", "pause"]
 FaultKind = Literal[LinkFaultKind, PartFaultKind]
 SLOW_PROBE_TIMEOUT_S = 10.0
 SHORT_S = 0.2  # of this machine, while it is busy
+SLOWED_S = 1.0  # in which other work may delay every round trip of a probe
+BACKLOG_S = 4.0  # in which a part turns away first all who gave up on it
 LATENCY_MAX_MS = 60_000
 TARGETS = (*get_args(PartName), *get_args(Role))
 
@@ -30,6 +32,7 @@ class Slow:
     latency_ms: float
 
     needs = "toxic"
+    lingers_s = SLOWED_S
     moments: ClassVar[Mapping[str, float]] = {}
     brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
     hits: ClassVar[frozenset[str]] = frozenset()
@@ -87,6 +90,7 @@ class _Unresponsive:
     """Base of faults under which nothing answers: of three tries all before, none during."""
 
     probe_s = probes.ANSWER_TIMEOUT_S + SHORT_S
+    lingers_s = 0.0
 
     def took_effect(self, before: Reading, during: Reading) -> bool:
         """Every try was answered before, none during the fault."""
@@ -147,6 +151,7 @@ class Kill(_Unresponsive):
     part: Target
 
     needs = "kill"
+    lingers_s = BACKLOG_S
     moments: ClassVar[Mapping[str, float]] = {}
 
     def __post_init__(self) -> None:
@@ -207,6 +212,7 @@ class Pause(_Unresponsive):
     part: Target
 
     needs = "pause"
+    lingers_s = BACKLOG_S
     moments: ClassVar[Mapping[str, float]] = {}
     brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
 

@@ -30,6 +30,7 @@ class PauseReplay:
     moments: ClassVar[Mapping[str, float]] = {}
     brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
     probe_s = PATIENCE_S + 0.2
+    lingers_s = 0.0
     hits: ClassVar[frozenset[str]] = frozenset()
     puts: ClassVar[Mapping[str, str]] = {}  # a state of Postgres, not of parts and links
 

@@ -74,17 +74,25 @@ class ScheduledAct:
     def probe_again(self) -> None:
         """Measure after it was undone.
 
-        A probe that fails is repeated for `ANSWERS_S`, as another act may be moving the link. A
-        reading is final: an act that is not healed stays unproven.
+        A probe that fails is repeated for `ANSWERS_S`, as another act may be moving the link, and
+        one that is not healed for as long as the act may linger. It stays unproven after that.
         """
-        deadline_s = self._clock.now_s() + ANSWERS_S
-        while (after := self._probe()) is None and self._clock.now_s() < deadline_s:
+        undone_s = self._clock.now_s()
+        while True:
+            self._after = self._probe()
+            patience_s = ANSWERS_S if self._after is None else self.at.act.lingers_s
+            if self._healed or self._clock.now_s() >= undone_s + patience_s:
+                return
             self._clock.sleep(POLL_S)
-        self._after = after
+
+    @property
+    def _healed(self) -> bool:
+        before, after = self._before, self._after
+        return bool(before and after and self.at.act.healed(before, after))
 
     def evidence(self, segment: int) -> ActEvidence:
         """All readings and what they prove; the judge knows if there should be a second one."""
-        act, before, during, after = self.at.act, self._before, self._during, self._after
+        act, before, during = self.at.act, self._before, self._during
         assert self.injected_s is not None
         return ActEvidence(
             act=act.name,
@@ -95,9 +103,9 @@ class ScheduledAct:
             healed_s=self._healed_s,
             before=before,
             during=during,
-            after=after,
+            after=self._after,
             took_effect=bool(before and during and act.took_effect(before, during)),
-            healed=bool(before and after and act.healed(before, after)),
+            healed=self._healed,
             begun_s=self._begun_s,
             again=self._again,
             roles=self._roles,

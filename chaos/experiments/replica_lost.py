@@ -13,7 +13,7 @@ from chaos.model.traffic import Traffic
 
 RATE_PER_S, KEYS, TTL_S, PAUSE_S, TIMEOUT_S = 100, 200, 0.5, 2.5, 0.25
 MISSED = m.missed(m.during, within_ms=1000)
-P50, RECOVERY = m.latency(50, m.during), m.recovery(within_ms=100)
+P50, RECOVERY = m.latency(50, m.during), m.recovery(within_ms=200, share=0.9)
 DB = m.per_second("primary.look_ups", "look-ups on the primary", "look-ups", m.during)
 TRUST = m.per_second("replica.look_ups", "on the replica again", "look-ups", m.since_heal(1.5, 3))
 ALONE, NO_BREAKER = {"READ_FROM": "replica"}, {"BREAKER": "false"}

@@ -15,7 +15,8 @@ from chaos.model.traffic import FOLLOW, Step, Traffic, Visit
 RATE_PER_S, WRITES, LAG_MS, MOVED_S = 100, 0.6, 200, 1.5
 MOVE = Switchover()
 LOST, UNTRACED, CLICKS = m.lost("links"), m.untraced("links"), m.lost("clicks")
-PAUSE, READS = m.steady(MOVE, within_ms=500, for_s=1.5), m.missed(m.since_act(MOVE), m.follows)
+PAUSE = m.steady(MOVE, within_ms=500, share=0.95, for_s=1.5)
+READS = m.missed(m.since_act(MOVE), m.follows)
 MAKE = Visit("make", (Step("create"),), weight=1.5, own_link=True)
 AT_ONCE = At(MOVED_S, Switchover(waits=False))
 LAG_S, LAG = LAG_MS / 1000, At(0, Slow("replication", LAG_MS), until_s=MOVED_S + 1)
@@ -47,11 +48,11 @@ experiment = Experiment(
         shows("at once", CLICKS, at_least=1),
         *(none(lost, but=("at once",)) for lost in (LOST, CLICKS)),
         none(UNTRACED),
-        at_most("switchover", PAUSE, 1.5),
+        at_most("switchover", PAUSE, 2.5),
         *(at_most(arm, READS, 5) for arm in ("at once", "switchover")),
     ],
     costs=[PAUSE],
     strips=FAILOVER_STRIPS,
-    quick=Mode("quick", rounds=3, segment_s=5),
+    quick=Mode("quick", rounds=3, segment_s=6),
     full=Mode("full", rounds=8, segment_s=10),
 )

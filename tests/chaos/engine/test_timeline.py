@@ -53,6 +53,7 @@ class RecordedAct:
     moments: Mapping[str, float] = field(default_factory=dict)
     brings: frozenset[tuple[str, str]] = frozenset()
     probe_s: float = 0.0
+    lingers_s: float = 0.0
 
     def aimed(self, stack: Stack) -> Act:
         return self
@@ -313,6 +314,27 @@ def test_an_act_that_lingers_stays_unproven_though_it_ends_a_moment_later(
     timeline.end()
     (act,) = timeline.evidence(3)
     assert (act.took_effect, act.healed, act.proven) == (True, False, False)
+
+
+@pytest.mark.parametrize(("lingers_s", "healed"), [(1.0, True), (0.5, False)])
+def test_an_act_that_may_linger_is_healed_once_its_effect_is_gone_within_that_time(
+    writer: RecordWriter, lingers_s: float, healed: bool
+) -> None:
+    said: list[str] = []
+    clock = FakeClock()
+    gone_s = clock.now_s() + 1.0 + 0.7
+
+    def lingers() -> None:
+        left = said.count("one on") - said.count("one off")
+        if "one off" in said and left == (clock.now_s() >= gone_s):
+            said.append("one off" if left else "one on")
+
+    act = RecordedAct("one", said, probe_=lingers, lingers_s=lingers_s)
+    timeline = timeline_of([At(0.0, act, until_s=1.0)], writer, Inline(), clock)
+    ticked(timeline, clock, 1.0)
+    timeline.end()
+    (seen,) = timeline.evidence(3)
+    assert (seen.took_effect, seen.healed) == (True, healed)
 
 
 def test_what_a_stack_cannot_do_is_told_before_anything_begins(writer: RecordWriter) -> None:
