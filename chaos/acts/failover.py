@@ -18,15 +18,16 @@ from chaos.failover.orders import (
     LED,
     PROMOTED,
     SILENT,
+    Candidate,
     Control,
     Watch,
 )
 from chaos.failover.process import FailoverProcess
 from chaos.failover.watchdog import demote, wait_for
 from chaos.model.evidence import CLOSED, ELSEWHERE, PROMOTING, Reading, Segment
-from chaos.model.stack import Link, Role, ServerName, Stack, StackError, Undo
+from chaos.model.stack import FOLLOWERS, Link, Role, ServerName, Stack, StackError, Undo
 from chaos.model.testimony import Span, Witnesses
-from chaos.runtimes.server_queries import explained, flush, let_write, timeline
+from chaos.runtimes.server_queries import explained, flush, furthest_standby, let_write, timeline
 from chaos.runtimes.topology import DATABASE, LINKS
 
 TO_PRIMARY: tuple[Link, ...] = ("primary", "worker-primary", "replication")
@@ -83,12 +84,12 @@ class _Programs:
 
 @dataclass(frozen=True)
 class Failover:
-    """A controller that promotes the replica once the primary is silent for `detect_s`.
+    """A controller that promotes a standby once the primary is silent for `detect_s`.
 
-    It watches from the replica's side, through the link of the replication, and leads `leads` to
-    the new primary. Without, clients have to find it, and nothing keeps them from the old one.
-    With `demotes_s` a watchdog beside the primary has it refuse writes once no replica has followed
-    it for so long.
+    Of two it promotes the one that has more. It watches from their side, through the link of the
+    replication, and leads `leads` to the new primary. Without, clients have to find it, and nothing
+    keeps them from the old one. With `demotes_s` a watchdog beside the primary has it refuse writes
+    once no replica has followed it for so long.
     """
 
     detect_s: float = 0.5
@@ -98,6 +99,7 @@ class Failover:
 
     needs = "sql"
     probe_s = 0.2
+    lingers_s = 0.0
     hits: ClassVar[frozenset[str]] = ROLES_MOVE
     puts: ClassVar[Mapping[str, str]] = {}
 
@@ -126,11 +128,12 @@ class Failover:
         ends = stack.endpoints
         control = Control(
             watched=ends.links["replication"],
-            candidate=_replica(stack),
-            candidate_url=ends.replica,
+            candidates=tuple(
+                Candidate(server=server, url=url, upstream=stack.upstream(server))
+                for server, url in _standbys(stack).items()
+            ),
             detect_s=self.detect_s,
             toxiproxy=ends.toxiproxy,
-            as_link="replica",
             leads=self.leads,
         )
         try:
@@ -192,15 +195,16 @@ class Failover:
         return [*seen, *witnesses.after_a_loss(self.name, DEMOTED, self.demotes_s, segment)]
 
 
-def _replica(stack: Stack) -> ServerName:
-    """The server that can be promoted.
+def _standbys(stack: Stack) -> Mapping[ServerName, str]:
+    """The servers that can be promoted, the replica first, and their URLs.
 
     Raises:
-        StackError: there is none.
+        StackError: there is no replica.
     """
     if "replica" not in stack.roles:
         raise StackError("nothing can be promoted: no server is the replica now")
-    return stack.roles["replica"]
+    servers = [stack.roles[role] for role in FOLLOWERS if role in stack.roles]
+    return {server: stack.endpoints.servers[server] for server in servers}
 
 
 def _servers(stack: Stack) -> str:
@@ -225,6 +229,7 @@ class Degrade:
 
     needs = "sql"
     probe_s = 0.2
+    lingers_s = 0.0
     hits: ClassVar[frozenset[str]] = frozenset()
     puts: ClassVar[Mapping[str, str]] = {}
     brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
@@ -298,6 +303,7 @@ class Switchover:
 
     needs = "sql"
     probe_s = 0.2
+    lingers_s = 0.0
     hits: ClassVar[frozenset[str]] = ROLES_MOVE
     puts: ClassVar[Mapping[str, str]] = {}
     brings: ClassVar[frozenset[tuple[str, str]]] = LED_ELSEWHERE
@@ -323,7 +329,7 @@ class Switchover:
             StackError: the replica did not catch up, and the primary takes writes again; or it was
                 not promoted in time, and the primary refuses them, as it still may be.
         """
-        server, old = _replica(stack), stack.endpoints.primary
+        (server, *_), old = _standbys(stack), stack.endpoints.primary
         if self.waits:
             self._drain(old, stack)
         self._note(PROMOTING)
@@ -400,11 +406,12 @@ def move_primary(stack: Stack) -> Iterator[str]:
         StackError: there is no replica, or it does not catch up.
     """
     before = _roles_now(stack)
-    server = _replica(stack)
+    server, *_ = _standbys(stack)
     if "primary" in before:
         Switchover().inject(stack)
         yield f"{server} is the primary, and has all that {before['primary']} acknowledged"
     else:
+        server = furthest_standby(_standbys(stack))
         stack.promote(server)
         for link in TO_PRIMARY:
             stack.lead(link, server)

@@ -128,14 +128,14 @@ def _order(
         fail(f"--seed must be from 0 to {SEED_MAX}, not {seed}", USAGE)
     try:
         experiment = experiments.load(name)
-        chosen = _chosen_arms(experiment, arms)
+        mode = length.of(experiment.mode(full=full))
+        chosen = _chosen_arms(experiment, mode, arms)
         overrides = overridden(settings)
         require_settings(
             {name for arm in chosen for name in {**experiment.settings, **arm.settings}}
         )
     except (experiments.UnknownName, experiments.WrongExperiment, WrongSetting) as wrong:
         fail(str(wrong), USAGE)
-    mode = length.of(experiment.mode(full=full))
     if odd := problems(experiment, [mode]):
         fail("\n".join(odd), USAGE)
     order = Order(experiment, mode, chosen, overrides, seed, _command(seed))
@@ -182,15 +182,19 @@ def writing() -> Iterator[None]:
         fail(f"the record cannot be written: {error}", TROUBLE)
 
 
-def _chosen_arms(experiment: Experiment, names: list[str]) -> Sequence[Arm]:
-    """The named arms and the naive one; all of them if none is named."""
+def _chosen_arms(experiment: Experiment, mode: Mode, names: list[str]) -> Sequence[Arm]:
+    """The named arms and the naive one; all that the mode has if none is named.
+
+    Raises:
+        UnknownName: the experiment has no such arm.
+    """
     from chaos import experiments
 
     known = [arm.name for arm in experiment.arms]
     for name in names:
         if name not in known:
             raise experiments.UnknownName(f"arm of {experiment.name}", name, known)
-    return [arm for arm in experiment.arms if not names or arm.naive or arm.name in names]
+    return experiment.arms_in(mode, names)
 
 
 def overridden(settings: list[str]) -> dict[str, str]:

@@ -364,13 +364,13 @@ def _in_use(holder: str) -> str:
 
 def _summary(name: str) -> Json:
     experiment = experiments.load(name)
-    arms = len(experiment.arms)
     return {
         "name": name,
         "question": experiment.question,
         "arms": [{"name": arm.name, "naive": arm.naive} for arm in experiment.arms],
         "about_s": {
-            mode.name: _about_s(mode, arms) for mode in (experiment.quick, experiment.full)
+            mode.name: _about_s(mode, len(experiment.arms_in(mode)))
+            for mode in (experiment.quick, experiment.full)
         },
     }
 

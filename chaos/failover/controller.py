@@ -1,4 +1,4 @@
-"""A failover controller: watches the primary, closes its links, promotes the replica, leads them.
+"""A failover controller: watches the primary, closes its links, promotes a standby, leads them.
 
 It decides by silence alone, so it cannot tell a primary that is cut off from one that is dead.
 """
@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import psycopg
 
-from chaos.failover.orders import LED, PROMOTED, SILENT, WATCHING, Control
+from chaos.failover.orders import LED, PROMOTED, SILENT, WATCHING, Candidate, Control
 from chaos.failover.watchdog import wait_for
 from chaos.model.evidence import PROMOTING
 from chaos.model.stack import LinkState
-from chaos.runtimes.server_queries import promote, timeline
+from chaos.runtimes.server_queries import furthest_standby, promote, timeline
 from chaos.runtimes.toxics import Toxics
 
 Report = Callable[..., None]
@@ -59,16 +59,17 @@ def control(order: Control, report: Report) -> None:
 
     Raises:
         NeverAnswered: the primary did not answer at the start.
-        StackError: the replica cannot be promoted, or a link not led.
+        StackError: no candidate answers, it cannot be promoted, or a link not led.
     """
     wait_for_silence(Pulse(order.watched), order.detect_s, report)
     links = fence(order)
     report(PROMOTING)
-    with psycopg.connect(order.candidate_url, autocommit=True, sslmode="disable") as candidate:
+    chosen = choice(order.candidates)
+    with psycopg.connect(chosen.url, autocommit=True, sslmode="disable") as candidate:
         wait_for(candidate, "")  # nobody follows it yet, so its commits would wait without end
-    promote(order.candidate, order.candidate_url)
-    report(PROMOTED, timeline=timeline(order.candidate_url))
-    lead(order, links)
+    promote(chosen.server, chosen.url)
+    report(PROMOTED, server=chosen.server, timeline=timeline(chosen.url))
+    lead(order, chosen, links)
     report(LED, links=order.leads)
 
 
@@ -85,6 +86,12 @@ def wait_for_silence(pulse: Pulse, detect_s: float, report: Report) -> None:
     report(SILENT, last_answer_s=pulse.last_s)
 
 
+def choice(candidates: Sequence[Candidate]) -> Candidate:
+    """The candidate to promote: another one would lack what only this one has received."""
+    furthest = furthest_standby({candidate.server: candidate.url for candidate in candidates})
+    return next(candidate for candidate in candidates if candidate.server == furthest)
+
+
 def fence(order: Control) -> Mapping[str, LinkState]:
     """Close the links that will be led, so that nobody reaches the old primary by them.
 
@@ -97,8 +104,8 @@ def fence(order: Control) -> Mapping[str, LinkState]:
     return links
 
 
-def lead(order: Control, links: Mapping[str, LinkState]) -> None:
-    """Lead the links to where the candidate's own link leads; one that was closed stays closed."""
+def lead(order: Control, chosen: Candidate, links: Mapping[str, LinkState]) -> None:
+    """Lead the links to the new primary; one that was closed before stays closed."""
     toxics = Toxics(order.toxiproxy)
     for link in order.leads:
-        toxics.put(link, links[order.as_link].to, is_open=links[link].open)
+        toxics.put(link, chosen.upstream, is_open=links[link].open)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from chaos.model.evidence import DEMOTED as DEMOTED
 from chaos.model.evidence import PROMOTED as PROMOTED
@@ -19,21 +19,27 @@ class _Order(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Control(_Order):
-    """Promote the replica once the primary has given no answer for `detect_s`.
+class Candidate(_Order):
+    """A standby that may be promoted: its URL, and where Toxiproxy reaches it."""
 
-    `watched` is the URL under which the primary is watched, maybe through a link; `candidate_url`
-    is that of the replica, the server `candidate`. `leads` are links of the Toxiproxy at
-    `toxiproxy` that lead to the replica from then on, where the link `as_link` leads already.
+    server: ServerName
+    url: str
+    upstream: str
+
+
+class Control(_Order):
+    """Promote a standby once the primary has given no answer for `detect_s`.
+
+    Of the candidates that answer then, it is the one that has received most; of several the first.
+    `watched` is the URL under which the primary is watched, maybe through a link. `leads` are links
+    of the Toxiproxy at `toxiproxy` that lead to the new primary from then on.
     """
 
     do: Literal["control"] = "control"
     watched: str
-    candidate: ServerName
-    candidate_url: str
+    candidates: tuple[Candidate, ...] = Field(min_length=1)
     detect_s: PositiveFloat
     toxiproxy: str
-    as_link: str
     leads: tuple[str, ...]
 
 

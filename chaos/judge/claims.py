@@ -204,11 +204,17 @@ def _difference(one: Estimate, other: Estimate, share: float) -> Ends:
 def asked(experiment: Experiment, evidence: Evidence) -> tuple[list[Claim], list[Claim]]:
     """The claims that this run can judge, and those that it cannot since `--arm` left out an arm.
 
-    A claim for full mode is neither in quick mode.
+    In quick mode a claim for full mode, or about an arm that only full mode has, is neither.
     """
-    due = [c for c in experiment.claims if evidence.mode.name == "full" or not c.full_only]
     fixed = {arm.name for arm in experiment.arms if not arm.naive}
     left_out = fixed - set(evidence.plan["arms"])
+    usual = {arm.name for arm in experiment.arms_in(evidence.mode)}
+    due = [
+        claim
+        for claim in experiment.claims
+        if (evidence.mode.name == "full" or not claim.full_only)
+        and not (left_out - usual) & set(claim.arms)
+    ]
     return (
         [claim for claim in due if not left_out & set(claim.arms)],
         [claim for claim in due if left_out & set(claim.arms)],

@@ -61,6 +61,9 @@ def _of_arms(experiment: Experiment) -> Iterator[str]:
         yield "an arm must be naive: the others are compared with the first one that is"
     if len(experiment.arms) < 2:
         yield "an experiment needs a naive arm and at least one fix"
+    for arm in experiment.arms:
+        if arm.naive and arm.full_only:
+            yield f"arm {arm.name}: a naive arm is in both modes: the others are compared with it"
     common = experiment.settings
     yield from _by_arm(experiment, lambda arm: _of_settings({**common, **arm.settings}))
     yield from _by_arm(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -55,6 +55,10 @@ class Act(Protocol):
     @property
     def probe_s(self) -> float:
         """Duration of its probe while it is in force: it must last longer to be proven."""
+
+    @property
+    def lingers_s(self) -> float:
+        """How long its effect may be seen once it is undone."""
 
     @property
     def moments(self) -> Mapping[str, float]:
@@ -132,7 +136,10 @@ class Input:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to run the system: what differs from the experiment, and what theory predicts."""
+    """One way to run the system: what differs from the experiment, and what theory predicts.
+
+    Quick mode leaves a `full_only` arm out unless it is named.
+    """
 
     name: str
     settings: Settings = field(default_factory=dict)
@@ -140,6 +147,7 @@ class Arm:
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     traffic: Traffic | None = None
     timeline: Timeline | None = None
+    full_only: bool = False
 
 
 class Summary(Protocol):
@@ -254,6 +262,12 @@ class Experiment:
     def mode(self, *, full: bool) -> Mode:
         """`full` for numbers to quote, else `quick`."""
         return self.full if full else self.quick
+
+    def arms_in(self, mode: Mode, names: Collection[str] = ()) -> Sequence[Arm]:
+        """The arms of a run in this mode: with `names`, those and the naive ones."""
+        if names:
+            return [arm for arm in self.arms if arm.naive or arm.name in names]
+        return [arm for arm in self.arms if mode.name == "full" or not arm.full_only]
 
     def traffic_of(self, arm: Arm) -> Traffic:
         """The arm's own traffic, or the experiment's."""

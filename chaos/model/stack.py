@@ -192,6 +192,9 @@ class Stack(Protocol):
     def lead(self, link: Link, server: ServerName) -> Undo:
         """Lead a link to that server from now on; its connections break."""
 
+    def upstream(self, server: ServerName) -> str:
+        """Where Toxiproxy reaches a server, for a process that leads links by itself."""
+
     def state(self) -> State:
         """Current state of every part and link."""
 

@@ -130,6 +130,10 @@ class BaseStack(ABC):
         """Lead a link to that server from now on; its connections break."""
         return self._links.lead(link, server)
 
+    def upstream(self, server: ServerName) -> str:
+        """Where Toxiproxy reaches a server."""
+        return self._links.upstream(server)
+
     def state(self) -> State:
         """Every part and link as it is now; without Toxiproxy no link lets anything through."""
         parts = self._part_states()

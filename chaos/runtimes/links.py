@@ -41,6 +41,10 @@ class Links:
         self._closures: list[_Closure] = []
         self._changing = threading.RLock()
 
+    def upstream(self, to: str) -> str:
+        """Where Toxiproxy reaches a part; an address is one already."""
+        return next((at for part, at in self._addresses.items() if part == to), to)
+
     def state(self) -> dict[str, LinkState]:
         """Every link as it is now; one that is closed and should not be is read again."""
         state = self._toxics.links()
@@ -132,8 +136,7 @@ class Links:
     def _put(self, link: str, now: LinkState, to: str) -> None:
         is_open = self._is_open(link, to)
         if (to, is_open) != (now.to, now.open):
-            upstream = next((at for part, at in self._addresses.items() if part == to), to)
-            self._toxics.put(link, upstream, is_open=is_open)
+            self._toxics.put(link, self.upstream(to), is_open=is_open)
 
     def _is_open(self, link: str, to: str) -> bool:
         """True if nothing closes a link that leads there."""

@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 
 from chaos.model.stack import ServerName, StackError
 from chaos.runtimes.topology import slot
 
+Answer = TypeVar("Answer")
+
 CONNECT_TIMEOUT_S = 2  # the minimum of libpq
 ANSWER_TIMEOUT_S = 1.0
-PROMOTED_S, FOLLOWS_S, DROPPED_S = 10.0, 20.0, 5.0
+CHOSEN_S, PROMOTED_S, FOLLOWS_S, DROPPED_S = 3.0, 10.0, 20.0, 5.0
 RELOADED_S = 10.0
 PROMOTION_POLL_S = 0.002
 POLL_S = 0.01
@@ -64,12 +66,35 @@ UNUSED_SLOTS = """
 
 
 def timelines(servers: Mapping[ServerName, str]) -> Mapping[ServerName, int]:
-    """The timeline that each server writes, 0 of a standby; without those that do not answer.
+    """The timeline that each server writes, 0 of a standby; without those that do not answer."""
+    return _of_each(timeline, servers)
 
-    All are asked at once. A late one is left to end by itself.
+
+def furthest_standby(servers: Mapping[ServerName, str]) -> ServerName:
+    """The standby that has received most of the log, of those that answer; of several the first.
+
+    Raises:
+        StackError: none answers.
     """
+    received: dict[ServerName, float] = {}
+
+    def one_answers() -> bool:
+        standings = _of_each(standing, servers)
+        own = [server for server in servers if server in standings]
+        received.update((s, standings[s].lsn_bytes) for s in own if not standings[s].leads)
+        return bool(received)
+
+    nobody = f"nothing can be promoted: no standby answers of {', '.join(servers)}"
+    _wait(one_answers, nobody, CHOSEN_S, POLL_S)
+    return max(received, key=lambda server: received[server])
+
+
+def _of_each(
+    query: Callable[[str], Answer], servers: Mapping[ServerName, str]
+) -> Mapping[ServerName, Answer]:
+    """What each server answers, asked at once. A late one is left to end by itself."""
     threads = ThreadPoolExecutor(len(servers))
-    asked = {threads.submit(timeline, url): server for server, url in servers.items()}
+    asked = {threads.submit(query, url): server for server, url in servers.items()}
     answered, _ = wait(asked, ANSWER_TIMEOUT_S)
     threads.shutdown(wait=False)
     return {asked[one]: one.result() for one in answered if one.exception() is None}

@@ -340,6 +340,9 @@ class FakeStack:
         self.world.cut_off.add(server)
         return lambda: self.world.cut_off.discard(server)
 
+    def upstream(self, server: ServerName) -> str:
+        return server
+
     def lead(self, link: Link, server: ServerName) -> Undo:
         before = self.world.leads[link]
         self.world.leads[link] = server
@@ -404,6 +407,7 @@ class FakeSlow:
     name: str = "replica link +120 ms"
     needs: str = "toxic"
     probe_s: float = 0.0
+    lingers_s: float = 0.0
     hits: ClassVar[frozenset[str]] = frozenset()
     moments: ClassVar[Mapping[str, float]] = {}
     brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
@@ -444,6 +448,7 @@ class FakeKill:
     part: PartName = "redis"
     needs: str = "kill"
     probe_s: float = 0.0
+    lingers_s: float = 0.0
     moments: ClassVar[Mapping[str, float]] = {}
     brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
 

@@ -32,6 +32,16 @@ def healed(stack: Stack) -> Iterator[None]:
     stack.heal()
 
 
+@pytest.fixture
+def three_servers(stack: Stack) -> Iterator[None]:
+    """A standby beside the replica; a commit waits for either."""
+    any_1 = {"postgres:synchronous_standby_names": "ANY 1 (replica, standby)"}
+    stack.configure({"topology:servers": "3", "SYNCHRONOUS_COMMIT": "on", **any_1})
+    yield
+    stack.heal()
+    stack.configure({})
+
+
 @contextmanager
 def in_force(act: Act, stack: Stack) -> Iterator[Act]:
     own = act.aimed(stack)
@@ -117,6 +127,37 @@ def test_the_controller_promotes_after_its_time_and_every_lost_write_is_in_the_f
     lost = {*writer.acknowledged} - noted(stack.endpoints.primary)
     assert lost
     assert lost <= forked
+
+
+def test_with_the_replica_gone_the_controller_promotes_the_standby_and_nothing_is_lost(
+    stack: Stack, three_servers: None
+) -> None:
+    standby = stack.roles["standby"]
+    with Writer(stack) as writer, in_force(Kill("replica"), stack):
+        eventually(lambda: len(writer.acknowledged) > 20)
+        with in_force(Failover(0.3), stack) as act, in_force(Kill("primary"), stack):
+            acknowledged = len(writer.acknowledged)
+            eventually(lambda: len(writer.acknowledged) > acknowledged + 20)
+            assert stack.roles["primary"] == standby
+    assert not act.probe(stack).value
+    assert stack.roles["primary"] == standby
+    assert stack.roles.keys() == {"primary", "replica", "standby"}
+    assert {*writer.acknowledged} <= noted(stack.endpoints.primary)
+
+
+def test_of_two_standbys_an_operator_promotes_the_one_that_has_more(
+    stack: Stack, three_servers: None
+) -> None:
+    behind, ahead = stack.roles["replica"], stack.roles["standby"]
+    stack.kill("replica")
+    execute(stack.endpoints.primary, NOTES)
+    execute(stack.endpoints.primary, "INSERT INTO notes VALUES (70000)")
+    eventually(lambda: 70_000 in noted(stack.endpoints.servers[ahead]))
+    stack.kill("primary")
+    stack.start(behind)
+    said = [*move_primary(stack)]
+    assert said[0].startswith(f"{ahead} is the primary")
+    assert 70_000 in noted(stack.endpoints.primary)
 
 
 def test_a_switchover_loses_nothing(stack: Stack) -> None:

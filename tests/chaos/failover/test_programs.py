@@ -15,11 +15,19 @@ from chaos.failover.process import FailoverProcess
 from chaos.model.stack import StackError
 from chaos.runtimes.embedded.ports import reserved
 
+NOBODY = "postgresql://nobody@127.0.0.1:1/x"
+CANDIDATE = {"server": "postgres-2", "url": NOBODY, "upstream": "127.0.0.1:1"}
 CONTROL: dict[str, Any] = {
-    "do": "control", "watched": "postgresql://nobody@127.0.0.1:1/x", "candidate": "postgres-2",
-    "candidate_url": "postgresql://nobody@127.0.0.1:1/x", "detect_s": 0.5,
-    "toxiproxy": "http://127.0.0.1:1", "as_link": "replica", "leads": ["primary"],
+    "do": "control", "watched": NOBODY, "candidates": [CANDIDATE], "detect_s": 0.5,
+    "toxiproxy": "http://127.0.0.1:1", "leads": ["primary"],
 }  # fmt: skip
+WRONG: list[dict[str, Any]] = [
+    {},
+    CONTROL | {"detect_s": 0},
+    CONTROL | {"candidates": []},
+    CONTROL | {"candidates": [CANDIDATE | {"server": "postgres-9"}]},
+    CONTROL | {"more": 1},
+]
 
 
 def run(order: object) -> subprocess.CompletedProcess[str]:
@@ -27,10 +35,7 @@ def run(order: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize(
-    "order",
-    [{}, CONTROL | {"detect_s": 0}, CONTROL | {"candidate": "postgres-9"}, CONTROL | {"more": 1}],
-)
+@pytest.mark.parametrize("order", WRONG)
 def test_a_wrong_order_is_refused_before_anything_is_watched(order: object) -> None:
     done = run(order)
     assert done.returncode == 2

@@ -64,6 +64,10 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda e: replace(e, inputs=[*e.inputs, e.inputs[0]]), "2 inputs are called",
     ),
     "no naive arm": (without_naive, "an arm must be naive"),
+    "a naive arm that quick runs leave out": (
+        lambda e: replace(e, arms=[replace(e.arms[0], full_only=True), *e.arms[1:]]),
+        "a naive arm is in both modes",
+    ),
     "one arm": (lambda e: replace(e, arms=e.arms[:1]), "at least one fix"),
     "no rate": (traffic(rate_per_s=0.0), "rate_per_s"),
     "no link": (traffic(keys=0), "keys must be at least 1"),

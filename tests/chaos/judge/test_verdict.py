@@ -319,6 +319,22 @@ def test_what_only_full_runs_claim_is_not_listed_as_not_asked_by_others(
     assert len(judge(own, less).not_asked) == (name == "full")
 
 
+@pytest.mark.parametrize(("name", "ran", "judged"), [
+    ("quick", False, 0), ("quick", True, 1), ("full", True, 1),
+])  # fmt: skip
+def test_a_claim_about_an_arm_of_full_runs_is_made_where_the_arm_ran(
+    experiment: Experiment, evidence: Evidence, name: str, ran: bool, judged: int
+) -> None:
+    arms = [replace(arm, full_only=arm.name == "lock") for arm in experiment.arms]
+    claims = [claiming("lock", verdict=Verdict.PASS)]
+    mode = replace(evidence.mode, name=name)  # type: ignore[arg-type]
+    seen = replace(evidence, mode=mode)
+    result = judge(
+        replace(experiment, arms=arms, claims=claims), seen if ran else without_arm(seen, "lock")
+    )
+    assert (len(result.claims), result.not_asked) == (judged, [])
+
+
 def claiming(
     *arms: str, verdict: Verdict, full_only: bool = False, but: tuple[str, ...] = ()
 ) -> Claim:

@@ -32,7 +32,7 @@ SABOTAGES = (
         [
             Edit(
                 "chaos/failover/controller.py",
-                "    promote(order.candidate, order.candidate_url)\n",
+                "    promote(chosen.server, chosen.url)\n",
                 "    time.sleep(3600)\n",
             )
         ],
@@ -80,7 +80,7 @@ SABOTAGES = (
         [
             Edit(
                 "chaos/failover/controller.py",
-                "        toxics.put(link, links[order.as_link].to, is_open=links[link].open)\n",
+                "        toxics.put(link, chosen.upstream, is_open=links[link].open)\n",
                 "        toxics.put(link, links[link].to, is_open=links[link].open)\n",
             )
         ],
