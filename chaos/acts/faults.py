@@ -16,7 +16,7 @@ from chaos.runtimes.topology import LINKS
 LinkFaultKind = Literal["slow", "cut"]
 PartFaultKind = Literal["kill", "pause"]
 FaultKind = Literal[LinkFaultKind, PartFaultKind]
-SLOW_PROBE_TIMEOUT_S = 10.0
+SLOW_PROBE_TIMEOUT_S = 3.0
 SHORT_S = 0.2  # of this machine, while it is busy
 SLOWED_S = 1.0  # in which other work may delay every round trip of a probe
 BACKLOG_S = 4.0  # in which a part turns away first all who gave up on it

@@ -15,7 +15,7 @@ from chaos.model.lab import Clock
 from chaos.model.stack import Stack, StackError, Undo
 from chaos.record.writer import RecordWriter
 
-ANSWERS_S = 2.0
+ANSWERS_S = 6.0
 POLL_S = 0.1
 
 
@@ -58,9 +58,8 @@ class ScheduledAct:
         self._during = self._probe()
 
     def probe_before_the_end(self) -> None:
-        """Measure its effect again, if it was injected."""
-        if self.injected_s is not None:
-            self._again = self._probe()
+        """Measure its effect again."""
+        self._again = self._probe()
 
     def lift(self) -> None:
         """Undo it, if it was injected and is not undone yet."""
@@ -162,7 +161,8 @@ class SegmentTimeline:
             if act not in self._injections and second >= act.at.second:
                 self._run(self._injections, act, act.inject, then=act.probe)
             again = act.at.probed_again(self._duration_s)
-            if again is not None and second >= again and act not in self._probed_again:
+            due = again is not None and second >= again and act.injected_s is not None
+            if due and act not in self._probed_again:
                 self._probed_again.add(act)
                 self._probes.append(self._threads.submit(act.probe_before_the_end))
             if act.at.until_s is not None and second >= act.at.until_s:

@@ -13,7 +13,7 @@ from chaos.model.traffic import Traffic
 
 PAUSE_S, TIMEOUT_S = 3, 0.25
 P99, P50, FAILED = m.latency(99, m.during), m.latency(50, m.during), m.failed(m.during)
-RECOVERY = m.recovery(within_ms=100, share=0.9)
+RECOVERY = m.recovery(within_ms=100, share=0.5)
 DB = m.per_second("web.look_ups", "look-ups during", "look-ups", m.during)
 ENDLESS = {"CACHE_TIMEOUT_S": "30", "FILL_LOCK_TTL_S": "60", "REQUEST_DEADLINE_S": "60"}
 NO_BREAKER = {"BREAKER": "false"}

@@ -13,7 +13,7 @@ from chaos.model.traffic import Traffic
 
 RATE_PER_S, KEYS, TTL_S, PAUSE_S, TIMEOUT_S = 100, 200, 0.5, 2.5, 0.25
 MISSED = m.missed(m.during, within_ms=1000)
-P50, RECOVERY = m.latency(50, m.during), m.recovery(within_ms=200, share=0.9)
+P50, RECOVERY = m.latency(50, m.during), m.recovery(within_ms=200, share=0.5)
 DB = m.per_second("primary.look_ups", "look-ups on the primary", "look-ups", m.during)
 TRUST = m.per_second("replica.look_ups", "on the replica again", "look-ups", m.since_heal(1.5, 3))
 ALONE, NO_BREAKER = {"READ_FROM": "replica"}, {"BREAKER": "false"}
@@ -48,10 +48,10 @@ experiment = Experiment(
         *(at_most(arm, P50, 50) for arm in ("breaker", "stale")),
         fewer_than("stale", "breaker", DB, share=0.1),
         at_least("breaker", TRUST, 30),
-        *(at_most(arm, RECOVERY, 2) for arm in ("fallback", "breaker", "stale")),
+        *(at_most(arm, RECOVERY, 3) for arm in ("fallback", "breaker", "stale")),
     ],
     costs=[DB],
     strips=[LATENCY, Strip("Look-ups", "look-ups", "samples", "primary.look_ups", per_s=True)],
-    quick=Mode("quick", rounds=2, segment_s=7),
+    quick=Mode("quick", rounds=2, segment_s=8),
     full=Mode("full", rounds=8, segment_s=10),
 )

@@ -48,11 +48,11 @@ experiment = Experiment(
         shows("at once", CLICKS, at_least=1),
         *(none(lost, but=("at once",)) for lost in (LOST, CLICKS)),
         none(UNTRACED),
-        at_most("switchover", PAUSE, 2.5),
+        at_most("switchover", PAUSE, 4),
         *(at_most(arm, READS, 5) for arm in ("at once", "switchover")),
     ],
     costs=[PAUSE],
     strips=FAILOVER_STRIPS,
-    quick=Mode("quick", rounds=3, segment_s=6),
+    quick=Mode("quick", rounds=3, segment_s=8),
     full=Mode("full", rounds=8, segment_s=10),
 )

@@ -31,7 +31,9 @@ from chaos.model.evidence import (
 from chaos.model.experiment import At, Experiment
 
 ACT_LATE_S = 1.0
-ACT_TAKES_S = 2.0  # a container engine takes more than one to end a container
+ACT_TAKES_S = (
+    4.0  # a container engine takes more than one to end a container, beside other work two
+)
 Check = Callable[[Experiment, Evidence], Finding | None]
 
 

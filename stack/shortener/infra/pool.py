@@ -88,7 +88,11 @@ class Pool:
         return {"idle": idle, "used": size - idle}
 
     async def open(self) -> None:
-        """Open all connections; retry while the database is down."""
+        """Open all connections; retry while the database is down.
+
+        A pool that was open before is of use again with its first connection, as after a failover;
+        the others are opened on demand.
+        """
         while self._pool is None:
             try:
                 self._pool = await self._create()
@@ -113,7 +117,7 @@ class Pool:
         try:
             pool = await asyncpg.create_pool(
                 self._url,
-                min_size=self.size,
+                min_size=1 if self.was_open else self.size,
                 max_size=self.size,
                 timeout=self._connect_timeout_s,
                 max_queries=_NEVER,

@@ -157,6 +157,18 @@ def test_an_act_ends_when_planned_though_its_own_probe_hangs(
     assert 0.15 <= act.lifted_s - started_s < 0.25
 
 
+def test_an_act_that_took_long_to_inject_is_probed_again_once_it_is_in_force(
+    writer: RecordWriter, threads: Executor
+) -> None:
+    slow = RecordedAct("slow", inject_=lambda: time.sleep(0.4))
+    timeline = timeline_of([At(0.05, slow, 0.7)], writer, threads)
+    started_s = passed(timeline, 0.8)
+    timeline.end()
+    seen = by_name(timeline)["slow"]
+    assert seen.injected_s - started_s > 0.4  # the second of its second probe
+    assert seen.again == Reading("is it on?", 1.0, "")
+
+
 def test_a_probe_before_the_segment_is_over_when_the_segment_begins(
     writer: RecordWriter, threads: Executor
 ) -> None:

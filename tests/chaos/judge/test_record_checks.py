@@ -628,6 +628,38 @@ def sampled(samples: Samples, **counts: float) -> Segment:
     return replace(own, started_s=0.0, ended_s=2.0, samples=samples, counted=counted)
 
 
+@pytest.mark.parametrize(
+    ("read", "cost", "at_s", "words"),
+    [
+        ("", "", [3.0], ""),
+        ("", "", [2.999], "no reading for 3.0 s"),
+        ("web.requests", "", [1.0, 2.001, 3.0, 4.0, 5.0], "no reading for 1.0 s"),
+        ("requests", "", [1.0, 2.001, 3.0, 4.0, 5.0], "no reading for 1.0 s"),
+        ("", "web-2.requests", [1.0, 2.001, 3.0, 4.0, 5.0], "no reading for 1.0 s"),
+        ("web.redirects", "", [3.0], ""),
+    ],
+)
+def test_a_counter_whose_course_no_measure_reads_may_go_unread_for_longer(
+    read: str, cost: str, at_s: list[float], words: str
+) -> None:
+    measure = HERD.measures[0]
+    own = replace(
+        HERD, measures=[replace(measure, series=read)], costs=[replace(measure, series=cost)]
+    )
+    often = np.arange(0.0, 6.5, 0.5)
+    samples = Samples(
+        {**dict.fromkeys(s.REQUIRED_SAMPLES, often), "web-1.requests": np.array(at_s)},
+        {
+            **dict.fromkeys(s.REQUIRED_SAMPLES, np.zeros(len(often))),
+            "web-1.requests": np.zeros(len(at_s)),
+        },
+    )
+    watched = replace(sampled(samples, **{"web-1.requests": 0.0}), ended_s=6.0)
+    finding = s.samples_are_whole(own, only(watched))
+    told = [said for said in finding.observed.split("; ") if "web-1.requests" in said]
+    assert told == ([f"control: web-1.requests: {words}"] if words else [])
+
+
 @pytest.mark.parametrize(("moved", "fell"), [(0, False), (-1, True), (np.nan, True)])
 def test_a_counter_that_moved_backwards_in_all_fell_whatever_was_sampled(
     moved: float, fell: bool
@@ -679,6 +711,8 @@ def acted(name: str, from_s: float, healed_s: float | None) -> ActEvidence:
         (WITH_KILL, acted("redis killed", -1.0, -0.6), True),
         (WITH_KILL, acted("redis killed", 1.6, 2.0), True),
         (WITH_KILL, acted("redis killed", 1.9, 2.0), False),
+        (WITH_KILL, replace(acted("redis killed", 1.9, 2.0), begun_s=1.6), True),
+        (WITH_KILL, replace(acted("redis killed", 1.9, 2.0), begun_s=1.7), False),
         (WITH_KILL, acted("replica link +120 ms", 0.5, 1.5), False),
         (WITH_KILL, acted("web-1 killed", 0.5, 1.5), False),
         (HERD, acted("redis killed", 0.5, 1.5), False),

@@ -645,8 +645,8 @@ def test_an_act_is_in_force_from_when_it_is_due_to_its_end_or_its_segment_s(
 @pytest.mark.parametrize(
     ("begun_s", "injected_s", "fine"),
     [
-        (2.0, 4.0, True),  # on time, and a container engine took its time
-        (2.0, 4.001, False),
+        (2.0, 6.0, True),  # on time, and a container engine took its time
+        (2.0, 6.001, False),
         (2.001, 2.001, False),  # late
         (1.5, 1.4, False),
         (0.999, 1.5, False),

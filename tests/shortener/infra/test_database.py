@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from math import inf
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from chaos.model.stack import Stack
-from stack.shortener.infra.database import ConnectionBroken, Database, DatabaseUnavailable
+from stack.shortener.infra.database import ConnectionBroken, Database
 from tests.support.databases import empty_database
 
 pytestmark = pytest.mark.real
@@ -22,8 +21,6 @@ GIVEN_UP = b"E" + (4 + len(FIELDS)).to_bytes(4, "big") + FIELDS
 
 
 SWALLOWED = "SELECT 'swallowed'"
-USERS, USE_S, ANSWER_S = 12, 0.25, 0.05
-STATEMENTS = [f"SELECT {number}" for number in range(3)]
 
 
 class Tap:
@@ -31,7 +28,6 @@ class Tap:
 
     def __init__(self, host: str, port: int) -> None:
         self.swallows = False
-        self.delay_s = 0.0  # of each answer
         self.swallowed = asyncio.Event()
         self._ended = asyncio.Event()
         self._to = host, port
@@ -45,7 +41,7 @@ class Tap:
         self._clients.append(writer)
         ways = [
             self._copy(reader, server_writer),
-            self._copy(server_reader, writer, delayed=True),
+            self._copy(server_reader, writer),
             self._ended.wait(),
         ]
         tasks = [asyncio.ensure_future(way) for way in ways]
@@ -66,17 +62,9 @@ class Tap:
         self._ended.set()
         await asyncio.gather(*filter(None, self._carrying))
 
-    def cut(self) -> None:
-        """Break all connections."""
-        for client in self._clients:
-            client.transport.abort()
-
-    async def _copy(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, delayed: bool = False
-    ) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
-                await asyncio.sleep(self.delay_s * delayed)
                 if self.swallows and SWALLOWED.encode() in data:
                     self.swallowed.set()
                     await self._ended.wait()
@@ -150,34 +138,6 @@ def test_a_pool_opens_once_its_server_answers_again(stack: Stack) -> None:
             tap.swallows = False
             await asyncio.wait([opening], timeout=5)
             assert opening.done()
-
-    with empty_database(stack) as url:
-        asyncio.run(main(url))
-
-
-def test_broken_connections_are_replaced_though_to_connect_takes_longer_than_a_use_may(
-    stack: Stack,
-) -> None:
-    async def uses(database: Database) -> int:
-        """Use the database for a while; return how often it answered."""
-        answered = 0
-        end_s = asyncio.get_running_loop().time() + 12 * USE_S
-        while asyncio.get_running_loop().time() < end_s:
-            with contextlib.suppress(DatabaseUnavailable):
-                async with database.connection() as connection:
-                    await connection.execute("SELECT 1")  # one round trip
-                    answered += 1
-        return answered
-
-    async def main(url: str) -> None:
-        async with tapped(url) as (tap, by_tap):
-            database = Database("replica", by_tap, 4, USE_S, STATEMENTS, breaker_failures=inf)
-            await database.open()
-            tap.delay_s = ANSWER_S
-            tap.cut()
-            answered = await asyncio.gather(*(uses(database) for _ in range(USERS)))
-            assert sum(answered) > 4 * USERS
-            await database.close()
 
     with empty_database(stack) as url:
         asyncio.run(main(url))
