@@ -33,7 +33,7 @@ experiment = Experiment(
     name="split-brain",
     lesson=__doc__,
     traffic=Traffic(100, keys=50, hot_share=0.1, visits=(FOLLOW, MAKE, EDIT)),
-    settings={"WRITE_RETRY": "none"},
+    settings={"WRITE_RETRY": "none", "POOL_TIMEOUT_S": "1"},  # at first all connections are old
     timeline=[At(0, Failover(DETECT_S, leads=())), SPLIT, WORKER],
     arms=[
         Arm("no fence", FIND, naive=True, predictions={OVERLAP.name: ENDS}),
