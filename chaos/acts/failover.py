@@ -27,7 +27,7 @@ from chaos.failover.watchdog import demote, wait_for
 from chaos.model.evidence import CLOSED, ELSEWHERE, PROMOTING, Reading, Segment
 from chaos.model.stack import FOLLOWERS, Link, Role, ServerName, Stack, StackError, Undo
 from chaos.model.testimony import Span, Witnesses
-from chaos.runtimes.server_queries import explained, flush, furthest_standby, let_write, timeline
+from chaos.runtimes.server_queries import explained, flush, let_write, timeline
 from chaos.runtimes.topology import DATABASE, LINKS
 
 TO_PRIMARY: tuple[Link, ...] = ("primary", "worker-primary", "replication")
@@ -411,7 +411,7 @@ def move_primary(stack: Stack) -> Iterator[str]:
         Switchover().inject(stack)
         yield f"{server} is the primary, and has all that {before['primary']} acknowledged"
     else:
-        server = furthest_standby(_standbys(stack))
+        server = stack.furthest_standby()
         stack.promote(server)
         for link in TO_PRIMARY:
             stack.lead(link, server)

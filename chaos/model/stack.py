@@ -154,6 +154,13 @@ class Stack(Protocol):
             StackError: the server is no standby, or does not answer.
         """
 
+    def furthest_standby(self) -> ServerName:
+        """The server that follows and has received most, of those that answer.
+
+        Raises:
+            StackError: none answers.
+        """
+
     def find_roles(self) -> Mapping[Role, ServerName]:
         """Ask the servers who leads, and take that as the roles: somebody else may have promoted.
 

@@ -202,6 +202,11 @@ class BaseStack(ABC):
         others = [own for role, own in self.roles.items() if role in FOLLOWERS and own != server]
         self._put_roles({"primary": server, **following(others, self._server_roles.last)})
 
+    def furthest_standby(self) -> ServerName:
+        """The server that follows and has received most, of those that answer."""
+        urls = self.endpoints.servers
+        return server_queries.furthest_standby({own: urls[own] for own in self._followers()})
+
     def find_roles(self) -> Mapping[Role, ServerName]:
         """Ask the servers who leads, and take that as the roles."""
         told = server_queries.timelines(self.endpoints.servers)

@@ -248,7 +248,7 @@ class FakeStack:
 
     def _have_lead(self, primary: ServerName, followers: Iterable[ServerName]) -> None:
         self.world.roles.put({"primary": primary, **following(followers, self.world.roles.last)})
-        self.world.leads = led_by(self.roles)
+        self.world.leads = {**self.world.leads, **led_by(self.roles)}
 
     def _followers(self) -> list[ServerName]:
         return [self.roles[role] for role in FOLLOWERS if role in self.roles]
@@ -310,7 +310,7 @@ class FakeStack:
             self._mend(server)
             if self.world.roles.lost_by(server):
                 self.rejoin(server, self.on_fork)
-        self.world.leads = led_by(self.roles)
+        self.world.leads = {**self.world.leads, **led_by(self.roles)}
 
     def workdir(self, name: str) -> Path:
         return self.world.logs
@@ -339,6 +339,9 @@ class FakeStack:
     def cut_off(self, server: ServerName) -> Undo:
         self.world.cut_off.add(server)
         return lambda: self.world.cut_off.discard(server)
+
+    def furthest_standby(self) -> ServerName:
+        return self._followers()[0]
 
     def upstream(self, server: ServerName) -> str:
         return server
