@@ -75,9 +75,9 @@ def mutate(chosen: Sequence[str]) -> None:
     Raises:
         NotRun: it did not finish.
     """
-    shutil.rmtree(RESULTS, ignore_errors=True)
     command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", PROCESSES]
     patterns = [pattern for choice in chosen for pattern in _patterns(choice)]
+    shutil.rmtree(RESULTS, ignore_errors=True)  # an hour's work: not for a wrong name
     seen = None if sys.stdout.isatty() else subprocess.PIPE  # its spinner is for a terminal
     done = subprocess.run([*command, *patterns], stdout=seen, stderr=subprocess.STDOUT, text=True)
     if done.returncode:

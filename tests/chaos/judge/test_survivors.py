@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.mutation_survivors import (
     ACCEPTED,
+    RESULTS,
     Change,
     accepted,
     accepted_survivors,
@@ -131,5 +132,9 @@ def test_tests_that_fail_without_any_mutant_show_nothing(project: Path) -> None:
     assert "This shows nothing." in text
 
 
-def test_a_module_that_there_is_not_shows_nothing(project: Path) -> None:
+def test_a_module_that_there_is_not_shows_nothing_and_costs_no_results(project: Path) -> None:
+    results = project / RESULTS / "toy" / "judge.py.meta"
+    results.parent.mkdir(parents=True)
+    results.touch()
     assert told(project, 4, "jury") == (2, "there is no module jury: judge\nThis shows nothing.\n")
+    assert results.exists()
