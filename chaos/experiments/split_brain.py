@@ -32,7 +32,7 @@ ENDS = Prediction("L", "the longest life of a connection", lambda _: LIFE_S, bou
 experiment = Experiment(
     name="split-brain",
     lesson=__doc__,
-    traffic=Traffic(100, keys=50, hot_share=0.1, visits=(FOLLOW, MAKE, EDIT)),
+    traffic=Traffic(100, keys=120, hot_share=0.1, visits=(FOLLOW, MAKE, EDIT)),
     settings={"WRITE_RETRY": "none", "POOL_TIMEOUT_S": "1"},  # at first all connections are old
     timeline=[At(0, Failover(DETECT_S, leads=())), SPLIT, WORKER],
     arms=[
