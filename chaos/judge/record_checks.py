@@ -276,8 +276,8 @@ def _slack(expected: float, variance: float) -> float:
 def samples_are_whole(experiment: Experiment, evidence: Evidence) -> Finding:
     """Every counter was read without gaps, never fell, and rose no further than its total.
 
-    An act may stop or hang the part whose counter it is. Gaps may be longer in a counter of which
-    no measure reads more than how far it rose.
+    An act may stop or hang the part whose counter it is. A counter may have longer gaps if no
+    measure reads its course, only how far it rose.
     """
     read = {_figure(measure.series) for measure in (*experiment.measures, *experiment.costs)}
     gaps_s = {
@@ -297,7 +297,7 @@ def samples_are_whole(experiment: Experiment, evidence: Evidence) -> Finding:
 
 
 def _figure(series: str) -> str:
-    """What a series is of, whichever part's: `look_ups` of `web-1.look_ups`."""
+    """The figure of a series, of any part: `look_ups` of `web-1.look_ups`."""
     return series.rpartition(".")[2]
 
 

@@ -92,7 +92,7 @@ def furthest_standby(servers: Mapping[ServerName, str]) -> ServerName:
 def _of_each(
     query: Callable[[str], Answer], servers: Mapping[ServerName, str]
 ) -> Mapping[ServerName, Answer]:
-    """What each server answers, asked at once. A late one is left to end by itself."""
+    """The answers of the servers, queried at once. A late query is left to end by itself."""
     threads = ThreadPoolExecutor(len(servers))
     asked = {threads.submit(query, url): server for server, url in servers.items()}
     answered, _ = wait(asked, ANSWER_TIMEOUT_S)

@@ -17,8 +17,8 @@ class Openings:
     """Opens the connections of a pool, `AT_ONCE` at a time: more are late on a busy machine.
 
     To open one takes several round trips and a process of the server, which may be more than the
-    time of one use. So an opening goes on if the wait for it ends before, and the next one who
-    needs a connection waits for it: else no use might ever find one again.
+    time of one use. So an opening goes on if the wait for it ends before, and the next request for
+    a connection takes it over. Otherwise no use might ever get a connection again.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Openings:
         self._unclaimed: list[asyncio.Task[ServerConnection]] = []
 
     async def connection(self, open_one: Open) -> ServerConnection:
-        """A connection that was opened for someone who did not wait for it, or a new one."""
+        """Return a connection whose opening was given up by an earlier request, or a new one."""
         opening = self._taken_over() or self._begun(open_one)
         try:
             return await asyncio.shield(opening)
@@ -36,7 +36,7 @@ class Openings:
             raise
 
     def end(self) -> None:
-        """Cancel all that go on, and close what nobody waited for."""
+        """Cancel the openings that go on, and close unclaimed connections."""
         while (opened := self._taken_over()) is not None:
             if opened.done():
                 opened.result().terminate()
@@ -44,7 +44,7 @@ class Openings:
             opening.cancel()
 
     async def close(self) -> None:
-        """End all, and wait for that."""
+        """End all openings, and wait until they have ended."""
         going_on = [*self._going_on]
         self.end()
         await asyncio.gather(*going_on, return_exceptions=True)

@@ -136,7 +136,7 @@ class Pool:
         return pool
 
     async def _opened(self, connecting: Awaitable[ServerConnection]) -> ServerConnection:
-        """A connection with all statements prepared, which has the time of a connection again."""
+        """Prepare all statements on a new connection, within the timeout of a connection."""
         connection = await connecting
         try:
             async with asyncio.timeout(self._connect_timeout_s):

@@ -12,7 +12,7 @@ from stack.shortener.infra.servers import ServerConnection
 
 
 class Door:
-    """Opens connections, each once it is let; counts those that are being opened."""
+    """Opens connections once `let` is set; counts those that are being opened."""
 
     def __init__(self) -> None:
         self.begun = self.going_on = self.most = 0
