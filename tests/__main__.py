@@ -1,4 +1,4 @@
-"""`make test`: four files at a time, then the tests marked `alone` one by one."""
+"""`make test`: three files at a time, then the tests marked `alone` one by one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 NONE_CHOSEN = 5  # pytest's exit code if it had nothing to run
 BESIDE = [
     *("--half", "beside"),
-    *("-n", "4", "--dist", "loadfile"),  # on two cores: they wait a lot
+    *("-n", "3", "--dist", "loadfile"),  # on two cores: they wait a lot
     "--no-loadscope-reorder",  # tests/conftest.py has an order
 ]
 ALONE = ["--half", "alone"]

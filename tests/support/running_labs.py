@@ -21,6 +21,7 @@ from tools.crashtest.leftover_watch import LeftoverWatch, watching
 
 ROOT = Path(__file__).parents[2]
 OTHERS_S = 60.0
+GONE_S = 20.0  # patient, as tests run side by side; `make crashtest` measures how long it takes
 LAB = """
 import sys
 from pathlib import Path

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.running_labs import left_after
+from tests.support.running_labs import GONE_S, left_after
 from tools.crashtest.lab_under_test import lab_home
 from tools.crashtest.leftover_watch import watching
 
@@ -18,7 +18,6 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).parents[3]
 NOBODY = "http://127.0.0.1:9"
-GONE_S = 5.0
 
 FOREIGN = {
     # proxies and certificates

@@ -20,11 +20,10 @@ import pytest
 from chaos.runtimes.compose.docker_engine import NoLab, engine
 from chaos.runtimes.embedded import lab_folders, leftovers
 from chaos.runtimes.embedded.ports import HOST
-from tests.support.running_labs import left_after, temporary_home
+from tests.support.running_labs import GONE_S, left_after, temporary_home
 from tools.crashtest.leftover_watch import LeftoverWatch, watching
 
 ROOT = Path(__file__).parents[3]
-GONE_S = 5.0
 PART = (
     f"import socket, time; kept = socket.create_server(('{HOST}', 0)); print(flush=True); "
     "time.sleep(60)"

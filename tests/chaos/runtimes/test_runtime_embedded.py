@@ -27,7 +27,7 @@ from chaos.runtimes.embedded.ports import HOST
 from chaos.runtimes.embedded.runtime import EmbeddedRuntime, EmbeddedStack
 from chaos.runtimes.trouble import check_disk
 from tests.support.patience import PATIENT
-from tests.support.running_labs import lab_process, python_for, temporary_home
+from tests.support.running_labs import GONE_S, lab_process, python_for, temporary_home
 from tests.support.shortener_process import scraped, value
 
 pytestmark = pytest.mark.real
@@ -208,8 +208,8 @@ def test_an_ordinary_user_runs_the_same_lab_and_leaves_nothing(home: Path) -> No
         assert [lab.line(), lab.line()[:7]] == ["imported", "http://"]
         assert {process.username() for process in members(home)} == {"nobody"}
         lab.process.kill()
-        lab.process.wait(5)
-        assert not lab.left_after(5)
+        lab.process.wait(GONE_S)
+        assert not lab.left_after(GONE_S)
 
 
 @as_root
@@ -220,8 +220,8 @@ def test_root_without_ptrace_rights_finds_the_processes_of_postgres(home: Path) 
     with lab_process(home, wrapper=drop) as lab:
         assert [lab.line(), lab.line()[:7]] == ["imported", "http://"]
         lab.process.kill()
-        lab.process.wait(5)
-        assert not lab.left_after(5)
+        lab.process.wait(GONE_S)
+        assert not lab.left_after(GONE_S)
 
 
 @as_root

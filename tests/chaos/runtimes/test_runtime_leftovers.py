@@ -19,12 +19,11 @@ from chaos.runtimes.embedded.guardian_client import guarded
 from chaos.runtimes.embedded.lab_processes import members
 from chaos.runtimes.embedded.runtime import EmbeddedRuntime
 from chaos.runtimes.environment import clean_environment
-from tests.support.running_labs import lab_process, left_after, temporary_home
+from tests.support.running_labs import GONE_S, lab_process, left_after, temporary_home
 from tools.crashtest.leftover_watch import watching
 
 pytestmark = pytest.mark.real
 
-GONE_S = 5.0
 STUBBORN = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.real
 
 FILLS = ["direct", "singleflight", "lock", "lease", "xfetch", "swr"]
 READERS, READ_S = 24, 2.5
+MOST_READS = 2_000
 TTL_S, SLOW_MS = 0.5, 100
 EXPIRIES = {
     "hardly ever": {"CACHE_TIMEOUT_S": "1", "REPLICA_TIMEOUT_S": "1"},
@@ -120,6 +121,9 @@ def test_a_fill_lets_through_as_many_as_it_promises(stack: Stack, logs: Path, fi
     undo = stack.toxic("replica", "latency", "downstream", latency=SLOW_MS)
     try:
         seen = read_for_a_while(stack, code)
+        # A busy machine may let every reader sleep through the time before the expiry.
+        while fill == "xfetch" and (302, "early") not in seen and seen.total() < MOST_READS:
+            seen += read_for_a_while(stack, code)
     finally:
         undo()
     counts = [len(queries) for queries in expiries(logs, code)]
