@@ -49,7 +49,7 @@ experiment = Experiment(
         *(none(lost, but=("async",)) for lost in (LOST, CLICKS)),
         *(none(wrong) for wrong in (UNTRACED, TWICE)),
         *(at_most(arm, RTO, 3) for arm in ARMS),
-        at_least("on", COMMIT, 800 * LAG_S),
+        *(at_least(*low) for low in (("on", COMMIT, 800 * LAG_S), ("no-retry", UNDER_WAY, 1))),
         fewer_than("multi-host", "no-retry", UNDER_WAY),
     ],
     costs=[COMMIT],

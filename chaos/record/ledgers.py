@@ -79,33 +79,48 @@ LINKS = f"""
                 AS removed
         FROM keys LEFT JOIN (SELECT key, operation, outcome, status FROM {{requests}}
             WHERE operation IN ('create', 'delete')) USING (key)
-        GROUP BY ALL)
-    SELECT {SEGMENT_OF} AS segment, count(k.key) AS attempted,
-        count(*) FILTER (acknowledged) AS acknowledged,
-        count(*) FILTER (acknowledged AND held.key IS NOT NULL AND (removed OR NOT deleted))
-            AS held,
-        count(*) FILTER (acknowledged AND held.key IS NULL AND k.key IN
-            (SELECT id FROM {{forks}} WHERE kind = 'links')) AS found,
-        count(*) FILTER (k.key IS NULL) AS unexpected,
-        (SELECT count(*) FROM {{requests}} WHERE operation = 'create' AND coalesce(key, '') = ''
-            AND (outcome = 'unknown' OR status >= 500)) AS unsure
-    FROM told AS k FULL JOIN {{links}} AS held ON k.key = held.key
-    GROUP BY 1
+        GROUP BY ALL),
+    creates AS (
+        SELECT segment, max(coalesce(key, '')) AS key, any_value(target) AS target
+        FROM {{requests}} WHERE operation = 'create' AND target <> '' GROUP BY segment, op_id),
+    made AS (
+        SELECT c.target, min(c.segment) AS segment, count(*) FILTER (held.key IS NULL) AS missing
+        FROM creates AS c LEFT JOIN {{links}} AS held ON c.key = held.key GROUP BY c.target),
+    strange AS (
+        SELECT target, count(*) AS rows FROM {{links}} ANTI JOIN keys USING (key) GROUP BY target),
+    copies AS (
+        SELECT segment, sum(greatest(0, rows - missing)) AS duplicated
+        FROM made JOIN strange USING (target) GROUP BY segment),
+    compared AS (
+        SELECT {SEGMENT_OF} AS segment, count(k.key) AS attempted,
+            count(*) FILTER (acknowledged) AS acknowledged,
+            count(*) FILTER (acknowledged AND held.key IS NOT NULL AND (removed OR NOT deleted))
+                AS held,
+            count(*) FILTER (acknowledged AND held.key IS NULL AND k.key IN
+                (SELECT id FROM {{forks}} WHERE kind = 'links')) AS found,
+            count(*) FILTER (k.key IS NULL) AS unexpected,
+            (SELECT count(*) FROM {{requests}} WHERE operation = 'create' AND coalesce(key, '') = ''
+                AND (outcome = 'unknown' OR status >= 500)) AS unsure
+        FROM told AS k FULL JOIN {{links}} AS held ON k.key = held.key
+        GROUP BY 1)
+    SELECT *, (SELECT sum(duplicated) FROM copies) AS all_copies
+    FROM compared FULL JOIN copies USING (segment)
 """
 
 
 def _links(counts: Counts, _: int) -> Ledger:
     """Links acknowledged to clients against those in the primary, by key.
 
-    A link of unknown key may come of a request without an answer, or with a gateway's.
+    A link of unknown key is a duplicate if a create wrote its target and the link of that create
+    is there, too. Else it may come of a request without an answer, or with a gateway's.
     """
     return Ledger(
         attempted=counts["attempted"],
         acknowledged=counts["acknowledged"],
         held=counts["held"],
         lost=counts["acknowledged"] - counts["held"],
-        duplicated=0,
-        unexpected=max(0, counts["unexpected"] - counts["unsure"]),
+        duplicated=counts["duplicated"],
+        unexpected=max(0, counts["unexpected"] - counts["all_copies"] - counts["unsure"]),
         found=counts["found"],
     )
 

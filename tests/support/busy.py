@@ -6,7 +6,7 @@ It is run on the fake stack, and is to the general parts of the lab what no sing
 from __future__ import annotations
 
 from chaos.judge.claims import at_least, at_most, fewer_than, none, shows
-from chaos.measures.ledgers import lost
+from chaos.measures.ledgers import duplicated, lost
 from chaos.measures.outcomes import failed, goodput, latency, tries
 from chaos.measures.recovery import catch_up, recovery
 from chaos.measures.samples import peak, per_second
@@ -45,6 +45,7 @@ def busy(world: World) -> Experiment:
         measures=[
             *(LOST, TRIES, FAILED, RECOVERY, CATCH_UP, WAITING),
             *(goodput(during), latency(99, which=writes), lost("links"), lost("edits")),
+            duplicated("links"),
             per_second("replica.look_ups", "look-ups", "look-ups"),
         ],
         claims=[
@@ -53,6 +54,7 @@ def busy(world: World) -> Experiment:
             none(FAILED, but="careless"),
             none(lost("links")),
             none(lost("edits")),
+            none(duplicated("links")),
             at_most("careful", RECOVERY, 1),
             at_most("careful", CATCH_UP, 1),
             at_least("careless", TRIES, 1.5),

@@ -169,15 +169,26 @@ def slow_links(world: World, segment: int) -> Ledger:
     kept = [key for key in told if key in held and (removed(key) or not held[key])]
     unknown = [r for r in world.rows if r.operation == "create" and not r.key and r.unsure]
     strangers = sum(key not in keys for key in held) if segment == min(SEGMENTS) else 0
+    copies = {target: slow_copies(world, target) for target in ("t", "u")}
     return Ledger(
         attempted=len(here),
         acknowledged=len(told),
         held=len(kept),
         lost=len(told) - len(kept),
-        duplicated=0,
-        unexpected=max(0, strangers - len(unknown)),
+        duplicated=sum(count for first, count in copies.values() if first == segment),
+        unexpected=max(0, strangers - sum(count for _, count in copies.values()) - len(unknown)),
         found=sum(key not in held and forked(world, "links", key) for key in told),
     )
+
+
+def slow_copies(world: World, target: str) -> tuple[int, int]:
+    """First segment that made a link of this target, and links of it beyond one for each create."""
+    keys, held = keys_of(world), {key for key, *_ in world.links}
+    creates = [r for r in world.rows if r.operation == "create" and r.target == target]
+    missing = sum(r.key not in held for r in creates)
+    strangers = sum(key not in keys and seen == target for key, _, seen, _ in world.links)
+    first = min((r.segment for r in creates), default=0)
+    return first, max(0, strangers - missing) if creates else 0
 
 
 def slow_edits(world: World, segment: int) -> Ledger:
@@ -231,7 +242,7 @@ def rows(draw: st.DrawFn) -> Row:
         status=draw(st.sampled_from(GOOD[outcome])),
         key=key,
         version=draw(st.integers(1, 4)) if good else -1,
-        target=draw(st.sampled_from(["t", "u"])) if good else "",
+        target=draw(st.sampled_from(["t", "u"])) if good or operation == "create" else "",
         click_id=draw(st.sampled_from(["", "i", "j", "k"]))
         if good and operation == "follow"
         else "",
@@ -279,7 +290,7 @@ def test_the_ledgers_of_any_record_are_those_of_a_slow_reader(world: World) -> N
 FINE = World(
     rows=(
         Row(1, "follow", "ok", 302, "a", 1, "t", "i"),
-        Row(1, "create", "ok", 201, "own1", 1, "t"),
+        Row(1, "create", "ok", 201, "own1", 1, "made"),
         Row(1, "edit", "ok", 200, "own1", 2, "u"),
     ),
     clicks=(("i", "a"), ("filled", "b")),
@@ -357,6 +368,7 @@ UNTOLD = Row(2, "follow", "ok", 302, "c", 1, "t")  # without a click id, in outb
             [],
         ),
         (with_link("stranger", 1), ["1 links unexpected 1"]),
+        (with_link("again", 1, "made"), ["1 links duplicated 1"]),
         (replace(with_link("?", 1), rows=(*FINE.rows, Row(2, "create", "unknown", 0, ""))), []),
         (with_link("own1", 1), ["1 edits lost 1"]),
         (with_link("own1", 2, "t"), ["1 edits unexpected 1"]),

@@ -194,6 +194,12 @@ def _planned_end(planned: dict[str, Any]) -> None:
     planned["arms"]["lock"]["timeline"][0]["until_s"] = 1.0
 
 
+def _made_twice(run: Path) -> None:
+    created = f"FROM '{run / REQUESTS_FILE}' WHERE operation = 'create' AND outcome = 'ok'"
+    again = f"SELECT 'again', 1, (SELECT max(target) {created}), false"
+    rows("links", f"FROM {{0}} UNION ALL {again}")(run)
+
+
 def _swap_links(seen: Sequence[dict[str, Any]]) -> None:
     one, other = [event for event in seen if event["kind"] == "links"][1:3]
     one["codes"], other["codes"] = other["codes"], one["codes"]
@@ -755,6 +761,8 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
                dropped("links", "key = (SELECT max(key) FROM {0} WHERE NOT deleted)"), of="busy"),
         Mutant("a link that nobody made", "somebody else's", LEDGERS,
                rows("links", "FROM {0} UNION ALL SELECT 'x', 1, 'https://example.org', false")),
+        Mutant("a link made twice", "a retry under another key", "no arm has any links duplicated",
+               _made_twice, of="busy"),
         Mutant("a link deleted by nobody", "a delete of another", LEDGERS,
                changed("links", "key = '2-code3'", deleted="true")),
         Mutant("a version that nobody wrote", "an edit delivered twice", LEDGERS,

@@ -5,6 +5,7 @@ from tools.sabotage.model import Edit, Sabotage
 
 FAILOVER, SWITCH, SPLIT, STANDBY = "failover", "switchover", "split-brain", "sync-standby-lost"
 ACTS, WATCHDOG = "chaos/acts/failover.py", "chaos/failover/watchdog.py"
+WRITES, RETRIES = "stack/shortener/api/writes.py", '    if settings.write_retry == "none":\n'
 SETTINGS, NAMED = "chaos/runtimes/part_settings.py", "        wanted[SYNCHRONOUS] = names"
 
 SABOTAGES = (
@@ -22,6 +23,24 @@ SABOTAGES = (
             )
         ],
         ["any links lost", "on: write p50"],
+    ),
+    Sabotage(
+        "retry-does-nothing",
+        "A write whose outcome is unknown is not read back, whatever WRITE_RETRY says.",
+        "Clients are told of an error for writes that are there, or that a retry would have made.",
+        FAILOVER,
+        ["multi-host", "no-retry"],
+        [Edit(WRITES, RETRIES, "    if settings:\n")],
+        ["multi-host: write missed"],
+    ),
+    Sabotage(
+        "all-writes-are-retried",
+        "A write whose outcome is unknown is read back and sent again, whatever WRITE_RETRY says.",
+        "What the retry is good for seems to come for nothing.",
+        FAILOVER,
+        ["multi-host", "no-retry"],
+        [Edit(WRITES, RETRIES, "    if not settings:\n")],
+        ["no-retry: write missed"],
     ),
     Sabotage(
         "nobody-promotes",
