@@ -29,6 +29,7 @@ POSTGRES, REDIS, TOPOLOGY = "postgres:", "redis:", "topology:"
 PATIENCE_S = 5.0
 POLL_S = 0.01
 CONNECT_TIMEOUT_S = 2
+BEFORE = "linkstorm:settings-before"  # a hash in Redis
 SYNCHRONOUS = "synchronous_standby_names"
 ROLE = re.compile(rf"\b({'|'.join(get_args(Role))})\b")
 LOADED = "SELECT pg_conf_load_time()"
@@ -91,7 +92,6 @@ class PartSettings:
 
     def __init__(self, stack: RolesAndAddresses) -> None:
         self._stack = stack
-        self._redis_before: dict[str, str] = {}
         self._in_force: Settings | None = {}  # None: unknown, as they could not be applied
 
     def forget(self) -> None:
@@ -111,17 +111,20 @@ class PartSettings:
         try:
             if before is None or _named(POSTGRES, wanted) != _named(POSTGRES, before):
                 self._apply_to_postgres(_named(POSTGRES, wanted))
-            self._apply_to_redis(_named(REDIS, wanted))
+            if before is None or _named(REDIS, wanted) != _named(REDIS, before):
+                self._apply_to_redis(_named(REDIS, wanted))
         except (psycopg.Error, redis.RedisError) as error:
             raise StackError(f"a setting was refused: {error}") from error
         self._in_force = wanted
 
     def follow_roles(self) -> None:
-        """Apply them again, now that the servers have other roles."""
+        """Apply them again, now that the servers have other roles; put back unknown ones."""
         wanted = self._in_force
-        if wanted is None or _named(POSTGRES, wanted):
-            self._in_force = None
-            self.apply(wanted or {})
+        if wanted is None:
+            self.apply({})
+        elif _named(POSTGRES, wanted):
+            self._in_force = {n: v for n, v in wanted.items() if n.startswith(REDIS)}
+            self.apply(wanted)
 
     def _apply_to_postgres(self, given: Settings) -> None:
         """Apply them to the standbys first: the primary may have to wait for one."""
@@ -144,12 +147,18 @@ class PartSettings:
                 _wait(lambda: _count(primary, IN_SYNC) >= least, "a synchronous standby")
 
     def _apply_to_redis(self, wanted: Settings) -> None:
-        if wanted.keys() | self._redis_before.keys():
-            with redis.Redis.from_url(self._stack.endpoints.redis, decode_responses=True) as client:
-                for name in wanted.keys() - self._redis_before.keys():
-                    self._redis_before[name] = client.config_get(name)[name]
-                for name, value in {**self._redis_before, **wanted}.items():
-                    client.config_set(name, value)
+        """Apply them, and put back others: Redis keeps what they were before in `BEFORE`.
+
+        It knows no other way back, and whoever set them may have been killed since.
+        """
+        with redis.Redis.from_url(self._stack.endpoints.redis, decode_responses=True) as client:
+            before: Mapping[str, str] = client.hgetall(BEFORE)
+            for name in wanted.keys() - before.keys():
+                client.hset(BEFORE, name, client.config_get(name)[name])
+            for name, value in {**before, **wanted}.items():
+                client.config_set(name, value)
+            if put_back := before.keys() - wanted.keys():
+                client.hdel(BEFORE, *put_back)
 
 
 def _named(prefix: str, settings: Settings) -> Mapping[str, str]:

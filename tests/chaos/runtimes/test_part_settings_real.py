@@ -44,12 +44,19 @@ def test_they_are_in_force_when_applied_and_gone_when_the_next_arm_has_none(
 def test_what_a_killed_process_set_is_put_back_once_settings_are_taken_as_unknown(
     stack: Stack, settings: PartSettings
 ) -> None:
-    PartSettings(stack).apply({"postgres:work_mem": "5MB"})
-    settings.apply({})
-    assert shown(stack, "work_mem") == "5MB"
-    settings.forget()
-    settings.apply({})
-    assert shown(stack, "work_mem") == "4MB"
+    with redis.Redis.from_url(stack.endpoints.redis, decode_responses=True) as client:
+        policy = client.config_get("maxmemory-policy")["maxmemory-policy"]
+        given = {"postgres:work_mem": "5MB", "redis:maxmemory-policy": "allkeys-random"}
+        PartSettings(stack).apply(given)
+        settings.apply({})
+        assert in_force(stack, given) == {
+            "postgres": {"postgres:work_mem": "5MB"},
+            "redis": {"redis:maxmemory-policy": "allkeys-random"},
+        }
+        settings.forget()
+        settings.apply({})
+        assert shown(stack, "work_mem") == "4MB"
+        assert client.config_get("maxmemory-policy")["maxmemory-policy"] == policy
 
 
 def test_a_synchronous_standby_is_waited_for(stack: Stack, settings: PartSettings) -> None:
