@@ -18,8 +18,7 @@ PartFaultKind = Literal["kill", "pause"]
 FaultKind = Literal[LinkFaultKind, PartFaultKind]
 SLOW_PROBE_TIMEOUT_S = 3.0
 SHORT_S = 0.2  # of this machine, while it is busy
-SLOWED_S = 1.0  # in which other work may delay every round trip of a probe
-BACKLOG_S = 4.0  # in which a part turns away first all who gave up on it
+LINGERS_S = 4.0  # in which a part turns away first all who gave up on it, or what is slow drains
 LATENCY_MAX_MS = 60_000
 TARGETS = (*get_args(PartName), *get_args(Role))
 
@@ -32,7 +31,7 @@ class Slow:
     latency_ms: float
 
     needs = "toxic"
-    lingers_s = SLOWED_S
+    lingers_s = LINGERS_S
     moments: ClassVar[Mapping[str, float]] = {}
     brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
     hits: ClassVar[frozenset[str]] = frozenset()
@@ -151,7 +150,7 @@ class Kill(_Unresponsive):
     part: Target
 
     needs = "kill"
-    lingers_s = BACKLOG_S
+    lingers_s = LINGERS_S
     moments: ClassVar[Mapping[str, float]] = {}
 
     def __post_init__(self) -> None:
@@ -212,7 +211,7 @@ class Pause(_Unresponsive):
     part: Target
 
     needs = "pause"
-    lingers_s = BACKLOG_S
+    lingers_s = LINGERS_S
     moments: ClassVar[Mapping[str, float]] = {}
     brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
 

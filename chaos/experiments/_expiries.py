@@ -26,6 +26,7 @@ HOT = 0  # the rank of the hot key
 AFTERMATH_S = 1.0
 PERCENTILES = (50, 99, 100)
 UNKNOWN = np.full(len(PERCENTILES), np.nan)
+REDIS_COMMANDS = "redis.commands"
 ORIGIN_QUERIES = "origin_queries_per_expiry"
 
 
@@ -161,7 +162,7 @@ def _redis_uses(
 ) -> tuple[Floats, Floats]:
     """Redis commands of the web processes between the first and last sample of each span, and the
     redirects answered meanwhile; NaN and 0 where there are not two samples."""
-    t_s, commands = segment.samples.of("redis.commands")
+    t_s, commands = segment.samples.of(REDIS_COMMANDS)
     first = np.searchsorted(t_s, from_s)
     last = np.searchsorted(t_s, to_s, side="right") - 1
     two = last > first
@@ -188,7 +189,7 @@ def _redis_commands_per_expiry(segment: Segment) -> Floats:
     in_calm = _redis_commands_per_redirect(segment)
     if not len(in_calm):
         return np.array([])
-    t_s, _ = segment.samples.of("redis.commands")
+    t_s, _ = segment.samples.of(REDIS_COMMANDS)
     found = expiries(segment)
     before = np.searchsorted(t_s, [expiry.began_s for expiry in found], side="right") - 1
     after = np.searchsorted(t_s, [expiry.settled_s for expiry in found])
@@ -240,6 +241,7 @@ redis_commands_per_redirect = Measure(
     _redis_commands_per_redirect,
     mean_of_counts,
     NO_CALM,
+    series=REDIS_COMMANDS,
 )
 redis_commands_per_expiry = Measure(
     "redis_commands_per_expiry",
@@ -248,6 +250,7 @@ redis_commands_per_expiry = Measure(
     _redis_commands_per_expiry,
     mean,
     NO_CALM,
+    series=REDIS_COMMANDS,
 )
 
 

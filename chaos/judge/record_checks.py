@@ -276,12 +276,12 @@ def _slack(expected: float, variance: float) -> float:
 def samples_are_whole(experiment: Experiment, evidence: Evidence) -> Finding:
     """Every counter was read without gaps, never fell, and rose no further than its total.
 
-    An act may stop or hang the part whose counter it is. A counter may have longer gaps if no
-    measure reads its course, only how far it rose.
+    An act may stop or hang the part whose counter it is. A counter that was read may have longer
+    gaps if no measure reads its course, only how far it rose.
     """
     read = {_figure(measure.series) for measure in (*experiment.measures, *experiment.costs)}
     gaps_s = {
-        name: SAMPLE_GAP_S if name in REQUIRED_SAMPLES or _figure(name) in read else UNREAD_GAP_S
+        name: SAMPLE_GAP_S if _figure(name) in read else UNREAD_GAP_S
         for segment in evidence.all_segments
         for name in _sampled(segment)
     }
@@ -329,7 +329,7 @@ def _odd_samples(
     t_s, values = segment.samples.of(name)
     start_s, end_s = segment.started_s, segment.ended_s
     edges_s = np.clip(np.concatenate([[start_s], t_s, [end_s]]), start_s, end_s)
-    for gap in np.flatnonzero(np.diff(edges_s) > gap_s):
+    for gap in np.flatnonzero(np.diff(edges_s) > (gap_s if len(t_s) else SAMPLE_GAP_S)):
         earlier_s, later_s = edges_s[gap : gap + 2]
         excused = any(a <= later_s and earlier_s <= b for a, b in hit.get(part_of(name), []))
         if not excused:

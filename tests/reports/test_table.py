@@ -157,7 +157,7 @@ def test_an_invalid_run_ends_with_why_in_plain_words_and_with_what_to_do() -> No
 def test_a_claim_that_late_requests_decide_is_said_to_be_so() -> None:
     text = " ".join(shown(result_with("generator late")).split())
 
-    assert "INVALID late requests decide it: swr: p99 after expiry ≤ 60 ms saw: 201.00" in text
+    assert "INVALID late requests decide it: swr: p99 after expiry ≤ 100 ms saw: 201.00" in text
     assert "without late reads (PASS)" in text
     assert "FAIL swr" not in text
 

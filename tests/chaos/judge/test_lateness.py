@@ -89,7 +89,7 @@ def test_late_requests_that_decide_nothing_are_told_and_the_run_stands(little: E
 
 def test_where_they_decide_a_claim_it_is_invalid_with_both_figures(very: Evidence) -> None:
     result = judge(HERD, very)
-    text = "swr: p99 after expiry ≤ 60 ms"
+    text = "swr: p99 after expiry ≤ 100 ms"
     both = "201.00 [120.27, 201.00] ms (FAIL), but 1.00 [1.00, 1.00] ms without late reads (PASS)"
     assert result.verdict is Verdict.INVALID
     assert {(c.text, c.verdict, c.observed) for c in result.claims if c.verdict != "PASS"} == {

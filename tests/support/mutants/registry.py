@@ -1004,7 +1004,7 @@ MUTANTS: Mapping[str, Sequence[Mutant]] = {
         Mutant("swr makes its readers wait", "a fix that works half", "swr: waited ≤ 0.5 redirects",
                flaws=("swr acts as lock",)),
         Mutant("swr serves stale slowly", "a fix that works half",
-               "swr: p99 after expiry ≤ 60 ms", flaws=("swr is slow",)),
+               "swr: p99 after expiry ≤ 100 ms", flaws=("swr is slow",)),
         Mutant("one request a segment fails", "an error page", "no arm has any failed",
                flaws=("requests fail",)),
         Mutant("about an arm that does not exist", "a name misspelt", "no such arm", claim=STRAY),
