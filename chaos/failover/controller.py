@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import psycopg
 
@@ -16,10 +17,11 @@ from chaos.failover.watchdog import wait_for
 from chaos.model.evidence import PROMOTING
 from chaos.model.stack import LinkState
 from chaos.runtimes.server_queries import furthest_standby, promote, timeline
-from chaos.runtimes.toxics import Toxics
+from chaos.runtimes.toxics import Toxics, ToxicsError
 
 Report = Callable[..., None]
 PERIOD_S = 0.05
+LOOKS_S = 0.2
 FIRST_ANSWER_S = 10.0
 CONNECT_TIMEOUT_S = 2  # the minimum of libpq
 
@@ -55,7 +57,7 @@ class Pulse:
 
 
 def control(order: Control, report: Report) -> None:
-    """Watch until the primary is silent, then fail over.
+    """Watch until the primary is silent, then fail over, and keep its links led.
 
     Raises:
         NeverAnswered: the primary did not answer at the start.
@@ -71,6 +73,7 @@ def control(order: Control, report: Report) -> None:
     report(PROMOTED, server=chosen.server, timeline=timeline(chosen.url))
     lead(order, chosen, links)
     report(LED, links=order.leads)
+    keep_led(order, chosen, links)
 
 
 def wait_for_silence(pulse: Pulse, detect_s: float, report: Report) -> None:
@@ -109,3 +112,17 @@ def lead(order: Control, chosen: Candidate, links: Mapping[str, LinkState]) -> N
     toxics = Toxics(order.toxiproxy)
     for link in order.leads:
         toxics.put(link, chosen.upstream, is_open=links[link].open)
+
+
+def keep_led(order: Control, chosen: Candidate, links: Mapping[str, LinkState]) -> None:
+    """Lead them again whenever they lead elsewhere, until this process is ended.
+
+    Who killed the primary may be late to put back a link that it changed.
+    """
+    toxics = Toxics(order.toxiproxy)
+    while order.leads:
+        time.sleep(LOOKS_S)
+        with suppress(ToxicsError):
+            now = toxics.links()
+            if any(now[link].to != chosen.upstream for link in order.leads):
+                lead(order, chosen, links)

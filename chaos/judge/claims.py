@@ -2,7 +2,8 @@
 
 A claim is decided where the whole interval of its figure lies on one side of the limit. Between, it
 is *inconclusive*: the run adds rounds (`chaos.judge.doubt`), and is INVALID if those do not decide.
-Facts of the run, such as a sum of losses, have no interval and are judged as they are.
+Facts of the run, such as a sum of losses, have no interval and are judged as they are, but for a
+comparison of two arms, where chance has a part in each sum.
 docs/coverage.md has the measured share of wrong decisions.
 """
 
@@ -12,6 +13,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
+from chaos.measures.estimates import TAIL
+from chaos.measures.within import of_rate
 from chaos.model.evidence import INCONCLUSIVE, Estimate, Evidence, Predicted, Verdict
 from chaos.model.experiment import Claim, Experiment, Measure, Rows
 
@@ -183,10 +188,15 @@ def fewer_than(arm: str, other: str, measure: Measure, *, share: float = 1.0) ->
 
 
 def _each(seen: Estimate) -> Estimate:
-    """An estimate for one repetition, with the ends that it is judged by."""
-    low, high = _ends(seen)
-    count = seen.samples if seen.interval == "exact" else 1
-    return replace(seen, value=seen.value / count, low=low / count, high=high / count)
+    """An estimate for one repetition, with the ends that it is judged by.
+
+    A sum counts events: of another run of the arm it would be another, by Poisson's law.
+    """
+    if seen.interval != "exact":
+        low, high = _ends(seen)
+        return replace(seen, low=low, high=high)
+    low, high = of_rate(np.array([seen.value]), np.array([float(seen.samples)]), TAIL)
+    return replace(seen, value=seen.value / seen.samples, low=low, high=high)
 
 
 def _difference(one: Estimate, other: Estimate, share: float) -> Ends:

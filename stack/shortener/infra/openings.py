@@ -27,11 +27,17 @@ class Openings:
         self._unclaimed: list[asyncio.Task[ServerConnection]] = []
 
     async def connection(self, open_one: Open) -> ServerConnection:
-        """Return a connection whose opening was given up by an earlier request, or a new one."""
+        """Return a connection whose opening was given up by an earlier request, or a new one.
+
+        Raises:
+            ConnectionError: all openings were ended meanwhile.
+        """
         opening = self._taken_over() or self._begun(open_one)
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
+            if opening.cancelled() and not _is_cancelled():
+                raise ConnectionError("the pool was closed while it connected") from None
             self._unclaimed.append(opening)
             raise
 
@@ -66,6 +72,12 @@ class Openings:
     async def _one_of_few(self, open_one: Open) -> ServerConnection:
         async with self._few:
             return await open_one()
+
+
+def _is_cancelled() -> bool:
+    """True if the running task is cancelled itself, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _is_open(opened: asyncio.Task[ServerConnection]) -> bool:

@@ -200,7 +200,12 @@ class Pool:
                 assert self._renewal is not None, "not open"
                 await asyncio.shield(self._renewal)
                 continue
-            connection = await pool.acquire()
+            try:
+                connection = await pool.acquire()
+            except BROKEN:
+                if pool is self._pool:
+                    raise
+                continue  # it was renewed meanwhile
             if self._failover is None:
                 return pool, connection
             itself = connection.itself

@@ -18,7 +18,9 @@ from chaos.failover.process import FailoverProcess
 from chaos.model.experiment import Act
 from chaos.model.stack import ServerName, Stack, StackError
 from chaos.runtimes import base_stack, server_queries
+from chaos.runtimes.links import NOWHERE
 from chaos.runtimes.server_queries import timeline, timelines
+from chaos.runtimes.toxics import Toxics
 
 pytestmark = pytest.mark.real
 
@@ -127,6 +129,20 @@ def test_the_controller_promotes_after_its_time_and_every_lost_write_is_in_the_f
     lost = {*writer.acknowledged} - noted(stack.endpoints.primary)
     assert lost
     assert lost <= forked
+
+
+def test_a_link_that_somebody_puts_back_late_is_led_to_the_new_primary_again(stack: Stack) -> None:
+    toxics = Toxics(stack.endpoints.toxiproxy)
+    with (
+        Writer(stack) as writer,
+        in_force(Failover(0.3), stack),
+        in_force(Kill("primary"), stack),
+    ):
+        acknowledged = len(writer.acknowledged)
+        eventually(lambda: len(writer.acknowledged) > acknowledged)
+        toxics.put("primary", NOWHERE, is_open=True)
+        acknowledged = len(writer.acknowledged)
+        eventually(lambda: len(writer.acknowledged) > acknowledged + 20)
 
 
 def test_with_the_replica_gone_the_controller_promotes_the_standby_and_nothing_is_lost(

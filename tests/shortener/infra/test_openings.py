@@ -93,6 +93,21 @@ def test_no_more_than_some_are_opened_at_a_time() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("gives_up", [True, False])
+def test_who_waits_when_all_are_ended_is_told_of_a_broken_connection(gives_up: bool) -> None:
+    async def main() -> None:
+        openings, door = Openings(), Door()
+        waits = asyncio.create_task(openings.connection(door.open))
+        await asyncio.sleep(0.01)
+        openings.end()
+        if gives_up:
+            waits.cancel()
+        with pytest.raises(asyncio.CancelledError if gives_up else ConnectionError):
+            await waits
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("lets", [True, False])
 def test_at_the_end_nothing_is_being_opened_and_nothing_unclaimed_is_open(lets: bool) -> None:
     async def main() -> None:
