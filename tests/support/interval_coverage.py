@@ -55,7 +55,7 @@ but the next one: after n repetitions, the next lies within it with probability 
 | expected | {expected} |
 | seen, of {tries} | {seen} |
 
-Sums (`failed`) are exact.
+Sums (`failed`) are exact for their run. Compared between two arms they have Poisson's interval.
 """
 END = """
 `python -m tests.support.interval_coverage > docs/coverage.md` makes this page; the tests repeat a
