@@ -8,11 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from chaos.model.stack import Stack
 from chaos.runtimes.compose.runtime import ComposeRuntime, why_not_up
 from chaos.runtimes.embedded.runtime import EmbeddedRuntime
 from tests.support.patience import PATIENT
+
+# How long an example takes says nothing about it where tests run side by side.
+settings.register_profile(
+    "untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -33,6 +33,7 @@ ROUNDING_S = 1e-4  # an age has one decimal of a millisecond, times on record ha
 STALL_S = 1.0
 GATEWAY_TURN_MS = 5.0
 EXCESS_MS, EXCESS_SHARE = 20.0, 0.05  # of what the gateway took: hundreds that wait cost time, too
+BUSY_EXCESS_MS = 50.0  # no claim has a shorter limit
 CLIENT_GONE = 499
 WEB, GATEWAY = "web-", "nginx"
 OWN_LOOK_UP, SHARED_LOOK_UP = ("miss", "early"), "wait"
@@ -312,10 +313,18 @@ def _other_account(segment: Segment) -> Iterator[str]:
     if others:
         return
     took_ms = (requests.done_s - requests.sent_s)[answered] * 1000
-    yield from _odd_latencies(took_ms, gateway.took_ms[gateway.status != CLIENT_GONE])
+    own_ms = gateway.took_ms[gateway.status != CLIENT_GONE]
+    yield from _odd_latencies(took_ms, own_ms, _excess_ms(requests))
 
 
-def _odd_latencies(client_ms: Floats, gateway_ms: Floats) -> Iterator[str]:
+def _excess_ms(requests: Requests) -> float:
+    """What a client may add: on a machine on which requests leave late, answers are read late."""
+    late_ms = 1000 * (requests.sent_s - requests.intended_s)
+    typical_ms = float(np.quantile(late_ms, 0.95)) if len(late_ms) else 0.0
+    return min(max(typical_ms, EXCESS_MS), BUSY_EXCESS_MS)
+
+
+def _odd_latencies(client_ms: Floats, gateway_ms: Floats, most_ms: float) -> Iterator[str]:
     """Answers that the client had before the gateway gave them, or long after.
 
     If no single answer has a shorter latency than the gateway took for it, then neither has the
@@ -331,7 +340,7 @@ def _odd_latencies(client_ms: Floats, gateway_ms: Floats) -> Iterator[str]:
     if too_short_ms > 1 + GATEWAY_TURN_MS:
         yield f"an answer took {too_short_ms:.1f} ms longer in its log than at the client"
     excess_ms = client_ms - gateway_ms
-    long = excess_ms > np.maximum(EXCESS_MS, EXCESS_SHARE * gateway_ms)
+    long = excess_ms > np.maximum(most_ms, EXCESS_SHARE * gateway_ms)
     if 2 * long.sum() > count:
         typical_ms = float(np.median(excess_ms[long]))
         yield f"the client waited {typical_ms:.1f} ms longer for half of the answers"

@@ -236,6 +236,16 @@ def test_and_not_much_longer() -> None:
     assert told([22.0, 1.0], [1.0, 1.0]) == ""
 
 
+@pytest.mark.parametrize(("late_ms", "most_ms"), [(19, 20), (30, 30), (51, 50)])
+def test_where_requests_leave_late_answers_may_be_read_as_late(late_ms: int, most_ms: int) -> None:
+    def told_late(excess_ms: float) -> str:
+        due_s = np.arange(3) - late_ms / 1000
+        return told([1 + excess_ms] * 3, [1.0] * 3, intended_s=due_s)
+
+    assert told_late(most_ms - 1) == ""
+    assert told_late(most_ms + 1) != ""
+
+
 def test_of_seconds_a_twentieth_is_not_much() -> None:
     """Where half wait for seconds, the medians say little: they lie between the two halves."""
     assert told([9.0, 2100.0, 2100.0], [1.0, 2000.0, 2000.0]) == ""
