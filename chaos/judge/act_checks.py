@@ -244,7 +244,8 @@ def _took_ms(what: str, segment: Segment) -> Floats:
 
 
 def control_was_quick(_: Experiment, evidence: Evidence) -> Finding:
-    """Without acts redirects are quick, and nearly all requests are answered by the end."""
+    """Without acts redirects are quick, and nearly all requests due before the last moment of the
+    control are answered by its end."""
     odd, seen = [], []
     for segment in evidence.control:
         requests = segment.requests

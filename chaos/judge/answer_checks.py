@@ -33,7 +33,7 @@ ROUNDING_S = 1e-4  # an age has one decimal of a millisecond, times on record ha
 STALL_S = 1.0
 GATEWAY_TURN_MS = 5.0
 EXCESS_MS, EXCESS_SHARE = 20.0, 0.05  # of what the gateway took: hundreds that wait cost time, too
-BUSY_EXCESS_MS = 50.0  # no claim has a shorter limit
+BUSY_EXCESS_MS = 50.0  # no experiment here claims less
 CLIENT_GONE = 499
 WEB, GATEWAY = "web-", "nginx"
 OWN_LOOK_UP, SHARED_LOOK_UP = ("miss", "early"), "wait"
@@ -318,7 +318,7 @@ def _other_account(segment: Segment) -> Iterator[str]:
 
 
 def _excess_ms(requests: Requests) -> float:
-    """What a client may add: on a machine on which requests leave late, answers are read late."""
+    """Return how late answers may be read: as late as requests leave, within bounds."""
     late_ms = 1000 * (requests.sent_s - requests.intended_s)
     typical_ms = float(np.quantile(late_ms, 0.95)) if len(late_ms) else 0.0
     return min(max(typical_ms, EXCESS_MS), BUSY_EXCESS_MS)

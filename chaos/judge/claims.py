@@ -166,11 +166,12 @@ def follows_law(arm: str, measure: Measure, *, within: float, full_only: bool = 
 def fewer_than(arm: str, other: str, measure: Measure, *, share: float = 1.0) -> Claim:
     """An arm's figure is at most a share of another arm's.
 
-    Sums are compared per repetition: one arm may have had more rounds than the other.
+    Sums are compared per repetition: one arm may have had more rounds than the other. Each has the
+    interval of a Poisson count, since another run would give another sum.
     """
 
     def check(rows: Rows) -> tuple[Verdict, str]:
-        seen, beside = rows[arm].measures[measure.name], rows[other].measures[measure.name]
+        seen, beside = (_compared(rows[name].measures[measure.name]) for name in (arm, other))
         if not seen.known or not beside.known or seen.at_least:
             return NO_DATA
         observed = f"{figure(seen, measure)}, {other} {figure(beside)}"
@@ -187,16 +188,20 @@ def fewer_than(arm: str, other: str, measure: Measure, *, share: float = 1.0) ->
     return Claim(text, (arm, other), (measure,), check)
 
 
-def _each(seen: Estimate) -> Estimate:
-    """An estimate for one repetition, with the ends that it is judged by.
+def _compared(seen: Estimate) -> Estimate:
+    """An estimate as it is compared with another arm's: a sum with the interval of its chance."""
+    if seen.interval != "exact" or not seen.known:
+        return seen
+    low, high = of_rate(np.array([seen.value]), np.ones(1), TAIL)
+    return replace(seen, low=low, high=high)
 
-    A sum counts events: of another run of the arm it would be another, by Poisson's law.
-    """
-    if seen.interval != "exact":
-        low, high = _ends(seen)
-        return replace(seen, low=low, high=high)
-    low, high = of_rate(np.array([seen.value]), np.array([float(seen.samples)]), TAIL)
-    return replace(seen, value=seen.value / seen.samples, low=low, high=high)
+
+def _each(seen: Estimate) -> Estimate:
+    """An estimate for one repetition, with the ends that it is judged by."""
+    is_sum = seen.interval == "exact"
+    low, high = (seen.low, seen.high) if is_sum else _ends(seen)
+    count = seen.samples if is_sum else 1
+    return replace(seen, value=seen.value / count, low=low / count, high=high / count)
 
 
 def _difference(one: Estimate, other: Estimate, share: float) -> Ends:

@@ -709,7 +709,7 @@ class FakeLoad:
         start = (world.settings, delta_s, started_s, seed, self.ready[0].asked_s)
         key = HotKey(world.fill(), *start)
         key.beta *= 4 if world.has("xfetch is too eager") else 1
-        key.stale_s += 0.15 if world.has("swr is slow") else 0
+        key.stale_s += 0.1 if world.has("swr is slow") else 0
         key.asks = 3 if world.has("direct asks thrice") and world.fill() == "direct" else 1
         key.lasts = 0.9 if world.has("entries do not last") else 1.0
         span = (started_s, started_s + duration_s)

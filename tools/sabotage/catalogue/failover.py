@@ -43,6 +43,22 @@ SABOTAGES = (
         ["no-retry: write missed"],
     ),
     Sabotage(
+        "links-made-twice",
+        "Each link that is created with a key is stored under a second code, too.",
+        "A retry makes a second link, and nobody notices.",
+        FAILOVER,
+        ["on"],
+        [
+            Edit(
+                "stack/shortener/api/link_creation.py",
+                "SELECT code, url, expires_at, max_clicks, $1::text\nFROM claim,",
+                "SELECT unnest(ARRAY[code, left(md5(random()::text), 12)]), url, expires_at,"
+                " max_clicks, $1::text\nFROM claim,",
+            )
+        ],
+        ["any links duplicated"],
+    ),
+    Sabotage(
         "nobody-promotes",
         "The controller finds the primary silent, and promotes nothing.",
         "There is no failover, and the outage is put down to the system.",
