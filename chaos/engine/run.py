@@ -21,7 +21,7 @@ from typing import Any
 
 from chaos.engine.state_watch import StateWatch
 from chaos.engine.timeline import SegmentTimeline
-from chaos.model.evidence import CONTROL, Generator, Mode, part_of
+from chaos.model.evidence import CONTROL, CONTROLS_MAX, Generator, Mode, part_of
 from chaos.model.experiment import Arm, Experiment, Timeline
 from chaos.model.lab import INCARNATION, Clock, Counters, Load, Observer
 from chaos.model.plan import segment_seed, timeline_plan, traffic_plan
@@ -33,7 +33,6 @@ from chaos.record.writer import RecordWriter
 POLL_S = 0.02
 DRAIN_GRACE_S = 10.0
 SETTLE_PATIENCE_S = 15.0
-CONTROL_ROUND = -1
 
 Progress = Callable[[int, int, str], None]
 InDoubt = Callable[[Path], Mapping[str, str]]  # from a record so far: arms, and why
@@ -166,8 +165,8 @@ class _Run:
 
     def all_segments(self, in_doubt: InDoubt) -> None:
         """Run the control without acts, each round, and further rounds of the arms in doubt."""
-        mode, experiment = self.order.mode, self.order.experiment
-        self._segment(experiment.naive, CONTROL_ROUND, mode.control_s, [], name=CONTROL)
+        mode = self.order.mode
+        self._control(in_doubt)
         why: Mapping[str, str] = {arm.name: "" for arm in self.order.arms}
         for rounds_before, rounds in pairwise([0, *mode.looks]):
             if rounds_before:
@@ -179,6 +178,17 @@ class _Run:
         self.progress(self.steps, self.steps, "reading back")
         self.writer.event("reading-back")
 
+    def _control(self, in_doubt: InDoubt) -> None:
+        """Run the naive arm without acts; again, each time for twice as long, if it is not well."""
+        naive, why = self.order.experiment.naive, ""
+        for number in range(-1, -1 - CONTROLS_MAX, -1):
+            self._segment(naive, number, self.order.mode.lasts_s(number), [], CONTROL, why)
+            if number > -CONTROLS_MAX:
+                why = self._doubts(in_doubt, "the control").get(CONTROL, "")
+            if not why:
+                break
+            self.steps += 1
+
     def _round(self, number: int, why: Mapping[str, str]) -> None:
         """Run some arms, in random order; why they run further rounds, if they do."""
         arms = [arm for arm in self.order.arms if arm.name in why]
@@ -188,23 +198,27 @@ class _Run:
             self._segment(arm, number, self.order.mode.segment_s, timeline, why=why[arm.name])
 
     def _look(self, rounds: int, in_doubt: InDoubt) -> Mapping[str, str]:
-        """The arms in doubt after so many rounds, which go on record.
-
-        Doubt that cannot be known asks for no more: the verdict is made from the whole record.
-        The judge has a thread of its own, since DuckDB can drop an interruption of its caller.
-        """
-        self.progress(self.number, self.steps, f"looking at {rounds} rounds")
-        self.stack.keep_logs()
-        arms: Mapping[str, str] = {}
-        try:
-            with self.writer.snapshot() as record:
-                arms = self.threads.submit(in_doubt, record).result()
-        except Exception as error:
-            self.writer.note(f"the look after {rounds} rounds failed: {error!r}")
+        """The arms in doubt after so many rounds, which go on record."""
+        arms = self._doubts(in_doubt, f"{rounds} rounds")
         further = next(number for number in self.order.mode.looks if number > rounds) - rounds
         self.steps += further * len(arms)
         self.writer.event("look", rounds=rounds, arms=dict(arms))
         return arms
+
+    def _doubts(self, in_doubt: InDoubt, seen: str) -> Mapping[str, str]:
+        """What is in doubt in the record so far, and why.
+
+        Doubt that cannot be known asks for no more: the verdict is made from the whole record.
+        The judge has a thread of its own, since DuckDB can drop an interruption of its caller.
+        """
+        self.progress(self.number, self.steps, f"looking at {seen}")
+        self.stack.keep_logs()
+        try:
+            with self.writer.snapshot() as record:
+                return self.threads.submit(in_doubt, record).result()
+        except Exception as error:
+            self.writer.note(f"the look at {seen} failed: {error!r}")
+            return {}
 
     def _segment(
         self,
@@ -219,7 +233,7 @@ class _Run:
         name = name or arm.name
         settings = self.order.settings_of(arm)
         traffic = self.order.experiment.traffic_of(arm)
-        what = name if number == CONTROL_ROUND else f"{name} · round {number + 1}"
+        what = name if number < 0 else f"{name} · round {number + 1}"
         what += f" ({why})" if why else ""
         self.progress(self.number, self.steps, what)
         self.writer.event("segment-started", segment=self.number, arm=name, round=number, what=what)

@@ -27,9 +27,6 @@ from chaos.model.stack import THIRD, Link, PartName, ServerName, servers_asked
 from chaos.model.testimony import Span, Witnesses
 
 STATE_GAP_S = 2.0  # no act is shorter than its probes, and a busy engine may take a while to tell
-MEDIAN_MAX_MS = 50.0  # acts delay by more, or all but stop the traffic
-LEFT_S = 0.5  # a busy machine may stand still for a third of a second
-LEFT_MAX = 0.1  # of the control's requests, due so long before its end and with no answer by then
 QUIET_MS = 20.0  # by which the quickest of many may differ: noise does not delay all of them
 MANY = 10
 TOXIPROXY = "toxiproxy"
@@ -179,7 +176,7 @@ def _testimonies(
             if act is not None and seen.lifted_s is not None:
                 moved_s = segment.moment(PROMOTING)
                 span = Span(seen.injected_s, float(np.nanmin([seen.lifted_s, moved_s])))
-                for one in act.testimony(segment, span, evidence.control):
+                for one in act.testimony(segment, span, evidence.control[-1:]):
                     yield segment, seen, one
 
 
@@ -198,7 +195,7 @@ def rest_was_quiet(experiment: Experiment, evidence: Evidence) -> Finding:
     Of many look-ups and redirects from the cache the quickest is compared, which no noise slows.
     """
     odd, compared = [], 0
-    quiet_ms = {what: _quickest_ms(what, evidence.control) for what in TOUCHED_BY}
+    quiet_ms = {what: _quickest_ms(what, evidence.control[-1:]) for what in TOUCHED_BY}
     for segment in evidence.segments:
         touched = {thing for at in experiment.timeline_in(segment) for thing in at.act.puts}
         for what, things in TOUCHED_BY.items():
@@ -241,20 +238,3 @@ def _took_ms(what: str, segment: Segment) -> Floats:
         own = (look_ups.db == what.split()[-1]) & ~look_ups.failed
         took_ms = 1000 * (look_ups.answered_s - look_ups.asked_s)[own]
     return took_ms
-
-
-def control_was_quick(_: Experiment, evidence: Evidence) -> Finding:
-    """Without acts redirects are quick, and nearly all requests due before the last moment of the
-    control are answered by its end."""
-    odd, seen = [], []
-    for segment in evidence.control:
-        requests = segment.requests
-        follows = requests.operation == "follow"
-        median_ms = float(np.median(requests.latency_ms[follows])) if follows.any() else math.nan
-        overdue = requests.intended_s < segment.ended_s - LEFT_S
-        late = overdue & (requests.done_s > segment.ended_s)
-        left = float(late.mean()) if len(requests) else math.nan
-        seen.append(f"half of the redirects within {median_ms:.1f} ms, {left:.1%} left at its end")
-        if not (median_ms <= MEDIAN_MAX_MS and left <= LEFT_MAX):
-            odd.append(seen[-1])
-    return guard("the control without acts was quick", odd, "; ".join(seen), seen=len(seen))

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from chaos.judge.claims import asked
+from chaos.judge.control_checks import why_not_well
 from chaos.judge.lateness import disturbed
 from chaos.judge.rows import claimed, rows_of
-from chaos.model.evidence import Evidence
+from chaos.model.evidence import CONTROL, Evidence
 from chaos.model.experiment import Experiment
 
 Reason = Callable[[Experiment, Evidence], Mapping[str, str]]
@@ -40,10 +41,18 @@ REASONS: Sequence[Reason] = (undecided, disturbed_by_lateness)
 
 
 def arms_in_doubt(experiment: Experiment, evidence: Evidence) -> Mapping[str, str]:
-    """The arms of the run that need further rounds, and why."""
+    """The arms of the run that need further rounds, and why; before the first, only the control
+    can need another try."""
+    if not evidence.segments:
+        return _control_in_doubt(evidence)
     found: dict[str, list[str]] = {}
     for reason in REASONS:
         for arm, why in reason(experiment, evidence).items():
             if arm in evidence.plan["arms"]:
                 found.setdefault(arm, []).append(why)
     return {arm: "; ".join(why) for arm, why in found.items()}
+
+
+def _control_in_doubt(evidence: Evidence) -> Mapping[str, str]:
+    why = why_not_well(evidence.control[-1]) if evidence.control else ""
+    return {CONTROL: why} if why else {}

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from chaos.judge import control_checks
 from chaos.judge.findings import guard
 from chaos.measures.histories import redirect_window
 from chaos.model.evidence import (
@@ -97,8 +98,7 @@ def _missing_segments(evidence: Evidence) -> Iterator[str]:
         wanted += [(arm, number) for arm in look.arms for number in range(rounds, until)]
     if sorted((s.arm, s.round) for s in evidence.segments) != sorted(wanted):
         yield f"{len(wanted)} segments were due, and those on record are not the same"
-    if {segment.arm for segment in evidence.control} != {CONTROL}:
-        yield "the control is not on record"
+    yield from control_checks.odd_tries(evidence)
     yield from _odd_looks(evidence)
 
 
@@ -121,8 +121,7 @@ def _odd_segments(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
     planned[CONTROL] = planned.get(experiment.naive.name)
     in_time = sorted(evidence.all_segments, key=lambda s: s.started_s)
     for segment in in_time:
-        control = segment.arm == CONTROL
-        wanted_s = evidence.mode.control_s if control else evidence.mode.segment_s
+        wanted_s = evidence.mode.lasts_s(segment.round)
         if abs(segment.ended_s - segment.started_s - wanted_s) > ROUNDING_S:
             yield f"{segment.arm} did not last {wanted_s:g} s"
         if segment.settings != planned.get(segment.arm):

@@ -14,6 +14,7 @@ from chaos.judge import (
     account_checks,
     act_checks,
     answer_checks,
+    control_checks,
     record_checks,
     settings_checks,
     traffic_checks,
@@ -40,14 +41,6 @@ Check = Callable[[Experiment, Evidence], Finding | None]
 def ran_to_its_end(_: Experiment, evidence: Evidence) -> Finding:
     """Nothing stopped the run: no part died, no signal interrupted it."""
     return _guard("the run came to its end", evidence.trouble is None, evidence.trouble or "it did")
-
-
-def control_is_healthy(_: Experiment, evidence: Evidence) -> Finding:
-    """Without acts, the naive arm answers every request: failures are the acts'."""
-    requests = sum(len(segment.requests) for segment in evidence.control)
-    failed = sum(int((s.requests.outcome != "ok").sum()) for s in evidence.control)
-    observed = f"{requests} requests, {failed} failed"
-    return _guard("the control without acts is healthy", requests > 0 and not failed, observed)
 
 
 # --- acts --------------------------------------------------------------------------------------
@@ -210,15 +203,16 @@ def ledgers_are_exact(experiment: Experiment, evidence: Evidence) -> Finding:
 
 
 def _judged_by_claims(experiment: Experiment, evidence: Evidence) -> set[tuple[str, str]]:
-    """Measures and arms that some claim made of this run is about.
+    """Measures, or what they add up, and arms that some claim made of this run is about.
 
     A claim about two arms judges the first: the second is what it is compared with.
     """
     due, _ = asked(experiment, evidence)
     return {
-        (measure.name, arm)
+        (name, arm)
         for claim in due
         for measure in claim.measures
+        for name in (measure.name, *measure.sums)
         for arm in claim.arms[:1] or claim.arms_of(evidence.plan["arms"])
     }
 
@@ -243,12 +237,12 @@ RUN_CHECKS: Sequence[Check] = (
     traffic_checks.arrivals_are_random,
     traffic_checks.arrivals_are_those_drawn,
     traffic_checks.visits_went_on,
-    control_is_healthy,
+    control_checks.control_is_healthy,
     acts_are_proven,
     act_checks.state_was_as_planned,
     act_checks.acts_show_in_traffic,
     act_checks.rest_was_quiet,
-    act_checks.control_was_quick,
+    control_checks.control_was_quick,
     account_checks.counters_agree,
     account_checks.redis_counted,
     record_checks.samples_are_whole,

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from chaos.judge.findings import guard
 from chaos.model.arrivals import CANDIDATES, arrivals, visit_places
 from chaos.model.evidence import (
-    CONTROL,
     Evidence,
     Finding,
     Floats,
@@ -87,7 +86,7 @@ def _other_numpy(evidence: Evidence) -> str:
 def _drawn(traffic: Traffic, evidence: Evidence, segment: Segment) -> Starts:
     """The arrivals of a segment as the plan's seed draws them."""
     mode, seed = evidence.mode, segment_seed(evidence.plan["seed"], segment.number)
-    duration_s = mode.control_s if segment.arm == CONTROL else mode.segment_s
+    duration_s = mode.lasts_s(segment.round)
     if not abs(segment.ended_s - segment.started_s - duration_s) <= 2 * NEAR_S:
         duration_s = 0.0  # it was another segment, and maybe one without an end
     batches = [(np.empty(0), np.empty(0, np.int64)), *arrivals(traffic, duration_s, seed)]

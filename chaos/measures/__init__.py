@@ -2,6 +2,7 @@
 
 from chaos.measures.ledgers import (
     duplicated,
+    edits_undone,
     lost,
     miscounted,
     unacknowledged,
@@ -50,6 +51,7 @@ __all__ = [
     "doing",
     "duplicated",
     "during",
+    "edits_undone",
     "every",
     "failed",
     "false_absent",

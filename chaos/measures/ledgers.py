@@ -43,6 +43,17 @@ def unexpected(kind: Kind) -> Measure:
     return _of(kind, "unexpected")
 
 
+def edits_undone() -> Measure:
+    """Edits acknowledged and not in force: lost, or their version was given to another, too."""
+
+    def of(segment: Segment) -> Floats:
+        ledger = segment.ledgers.get("edits")
+        return np.array([float(ledger.lost + ledger.duplicated) if ledger else np.nan])
+
+    sums = ("edits_lost", "edits_duplicated")
+    return Measure("edits_undone", "edits", "edits undone", of, total, NOT_READ, sums=sums)
+
+
 def miscounted() -> Measure:
     """How far the totals that links show are from the clicks that the primary holds."""
     return _of("clicks", "miscounted")

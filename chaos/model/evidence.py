@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Strings = NDArray[np.str_]
 CONTROL = "control"
+CONTROLS_MAX = 3  # tries of a control that is not well
 HOT_RANK = 0
 ERROR = 0.05  # of wrong PASS and FAIL together, where a figure is exactly at its limit
 LOOKS_MAX = 3
@@ -135,6 +136,12 @@ class Mode:
         further = max(self.rounds_max - self.rounds, 0)
         steps = min(LOOKS_MAX - 1, further)
         return [self.rounds + further * step // max(steps, 1) for step in range(steps + 1)]
+
+    def lasts_s(self, number: int) -> float:
+        """The length of a segment in a round; of the control, which is tried in the rounds -1, -2
+        and so on, twice that of the try before."""
+        tries_before = min(-1 - number, CONTROLS_MAX)
+        return self.segment_s if number >= 0 else self.control_s * 2**tries_before
 
     @property
     def tail(self) -> float:
@@ -450,7 +457,7 @@ class Evidence:
     plan: Mapping[str, Any]
     mode: Mode
     segments: Sequence[Segment]
-    control: Sequence[Segment]
+    control: Sequence[Segment]  # each try of it
     oddities: Oddities
     read_back: bool
     trouble: str | None

@@ -175,6 +175,7 @@ class Measure:
     censored_at: Callable[[Segment], float] = lambda segment: segment.ended_s - segment.started_s
     within: Callable[[Segment, float], tuple[float, float]] | None = None
     series: str = ""  # the sampled series that it reads, if it reads one
+    sums: tuple[str, ...] = ()  # figures of ledgers that it adds up, such as `edits_lost`
 
 
 @dataclass(frozen=True)

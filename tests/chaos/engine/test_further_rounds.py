@@ -12,7 +12,7 @@ from chaos.engine.run import InDoubt, none_in_doubt, run
 from chaos.judge.doubt import arms_in_doubt
 from chaos.judge.record_checks import ran_as_planned
 from chaos.judge.verdict import judge
-from chaos.model.evidence import Evidence, Look, Mode, Verdict
+from chaos.model.evidence import CONTROL, Evidence, Look, Mode, Verdict
 from chaos.record.reader import read_events, read_evidence
 from tests.support.fake_stack import World, herd_order, lab
 
@@ -57,7 +57,7 @@ def test_an_arm_in_doubt_gets_rounds_as_long_as_it_is_and_no_more_than_the_bound
         return {"lock": WHY}
 
     evidence = carried_out(tmp_path / "run", doubt)
-    assert seen == [[0, 1], [0, 1, 2, 3]]
+    assert seen == [[], [0, 1], [0, 1, 2, 3]]
     assert (rounds(evidence, "lock"), rounds(evidence, "direct")) == ([*range(6)], [0, 1])
     assert ran_as_planned(herd_order(World()).experiment, evidence).verdict is Verdict.PASS
     whats = [e["what"] for e in read_events(tmp_path / "run") if e["kind"] == "segment-started"]
@@ -65,7 +65,7 @@ def test_an_arm_in_doubt_gets_rounds_as_long_as_it_is_and_no_more_than_the_bound
 
 
 def test_once_no_arm_is_in_doubt_the_run_ends(tmp_path: Path) -> None:
-    answers = iter([{"lock": WHY}, {}])
+    answers = iter([{}, {"lock": WHY}, {}])
     evidence = carried_out(tmp_path / "run", lambda _: next(answers))
     assert rounds(evidence, "lock") == [0, 1, 2, 3]
     assert evidence.looks == [Look(2, {"lock": WHY}), Look(4, {})]
@@ -76,6 +76,25 @@ def test_further_rounds_come_in_steps_where_the_bound_is_far(tmp_path: Path) -> 
     evidence = carried_out(tmp_path / "run", lambda _: {"lock": WHY}, mode)
     assert [look.rounds for look in evidence.looks] == [2, 5]
     assert rounds(evidence, "lock") == [*range(8)]
+
+
+def test_a_control_that_is_not_well_is_tried_again_for_twice_as_long(tmp_path: Path) -> None:
+    answers = iter([{CONTROL: "2 requests, 1 failed"}, {}, {}])
+    evidence = carried_out(tmp_path / "run", lambda _: next(answers))
+    lengths_s = [segment.ended_s - segment.started_s for segment in evidence.control]
+    assert [segment.round for segment in evidence.control] == [-1, -2]
+    assert lengths_s == pytest.approx([1.5, 3.0])
+    assert rounds(evidence, "lock") == [0, 1]
+    whats = [e["what"] for e in read_events(tmp_path / "run") if e["kind"] == "segment-started"]
+    assert whats[:2] == ["control", "control (2 requests, 1 failed)"]
+
+
+def test_a_control_that_stays_ill_is_tried_three_times(tmp_path: Path) -> None:
+    def doubt(record: Path) -> Mapping[str, str]:
+        return {} if read_evidence(record).segments else {CONTROL: "ill"}
+
+    evidence = carried_out(tmp_path / "run", doubt)
+    assert [segment.round for segment in evidence.control] == [-1, -2, -3]
 
 
 def test_a_look_that_fails_asks_for_nothing_and_is_told_in_the_log(tmp_path: Path) -> None:
@@ -99,7 +118,7 @@ def test_a_look_sees_all_that_a_claim_needs_but_what_is_read_back_and_leaves_not
         return arms_in_doubt(experiment, seen[-1])
 
     evidence = carried_out(tmp_path / "run", doubt)
-    (look,) = seen
+    _, look = seen
     assert [len(s.requests) for s in look.segments] == [len(s.requests) for s in evidence.segments]
     assert [len(s.look_ups) for s in look.segments] == [len(s.look_ups) for s in evidence.segments]
     assert (look.read_back, look.trouble) == (False, "the run did not finish")

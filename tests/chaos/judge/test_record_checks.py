@@ -291,7 +291,10 @@ def test_an_override_that_all_arms_share_is_fine_and_one_that_an_arm_lacks_is_no
         ),
         (first(round=1), "6 segments were due, and those on record are not the same"),
         (lambda e: replace(e, control=[]), "the control is not on record"),
-        (lambda e: replace(e, control=e.segments[:1]), "the control is not on record; segments"),
+        (
+            lambda e: replace(e, control=e.segments[:1]),
+            "the control is not on record; the controls",
+        ),
         (first(settings={}), "direct ran with other settings than planned"),
         (control(settings=ARMS["lock"]), "control ran with other settings than planned"),
         (first(ended_s=14.5), "direct did not last 4 s"),

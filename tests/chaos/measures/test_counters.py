@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaos.measures.ledgers import duplicated, lost, miscounted, unacknowledged
+from chaos.measures.ledgers import duplicated, edits_undone, lost, miscounted, unacknowledged
 from chaos.measures.samples import peak, per_second, series
 from chaos.measures.selections import during
 from chaos.model.evidence import Ledger, Samples, Segment
@@ -97,7 +97,7 @@ def test_one_reading_has_no_rate() -> None:
 
 # --- ledgers -------------------------------------------------------------------------------------
 
-BOOKS = {"clicks": Ledger(100, 90, 85, 5, 2, 0, 7), "edits": Ledger(9, 8, 7, 1, 0, 0)}
+BOOKS = {"clicks": Ledger(100, 90, 85, 5, 2, 0, 7), "edits": Ledger(9, 8, 7, 1, 4, 3)}
 
 
 def test_a_measure_of_a_ledger_is_its_figure() -> None:
@@ -107,10 +107,11 @@ def test_a_measure_of_a_ledger_is_its_figure() -> None:
     assert duplicated("clicks").of(segment).tolist() == [2.0]
     assert miscounted().of(segment).tolist() == [7.0]
     assert unacknowledged().of(segment).tolist() == [10.0]
+    assert edits_undone().of(segment).tolist() == [5.0]
 
 
 def test_what_was_not_read_back_has_no_figure() -> None:
-    for measure in (lost("links"), duplicated("links"), miscounted(), unacknowledged()):
+    for measure in (lost("links"), edits_undone(), miscounted(), unacknowledged()):
         assert np.isnan(measure.of(segment_of(0.0, 1.0))).tolist() == [True]
         assert measure.without == "the primary was not read back"
 

@@ -25,6 +25,22 @@ SABOTAGES = (
         ["any links lost", "on: write p50"],
     ),
     Sabotage(
+        "remote-write-is-local",
+        "A commit that should wait until the replica has received it commits locally.",
+        "The cheapest of the safe commits is as unsafe as none, and nobody knows.",
+        FAILOVER,
+        ["remote-write"],
+        [
+            Edit(
+                "stack/shortener/web.py",
+                "            synchronous_commit=settings.synchronous_commit,\n",
+                "            synchronous_commit=settings.synchronous_commit"
+                '.replace("remote_write", "local"),\n',
+            )
+        ],
+        ["any links lost"],
+    ),
+    Sabotage(
         "retry-does-nothing",
         "A write whose outcome is unknown is not read back, whatever WRITE_RETRY says.",
         "Clients are told of an error for writes that are there, or that a retry would have made.",
@@ -96,6 +112,21 @@ SABOTAGES = (
         ["switchover"],
         [Edit(ACTS, "        if self.waits:\n", "        if False:\n")],
         ["any links lost", "any clicks lost"],
+    ),
+    Sabotage(
+        "pools-are-always-renewed",
+        "Connections to the old primary are dropped once a newer is known, whatever POOL_RENEWAL says.",
+        "The split brain that a pinned pool makes is put down as rarer than it is.",
+        SPLIT,
+        ["proxy"],
+        [
+            Edit(
+                "stack/shortener/settings.py",
+                '            renewed=self.pool_renewal == "renewed",\n',
+                "            renewed=True,\n",
+            )
+        ],
+        ["no fence shows the failure: overlap"],
     ),
     Sabotage(
         "watchdog-sleeps",
