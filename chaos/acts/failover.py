@@ -24,7 +24,7 @@ from chaos.failover.orders import (
 )
 from chaos.failover.process import FailoverProcess
 from chaos.failover.watchdog import demote, wait_for
-from chaos.model.evidence import CLOSED, ELSEWHERE, PROMOTING, Reading, Segment
+from chaos.model.evidence import CLOSED, ELSEWHERE, LAST_ANSWER, PROMOTING, Reading, Segment
 from chaos.model.stack import FOLLOWERS, Link, Role, ServerName, Stack, StackError, Undo
 from chaos.model.testimony import Span, Witnesses
 from chaos.runtimes.server_queries import explained, flush, let_write, timeline
@@ -80,6 +80,9 @@ class _Programs:
             for name, event in process.events.items()
             if "t_s" in event
         }
+        silent = [process.events[SILENT] for process in self.running if SILENT in process.events]
+        if silent:
+            self.moments[LAST_ANSWER] = float(silent[0]["last_answer_s"])
 
 
 @dataclass(frozen=True)
@@ -188,8 +191,12 @@ class Failover:
     def testimony(
         self, segment: Segment, _in_force: Span, _control: Sequence[Segment]
     ) -> Sequence[Witnesses]:
-        """It promoted, no write names the new timeline before, and no demotion came too soon."""
-        seen = witnesses.promoted(self.name, segment)
+        """It promoted when the primary was silent for its time, no write names the new timeline
+        before, and no demotion came too soon."""
+        seen = [
+            *witnesses.promoted(self.name, segment),
+            *witnesses.silent_for(self.name, self.detect_s, segment),
+        ]
         if self.demotes_s is None:
             return seen
         return [*seen, *witnesses.after_a_loss(self.name, DEMOTED, self.demotes_s, segment)]

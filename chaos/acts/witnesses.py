@@ -10,7 +10,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chaos.model.evidence import PROMOTING, Floats, LookUps, Requests, Segment
+from chaos.model.evidence import (
+    LAST_ANSWER,
+    PROMOTING,
+    SILENT,
+    Floats,
+    LookUps,
+    Requests,
+    Segment,
+)
 from chaos.model.stack import Link, Target
 from chaos.model.testimony import Span, Witnesses
 from chaos.model.traffic import WRITES
@@ -23,6 +31,8 @@ SHARE = 0.9  # of the latency; whole milliseconds are cut off here and there
 SLACK_MS = 50.0  # for the quickest of `ENOUGH`: a run with requests this late is INVALID anyway
 ENOUGH = 5
 WATCHED_S = 0.1  # twice the period of a watchdog
+CLOCK_S = 0.01
+STARVED_S = 0.4  # a busy machine may leave a controller without a turn for so long
 SENT_S = 0.5  # from a commit until the primary has sent it
 
 
@@ -116,14 +126,26 @@ def promoted(act: str, segment: Segment) -> Sequence[Witnesses]:
     return [Witnesses(of, count)]
 
 
+def silent_for(act: str, detect_s: float, segment: Segment) -> Sequence[Witnesses]:
+    """A controller found the primary silent `detect_s` after its last answer, and not later."""
+    took_s = segment.moment(SILENT, act) - segment.moment(LAST_ANSWER, act)
+    if np.isnan(took_s):
+        return []
+    well = detect_s - CLOCK_S <= took_s <= detect_s + STARVED_S
+    against = "" if well else f"the primary was silent for {took_s:.2f} s when it was given up"
+    return [Witnesses("moments of its controller", 1, against)]
+
+
 def after_a_loss(act: str, moment: str, least_s: float, segment: Segment) -> Sequence[Witnesses]:
-    """The moment of a watchdog came no sooner than `least_s` after another act began."""
+    """The moment of a watchdog came no sooner than `least_s` after the act before it began."""
     at_s = segment.moment(moment, act)
     if np.isnan(at_s):
         return []
     others = [each for each in segment.acts if each.act != act]
     begun_s = [each.injected_s if each.begun_s is None else each.begun_s for each in others]
-    early_s = min(begun_s, default=np.inf) + least_s - at_s
+    before_s = [each_s for each_s in begun_s if each_s < at_s]
+    since_s = max(before_s) if before_s else min(begun_s, default=np.inf)
+    early_s = since_s + least_s - at_s
     against = f"was {early_s:.1f} s too early: {moment}" if early_s > WATCHED_S else ""
     return [Witnesses("moments of its watchdog", 1, against)]
 

@@ -15,6 +15,7 @@ PAUSE_S, TIMEOUT_S = 3, 0.25
 P99, P50, FAILED = m.latency(99, m.during), m.latency(50, m.during), m.failed(m.during)
 RECOVERY = m.recovery(within_ms=100, share=0.5)
 DB = m.per_second("web.look_ups", "look-ups during", "look-ups", m.during)
+AGAIN = m.per_second("web.look_ups", "look-ups later", "look-ups", m.since_heal(1.5, 2))
 ENDLESS = {"CACHE_TIMEOUT_S": "30", "FILL_LOCK_TTL_S": "60", "REQUEST_DEADLINE_S": "60"}
 NO_BREAKER = {"BREAKER": "false"}
 WAITS = Prediction(
@@ -35,7 +36,7 @@ experiment = Experiment(
         Arm("breaker"),
         Arm("near", {"NEAR_CACHE_TTL_S": "30"}),
     ],
-    measures=[P99, P50, FAILED, RECOVERY, DB],
+    measures=[P99, P50, FAILED, RECOVERY, DB, AGAIN],
     claims=[
         shows("naive", P99, share_of_prediction=0.6),
         at_most("timeout", P99, 700),
@@ -45,6 +46,7 @@ experiment = Experiment(
         none(FAILED, but="naive"),
         fewer_than("near", "breaker", DB, share=0.2),
         *(at_most(arm, RECOVERY, 1.5) for arm in ("timeout", "breaker", "near")),
+        *(at_most(arm, AGAIN, 30) for arm in ("timeout", "breaker", "near")),
     ],
     costs=[DB],
     strips=[LATENCY, Strip("Look-ups", "look-ups", "samples", "web.look_ups", per_s=True)],

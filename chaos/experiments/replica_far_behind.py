@@ -15,6 +15,7 @@ from chaos.model.traffic import FOLLOW, Step, Traffic, Visit
 BEHIND_S, BOUND_S, SOON = 2.5, 0.5, Step("follow", after_s=0.05)
 STALE, MISSING, OLDEST = m.stale_share(m.during), m.false_absent(m.during), m.staleness(m.during)
 UNSEEN, BEARS, TRUSTED = m.unread_writes(), m.share_on("primary", m.during), m.trusted("replica")
+MISSED, SURE = m.missed(m.during, m.follows), ("bound", "known changes", "lsn")
 EDIT = Visit("edit and follow", (Step("edit"), SOON), weight=0.3)
 MAKE = Visit("make and follow", (Step("create"), SOON), weight=0.15, own_link=True)
 TRAFFIC = Traffic(70, keys=40, hot_share=0, zipf_alpha=0, visits=(FOLLOW, EDIT, MAKE))
@@ -39,7 +40,7 @@ experiment = Experiment(
         Arm("lsn", {"READ_FROM": "lsn"}),
         Arm("primary", {"READ_FROM": "primary"}),
     ],
-    measures=[STALE, BEARS, TRUSTED, OLDEST, MISSING, UNSEEN],
+    measures=[STALE, BEARS, TRUSTED, MISSED, OLDEST, MISSING, UNSEEN],
     claims=[
         shows("replica", STALE, share_of_prediction=0.5),
         at_most("bound", STALE, 30),
@@ -49,7 +50,7 @@ experiment = Experiment(
         at_least("lsn", OLDEST, 1000),  # what others wrote
         at_least("bound", BEARS, 40),
         fewer_than("known changes", "bound", BEARS, share=0.8),
-        at_most("bound", TRUSTED, 0.6),
+        *(at_most(arm, *most) for arm in SURE for most in ((TRUSTED, 0.6), (MISSED, 5))),
     ],
     costs=[BEARS],
     strips=[LATENCY, Strip("Look-ups", "look-ups", "samples", "primary.look_ups", per_s=True)],

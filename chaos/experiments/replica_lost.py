@@ -47,7 +47,7 @@ experiment = Experiment(
         at_least("fallback", P50, 150),
         *(at_most(arm, P50, 50) for arm in ("breaker", "stale")),
         fewer_than("stale", "breaker", DB, share=0.1),
-        at_least("breaker", TRUST, 30),
+        *(at_least(arm, TRUST, 30) for arm in ("breaker", "stale")),
         *(at_most(arm, RECOVERY, 3) for arm in ("fallback", "breaker", "stale")),
     ],
     costs=[DB],

@@ -7,7 +7,7 @@ failure outlasts its cause: it is metastable. A budget bounds the multiple.
 
 from chaos import measures as m
 from chaos.acts import Pause, Slow
-from chaos.judge.claims import at_most, shows
+from chaos.judge.claims import at_least, at_most, shows
 from chaos.model.experiment import LATENCY, Arm, At, Experiment, Mode, Prediction, Strip
 from chaos.model.traffic import Retries, Traffic
 
@@ -18,7 +18,7 @@ GOODPUT = m.goodput(m.after_heal, within_ms=1000)
 HANG = At(1.5, Pause("replica"), until_s=1.5 + HANG_S)
 WELL = m.missed(m.until_act(HANG.act), within_ms=800)
 STILL_BAD = m.missed(m.since_heal(4, 6), within_ms=800)  # hundreds of answers
-WAITING = m.peak("web.in_flight", "most in flight", "requests")
+RETRIED, WAITING = m.retried(m.during), m.peak("web.in_flight", "most in flight", "requests")
 UNBOUNDED = ("POOL_TIMEOUT_S", "REPLICA_TIMEOUT_S", "PRIMARY_TIMEOUT_S", "REQUEST_DEADLINE_S")
 
 
@@ -44,11 +44,12 @@ experiment = Experiment(
     },
     timeline=[At(0, Slow("replica", SLOW_MS)), HANG],
     arms=[_arm("retries", 4, naive=True), _arm("budget", 4, budget=0.1), _arm("none")],
-    measures=[RECOVERY, WELL, STILL_BAD, GOODPUT, TRIES, WAITING],
+    measures=[RECOVERY, WELL, STILL_BAD, GOODPUT, TRIES, RETRIED, WAITING],
     claims=[
         shows("retries", STILL_BAD, at_least=50),
         shows("retries", WELL, at_most=25),  # by the hang, not by too much load
         at_most("budget", STILL_BAD, 20),
+        at_least("budget", RETRIED, 10),  # it does try again
         at_most("none", STILL_BAD, 20),
     ],
     costs=[TRIES],

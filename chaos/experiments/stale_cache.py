@@ -44,7 +44,7 @@ experiment = Experiment(
     measures=[AGE, STALE, P99, LOOK_UPS, FAILED],
     claims=[
         *(shows(arm, AGE, share_of_prediction=0.5) for arm in ("delete", "ttl", "lease")),
-        at_most("double-delete", AGE, SECOND_MS + 200),
+        at_most("double-delete", AGE, WORST_MS / 2),
         none(STALE, but=("ttl", "delete", "double-delete", "lease")),
         none(FAILED),
     ],

@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from chaos.model.evidence import DEMOTED as DEMOTED
 from chaos.model.evidence import PROMOTED as PROMOTED
+from chaos.model.evidence import SILENT as SILENT
 from chaos.model.stack import ServerName
 
-WATCHING, SILENT, LED = "watching", "silent", "led"
+WATCHING, LED = "watching", "led"
 ALONE, DEGRADED = "alone", "degraded"
 FAILED = "failed"
 

@@ -13,10 +13,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import numpy as np
-
-from chaos.measures.estimates import TAIL
-from chaos.measures.within import of_rate
 from chaos.model.evidence import INCONCLUSIVE, Estimate, Evidence, Predicted, Verdict
 from chaos.model.experiment import Claim, Experiment, Measure, Rows
 
@@ -167,7 +163,7 @@ def fewer_than(arm: str, other: str, measure: Measure, *, share: float = 1.0) ->
     """An arm's figure is at most a share of another arm's.
 
     Sums are compared per repetition: one arm may have had more rounds than the other. Each has the
-    interval of a Poisson count, since another run would give another sum.
+    interval of its chance, since another run would give another sum.
     """
 
     def check(rows: Rows) -> tuple[Verdict, str]:
@@ -190,10 +186,9 @@ def fewer_than(arm: str, other: str, measure: Measure, *, share: float = 1.0) ->
 
 def _compared(seen: Estimate) -> Estimate:
     """An estimate as it is compared with another arm's: a sum with the interval of its chance."""
-    if seen.interval != "exact" or not seen.known:
+    if seen.interval != "exact":
         return seen
-    low, high = of_rate(np.array([seen.value]), np.ones(1), TAIL)
-    return replace(seen, low=low, high=high)
+    return replace(seen, low=seen.chance_low, high=seen.chance_high)
 
 
 def _each(seen: Estimate) -> Estimate:

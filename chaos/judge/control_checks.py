@@ -1,9 +1,9 @@
 """Checks of the control: the naive arm without acts, which must be well before anything is done.
 
 A control that is not well is tried again, `CONTROLS_MAX` times in all and each time for twice as
-long. A busy machine disturbs a stack that has just started, and leaves it in peace later; one that
-fails by itself now and then has more time to show it with each try. The last try is judged, and
-those before are told.
+long. A busy machine disturbs a stack that has just started, and leaves it in peace later. The last
+try is judged, and those before are told. If requests failed in those, it has to have so many that
+failures as frequent would have shown: a stack that fails by itself now and then is never well.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from chaos.model.experiment import Experiment
 
 MEDIAN_MAX_MS = 50.0  # acts delay by more, or all but stop the traffic
 LEFT_S = 0.5  # a busy machine may stand still for a third of a second
+UNSEEN_MAX = 0.05  # the chance that failures go on, and the last try has none
 LEFT_MAX = 0.1  # of the requests, due so long before the control's end and with no answer by then
 
 
@@ -25,6 +26,9 @@ def control_is_healthy(_: Experiment, evidence: Evidence) -> Finding:
     """Without acts, the naive arm answers every request: failures are the acts'."""
     last = evidence.control[-1:]
     odd = [why for segment in last for why in _failures(segment)]
+    if not odd and may_go_on(evidence.control):
+        few = f"{_requests(last)} requests, too few to show that failures are over"
+        odd = [few, *_before(evidence)]
     fine = "; ".join([f"{len(s.requests)} requests, 0 failed" for s in last] + _before(evidence))
     return guard("the control without acts is healthy", odd, fine, seen=_requests(last))
 
@@ -38,9 +42,25 @@ def control_was_quick(_: Experiment, evidence: Evidence) -> Finding:
     return guard("the control without acts was quick", odd, fine, seen=_requests(last))
 
 
+def why_again(control: Sequence[Segment]) -> str:
+    """The reason to try the control again after these tries; empty if it is well."""
+    if not control:
+        return ""
+    return why_not_well(control[-1]) or "failures may go on" * may_go_on(control)
+
+
 def why_not_well(segment: Segment) -> str:
-    """The reason to try a control again; empty if it is well."""
+    """What is wrong with a try; empty if nothing is."""
     return "; ".join([*_failures(segment), *_slowness(segment)])
+
+
+def may_go_on(control: Sequence[Segment]) -> bool:
+    """True if failures as frequent as in the tries before could well be missing in the last."""
+    before, last = control[:-1], control[-1:]
+    failed = sum(map(_failed, before))
+    if not failed:
+        return False
+    return (1 - failed / _requests(before)) ** _requests(last) > UNSEEN_MAX
 
 
 def odd_tries(evidence: Evidence) -> Iterator[str]:
@@ -51,7 +71,7 @@ def odd_tries(evidence: Evidence) -> Iterator[str]:
         yield "the controls on record are not as many as were run"
     if _count(evidence) > CONTROLS_MAX:
         yield f"the control was tried more than {CONTROLS_MAX} times"
-    if not all(map(why_not_well, evidence.control[:-1])):
+    if not all(why_again(evidence.control[:count]) for count in range(1, _count(evidence))):
         yield "a control that was well was tried again"
 
 
@@ -72,9 +92,13 @@ def _before(evidence: Evidence) -> list[str]:
 
 
 def _failures(segment: Segment) -> Iterator[str]:
-    count, failed = len(segment.requests), int((segment.requests.outcome != "ok").sum())
+    count, failed = len(segment.requests), _failed(segment)
     if failed or not count:
         yield f"{count} requests, {failed} failed"
+
+
+def _failed(segment: Segment) -> int:
+    return int((segment.requests.outcome != "ok").sum())
 
 
 def _slowness(segment: Segment) -> Iterator[str]:

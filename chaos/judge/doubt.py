@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from chaos.judge.claims import asked
-from chaos.judge.control_checks import why_not_well
+from chaos.judge.control_checks import why_again
 from chaos.judge.lateness import disturbed
 from chaos.judge.rows import claimed, rows_of
 from chaos.model.evidence import CONTROL, Evidence
@@ -54,5 +54,5 @@ def arms_in_doubt(experiment: Experiment, evidence: Evidence) -> Mapping[str, st
 
 
 def _control_in_doubt(evidence: Evidence) -> Mapping[str, str]:
-    why = why_not_well(evidence.control[-1]) if evidence.control else ""
+    why = why_again(evidence.control)
     return {CONTROL: why} if why else {}

@@ -22,6 +22,7 @@ from chaos.judge import (
 from chaos.judge.claims import asked, listed
 from chaos.measures.recovery import catch_up
 from chaos.model.evidence import (
+    CLICKS_WAIT,
     ActEvidence,
     Evidence,
     Finding,
@@ -198,8 +199,25 @@ def ledgers_are_exact(experiment: Experiment, evidence: Evidence) -> Finding:
                 if count and (f"{kind}_{figure}", segment.arm) not in judged:
                     name = f"{segment.arm}: {kind} {figure}"
                     wrong[name] = wrong.get(name, 0) + count
+    for segment in evidence.all_segments:
+        if count := _unpromised(segment):
+            name = f"{segment.arm}: redirects without a click id"
+            wrong[name] = wrong.get(name, 0) + count
     observed = listed(wrong) or f"{told} acknowledged"
     return Finding(text, Verdict.of(not wrong), observed)
+
+
+def _unpromised(segment: Segment) -> int:
+    """Redirects that name no click, where none waits for its click and may give it up.
+
+    Where they wait, a busy machine may leave some without, but hardly half of them.
+    """
+    clicks = segment.ledgers.get("clicks")
+    if clicks is None:
+        return 0
+    without = clicks.attempted - clicks.acknowledged
+    waits = segment.settings.get("CLICK_MODE") in CLICKS_WAIT
+    return without if without > (clicks.attempted / 2 if waits else 0) else 0
 
 
 def _judged_by_claims(experiment: Experiment, evidence: Evidence) -> set[tuple[str, str]]:

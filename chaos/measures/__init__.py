@@ -17,7 +17,7 @@ from chaos.measures.outage import (
     steady,
     taken_over,
 )
-from chaos.measures.outcomes import failed, goodput, latency, missed, tries
+from chaos.measures.outcomes import failed, goodput, latency, missed, retried, tries
 from chaos.measures.recovery import catch_up, recovery
 from chaos.measures.samples import peak, per_second
 from chaos.measures.selections import (
@@ -69,6 +69,7 @@ __all__ = [
     "per_second",
     "reads_going_back",
     "recovery",
+    "retried",
     "share_on",
     "since_act",
     "since_heal",

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from chaos.measures.within import Interval, share_interval
+from chaos.measures.within import Interval, of_rate, share_interval
 from chaos.model.evidence import Estimate, Floats
 from chaos.model.experiment import Summary
 
@@ -219,8 +219,18 @@ def worst(values: Floats, _: float = TAIL) -> Estimate:
     return Estimate(high, float(finite.min()), high, len(finite), "range")
 
 
-def total(values: Floats, _: float = TAIL) -> Estimate:
-    """The sum over all repetitions, which is exact."""
+def total(values: Floats, tail: float = TAIL) -> Estimate:
+    """The sum over all repetitions, which is exact.
+
+    That of another run would be another: counts are Poisson's, and repetitions differ, likely by
+    as much as durations do, since what is lost is what comes while something lasts.
+    """
     finite = values[np.isfinite(values)]
-    value = float(finite.sum()) if len(finite) else np.nan
-    return Estimate(value, value, value, len(finite), "exact")
+    count = len(finite)
+    if not count:
+        return Estimate(np.nan, np.nan, np.nan, 0, "exact")
+    value = float(finite.sum())
+    spread = _of_segments(finite, tail, lambda v: LIKELY_SPREAD * v)
+    low, high = of_rate(np.array([value]), np.array([count]), tail)
+    chance = count * min(low, spread.low), count * max(high, spread.high)
+    return Estimate(value, value, value, count, "exact", False, *chance)

@@ -67,6 +67,17 @@ def tries(when: When = whole, which: Which = every) -> Measure:
     return Measure(name, "tries", title, of, mean_of_levels, NO_REQUEST, within=inside)
 
 
+def retried(when: When = whole, which: Which = every) -> Measure:
+    """Requests that are not the first try of their operation."""
+
+    def of(segment: Segment) -> Floats:
+        chosen = selected(segment, when, which)
+        return np.array([float((segment.requests.attempt[chosen] > 1).sum())])
+
+    name, title = f"{which.name}retried{when.name}", f"{which.title}retries{when.title}"
+    return Measure(name, "requests", title, of, total)
+
+
 def goodput(when: When = whole, which: Which = every, *, within_ms: float = np.inf) -> Measure:
     """The share of operations whose last try, due then, got a good answer in time."""
     name, title = f"{which.name}goodput{when.name}", f"{which.title}goodput{when.title}"

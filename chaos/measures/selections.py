@@ -109,12 +109,13 @@ def until_act(act: Act) -> When:
     )
 
 
-def since_act(act: Act) -> When:
-    """From the beginning of an act on."""
+def since_act(act: Act, after_s: float = 0.0) -> When:
+    """From the beginning of an act on, or from so many seconds after it."""
+    name, title = (f"_{after_s:g}_s", f" {after_s:g} s") if after_s else ("", "")
     return When(
-        f"_since_{act.name.replace(' ', '_')}",
-        f" since {act.name}",
-        lambda segment: [(act_s(segment, act), np.inf)],
+        f"{name}_since_{act.name.replace(' ', '_')}",
+        f"{title} since {act.name}",
+        lambda segment: [(act_s(segment, act) + after_s, np.inf)],
     )
 
 

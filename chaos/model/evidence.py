@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Strings = NDArray[np.str_]
 CONTROL = "control"
+CLICKS_WAIT = ("sync", "outbox")  # of CLICK_MODE: a redirect waits until its click is written
 CONTROLS_MAX = 3  # tries of a control that is not well
 HOT_RANK = 0
 ERROR = 0.05  # of wrong PASS and FAIL together, where a figure is exactly at its limit
@@ -28,6 +29,7 @@ FURTHER_QUICK = 4  # rounds
 INCONCLUSIVE = "inconclusive"
 PROMOTING = "promoting"  # the moment of an act at which another server answers from then on
 PROMOTED, DEMOTED = "promoted", "demoted"  # moments: another server leads; one refuses writes
+LAST_ANSWER, SILENT = "last answer", "silent"  # of the primary to a controller; it gave that up
 CLOSED = "closed"  # of a link
 ELSEWHERE = "led elsewhere"  # of a link that does not lead where the roles of servers say
 FACTS = ("range", "exact")  # intervals of what is a fact of the run: no error of sampling
@@ -75,6 +77,7 @@ class Estimate:
     The interval holds in 95 % of runs at every look that a run takes (`Mode.looks`): repeated
     confidence intervals. An exact figure, or the largest of those seen, is a fact of the run. With
     `at_least` it is censored: a segment ended before the figure was known, so it may be more.
+    Chance would have the sum of another run between `chance_low` and `chance_high`.
     """
 
     value: float
@@ -83,6 +86,8 @@ class Estimate:
     samples: int
     interval: Literal["mean95", "median95", "range", "exact"]
     at_least: bool = False
+    chance_low: float = math.nan  # of a sum alone
+    chance_high: float = math.nan
 
     @property
     def known(self) -> bool:

@@ -14,7 +14,6 @@ from chaos.model.evidence import Ledger
 
 Counts = Mapping[str, int]
 
-WAITING = ("sync", "outbox")  # values of CLICK_MODE: a redirect waits until its click is written
 SEGMENT_OF = "coalesce(k.segment, $first)"
 CLICKS = f"""
     WITH ids AS (

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from chaos.model.evidence import (
+    CLICKS_WAIT,
     Answers,
     Evidence,
     Floats,
@@ -290,9 +291,7 @@ def _ledgers(tables: _Tables, events: Events) -> Mapping[int, Mapping[str, Ledge
     tables.need("links", ["key", "deleted"], ["version"])
     tables.need("forks", ["kind", "id"], ["segment", "version"])
     follows = {event.segment: event.follows for event in events.links}
-    clicks_wait = [
-        e.segment for e in events.segment if e.settings.get("CLICK_MODE") in ledgers.WAITING
-    ]
+    clicks_wait = [e.segment for e in events.segment if e.settings.get("CLICK_MODE") in CLICKS_WAIT]
     values = {"first": min(follows, default=0), "waiting": clicks_wait}
     books: dict[int, dict[str, Ledger]] = {number: {} for number in follows}
     for kind, (sql, ledger) in ledgers.KINDS.items():

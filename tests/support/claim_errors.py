@@ -25,6 +25,7 @@ from chaos.measures.estimates import (
     mean_of_levels,
     mean_of_shares,
     median,
+    total,
     with_chance_within,
 )
 from chaos.model.evidence import ArmResult, Estimate, Floats, Mode, Predicted, Verdict
@@ -156,6 +157,17 @@ def _rates(per_s: float, differ: float = 0.0) -> Draw:
     return draw
 
 
+def _sums(per_segment: float, differ: float = 0.0) -> Draw:
+    """Something lost in each segment: Poisson's of a level that differs between them."""
+    shape = 1 / differ**2 if differ else math.inf
+
+    def draw(rng: Rng) -> Drawn:
+        level = rng.gamma(shape, per_segment / shape) if differ else per_segment
+        return np.array([float(rng.poisson(level))]), None
+
+    return draw
+
+
 def _durations(mean_s: float, spread: float) -> Draw:
     """Gamma durations in steps of a quarter of a second; `spread` is their standard deviation."""
     shape = 1 / spread**2
@@ -238,6 +250,10 @@ def at_the_limit() -> Sequence[Trial]:
     share = _law("share", _shares(0.9), mean_of_shares)
     rate, third = _law("a", _rates(60, 0.1)), _law("b", _rates(20, 0.1))
     third_part = third.truth / rate.truth
+    lost = [
+        (name, [Law("", _sums(mean, differ), mean, total) for mean in (12, 36)])
+        for name, differ in (("Poisson(12), of Poisson(36)", 0.0), ("segments differ by 30 %", 0.3))
+    ]
     trials += [
         Trial(
             "`at_least`: share of operations: 90 %", at_least("arm", FIGURE, share.truth), [share]
@@ -252,6 +268,12 @@ def at_the_limit() -> Sequence[Trial]:
             "`fewer_than`: look-ups, segments differ by 10 %",
             fewer_than("arm", "other", FIGURE, share=third_part),
             [third, rate],
+        ),
+        *(
+            Trial(
+                f"`fewer_than`: a sum, {name}", fewer_than("arm", "other", FIGURE, share=1 / 3), own
+            )
+            for name, own in lost
         ),
     ]
     for theory, side in ((math.e / 1.4, "above"), (math.e / 0.6, "below")):
@@ -274,6 +296,11 @@ def away_from_the_limit() -> Sequence[Trial]:
             "geometric, mean e ≤ half of that herd",
             fewer_than("arm", "other", FIGURE, share=0.5),
             [GEOMETRIC, HERD],
+        ),
+        Trial(
+            "sums of 17 a segment ± 30 % ≤ 0.8 times 70",
+            fewer_than("arm", "other", FIGURE, share=0.8),
+            [Law("", _sums(mean, 0.3), mean, total) for mean in (17, 70)],
         ),
         Trial(
             "geometric within 40 % of e",
@@ -353,8 +380,9 @@ What follows from it:
 - Two segments that happen to be alike cannot show that others differ by much more than is taken
   for likely here. A failure in one segment of three is seen by the facts (`none`), not by an
   interval of two.
-- Sums (`failed`, `lost`) and largest figures are facts of the run. They have no error of this
-  kind, and ask for no further rounds.
+- Sums (`failed`, `lost`) and largest figures are facts of the run. Where a claim has a limit for
+  them they have no error of this kind, and ask for no further rounds. Compared with another arm's,
+  a sum is one of many that the arm might have had.
 """
 
 

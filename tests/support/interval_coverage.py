@@ -55,7 +55,8 @@ but the next one: after n repetitions, the next lies within it with probability 
 | expected | {expected} |
 | seen, of {tries} | {seen} |
 
-Sums (`failed`) are exact for their run. Compared between two arms they have Poisson's interval.
+Sums (`failed`) are exact for their run. Compared between two arms they have
+the interval of their chance: Poisson's, and that of segments which likely differ by 30 %.
 """
 END = """
 `python -m tests.support.interval_coverage > docs/coverage.md` makes this page; the tests repeat a

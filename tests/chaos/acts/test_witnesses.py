@@ -175,6 +175,31 @@ def test_a_watchdog_acts_after_its_time_and_no_sooner(watching: Act, moment: str
     assert against(0.1) == f"was 2.4 s too early: {moment}"
 
 
+def test_of_two_acts_a_watchdog_acts_after_the_later_one() -> None:
+    own = replace(acted(0.0, 6.0, Degrade(0.5).name), moments={"degraded": 2.6})
+    others = [acted(1.8, 4.0, "worker-primary link cut"), acted(2.4, 4.0, "replica killed")]
+    ((_, against),) = told(Degrade(0.5), segment_of(0, 6, acts=[own, *others]))
+    assert against == "was 0.3 s too early: degraded"
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "against"),
+    [
+        (2.5, ""),
+        (2.85, ""),
+        (2.4, "the primary was silent for 0.40 s when it was given up"),
+        (3.0, "the primary was silent for 1.00 s when it was given up"),
+    ],
+)
+def test_a_controller_gives_the_primary_up_after_its_time_and_no_later(
+    silent_s: float, against: str
+) -> None:
+    moments = {"promoting": 3.0, "last answer": 2.0, "silent": silent_s}
+    own = replace(acted(0.0, 6.0, FAILOVER.name), moments=moments)
+    segment = replace(written([1, 1, 2, 2]), acts=[own])
+    assert told(FAILOVER, segment) == [(4, ""), (1, against)]
+
+
 def test_a_watchdog_with_nothing_to_do_has_nothing_to_tell() -> None:
     assert told(Degrade(0.5), segment_of(0, 6, acts=[acted(0.0, 6.0, Degrade(0.5).name)])) == []
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from chaos.judge import claims
-from chaos.measures.estimates import mean
+from chaos.measures.estimates import mean, total
 from chaos.model.evidence import ArmResult, Estimate, Finding, Predicted, Verdict
 from chaos.model.experiment import Claim, Measure
 
@@ -49,7 +49,9 @@ def censored(*names: str, predicted: float = 26.0, **values: float) -> dict[str,
 
 def facts(*, predicted: float = 26.0, **values: float) -> dict[str, ArmResult]:
     """The same, each a sum over six repetitions."""
-    return _with(arms(predicted=predicted, **values), lambda seen: (seen, seen, "exact"))
+    rows = arms(predicted=predicted, **values)
+    sums = {name: replace(total(np.full(6, seen / 6)), value=seen) for name, seen in values.items()}
+    return {name: replace(row, measures={WAIT.name: sums[name]}) for name, row in rows.items()}
 
 
 def between(**ends: tuple[float, float, float]) -> dict[str, ArmResult]:
@@ -371,6 +373,16 @@ def test_sums_of_arms_with_different_numbers_of_rounds_are_compared_per_round() 
     seen = replace(rows["lock"].measures[WAIT.name], samples=12)
     rows["lock"] = replace(rows["lock"], measures={WAIT.name: seen})
     assert FEWER().check(rows)[0] is PASS
+
+
+def test_sums_that_chance_may_have_set_apart_are_undecided_and_say_by_how_much() -> None:
+    fewer = claims.fewer_than("lock", "direct", WAIT)
+    for lock, direct, verdict in ((25, 37, INVALID), (25, 250, PASS), (250, 25, FAIL)):
+        assert fewer.check(facts(lock=lock, direct=direct))[0] is verdict
+    words = fewer.check(facts(lock=25, direct=37))[1]
+    assert words == open_(
+        "25.00 [16.18, 36.90] queries, direct 37.00 [26.05, 51.00]", "1 × direct's"
+    )
 
 
 def test_a_finding_is_inconclusive_by_what_it_says_and_only_if_it_is_open() -> None:

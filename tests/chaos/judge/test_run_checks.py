@@ -504,6 +504,25 @@ def test_errors_of_two_arms_do_not_cancel_out(sound: Evidence) -> None:
     assert seen.observed == "singleflight: clicks lost 1, xfetch: clicks duplicated 1"
 
 
+@pytest.mark.parametrize(
+    ("mode", "acknowledged", "without"),
+    [("", 100, 0), ("", 99, 1), ("buffered", 99, 1), ("sync", 50, 0), ("outbox", 49, 51)],
+)
+def test_redirects_name_their_click_or_most_of_them_where_they_wait_for_it(
+    mode: str, acknowledged: int, without: int
+) -> None:
+    base = Segment(**dict.fromkeys(Segment.__dataclass_fields__))  # type: ignore[arg-type]
+    books = {"clicks": Ledger(100, acknowledged, acknowledged, 0, 0, 0)}
+    own = replace(base, arm="lock", settled_s=1.0, ledgers=books, settings={"CLICK_MODE": mode})
+    seen = c.ledgers_are_exact(HERD, replace(NOTHING, segments=[own]))
+    words = (
+        f"lock: redirects without a click id {without}"
+        if without
+        else f"{acknowledged} acknowledged"
+    )
+    assert (seen.verdict, seen.observed) == (Verdict.of(not without), words)
+
+
 def test_what_the_control_lost_counts(sound: Evidence) -> None:
     (control,) = sound.control
     links = replace(control.ledgers["links"], lost=2)
@@ -566,7 +585,7 @@ def test_how_long_clicks_wait_may_be_what_an_arm_is_judged_by(sound: Evidence) -
 def test_one_acknowledged_thing_is_enough_to_judge_by(
     sound: Evidence, acknowledged: int, verdict: Verdict
 ) -> None:
-    only = replace(sound.segments[0], ledgers={"clicks": Ledger(9, acknowledged, 0, 0, 0, 0)})
+    only = replace(sound.segments[0], ledgers={"links": Ledger(9, acknowledged, 0, 0, 0, 0)})
     assert c.ledgers_are_exact(HERD, replace(sound, segments=[only])).verdict is verdict
 
 

@@ -61,7 +61,27 @@ def test_what_each_summary_is_of_figures_that_can_be_worked_out_by_hand() -> Non
     assert mean(values).value == 4
     assert median(values).value == 3
     assert worst(values) == Estimate(10, 1, 10, 5, "range")
-    assert total(values) == Estimate(20, 20, 20, 5, "exact")
+    counted = total(values)
+    assert (counted.value, counted.low, counted.high) == (20, 20, 20)
+    assert (counted.samples, counted.interval) == (5, "exact")
+
+
+def test_a_sum_may_be_another_by_chance_and_more_so_where_repetitions_differ() -> None:
+    alike, apart = total(np.full(6, 6.0)), total(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 36.0]))
+    poisson = (stats.chi2.ppf(0.025, 72) / 2, stats.chi2.ppf(0.975, 74) / 2)  # Garwood
+    assert (alike.chance_low, alike.chance_high) == pytest.approx(poisson)
+    assert apart.chance_low < alike.chance_low < 36 < alike.chance_high < apart.chance_high
+    assert total(np.zeros(4)).chance_low == 0 < total(np.zeros(4)).chance_high < 4
+
+
+def test_of_few_repetitions_a_sum_is_taken_to_vary_as_durations_do() -> None:
+    few, durations = total(np.array([100.0, 100.0])), mean_of_durations(1)(np.array([100.0, 100.0]))
+    assert (few.chance_low, few.chance_high) == (2 * durations.low, 2 * durations.high)
+
+
+def test_the_chance_of_a_sum_is_wider_where_a_run_looks_more_often() -> None:
+    once, often = (total(np.array([9.0, 16.0]), tail) for tail in (0.025, 0.025 / 3))
+    assert often.chance_low < once.chance_low < once.chance_high < often.chance_high
 
 
 def test_one_sample_has_no_interval() -> None:

@@ -13,7 +13,7 @@ from chaos.measures.selections import since_act, until_act
 from chaos.model.evidence import Segment
 from chaos.model.experiment import Measure
 from tests.support.histories import Row, requests
-from tests.support.segments import acted, segment_of
+from tests.support.segments import acted, floats, segment_of
 
 KILLED = Kill("primary")
 AT_S = 2.0
@@ -122,4 +122,5 @@ def test_spans_end_and_begin_with_the_act() -> None:
     t_s = own.requests.intended_s
     assert until_act(KILLED).holds(own, t_s).tolist() == [True, False]
     assert since_act(KILLED).holds(own, t_s).tolist() == [False, True]
+    assert since_act(KILLED, 1.5).holds(own, floats([3.4, 3.6])).tolist() == [False, True]
     assert not since_act(Pause("redis")).holds(own, t_s).any()

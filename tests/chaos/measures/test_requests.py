@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos.measures import selections as when
-from chaos.measures.outcomes import failed, goodput, latency, tries
+from chaos.measures.outcomes import failed, goodput, latency, retried, tries
 from chaos.measures.recovery import BIN_S, catch_up, recovery
 from chaos.model.evidence import Samples, Segment
 from tests.support.segments import acted, floats, followed, segment_of
@@ -104,6 +104,7 @@ def test_latency_counts_from_when_a_request_was_due() -> None:
 def test_tries_are_the_requests_of_an_operation() -> None:
     attempt = column(10, {1: 2, 2: 3, 5: 2}, 1, np.int64)
     assert tries().of(lasting(1.0, attempt=attempt)) == pytest.approx([10 / 7])
+    assert retried().of(lasting(1.0, attempt=attempt)).tolist() == [3]
     nothing = lasting(1.0, attempt=np.full(10, 2))
     assert np.isnan(tries().of(nothing)).tolist() == [True]
 

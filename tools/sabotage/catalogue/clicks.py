@@ -11,6 +11,34 @@ LOST, TWICE = "no arm has any clicks lost", "no arm has any clicks miscounted"
 
 SABOTAGES = (
     Sabotage(
+        "clicks-never-made",
+        "One redirect in eight makes no click, and names none.",
+        "Statistics lack what no client was promised.",
+        CRASH,
+        ["exactly-once"],
+        [
+            Edit(
+                "stack/shortener/redirect/handler.py",
+                "        click_id = self._clicks.add(*self._click(exchange.code, fields, "
+                "exchange.peer)).encode()\n",
+                "        click_id = b\"\"\n"
+                "        if now * 1000 % 8 >= 1:\n"
+                "            click = self._click(exchange.code, fields, exchange.peer)\n"
+                "            click_id = self._clicks.add(*click).encode()\n",
+            )
+        ],
+        [c.EXACT],
+    ),
+    Sabotage(
+        "durable-clicks-never-promised",
+        "A redirect that waits for its click names none, even if it was written.",
+        "A durable mode promises nothing, and so it loses nothing.",
+        CRASH,
+        ["sync"],
+        [Edit(BUFFER, "            if accepted:\n", "            if accepted and False:\n")],
+        [c.EXACT],
+    ),
+    Sabotage(
         "dedupe-off",
         "Ids that are known already are counted again.",
         "A worker's crash inflates every statistic.",

@@ -11,6 +11,30 @@ UNSEEN = "no arm has any own writes unseen"
 
 SABOTAGES = (
     Sabotage(
+        "changed-links-refused",
+        "A link that the replica does not have as it is now is answered with an error.",
+        "Each edited link is down while the replica lags, and no stale one is seen.",
+        BEHIND,
+        ["known changes"],
+        [
+            Edit(
+                "stack/shortener/redirect/refill.py",
+                "                entry = await query.fetch_primary()\n",
+                "                raise TimeoutError\n",
+            )
+        ],
+        ["known changes: follow missed"],
+    ),
+    Sabotage(
+        "never-back-to-the-replica",
+        "Who has written once reads from the primary for good.",
+        "The primary bears what the replica is for, however little that lags.",
+        BEHIND,
+        ["lsn"],
+        [Edit(ROUTES, "            if position.lsn >= wanted.lsn:\n", "            if position.lsn < 0:\n")],
+        ["lsn: replica trusted again"],
+    ),
+    Sabotage(
         "pin-forgotten",
         "Sessions that have just written read from the replica.",
         "People do not see what they have just saved.",

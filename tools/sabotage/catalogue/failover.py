@@ -75,6 +75,38 @@ SABOTAGES = (
         ["any links duplicated"],
     ),
     Sabotage(
+        "every-fifth-write-refused",
+        "Once the primary's role has moved, every fifth write is refused.",
+        "The service looks recovered with its first write, and is not.",
+        FAILOVER,
+        ["on"],
+        [
+            Edit(
+                WRITES,
+                "        return Written(await send(connection), server)\n",
+                "        if server.timeline > 1 and random.random() < 0.2:\n"
+                '            raise DatabaseUnavailable("refused")\n'
+                "        return Written(await send(connection), server)\n",
+            )
+        ],
+        ["on: write missed 4 s since"],
+    ),
+    Sabotage(
+        "controller-hesitates",
+        "The controller gives the primary up after twice the time that is set.",
+        "An outage is put down to a detection time that is another one.",
+        FAILOVER,
+        ["on"],
+        [
+            Edit(
+                "chaos/failover/controller.py",
+                "pulse.last_s) < detect_s:",
+                "pulse.last_s) < 2 * detect_s:",
+            )
+        ],
+        [c.TOUCHED],
+    ),
+    Sabotage(
         "nobody-promotes",
         "The controller finds the primary silent, and promotes nothing.",
         "There is no failover, and the outage is put down to the system.",
@@ -151,6 +183,15 @@ SABOTAGES = (
             )
         ],
         ["proxy: overlap", "proxy: links lost"],
+    ),
+    Sabotage(
+        "watchdog-too-quick",
+        "The watchdog demotes the primary after half of the time that is set.",
+        "The fence looks quicker than the one that would be run.",
+        SPLIT,
+        ["demoted"],
+        [Edit(WATCHDOG, "< order.lost_s:", "< order.lost_s / 2:")],
+        [c.TOUCHED],
     ),
     Sabotage(
         "timeline-made-up",

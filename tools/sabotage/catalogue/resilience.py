@@ -112,6 +112,53 @@ SABOTAGES = (
         ["breaker: on the replica again"],
     ),
     Sabotage(
+        "cache-given-up",
+        "Once its breaker has opened, the cache is left alone for a minute.",
+        "The databases bear all load long after a short outage of the cache.",
+        DOWN,
+        ["breaker"],
+        [
+            Edit(
+                "stack/shortener/redirect/redis_reader.py",
+                'Breaker("cache", failures, pause_s, self.connect)',
+                'Breaker("cache", failures, 60 * pause_s, self.connect)',
+            )
+        ],
+        ["breaker: look-ups later"],
+    ),
+    Sabotage(
+        "expired-served-all-along",
+        "An expired link is served without asking a database that is well.",
+        "Nobody sees an edit for as long as STALE_IF_ERROR_S.",
+        LOST,
+        ["stale"],
+        [
+            Edit(
+                "stack/shortener/redirect/handler.py",
+                "                return await self._fill_from_database(code, read, after)\n",
+                "                if isinstance(read, CacheRead) and read.expired:\n"
+                "                    raise TimeoutError\n"
+                "                return await self._fill_from_database(code, read, after)\n",
+            )
+        ],
+        ["stale: on the replica again"],
+    ),
+    Sabotage(
+        "budget-of-nothing",
+        "Clients with a budget for retries never retry.",
+        "Retries within a budget are called harmless, and there are none.",
+        STORM,
+        ["budget"],
+        [
+            Edit(
+                RETRYING,
+                "return budget >= NO_LIMIT or self._granted + 1 <= budget * self._first_tries + BURST",
+                "return budget >= NO_LIMIT",
+            )
+        ],
+        ["budget: retries"],
+    ),
+    Sabotage(
         "budget-not-kept",
         "Clients retry as often as they like.",
         "The fix does nothing.",
