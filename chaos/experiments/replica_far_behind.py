@@ -50,7 +50,7 @@ experiment = Experiment(
         at_least("lsn", OLDEST, 1000),  # what others wrote
         at_least("bound", BEARS, 40),
         fewer_than("known changes", "bound", BEARS, share=0.8),
-        *(at_most(arm, *most) for arm in SURE for most in ((TRUSTED, 0.6), (MISSED, 5))),
+        *(at_most(arm, *most) for arm in SURE for most in ((TRUSTED, 0.6), (MISSED, 15))),
     ],
     costs=[BEARS],
     strips=[LATENCY, Strip("Look-ups", "look-ups", "samples", "primary.look_ups", per_s=True)],

@@ -52,6 +52,6 @@ experiment = Experiment(
     ],
     costs=[WRITES, PAUSE],
     strips=FAILOVER_STRIPS,
-    quick=Mode("quick", rounds=2, segment_s=6),
+    quick=Mode("quick", rounds=3, segment_s=6),
     full=Mode("full", rounds=6, segment_s=12),
 )
