@@ -192,10 +192,12 @@ class Failover:
         self, segment: Segment, _in_force: Span, _control: Sequence[Segment]
     ) -> Sequence[Witnesses]:
         """It promoted when the primary was silent for its time, no write names the new timeline
-        before, and no demotion came too soon."""
+        before, no other link was led, and no demotion came too soon."""
+        others = [link for link in TO_PRIMARY if link not in self.leads]
         seen = [
             *witnesses.promoted(self.name, segment),
             *witnesses.silent_for(self.name, self.detect_s, segment),
+            *witnesses.left_alone(self.name, others, segment),
         ]
         if self.demotes_s is None:
             return seen

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from chaos.model.evidence import (
+    ELSEWHERE,
     LAST_ANSWER,
+    PROMOTED,
     PROMOTING,
     SILENT,
     Floats,
@@ -32,6 +34,7 @@ SLACK_MS = 50.0  # for the quickest of `ENOUGH`: a run with requests this late i
 ENOUGH = 5
 WATCHED_S = 0.1  # twice the period of a watchdog
 CLOCK_S = 0.01
+SEEN_S = 0.5  # until the lab knows of a promotion
 STARVED_S = 0.4  # a busy machine may leave a controller without a turn for so long
 SENT_S = 0.5  # from a commit until the primary has sent it
 
@@ -134,6 +137,17 @@ def silent_for(act: str, detect_s: float, segment: Segment) -> Sequence[Witnesse
     well = detect_s - CLOCK_S <= took_s <= detect_s + STARVED_S
     against = "" if well else f"the primary was silent for {took_s:.2f} s when it was given up"
     return [Witnesses("moments of its controller", 1, against)]
+
+
+def left_alone(act: str, links: Sequence[Link], segment: Segment) -> Sequence[Witnesses]:
+    """Links that a failover does not lead go on to the server that was the primary."""
+    since_s = segment.moment(PROMOTED, act) + SEEN_S
+    own = [r for r in segment.states if since_s <= r.from_s and r.to_s <= segment.ended_s]
+    led = [link for link in links if any(ELSEWHERE not in r.links.get(link, ()) for r in own)]
+    if not links or not own:
+        return []
+    against = f"{', '.join(led)} led to the new primary" if led else ""
+    return [Witnesses("readings of the links that it does not lead", len(own), against)]
 
 
 def after_a_loss(act: str, moment: str, least_s: float, segment: Segment) -> Sequence[Witnesses]:

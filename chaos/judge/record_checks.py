@@ -278,9 +278,9 @@ def samples_are_whole(experiment: Experiment, evidence: Evidence) -> Finding:
     An act may stop or hang the part whose counter it is. A counter that was read may have longer
     gaps if no measure reads its course, only how far it rose.
     """
-    read = {_figure(measure.series) for measure in (*experiment.measures, *experiment.costs)}
+    series = {measure.series for measure in (*experiment.measures, *experiment.costs)}
     gaps_s = {
-        name: SAMPLE_GAP_S if _figure(name) in read else UNREAD_GAP_S
+        name: SAMPLE_GAP_S if any(_is_of(name, one) for one in series) else UNREAD_GAP_S
         for segment in evidence.all_segments
         for name in _sampled(segment)
     }
@@ -295,9 +295,10 @@ def samples_are_whole(experiment: Experiment, evidence: Evidence) -> Finding:
     return guard("the counters were read throughout", odd, f"{count} readings", seen=count)
 
 
-def _figure(series: str) -> str:
-    """The figure of a series, of any part: `look_ups` of `web-1.look_ups`."""
-    return series.rpartition(".")[2]
+def _is_of(name: str, series: str) -> bool:
+    """True if a counter is of a series: `web-1.look_ups` is of `web.look_ups`, and of itself."""
+    (own, _, figure), (part, _, wanted) = (each.rpartition(".") for each in (name, series))
+    return figure == wanted and (part in ("", own) or own.startswith(f"{part}-"))
 
 
 def _sampled(segment: Segment) -> Sequence[str]:

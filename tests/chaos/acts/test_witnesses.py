@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chaos.acts import Cut, Degrade, Failover, Kill, Pause, PauseReplay, Slow
-from chaos.model.evidence import Requests, Samples, Segment
+from chaos.model.evidence import ELSEWHERE, Requests, Samples, Segment, StateReading
 from chaos.model.experiment import Act
 from chaos.model.testimony import Span
 from tests.support.segments import acted, floats, followed, looked_up, segment_of
@@ -198,6 +198,23 @@ def test_a_controller_gives_the_primary_up_after_its_time_and_no_later(
     own = replace(acted(0.0, 6.0, FAILOVER.name), moments=moments)
     segment = replace(written([1, 1, 2, 2]), acts=[own])
     assert told(FAILOVER, segment) == [(4, ""), (1, against)]
+
+
+def test_links_that_a_failover_does_not_lead_stay_with_the_old_primary() -> None:
+    def against(*states: tuple[float, str]) -> list[tuple[int, str]]:
+        readings = [
+            StateReading(at_s, at_s + 0.1, {}, {"primary": [state], "worker-primary": [ELSEWHERE]})
+            for at_s, state in states
+        ]
+        unled = Failover(60, leads=("replication",))
+        moments = {"promoting": 2.8, "promoted": 3.0}
+        own = replace(acted(0.0, 6.0, unled.name), moments=moments)
+        segment = replace(written([1, 1, 2, 2]), acts=[own], states=readings)
+        return told(unled, segment)[1:]
+
+    assert against((3.1, ""), (4.0, ELSEWHERE), (5.0, ELSEWHERE), (6.5, "")) == [(2, "")]
+    assert against((4.0, ELSEWHERE), (5.0, "")) == [(2, "primary led to the new primary")]
+    assert against((3.1, ELSEWHERE)) == []
 
 
 def test_a_watchdog_with_nothing_to_do_has_nothing_to_tell() -> None:

@@ -638,7 +638,8 @@ def sampled(samples: Samples, **counts: float) -> Segment:
         ("", "", [2.999], "no reading for 3.0 s"),
         ("web.requests", "", [1.0, 2.001, 3.0, 4.0, 5.0], "no reading for 1.0 s"),
         ("requests", "", [1.0, 2.001, 3.0, 4.0, 5.0], "no reading for 1.0 s"),
-        ("", "web-2.requests", [1.0, 2.001, 3.0, 4.0, 5.0], "no reading for 1.0 s"),
+        ("", "web-1.requests", [1.0, 2.001, 3.0, 4.0, 5.0], "no reading for 1.0 s"),
+        ("primary.requests", "web-2.requests", [3.0], ""),
         ("web.redirects", "", [3.0], ""),
     ],
 )

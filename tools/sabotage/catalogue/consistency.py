@@ -26,6 +26,24 @@ SABOTAGES = (
         ["known changes: follow missed"],
     ),
     Sabotage(
+        "remote-apply-is-on",
+        "A commit that should wait until the replica shows it waits until it has received it.",
+        "Whenever replay, and not the network, is what lags, a confirmed write is unseen.",
+        READS,
+        ["remote-apply"],
+        [
+            Edit(
+                "stack/shortener/web.py",
+                "            synchronous_commit=settings.synchronous_commit,\n",
+                "            synchronous_commit=settings.synchronous_commit"
+                '.replace("remote_apply", "on"),\n',
+            )
+        ],
+        [],
+        missed_since="Here the network lags, for which both wait alike. An arm whose replay is "
+        "paused would show it.",
+    ),
+    Sabotage(
         "never-back-to-the-replica",
         "Who has written once reads from the primary for good.",
         "The primary bears what the replica is for, however little that lags.",

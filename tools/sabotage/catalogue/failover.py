@@ -92,6 +92,23 @@ SABOTAGES = (
         ["on: write missed 4 s since"],
     ),
     Sabotage(
+        "links-led-unasked",
+        "The controller leads the clients' link to the new primary where they should find it.",
+        "Clients seem to find a new primary that they were led to.",
+        FAILOVER,
+        ["multi-host"],
+        [
+            Edit(
+                "chaos/failover/controller.py",
+                "    for link in order.leads:\n"
+                "        toxics.put(link, chosen.upstream, is_open=links[link].open)\n",
+                '    for link in ("primary", "worker-primary", "replication"):\n'
+                "        toxics.put(link, chosen.upstream, is_open=links[link].open)\n",
+            )
+        ],
+        [c.TOUCHED],
+    ),
+    Sabotage(
         "controller-hesitates",
         "The controller gives the primary up after twice the time that is set.",
         "An outage is put down to a detection time that is another one.",
