@@ -15,7 +15,7 @@ PAUSE_S, TIMEOUT_S = 3, 0.25
 P99, P50, FAILED = m.latency(99, m.during), m.latency(50, m.during), m.failed(m.during)
 RECOVERY = m.recovery(within_ms=100, share=0.5)
 DB = m.per_second("web.look_ups", "look-ups during", "look-ups", m.during)
-AGAIN = m.per_second("web.look_ups", "look-ups later", "look-ups", m.since_heal(1.5, 2))
+AGAIN = m.per_second("web.look_ups", "look-ups later", "look-ups", m.since_heal(1.5, 4))
 ENDLESS = {"CACHE_TIMEOUT_S": "30", "FILL_LOCK_TTL_S": "60", "REQUEST_DEADLINE_S": "60"}
 NO_BREAKER = {"BREAKER": "false"}
 WAITS = Prediction(
@@ -50,6 +50,6 @@ experiment = Experiment(
     ],
     costs=[DB],
     strips=[LATENCY, Strip("Look-ups", "look-ups", "samples", "web.look_ups", per_s=True)],
-    quick=Mode("quick", rounds=2, segment_s=7),
+    quick=Mode("quick", rounds=2, segment_s=9),
     full=Mode("full", rounds=8, segment_s=10),
 )
