@@ -12,6 +12,7 @@ import psycopg
 
 from chaos.acts import witnesses
 from chaos.failover.orders import (
+    ALONE,
     DEGRADED,
     DEMOTED,
     FAILED,
@@ -201,7 +202,7 @@ class Failover:
         ]
         if self.demotes_s is None:
             return seen
-        return [*seen, *witnesses.after_a_loss(self.name, DEMOTED, self.demotes_s, segment)]
+        return [*seen, *witnesses.after_a_loss(self.name, ALONE, self.demotes_s, segment)]
 
 
 def _standbys(stack: Stack) -> Mapping[ServerName, str]:
@@ -295,7 +296,7 @@ class Degrade:
 
         Whether they wait at all shows in the answers, which claims are about.
         """
-        return witnesses.after_a_loss(self.name, DEGRADED, self.after_s, segment)
+        return witnesses.after_a_loss(self.name, ALONE, self.after_s, segment)
 
 
 @dataclass(frozen=True)
