@@ -28,7 +28,8 @@ def coin_flips(
 ) -> LoadPlan:
     """A Poisson process whose every arrival goes to an arm by the throw of a fair die.
 
-    So whatever the machine does at a moment hits all arms alike.
+    So whatever the machine does at a moment hits all arms alike. Of each kind all arms get equally
+    many, give or take one: an arm with more of a dear kind would look slower than it is.
     """
     times, dice, mix, numbers = (
         np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(4)
@@ -39,10 +40,19 @@ def coin_flips(
     below = np.array([request.numbers for request in requests])[kinds]
     return LoadPlan(
         due_s,
-        dice.integers(arms, size=len(due_s)),
+        _fair(kinds, arms, dice),
         kinds,
         (numbers.random(len(due_s)) * below).astype(np.int64),
     )
+
+
+def _fair(kinds: Ints, arms: int, dice: np.random.Generator) -> Ints:
+    """An arm for each request: all ways to share each kind out equally are equally likely."""
+    placed = np.empty(len(kinds), dtype=np.int64)
+    for kind in np.unique(kinds).tolist():
+        own = np.flatnonzero(kinds == kind)
+        placed[own] = (dice.permutation(len(own)) + dice.integers(arms)) % arms
+    return placed
 
 
 def all_at_once(requests: Sequence[Request], arm: int, count: int, seed: int) -> LoadPlan:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -22,12 +25,30 @@ def test_arrivals_are_a_poisson_process_in_order() -> None:
     assert gaps_s.std() == pytest.approx(gaps_s.mean(), rel=0.05)
 
 
-def test_every_arm_gets_its_share_of_every_kind() -> None:
-    plan = coin_flips(REQUESTS, 3, 2000, 10, seed=1)
-    for arm in range(3):
-        kinds = plan.kinds[plan.arms == arm]
-        assert len(kinds) == pytest.approx(len(plan.kinds) / 3, rel=0.05)
-        assert (kinds == 0).mean() == pytest.approx(3 / 4, abs=0.03)
+@pytest.mark.parametrize("seed", range(5))
+def test_every_arm_gets_equally_many_of_every_kind(seed: int) -> None:
+    plan = coin_flips(REQUESTS, 3, 2000, 10, seed)
+    assert (plan.kinds == 0).mean() == pytest.approx(3 / 4, abs=0.03)
+    for kind in range(2):
+        counts = np.bincount(plan.arms[plan.kinds == kind], minlength=3)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_no_arm_is_more_likely_than_another_at_any_moment_or_after_any_other() -> None:
+    """Each request is a fair throw, and so is each pair of neighbours, but for their equal number."""
+    tries = 4000
+    first = [coin_flips(REQUESTS[:1], 3, 20, 1, seed).arms[:2].tolist() for seed in range(tries)]
+    chosen = Counter(tuple(arms) for arms in first)
+    assert set(chosen) == {(one, other) for one in range(3) for other in range(3)}
+    expected = tries / 9
+    assert all(abs(n - expected) < 6 * math.sqrt(expected) for n in chosen.values())
+
+
+def test_the_arm_that_gets_one_more_is_drawn_too() -> None:
+    plans = [coin_flips(REQUESTS[:1], 3, 4, 1, seed).arms for seed in range(3000)]
+    more = Counter(int(arms[0]) for arms in plans if len(arms) == 1)
+    assert set(more) == {0, 1, 2}
+    assert max(more.values()) < 2 * min(more.values())
 
 
 def test_numbers_stay_below_the_bound_of_their_kind() -> None:
