@@ -26,6 +26,8 @@ from chaos.runtimes.stack_counters import OVERHEAD
 from chaos.runtimes.topology import DATABASE, dsn
 
 PRIMARY: ServerName = "postgres-1"
+# A disk and a cleaning up that comes when it likes would hit one arm and not another.
+UNTROUBLED = {"fsync": "off", "autovacuum": "off"}
 STATEMENTS = """
     SELECT coalesce(sum(calls), 0)::float8, coalesce(sum(rows), 0)::float8
     FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid WHERE datname = %s
@@ -97,7 +99,7 @@ def _postgres(folder: Path, logs: Path, port: int) -> Iterator[None]:
     context = BuildContext(sys.executable, folder, logs, {PRIMARY: port}, account, install)
     part = context.part(PRIMARY, {})
     postgres.create(install, part)
-    postgres.configure(part, PRIMARY, port, port)
+    postgres.configure(part, PRIMARY, port, port, **UNTROUBLED)
     with _running(part):
         postgres.prepare((HOST, port))
         with postgres_connection((HOST, port), "postgres") as connection:  # there is no replica
@@ -109,7 +111,9 @@ def _postgres(folder: Path, logs: Path, port: int) -> Iterator[None]:
 def _redis(folder: Path, logs: Path, port: int) -> Iterator[None]:
     folder.mkdir(mode=0o700)
     context = BuildContext(sys.executable, folder, logs, {"redis": port}, None, Path())
-    with _running(context.part("redis", {})):
+    part = context.part("redis", {})
+    part.command = [*part.command, "--appendonly", "no"]
+    with _running(part):
         yield
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis
 
-from chaos.perf.databases import arm_databases
+from chaos.perf.databases import UNTROUBLED, ArmDatabases, arm_databases
 from chaos.perf.service_file import Databases
 from chaos.runtimes.embedded.guardian_client import guarded
 from chaos.runtimes.environment import clean_environment
@@ -19,13 +21,19 @@ pytestmark = pytest.mark.real
 ARMS = ("base", "head")
 
 
-def test_arms_share_nothing_and_inherit_nothing(tmp_path: Path) -> None:
+@contextmanager
+def started(tmp_path: Path) -> Iterator[ArmDatabases]:
     both = Databases(postgres=True, redis=True)
     log = tmp_path / "guardian.log"
     with (
         guarded(sys.executable, clean_environment(), log) as guardian,
         arm_databases(both, ARMS, guardian.folder, tmp_path) as databases,
     ):
+        yield databases
+
+
+def test_arms_share_nothing_and_inherit_nothing(tmp_path: Path) -> None:
+    with started(tmp_path) as databases:
         for launch in range(2):
             databases.renew(ARMS)
             before = databases.counts("base")
@@ -44,6 +52,17 @@ def test_arms_share_nothing_and_inherit_nothing(tmp_path: Path) -> None:
             with redis.Redis.from_url(databases.values("head")["redis_url"]) as client:
                 assert client.get("kept") is None
         assert databases.counts("head")["SQL statements"] == 0
+
+
+def test_nothing_waits_for_a_disk_and_nothing_is_cleaned_up_meanwhile(tmp_path: Path) -> None:
+    with started(tmp_path) as databases:
+        databases.renew(ARMS)
+        urls = databases.values("base")
+        with psycopg.connect(urls["postgres_url"]) as connection:
+            rows = connection.execute("SELECT name, setting FROM pg_settings").fetchall()
+        assert {name: dict(rows)[name] for name in UNTROUBLED} == {"fsync": "off", "autovacuum": "off"}
+        with redis.Redis.from_url(urls["redis_url"]) as client:
+            assert client.config_get("appendonly") == {"appendonly": "no"}
 
 
 def test_what_is_not_wanted_is_not_started(tmp_path: Path) -> None:
