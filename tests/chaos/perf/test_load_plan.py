@@ -35,7 +35,7 @@ def test_every_arm_gets_equally_many_of_every_kind(seed: int) -> None:
 
 
 def test_no_arm_is_more_likely_than_another_at_any_moment_or_after_any_other() -> None:
-    """Each request is a fair throw, and so is each pair of neighbours, but for their equal number."""
+    """Each request is a fair throw, and so are two neighbours, but for their equal number."""
     tries = 4000
     first = [coin_flips(REQUESTS[:1], 3, 20, 1, seed).arms[:2].tolist() for seed in range(tries)]
     chosen = Counter(tuple(arms) for arms in first)
