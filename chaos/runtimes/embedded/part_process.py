@@ -80,15 +80,28 @@ class PartProcess:
 
     def start(self, *options: str) -> None:
         """Start it, its output added to its log, and return when it serves."""
-        self.process = self._started(options)
+        self.begin(*options)
         self.wait_until_ready()
         self.wanted = True
 
+    def begin(self, *options: str) -> None:
+        """Start it without waiting until it serves."""
+        self.process = self._started(options)
+
     def stop(self) -> None:
         """Ask it to end; kill what is left of it after `GONE_S`."""
+        self.ask_to_end()
+        self.wait_until_gone()
+
+    def ask_to_end(self) -> None:
+        """Send the signal that stops it."""
         self.wanted = False
         if self.process is not None:
             self.process.send_signal(self.stop_signal)
+
+    def wait_until_gone(self) -> None:
+        """Wait for its end, once it was asked to; kill what is left of it after `GONE_S`."""
+        if self.process is not None:
             try:
                 self.process.wait(GONE_S)
             except subprocess.TimeoutExpired:

@@ -108,6 +108,17 @@ def test_a_part_that_does_not_get_ready_is_not_waited_for_longer_than_that(
     slow.kill()
 
 
+def test_a_part_that_was_asked_to_end_is_waited_for_and_not_asked_again(tmp_path: Path) -> None:
+    slow = part(tmp_path, "trap 'echo asked; exit' TERM; echo begun; while :; do sleep 0.01; done")
+    slow.ready = lambda: "begun" in slow.log.read_text()
+    slow.begin()
+    slow.wait_until_ready()
+    slow.ask_to_end()
+    slow.wait_until_gone()
+    assert slow.log.read_text() == "begun\nasked\n"
+    assert slow.state() == "down"
+
+
 def test_a_part_is_waited_for_no_longer_once_something_else_is_wrong(tmp_path: Path) -> None:
     def wrong() -> None:
         raise StackError("the disk is full")
