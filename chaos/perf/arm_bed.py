@@ -76,41 +76,61 @@ class ArmBed:
         """
         self.databases.renew(arms)
         slots = [f"slot-{number}" for number in range(len(arms))]
-        with (
-            reserved(slots) as ports,
-            ExitStack() as entered,
-            ThreadPoolExecutor(len(arms)) as threads,  # ends first: all that starts is stopped
-        ):
-            places = draw.sample(sorted(ports.values()), len(arms))
-            running = map(self._running, draw.sample(arms, len(arms)), places)
-            started = [*threads.map(entered.enter_context, running)]
-            yield draw.sample(started, len(started))
+        with reserved(slots) as ports:
+            shuffled, places = draw.sample(arms, len(arms)), sorted(ports.values())
+            of_arm = dict(zip(shuffled, draw.sample(places, len(places)), strict=True))
+            parts = [self._part(arm, port) for arm, port in of_arm.items()]
+            with _ended_afterwards(parts):
+                with ThreadPoolExecutor(len(arms)) as threads:  # ends before any of them is stopped
+                    started = [*threads.map(self._started, of_arm, of_arm.values(), parts)]
+                yield draw.sample(started, len(started))
 
-    @contextmanager
-    def _running(self, arm: ArmName, port: int) -> Iterator[RunningArm]:
-        service = self.of.service
-        values = {**self.values[arm], "port": str(port)}
-        address = (HOST, port)
-        part = PartProcess(
+    def _part(self, arm: ArmName, port: int) -> PartProcess:
+        service, values = self.of.service, self._values_at(arm, port)
+        return PartProcess(
             name=arm,
             folder=self.folders[arm],
             log=self.logs / f"{arm}.log",
             command=filled(service.command, values),
-            ready=partial(_is_healthy, address, service.health),
+            ready=partial(_is_healthy, (HOST, port), service.health),
             environment=arm_environment() | _variables(service, values),
             ready_s=service.start_s,
         )
+
+    def _started(self, arm: ArmName, port: int, part: PartProcess) -> RunningArm:
+        """Start an arm on its core, and seed it; what asks if it is healthy is on another."""
+        seed = self.of.service.seed
+        with _named(self.of.revision_of(arm), arm):
+            with on(self.cores.served):
+                part.begin()
+            part.wait_until_ready()
+        if seed:
+            command = filled(seed, self._values_at(arm, port))
+            run(command, self.of.here, self.logs / "seed.log")
+        assert part.process is not None
+        return RunningArm(arm, (HOST, port), psutil.Process(part.process.pid))
+
+    def _values_at(self, arm: ArmName, port: int) -> dict[str, str]:
+        return {**self.values[arm], "port": str(port)}
+
+
+@contextmanager
+def _ended_afterwards(parts: Sequence[PartProcess]) -> Iterator[None]:
+    """End all at once, with whatever they started."""
+    with ExitStack() as ending:
+        for part in parts:
+            ending.callback(_wait_until_gone, part)
         try:
-            with on(self.cores.served), _named(self.of.revision_of(arm), arm):
-                part.start()
-            assert part.process is not None
-            if service.seed:
-                run(filled(service.seed, values), self.of.here, self.logs / "seed.log")
-            yield RunningArm(arm, address, psutil.Process(part.process.pid))
+            yield
         finally:
-            part.stop()
-            if members(part.folder):
-                part.kill()
+            for part in parts:
+                part.ask_to_end()
+
+
+def _wait_until_gone(part: PartProcess) -> None:
+    part.wait_until_gone()
+    if members(part.folder):
+        part.kill()
 
 
 @contextmanager

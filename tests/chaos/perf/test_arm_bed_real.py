@@ -1,0 +1,78 @@
+"""Arms run on their own core, are stopped together."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from chaos.perf import arm_bed as beds
+from chaos.perf.arm_bed import ArmBed, Comparison, arm_bed
+from chaos.perf.cores import choose
+from chaos.perf.launches import ARMS
+from chaos.perf.revisions import revision
+from chaos.perf.service_file import read_service
+from tests.support.gated_service import SERVICE, server, service_repository
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="it needs two cores"),
+]
+
+SLOWLY = """
+import os
+import signal
+
+
+def end(*_):
+    print("asked", time.monotonic(), flush=True)
+    time.sleep(1)
+    print("ended", time.monotonic(), flush=True)
+    os._exit(0)
+
+
+signal.signal(signal.SIGTERM, end)
+"""
+
+
+@contextmanager
+def bed_of(tmp_path: Path, program: str, service: str = SERVICE) -> Iterator[ArmBed]:
+    """The bed of a repository with this program."""
+    root = service_repository(tmp_path / "service", program, service=service)
+    head = revision(root, "HEAD")
+    of = Comparison(read_service(root / "perf.toml"), root, root, head, head)
+    with arm_bed(of, choose(), tmp_path / "logs") as bed:
+        yield bed
+
+
+def test_arms_have_their_core_and_whoever_asks_if_they_are_healthy_has_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_on: list[set[int]] = []
+
+    def status(address: tuple[str, int], path: str) -> int | None:
+        asked_on.append(os.sched_getaffinity(0))
+        return http_status(address, path)
+
+    http_status = beds.http_status
+    monkeypatch.setattr(beds, "http_status", status)
+    with bed_of(tmp_path, server()) as bed, bed.running(ARMS, random.Random(1)) as arms:
+        assert sorted(arm.name for arm in arms) == sorted(ARMS)
+        assert all(set(arm.process.cpu_affinity()) == bed.cores.served for arm in arms)
+        assert asked_on
+        assert all(cores == bed.cores.others for cores in asked_on)
+
+
+def test_arms_that_end_slowly_are_not_waited_for_one_after_the_other(tmp_path: Path) -> None:
+    slowly = server().replace("\n\nclass Server", f"{SLOWLY}\n\nclass Server", 1)
+    with bed_of(tmp_path, slowly) as bed:
+        with bed.running(ARMS, random.Random(1)) as arms:
+            processes = [arm.process for arm in arms]
+        assert not [process for process in processes if process.is_running()]
+        words = [(bed.logs / f"{arm}.log").read_text().split() for arm in ARMS]
+        asked_s, ended_s = ([float(told[at]) for told in words] for at in (1, 3))
+        assert max(asked_s) < min(ended_s)
