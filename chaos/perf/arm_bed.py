@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -67,7 +67,7 @@ class ArmBed:
 
     @contextmanager
     def running(self, arms: Sequence[ArmName], draw: random.Random) -> Iterator[list[RunningArm]]:
-        """Start arms at once, at ports drawn anew, each with empty databases, seeded alike.
+        """Start arms at once, at ports drawn anew, each with new databases, seeded alike.
 
         They are returned in another order drawn anew: that of their places in the client.
 
@@ -84,6 +84,19 @@ class ArmBed:
                 with ThreadPoolExecutor(len(arms)) as threads:  # ends before any of them is stopped
                     started = [*threads.map(self._started, of_arm, of_arm.values(), parts)]
                 yield draw.sample(started, len(started))
+
+    def seeded_once(self, draw: random.Random) -> ArmBed:
+        """The bed whose arms begin as they are once seeded, if the service file says so.
+
+        Raises:
+            WrongInput: an arm does not start, or cannot be seeded.
+        """
+        if not self.of.service.seed_once:
+            return self
+        arms = [*self.folders]
+        with self.running(arms, draw):
+            pass
+        return replace(self, databases=self.databases.kept(arms))
 
     def _part(self, arm: ArmName, port: int) -> PartProcess:
         service, values = self.of.service, self._values_at(arm, port)
@@ -104,7 +117,7 @@ class ArmBed:
             with on(self.cores.served):
                 part.begin()
             part.wait_until_ready()
-        if seed:
+        if seed and not self.databases.are_seeded:
             command = filled(seed, self._values_at(arm, port))
             run(command, self.of.here, self.logs / "seed.log")
         assert part.process is not None

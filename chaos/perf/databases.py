@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -28,6 +28,9 @@ from chaos.runtimes.topology import DATABASE, dsn
 PRIMARY: ServerName = "postgres-1"
 # A disk and a cleaning up that comes when it likes would hit one arm and not another.
 UNTROUBLED = {"fsync": "off", "autovacuum": "off"}
+EMPTY = "template1"
+CUT_OFF = "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity WHERE datname = %s"
+CUT_OFF_MS = 5000
 STATEMENTS = """
     SELECT coalesce(sum(calls), 0)::float8, coalesce(sum(rows), 0)::float8
     FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid WHERE datname = %s
@@ -36,10 +39,14 @@ STATEMENTS = """
 
 @dataclass(frozen=True)
 class ArmDatabases:
-    """The running servers, and the address of each arm's own."""
+    """The running servers, and the address of each arm's own.
+
+    Those that are seeded begin each launch as they were kept, and not empty.
+    """
 
     postgres_port: int | None
     redis_ports: Mapping[str, int]
+    are_seeded: bool = False
 
     def values(self, arm: str) -> dict[str, str]:
         """Values for the placeholders of an arm."""
@@ -51,15 +58,32 @@ class ArmDatabases:
         return values
 
     def renew(self, arms: Sequence[str]) -> None:
-        """Give every arm an empty database and an empty Redis: no launch inherits from another."""
+        """Give every arm a new database and an empty Redis: no launch inherits from another."""
         if self.postgres_port is not None:
             with postgres_connection((HOST, self.postgres_port), "postgres") as connection:
                 for arm in arms:
-                    _renew(connection, _database(arm))
+                    name = _database(arm)
+                    _renew(connection, name, _seeded(name) if self.are_seeded else EMPTY)
         for arm in arms:
             if arm in self.redis_ports:
                 with redis.Redis(HOST, self.redis_ports[arm]) as client:
                     client.flushall()
+
+    def kept(self, arms: Sequence[str]) -> ArmDatabases:
+        """Keep the arms' databases as they are: each launch begins with a copy from now on.
+
+        Whoever is still connected is cut off. All is vacuumed first, so that no launch does it.
+        """
+        if self.postgres_port is None:
+            return self
+        address = HOST, self.postgres_port
+        with postgres_connection(address, "postgres") as connection:
+            for name in map(_database, arms):
+                connection.execute(CUT_OFF, [CUT_OFF_MS, name])
+                with postgres_connection(address, name) as own:
+                    own.execute("VACUUM (FREEZE, ANALYZE)")
+                _rename(connection, name, _seeded(name))
+        return replace(self, are_seeded=True)
 
     def counts(self, arm: str) -> dict[str, float]:
         """Counts of an arm's use of its databases so far."""
@@ -131,11 +155,20 @@ def _database(arm: str) -> str:
     return f"{DATABASE}_{arm}"
 
 
-def _renew(connection: psycopg.Connection, name: str) -> None:
-    quoted = sql.Identifier(name)
+def _seeded(name: str) -> str:
+    return f"{name}_seeded"
+
+
+def _renew(connection: psycopg.Connection, name: str, like: str) -> None:
+    quoted, owner, template = map(sql.Identifier, (name, DATABASE, like))
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(quoted))
-    owner = sql.Identifier(DATABASE)
-    connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(quoted, owner))
+    make = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")
+    connection.execute(make.format(quoted, owner, template))
+
+
+def _rename(connection: psycopg.Connection, old: str, new: str) -> None:
+    names = map(sql.Identifier, (old, new))
+    connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
 
 
 def _redis_counts(port: int) -> dict[str, float]:

@@ -66,7 +66,8 @@ def run_gate(
     began, started_s = datetime.now(UTC), time.monotonic()
     draw = random.Random(seed)
     progress("checking out and building")
-    with arm_bed(of, cores, directory / "logs") as bed:
+    with arm_bed(of, cores, directory / "logs") as new_bed:
+        bed = new_bed.seeded_once(draw)
         with bed.running(ARMS, draw) as arms:
             progress("counting what each request costs")
             counts = counted(bed, arms, draw)

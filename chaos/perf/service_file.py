@@ -170,6 +170,7 @@ class Service(_Part):
     variables: Mapping[Name, str] = {}
     check: Command | None = None  # run in each worktree first: can this revision be measured?
     seed: Command | None = None  # run for each arm of a launch, once it is healthy
+    seed_once: bool = False  # of a seed that writes to Postgres alone: launches begin with a copy
     build: Build | None = None
     databases: Databases = Databases()
     load: Load = Load()
@@ -188,6 +189,8 @@ class Service(_Part):
         for metric in self.metrics:
             if metric.request and metric.request not in kinds:
                 raise ValueError(f"metric {metric.name}: there is no request {metric.request}")
+        if self.seed_once and not (self.seed and self.databases.postgres):
+            raise ValueError("seed_once needs a seed, and databases.postgres that it writes to")
         for text in self._texts():
             self._check_placeholders(text)
         return self

@@ -1,4 +1,4 @@
-"""Arms run on their own core, are stopped together."""
+"""Arms run on their own core, are stopped together, and begin as they were seeded."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from chaos.perf import arm_bed as beds
@@ -17,6 +19,7 @@ from chaos.perf.launches import ARMS
 from chaos.perf.revisions import revision
 from chaos.perf.service_file import read_service
 from tests.support.gated_service import SERVICE, server, service_repository
+from tests.support.repositories import commit
 
 pytestmark = [
     pytest.mark.real,
@@ -37,12 +40,29 @@ def end(*_):
 
 signal.signal(signal.SIGTERM, end)
 """
+SEED = """
+import sys
+from pathlib import Path
+
+import psycopg
+
+with Path("seeded").open("a") as lines:
+    lines.write("once\\n")
+with psycopg.connect(sys.argv[1]) as connection:
+    connection.execute("CREATE TABLE items AS SELECT generate_series(1, 9) AS number")
+"""
+SEEDED = SERVICE.replace(
+    "[load]",
+    'seed = ["{python}", "{here}/seed.py", "{postgres_url}"]\nseed_once = true\n'
+    "[databases]\npostgres = true\n[load]",
+)
 
 
 @contextmanager
 def bed_of(tmp_path: Path, program: str, service: str = SERVICE) -> Iterator[ArmBed]:
     """The bed of a repository with this program."""
     root = service_repository(tmp_path / "service", program, service=service)
+    commit(root, {"seed.py": SEED})
     head = revision(root, "HEAD")
     of = Comparison(read_service(root / "perf.toml"), root, root, head, head)
     with arm_bed(of, choose(), tmp_path / "logs") as bed:
@@ -76,3 +96,25 @@ def test_arms_that_end_slowly_are_not_waited_for_one_after_the_other(tmp_path: P
         words = [(bed.logs / f"{arm}.log").read_text().split() for arm in ARMS]
         asked_s, ended_s = ([float(told[at]) for told in words] for at in (1, 3))
         assert max(asked_s) < min(ended_s)
+
+
+def test_arms_are_seeded_once_and_every_launch_begins_with_that(tmp_path: Path) -> None:
+    with bed_of(tmp_path, server(), SEEDED) as bed:
+        seeded = bed.seeded_once(random.Random(1))
+        for _ in range(2):
+            with seeded.running(ARMS, random.Random(2)):
+                for arm in ARMS:
+                    with psycopg.connect(seeded.values[arm]["postgres_url"]) as connection:
+                        rows = connection.execute("DELETE FROM items RETURNING number").fetchall()
+                        assert len(rows) == 9
+        assert (tmp_path / "service" / "seeded").read_text() == "once\n" * len(ARMS)
+
+
+def test_without_being_told_to_arms_are_seeded_for_each_launch(tmp_path: Path) -> None:
+    with bed_of(tmp_path, server(), SEEDED.replace("seed_once = true", "")) as bed:
+        again = bed.seeded_once(random.Random(1))
+        assert again == replace(bed)
+        for launch in range(2):
+            with again.running(ARMS, random.Random(2)):
+                told = (tmp_path / "service" / "seeded").read_text()
+                assert told == "once\n" * len(ARMS) * (launch + 1)

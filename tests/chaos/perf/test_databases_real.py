@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import redis
 
-from chaos.perf.databases import UNTROUBLED, ArmDatabases, arm_databases
+from chaos.perf.databases import ArmDatabases, arm_databases
 from chaos.perf.service_file import Databases
 from chaos.runtimes.embedded.guardian_client import guarded
 from chaos.runtimes.environment import clean_environment
@@ -19,6 +19,7 @@ from chaos.runtimes.environment import clean_environment
 pytestmark = pytest.mark.real
 
 ARMS = ("base", "head")
+STATISTICS = "SELECT reltuples FROM pg_class WHERE relname = 'kept'"
 
 
 @contextmanager
@@ -59,10 +60,32 @@ def test_nothing_waits_for_a_disk_and_nothing_is_cleaned_up_meanwhile(tmp_path: 
         databases.renew(ARMS)
         urls = databases.values("base")
         with psycopg.connect(urls["postgres_url"]) as connection:
-            rows = connection.execute("SELECT name, setting FROM pg_settings").fetchall()
-        assert {name: dict(rows)[name] for name in UNTROUBLED} == {"fsync": "off", "autovacuum": "off"}
+            settings = dict(connection.execute("SELECT name, setting FROM pg_settings").fetchall())
+        assert {settings[name] for name in ("fsync", "autovacuum")} == {"off"}
         with redis.Redis.from_url(urls["redis_url"]) as client:
             assert client.config_get("appendonly") == {"appendonly": "no"}
+
+
+def test_launches_begin_with_what_was_kept_and_not_with_what_became_of_it(tmp_path: Path) -> None:
+    with started(tmp_path) as empty:
+        empty.renew(ARMS)
+        for arm in ARMS:
+            with psycopg.connect(empty.values(arm)["postgres_url"]) as connection:
+                connection.execute("CREATE TABLE kept (arm text)")
+                connection.execute("INSERT INTO kept VALUES (%s)", [arm])
+        forgotten = psycopg.connect(empty.values("base")["postgres_url"])
+        seeded = empty.kept(ARMS)
+        with pytest.raises(psycopg.OperationalError, match="terminating connection"):
+            forgotten.execute("SELECT 1")
+        forgotten.close()
+        for _ in range(2):
+            seeded.renew(ARMS)
+            assert seeded.counts("base")["SQL statements"] == 0
+            for arm in ARMS:
+                with psycopg.connect(seeded.values(arm)["postgres_url"]) as connection:
+                    assert connection.execute("SELECT arm FROM kept").fetchall() == [(arm,)]
+                    assert connection.execute(STATISTICS).fetchone() == (1,)
+                    connection.execute("DELETE FROM kept")
 
 
 def test_what_is_not_wanted_is_not_started(tmp_path: Path) -> None:
