@@ -1,21 +1,22 @@
 """Exact counters: what each kind of request asks of databases, and what a service counts itself.
 
-So many requests are sent one after the other, with nothing else under way, and the counters are
-read before and after. Reading the counters adds to some of them, which is measured and left out.
-What a service does in the background adds, too, now and then and to any arm: so there are up to
-five rounds, and head fails if each of its rounds is above all of base's. If nothing but chance sets
-rounds apart, the odds that head's are the highest five of fifteen are 1 to 3002. A round in which
-it is not above is the last: no other can make it fail.
+So many requests are sent to an arm one after the other, with nothing else under way in it, and the
+counters are read before and after. All arms are counted at once: what is counted is each one's own.
+Reading the counters adds to some of them, which is measured and left out. What a service does in
+the background adds, too, now and then and to any arm: so there are up to five rounds, and head
+fails if each of its rounds is above all of base's. If nothing but chance sets rounds apart, the
+odds that head's are the highest five of fifteen are 1 to 3002. A round in which it is not above is
+the last: no other can make it fail.
 """
 
 from __future__ import annotations
 
-import random
 import re
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise, product
 from statistics import median
@@ -64,29 +65,31 @@ class CounterChange:
 Counted = Sequence[CounterChange]
 
 
-def counted(bed: ArmBed, arms: Sequence[RunningArm], draw: random.Random) -> Counted:
+def counted(bed: ArmBed, arms: Sequence[RunningArm]) -> Counted:
     """Count the requests of each kind, and judge each counter.
 
     Raises:
         WrongInput: a counter that is asked for is not there, or base answers wrongly.
     """
-    changes = [
-        change
-        for kind in range(len(bed.of.service.requests))
-        for change in _counted(bed, arms, kind, draw)
-    ]
+    with ThreadPoolExecutor(len(arms)) as threads:
+        changes = [
+            change
+            for kind in range(len(bed.of.service.requests))
+            for change in _counted(bed, arms, kind, threads)
+        ]
     for arm, source in product(arms, bed.of.service.counters):  # some begin with what they count
         require_all(source, _text(source, bed, arm), arm.name)
     return changes
 
 
-def _counted(bed: ArmBed, arms: Sequence[RunningArm], kind: int, draw: random.Random) -> Counted:
-    """Judge the counters of a kind by rounds: one arm after the other, in an order drawn anew."""
+def _counted(bed: ArmBed, arms: Sequence[RunningArm], kind: int, threads: Executor) -> Counted:
+    """Judge the counters of a kind by rounds of all arms at once."""
     request, tolerance = bed.of.service.requests[kind], bed.of.service.counting.tolerance
     rounds: dict[ArmName, list[Mapping[str, float]]] = {arm.name: [] for arm in arms}
     for number in range(ROUNDS):
-        for arm in draw.sample(arms, len(arms)):
-            rounds[arm.name].append(_per_request(bed, arm, kind, number))
+        a_round = threads.map(lambda arm, n=number: _per_request(bed, arm, kind, n), arms)
+        for arm, of_arm in zip(arms, a_round, strict=True):
+            rounds[arm.name].append(of_arm)
         of = by_counter(rounds)
         if not any(head_is_above(name, own, tolerance) for name, own in of.items()):
             break

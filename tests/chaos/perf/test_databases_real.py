@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,6 +55,29 @@ def test_arms_share_nothing_and_inherit_nothing(tmp_path: Path) -> None:
             with redis.Redis.from_url(databases.values("head")["redis_url"]) as client:
                 assert client.get("kept") is None
         assert databases.counts("head")["SQL statements"] == 0
+
+
+def test_arms_that_are_asked_at_once_are_counted_apart(tmp_path: Path) -> None:
+    asks = {"base": 10, "head": 20}
+
+    def risen(databases: ArmDatabases, arm: str) -> dict[str, float]:
+        before, urls = databases.counts(arm), databases.values(arm)
+        begins.wait()
+        with psycopg.connect(urls["postgres_url"], autocommit=True) as connection:
+            for _ in range(asks[arm]):
+                connection.execute("SELECT 1")
+        with redis.Redis.from_url(urls["redis_url"]) as client:
+            for _ in range(asks[arm]):
+                client.get("nothing")
+        ends.wait()
+        after = databases.counts(arm)
+        return {name: after[name] - before[name] for name in ("SQL statements", "Redis commands")}
+
+    begins, ends = threading.Barrier(len(ARMS)), threading.Barrier(len(ARMS))
+    with started(tmp_path) as databases, ThreadPoolExecutor(len(ARMS)) as threads:
+        databases.renew(ARMS)
+        counted = threads.map(risen, [databases] * len(ARMS), ARMS)
+        assert [*counted] == [{"SQL statements": n, "Redis commands": n} for n in asks.values()]
 
 
 def test_nothing_waits_for_a_disk_and_nothing_is_cleaned_up_meanwhile(tmp_path: Path) -> None:
