@@ -70,7 +70,7 @@ def run_gate(
         bed = new_bed.seeded_once(draw)
         with bed.running(ARMS, draw) as arms:
             progress("counting what each request costs")
-            counts = counted(bed, arms, draw)
+            counts = counted(bed, arms)
             rate_per_s = of.service.load.rate_per_s or chosen_per_s(bed, arms, draw)
         launcher = _Launcher(bed, draw, rate_per_s)
         launches: list[Launch] = []

@@ -15,10 +15,10 @@ from chaos.perf.cores import cpu_s
 from chaos.perf.load_plan import LoadPlan, all_at_once, coin_flips
 from chaos.perf.trouble import WrongInput
 
-KNEE_S = 1.5
+KNEE_S, KNEE_WARM_UP_S = 1.5, 0.5
 ASKED_PER_S = 40_000  # more than a server answers
 TRIAL_S = 2.0
-TRIALS = 3  # a request costs more at a lower rate, where fewer share a turn of the server's loop
+TRIALS = 2  # a request costs more at a lower rate, where fewer share a turn of the server's loop
 CORE_SHARE = 0.5  # of the arms' core, used by all of them
 SEED_MAX = 2**31 - 1
 
@@ -58,7 +58,7 @@ def knee_per_s(bed: ArmBed, arm: RunningArm) -> float:
     """Answers a second of an arm under as many requests as it can take."""
     at_once = all_at_once(bed.of.service.requests, 0, int(ASKED_PER_S * KNEE_S), seed=0)
     with connected(bed, [arm]) as client:
-        client.send(at_once, KNEE_S)  # to warm it up
+        client.send(at_once, KNEE_WARM_UP_S)
         answers = client.send(at_once, KNEE_S)
     answered = np.count_nonzero(answers.statuses)
     if not answered:
