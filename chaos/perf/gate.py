@@ -183,19 +183,23 @@ class _Launcher:
     def _blocks(self, client: ArmClient, arms: Sequence[RunningArm]) -> list[_Block]:
         """The exclusive blocks: all arms in some order, and back.
 
-        So what drifts evenly meanwhile is the same for all (ABBA).
+        So what drifts evenly meanwhile is the same for all (ABBA). All are asked the same on the
+        way there, and the same on the way back: a dear kind more would be a lower capacity.
         """
         service = self.bed.of.service
         if not any(metric.figure == "capacity" for metric in service.metrics):
             return []
-        places = self.draw.sample(range(len(ARMS)), len(ARMS))
-        order = [*places, *reversed(places)]
-        return [self._block(client, place, arms[place].process) for place in order]
+        there = self.draw.sample(range(len(ARMS)), len(ARMS))
+        return [
+            self._block(client, place, arms[place].process, seed)
+            for places in (there, there[::-1])
+            for seed in [self._seed()]
+            for place in places
+        ]
 
-    def _block(self, client: ArmClient, place: int, server: psutil.Process) -> _Block:
+    def _block(self, client: ArmClient, place: int, server: psutil.Process, seed: int) -> _Block:
         requests, load = self.bed.of.service.requests, self.bed.of.service.load
-        count = int(ASKED_PER_S * load.block_s)
-        plan = all_at_once(requests, place, count, self._seed())
+        plan = all_at_once(requests, place, int(ASKED_PER_S * load.block_s), seed)
         before = self._clocks(server)
         answers = client.send(plan, load.block_s)
         server_s, others_s = (self._clocks(server) - before).tolist()
