@@ -12,12 +12,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from chaos.perf import arm_bed as beds
 from chaos.perf.arm_bed import ArmBed, Comparison, arm_bed
 from chaos.perf.cores import choose
 from chaos.perf.launches import ARMS
 from chaos.perf.revisions import revision
 from chaos.perf.service_file import read_service
+from chaos.runtimes.part_clients import http_status
 from tests.support.gated_service import SERVICE, server, service_repository
 from tests.support.repositories import commit
 
@@ -78,8 +78,7 @@ def test_arms_have_their_core_and_whoever_asks_if_they_are_healthy_has_another(
         asked_on.append(os.sched_getaffinity(0))
         return http_status(address, path)
 
-    http_status = beds.http_status
-    monkeypatch.setattr(beds, "http_status", status)
+    monkeypatch.setattr("chaos.perf.arm_bed.http_status", status)
     with bed_of(tmp_path, server()) as bed, bed.running(ARMS, random.Random(1)) as arms:
         assert sorted(arm.name for arm in arms) == sorted(ARMS)
         assert all(set(arm.process.cpu_affinity()) == bed.cores.served for arm in arms)

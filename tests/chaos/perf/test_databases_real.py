@@ -85,8 +85,8 @@ def test_nothing_waits_for_a_disk_and_nothing_is_cleaned_up_meanwhile(tmp_path: 
         databases.renew(ARMS)
         urls = databases.values("base")
         with psycopg.connect(urls["postgres_url"]) as connection:
-            settings = dict(connection.execute("SELECT name, setting FROM pg_settings").fetchall())
-        assert {settings[name] for name in ("fsync", "autovacuum")} == {"off"}
+            settings = connection.execute("SELECT name, setting FROM pg_settings").fetchall()
+        assert {("fsync", "off"), ("autovacuum", "off")} <= {*settings}
         with redis.Redis.from_url(urls["redis_url"]) as client:
             assert client.config_get("appendonly") == {"appendonly": "no"}
 
