@@ -29,7 +29,7 @@ from chaos.perf.arm_bed import ArmBed, RunningArm
 from chaos.perf.arm_client import ArmClient
 from chaos.perf.environments import arm_environment
 from chaos.perf.launches import ArmName
-from chaos.perf.load_plan import LoadPlan
+from chaos.perf.load_plan import FEW_NUMBERS, LoadPlan
 from chaos.perf.service_file import CounterSource, Request, filled
 from chaos.perf.trouble import WrongInput
 
@@ -40,7 +40,6 @@ LINE = re.compile(
     re.MULTILINE,
 )
 READ_S = 10.0
-FEW_NUMBERS = 1000
 WARM_UP = 5  # for connections and prepared statements
 ROUNDS = 5
 READINGS = 3  # without a request, to see what reading adds

@@ -19,7 +19,7 @@ from chaos.perf.cores import Cores, cpu_s, idle_s, wanted_s
 from chaos.perf.counters import Counted, counted
 from chaos.perf.judging import Judgement, judgement
 from chaos.perf.launches import ARMS, ArmName, Launch
-from chaos.perf.load_plan import all_at_once, coin_flips
+from chaos.perf.load_plan import all_at_once, coin_flips, warm_up
 from chaos.perf.rates import ASKED_PER_S, SEED_MAX, chosen_per_s, connected, worst
 from chaos.perf.sequential import LOOKS
 from chaos.perf.trouble import WrongInput
@@ -148,22 +148,21 @@ class _Launcher:
 
     def _launch(self, number: int) -> tuple[Launch, str]:
         service, load = self.bed.of.service, self.bed.of.service.load
-        plans = [
-            coin_flips(service.requests, len(ARMS), self.rate_per_s, seconds, self._seed())
-            for seconds in (load.warm_up_s, load.launch_s)
-        ]
+        asked = service.requests, len(ARMS), self.rate_per_s
+        before = warm_up(*asked, load.warm_up_s, self._seed())
+        plan = coin_flips(*asked, load.launch_s, self._seed())
         with self.bed.running(ARMS, self.draw) as arms, connected(self.bed, arms) as client:
-            client.send(plans[0])
+            client.send(before)
             before_s = [cpu_s(arm.process) for arm in arms]
-            answers = client.send(plans[1])
+            answers = client.send(plan)
             spent_s = [cpu_s(arm.process) - b for arm, b in zip(arms, before_s, strict=True)]
             blocks = self._blocks(client, arms)
         slots = [ARMS.index(arm.name) for arm in arms]  # the plan's arms are places in the client
         launch = Launch(
             number=number,
-            arms=np.array(slots)[plans[1].arms],
-            kinds=plans[1].kinds,
-            due_s=plans[1].due_s,
+            arms=np.array(slots)[plan.arms],
+            kinds=plan.kinds,
+            due_s=plan.due_s,
             lag_s=answers.lag_s,
             latency_s=answers.latency_s,
             statuses=answers.statuses,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from chaos.model.evidence import Floats, Ints
 from chaos.perf.service_file import Request
 
 NUMBER = "{n}"
+FEW_NUMBERS = 1000  # of a kind of request: each of them may be in a cache
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,22 @@ def coin_flips(
         kinds,
         (numbers.random(len(due_s)) * below).astype(np.int64),
     )
+
+
+def warm_up(
+    requests: Sequence[Request], arms: int, rate_per_s: float, seconds: float, seed: int
+) -> LoadPlan:
+    """As much of the same load, in which each arm is asked for all of few numbers.
+
+    Numbers drawn at random would leave out some, whose first request would count as any other.
+    """
+    plan = coin_flips(requests, arms, rate_per_s, seconds, seed)
+    draw, numbers = np.random.default_rng(seed), plan.numbers.copy()
+    for kind, request in enumerate(requests):
+        for arm in range(arms) if request.numbers <= FEW_NUMBERS else ():
+            own = np.flatnonzero((plan.kinds == kind) & (plan.arms == arm))
+            numbers[own] = np.resize(draw.permutation(request.numbers), len(own))
+    return replace(plan, numbers=numbers)
 
 
 def _fair(kinds: Ints, arms: int, dice: np.random.Generator) -> Ints:

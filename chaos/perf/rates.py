@@ -12,7 +12,7 @@ import numpy as np
 from chaos.perf.arm_bed import ArmBed, RunningArm
 from chaos.perf.arm_client import ArmClient, without_collector
 from chaos.perf.cores import cpu_s
-from chaos.perf.load_plan import LoadPlan, all_at_once, coin_flips
+from chaos.perf.load_plan import all_at_once, coin_flips, warm_up
 from chaos.perf.trouble import WrongInput
 
 KNEE_S, KNEE_WARM_UP_S = 1.5, 0.5
@@ -29,15 +29,14 @@ def chosen_per_s(bed: ArmBed, arms: Sequence[RunningArm], draw: random.Random) -
     base = next(arm for arm in arms if arm.name == "base")
     rate_per_s = min(knee_per_s(bed, base) * load.share_of_knee, load.rate_max_per_s)
 
-    def plan(rate_per_s: float, seconds: float) -> LoadPlan:
-        seed = draw.randrange(SEED_MAX)
-        return coin_flips(bed.of.service.requests, len(arms), rate_per_s, seconds, seed)
-
     with connected(bed, arms) as client:
-        client.send(plan(rate_per_s, load.warm_up_s))
+        asked = bed.of.service.requests, len(arms), rate_per_s
+        client.send(warm_up(*asked, load.warm_up_s, draw.randrange(SEED_MAX)))
         for _ in range(TRIALS):
+            asked = bed.of.service.requests, len(arms), rate_per_s
+            plan = coin_flips(*asked, TRIAL_S, draw.randrange(SEED_MAX))
             began_s, before_s = time.monotonic(), _spent_s(arms)
-            client.send(plan(rate_per_s, TRIAL_S))
+            client.send(plan)
             used = (_spent_s(arms) - before_s) / (time.monotonic() - began_s)
             rate_per_s = scaled(rate_per_s, used)
             if used <= CORE_SHARE:

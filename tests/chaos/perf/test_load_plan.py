@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from chaos.perf.load_plan import all_at_once, coin_flips, renderer
+from chaos.perf.load_plan import all_at_once, coin_flips, renderer, warm_up
 from chaos.perf.service_file import Request
 
 REQUESTS = (
@@ -63,6 +63,26 @@ def test_the_same_seed_gives_the_same_plan_and_another_one_another() -> None:
     assert np.array_equal(one.due_s, same.due_s)
     assert np.array_equal(one.arms, same.arms)
     assert len(one.due_s) != len(other.due_s) or not np.array_equal(one.due_s, other.due_s)
+
+
+def test_a_warm_up_asks_each_arm_for_all_of_few_numbers() -> None:
+    many = Request(name="many", share=1, path="/many/{n}", numbers=5000)
+    plan = warm_up((*REQUESTS, many), 3, rate_per_s=100, seconds=3.5, seed=1)  # 70 for each arm
+    for arm in range(3):
+        asked = plan.numbers[(plan.kinds == 0) & (plan.arms == arm)].tolist()
+        assert sorted(asked[:50]) == [*range(50)]
+        assert max(Counter(asked).values()) <= 2
+    of_many = plan.numbers[plan.kinds == 2]
+    assert of_many.max() > 1000
+    assert len(set(of_many.tolist())) > 0.9 * len(of_many)
+
+
+def test_a_warm_up_is_as_much_load_of_the_same_mix() -> None:
+    cold, warm = (make(REQUESTS, 3, 500, 2, seed=3) for make in (coin_flips, warm_up))
+    assert np.array_equal(cold.due_s, warm.due_s)
+    assert np.array_equal(cold.arms, warm.arms)
+    assert np.array_equal(cold.kinds, warm.kinds)
+    assert not np.array_equal(cold.numbers, warm.numbers)
 
 
 def test_all_at_once_is_one_arm_s_and_has_the_same_mix() -> None:
