@@ -5,7 +5,9 @@ Python's event loops wake by whole milliseconds, and cost about as much a reques
 
 from __future__ import annotations
 
+import errno
 import gc
+import math
 import os
 import select
 import socket
@@ -61,6 +63,7 @@ class ArmClient:
         self._epoll = select.epoll()
         self._pools = [_Pool(address, connections) for address in addresses]
         self._connections: dict[int, _Connection] = {}
+        self._connecting: dict[_Connection, float] = {}  # until when, in order
         self._renderers = [
             [renderer(request, f"{host}:{port}") for request in requests]
             for host, port in addresses
@@ -84,7 +87,10 @@ class ArmClient:
         end_s = sending.begin_s + drain_s + (sending.dues_s[-1] if sending.dues_s else 0.0)
         while sending.is_open and (now_s := time.perf_counter()) < end_s:
             self._send_what_is_due(sending, now_s)
-            self._receive(sending, sending.next_due_s(end_s) - time.perf_counter())
+            self._give_up_connecting(sending, now_s)
+            if sending.is_open:
+                until_s = min(sending.next_due_s(end_s), self._next_given_up_s())
+                self._receive(sending, until_s - time.perf_counter())
         for pool in self._pools:
             pool.waiting.clear()
         for connection in [*self._connections.values()]:
@@ -109,52 +115,81 @@ class ArmClient:
         """Send what waits for this arm, as long as there are connections."""
         while pool.waiting and (pool.idle or pool.count < pool.limit):
             request = pool.waiting.popleft()
-            try:
-                connection = pool.idle.pop() if pool.idle else self._connected(pool)
-            except OSError as error:
-                sending.fail(request, f"no connection: {error.strerror or error}")
-                continue
-            connection.request = request
-            sending.sent(request)
-            try:
-                whole = connection.socket.send(sending.bytes[request]) == len(
-                    sending.bytes[request]
-                )
-            except OSError as error:
-                self._lose(connection, sending, f"not sent: {error.strerror or error}")
+            if pool.idle:
+                self._give(pool.idle.pop(), request, sending)
             else:
-                if not whole:
-                    self._lose(connection, sending, "not sent: the server does not read")
+                self._connect(pool, request, sending)
 
-    def _connected(self, pool: _Pool) -> _Connection:
-        connected = socket.create_connection(pool.address, CONNECT_S)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connected.setblocking(False)
-        connection = _Connection(connected, pool)
-        self._connections[connected.fileno()] = connection
-        self._epoll.register(connected, select.EPOLLIN)
+    def _connect(self, pool: _Pool, request: int, sending: _Sending) -> None:
+        """Begin a connection for a request; whoever waits for it must not delay other arms."""
+        try:
+            opened = _opened(pool.address)
+        except OSError as error:
+            sending.fail(request, f"no connection: {error.strerror or error}")
+            return
+        connection = _Connection(opened, pool)
+        connection.request = request
+        self._connections[opened.fileno()] = connection
+        self._connecting[connection] = time.perf_counter() + CONNECT_S
+        self._epoll.register(opened, select.EPOLLOUT)
         pool.count += 1
-        return connection
+
+    def _connected(self, connection: _Connection, sending: _Sending) -> None:
+        """Send the request that a connection was begun for, if there is one now."""
+        if code := connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._lose(connection, sending, f"no connection: {os.strerror(code)}")
+            return
+        del self._connecting[connection]
+        self._epoll.modify(connection.socket, select.EPOLLIN)
+        assert connection.request is not None
+        self._give(connection, connection.request, sending)
+
+    def _next_given_up_s(self) -> float:
+        return next(iter(self._connecting.values()), math.inf)  # the first began first
+
+    def _give_up_connecting(self, sending: _Sending, now_s: float) -> None:
+        """Fail requests whose connection takes too long, as where a server accepts none."""
+        for connection in [each for each, end_s in self._connecting.items() if end_s <= now_s]:
+            self._lose(connection, sending, "no connection: timed out")
+
+    def _give(self, connection: _Connection, request: int, sending: _Sending) -> None:
+        """Send a request on a connection."""
+        connection.request = request
+        sending.sent(request)
+        try:
+            sent = connection.socket.send(sending.bytes[request])
+        except OSError as error:
+            self._lose(connection, sending, f"not sent: {error.strerror or error}")
+        else:
+            if sent < len(sending.bytes[request]):
+                self._lose(connection, sending, "not sent: the server does not read")
 
     def _receive(self, sending: _Sending, wait_s: float) -> None:
         """Wait for answers, at most so long, and take them."""
         if wait_s > NAP_S:  # unlike epoll's, its wait is not rounded up to a millisecond
             select.select([self._epoll.fileno()], [], [], wait_s)
-        for number, _ in self._epoll.poll(0, MOST_EVENTS):
-            connection = self._connections[number]
-            try:
-                if not (received := connection.socket.recv(RECEIVE_BYTES)):
-                    self._lose(connection, sending, "closed by the server")
-                    continue
-                connection.received_bytes += len(received)
-                connection.parser.feed_data(received)
-            except OSError as error:
-                self._lose(connection, sending, error.strerror or str(error))
-            except httptools.HttpParserError as error:
-                self._lose(connection, sending, f"not HTTP: {error}")
-            else:
-                if connection.is_complete:
-                    self._take(connection, sending)
+        ready = [self._connections[number] for number, _ in self._epoll.poll(0, MOST_EVENTS)]
+        for connection in ready:
+            if connection in self._connecting:
+                self._connected(connection, sending)
+            elif not connection.is_dropped:  # for what one before it showed
+                self._read(connection, sending)
+
+    def _read(self, connection: _Connection, sending: _Sending) -> None:
+        """Take what has come."""
+        try:
+            if not (received := connection.socket.recv(RECEIVE_BYTES)):
+                self._lose(connection, sending, "closed by the server")
+                return
+            connection.received_bytes += len(received)
+            connection.parser.feed_data(received)
+        except OSError as error:
+            self._lose(connection, sending, error.strerror or str(error))
+        except httptools.HttpParserError as error:
+            self._lose(connection, sending, f"not HTTP: {error}")
+        else:
+            if connection.is_complete:
+                self._take(connection, sending)
 
     def _take(self, connection: _Connection, sending: _Sending) -> None:
         """Note an answer, and use the connection again."""
@@ -182,10 +217,22 @@ class ArmClient:
         number = connection.socket.fileno()
         self._epoll.unregister(number)
         del self._connections[number]
+        self._connecting.pop(connection, None)
         connection.socket.close()
         connection.pool.count -= 1
         if connection in connection.pool.idle:
             connection.pool.idle.remove(connection)
+
+
+def _opened(address: Address) -> socket.socket:
+    """A socket that connects, and will say when it has."""
+    opened = socket.socket()
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    opened.setblocking(False)
+    if (code := opened.connect_ex(address)) not in (0, errno.EINPROGRESS):
+        opened.close()
+        raise OSError(code, os.strerror(code))
+    return opened
 
 
 class _Pool:
@@ -209,6 +256,11 @@ class _Connection:
         self.request: int | None = None
         self.is_complete = False
         self.received_bytes = 0  # of the answer that is coming
+
+    @property
+    def is_dropped(self) -> bool:
+        """True once its socket is closed, whose number another one may have by then."""
+        return self.socket.fileno() < 0
 
     def on_message_complete(self) -> None:
         """Called by the parser."""

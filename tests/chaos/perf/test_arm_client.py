@@ -6,11 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
 
+from chaos.perf import arm_client
 from chaos.perf.arm_client import UNANSWERED, Address, Answers, ArmClient
 from chaos.perf.load_plan import LoadPlan
 from chaos.perf.service_file import Request
@@ -140,6 +141,41 @@ def test_nobody_listening_is_a_failure_with_a_reason() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
     assert asked([address], plan([0.0])).troubles == {"no connection: Connection refused": 1}
+
+
+@contextmanager
+def full_server() -> Iterator[Address]:
+    """A server that accepts nobody, and has as many who wait as it may."""
+    with ExitStack() as entered:
+        listener = entered.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            waiting = entered.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+def test_an_arm_that_accepts_nobody_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arm_client, "CONNECT_S", 0.5)
+    with full_server() as full, server(always(OK)) as other:
+        began_s = time.monotonic()
+        answers = asked([full, other], plan([0.0, 0.0, 0.1, 0.2], [0, 1, 1, 1]))
+        assert time.monotonic() - began_s < 4  # it does not wait for what nobody will answer
+    assert answers.statuses.tolist() == [UNANSWERED, 200, 200, 200]
+    assert (answers.latency_s[1:] < 0.4).all()
+    assert answers.troubles == {"no connection: timed out": 1}
+    assert 0.5 <= answers.latency_s[0] < 2
+    assert np.isnan(answers.lag_s[0])  # it was never sent
+
+
+def test_a_connection_that_takes_longer_than_the_plan_is_no_answer_in_time() -> None:
+    with full_server() as full, server(always(OK)) as other:
+        client = ArmClient([full, other], REQUESTS, 1)
+        answers = client.send(plan([0.0, 0.0]), drain_s=0.2)
+        after = client.send(plan([0.0], [1]))
+        client.close()
+    assert answers.troubles == {"no answer in time": 1, "never sent": 1}
+    assert after.statuses.tolist() == [200]
 
 
 def test_what_is_due_at_once_saturates_until_the_time_is_up() -> None:
