@@ -35,15 +35,27 @@ def repository_of(path: Path) -> Path:
         raise WrongInput(f"{path} is in no git repository: {failed}") from None
 
 
-def require_clean(repository: Path) -> None:
-    """Refuse a tree with changes: what is measured are commits, so they would be missing."""
-    changed = _git(repository, "status", "--porcelain", "--untracked-files=normal").splitlines()
+def require_clean(
+    repository: Path, *below: str, instead: str = ", or name a commit with --head"
+) -> None:
+    """Refuse a tree with changes: what is measured are commits, so they would be missing.
+
+    Of some files or folders alone, if they are named.
+
+    Raises:
+        WrongInput: there are some; the message names the first, and what can be done `instead`.
+    """
+    asked = ("status", "--porcelain", "--untracked-files=normal", "--", *below)
+    try:
+        changed = _git(repository, *asked).splitlines()
+    except _GitFailed as failed:
+        raise WrongInput(f"{repository} cannot be looked at: {failed}") from None
     if changed:
         names = ", ".join(line[3:] for line in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise WrongInput(
             f"the tree has changes that would not be measured ({names}{more}): commit or stash "
-            "them, or name a commit with --head"
+            f"them{instead}"
         )
 
 

@@ -90,7 +90,7 @@ def test_a_change_of_the_gate_or_a_service_is_another_condition_and_one_elsewher
     first = conditions(root)
     commit(root, {"docs/page.md": "2"})
     assert conditions(root) == first
-    (root / "stack" / "web.py").write_text("2")
+    commit(root, {"stack/web.py": "2"})
     second = conditions(root)
     commit(root, {"chaos/perf/gate.py": "2"})
     assert len({first.sources, second.sources, conditions(root).sources}) == 3
@@ -105,6 +105,31 @@ class Judge:
         self.asked: list[str] = []
 
     def __call__(self, plant: Plant, _cores: object, here: Conditions) -> Verdict:
+@pytest.mark.parametrize("name", ["perf.toml", "stack/new.py", "tools/perf/plants.py"])
+def test_what_is_not_committed_is_not_judged_and_so_is_refused(name: str, tmp_path: Path) -> None:
+    root = new_repository(tmp_path / "repository")
+    commit(root, {"perf.toml": "1", "stack/web.py": "1", "tools/perf/plants.py": "1"})
+    (root / "docs").mkdir()
+    (root / "docs" / "page.md").write_text("more")
+    conditions(root)
+    (root / name).write_text("2")
+    with pytest.raises(WrongInput, match=rf"not be measured \({name}\): commit or stash them$"):
+        conditions(root)
+
+
+def test_a_self_check_of_changes_that_are_not_committed_ends_in_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(_: Path) -> Conditions:
+        raise WrongInput("the tree has changes")
+
+    monkeypatch.setattr(command, "conditions", refused)
+    with pytest.raises(typer.Exit) as ended:
+        command.self_check(1, 0, [], tmp_path / "verdicts.jsonl", write=False)
+    assert ended.value.exit_code == 2
+    assert capsys.readouterr().err == "the tree has changes\n"
+
+
         self.asked.append(plant.name)
         said = self.said[plant.name]
         if isinstance(said, Exception):

@@ -48,9 +48,10 @@ def self_check(
 
     It can be stopped at any time, and goes on where it stopped. Only verdicts of this gate, of
     these services and on a machine alike count. Exit code 1 if unchanged code surely fails more
-    often than the gate says, 2 if a plant could not be judged.
+    often than the gate says, 2 if a plant could not be judged, or if what is judged has changes
+    that are not committed.
     """
-    chosen, here = _chosen(only or []), conditions(ROOT)
+    chosen, here = _chosen(only or []), _conditions()
     cores = choose()
     due = [*chosen] * more or _missing(chosen, on_record(record, here), count)
     try:
@@ -70,6 +71,14 @@ def self_check(
     if not all(judged):
         raise typer.Exit(2)
     raise typer.Exit(1 if alarms.bounds[0] > FALSE_ALARM else 0)
+
+
+def _conditions() -> Conditions:
+    try:
+        return conditions(ROOT)
+    except WrongInput as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
 
 
 def _judged(plant: Plant, cores: Cores, here: Conditions, record: Path) -> bool:

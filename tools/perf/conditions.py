@@ -9,6 +9,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.perf.revisions import require_clean
+
 SOURCES = (
     "chaos/perf",
     "chaos/measures/estimates.py",
@@ -18,6 +20,7 @@ SOURCES = (
     "stack",
     "examples/fastapi_service",
 )
+MEASURED = ("perf.toml", "stack", "examples", "tools/perf", "chaos/perf", SOURCES[1])
 CPUS = Path("/proc/cpuinfo")
 
 
@@ -30,17 +33,22 @@ class Conditions:
 
 
 def conditions(root: Path) -> Conditions:
-    """The conditions of a checkout on this machine."""
+    """The conditions of a checkout on this machine.
+
+    Raises:
+        WrongInput: it has changes that are not committed; what is judged is a clone, without them.
+    """
+    require_clean(root, *MEASURED, instead="")
     return Conditions(_digest(root), f"{_processor()}, {os.cpu_count()} cores")
 
 
 def _digest(root: Path) -> str:
-    """A digest of the files as they are, committed or not: a run uses the gate as it is."""
+    """A digest of the files."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--", *SOURCES]
     listed = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
     digest = hashlib.sha256()
     for name in sorted(filter(None, listed.split("\0"))):
-        content = (root / name).read_bytes() if (root / name).exists() else b""
+        content = (root / name).read_bytes()
         digest.update(f"{name} {len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
 
