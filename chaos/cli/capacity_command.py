@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chaos.cli.output import errors
-from chaos.record.run_directories import ROOT, new_run_dir, shown
+from chaos.record.run_directories import ROOT, shown
 
 if TYPE_CHECKING:
     from chaos.perf.arm_bed import Comparison
@@ -53,14 +53,14 @@ def capacity(
 def _found(
     slo: str, service: Path, head: str | None, step_s: float, into: Path, output: CapacityFormat
 ) -> None:
-    from chaos.cli.perf_command import chosen_cores, comparison
+    from chaos.cli.perf_command import chosen_cores, comparison, directory_of
     from chaos.perf.capacity import objective
     from chaos.perf.capacity_steps import run_capacity
     from reports.capacity_page import capacity_page, capacity_text
 
     to = objective(slo)
     of = comparison(service, head or "HEAD", head, exactly=True)
-    directory = new_run_dir(f"{of.service.name}-capacity", into)
+    directory = directory_of(f"{of.service.name}-capacity", into)
     found = run_capacity(of, to, chosen_cores(), directory, step_s, _tell)
     document = _document(of, found)
     text = json.dumps(document, indent=2, allow_nan=False)

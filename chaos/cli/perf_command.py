@@ -132,12 +132,28 @@ def _measured(
     cores = chosen_cores()
     seeds = itertools.count(random.randrange(SEED_MAX) if seed is None else seed)
     outcome, directory = run_until_valid(
-        of, cores, lambda: new_run_dir(of.service.name, into), seeds, _tell
+        of, cores, lambda: directory_of(of.service.name, into), seeds, _tell
     )
     document = _kept(outcome, directory, history)
     typer.echo(_text(document, output))
     errors.print(f"report: {shown(directory / 'report.html')}", highlight=False, markup=False)
     return document
+
+
+def directory_of(name: str, into: Path) -> Path:
+    """A new directory for a run.
+
+    Raises:
+        WrongInput: it cannot be made there.
+    """
+    from chaos.perf.trouble import WrongInput
+
+    try:
+        return new_run_dir(name, into)
+    except OSError as error:
+        raise WrongInput(
+            f"{into} cannot be written ({error.strerror}): name another folder with --into"
+        ) from None
 
 
 def _require_writable(history: Path) -> None:

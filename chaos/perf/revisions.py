@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,10 +68,16 @@ def revision(repository: Path, name: str) -> Revision:
     try:
         commit = _git(repository, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")
     except _GitFailed:
-        shallow = _git(repository, "rev-parse", "--is-shallow-repository") == "true"
-        hint = ": this clone is shallow, `git fetch --unshallow` completes it" if shallow else ""
-        raise WrongInput(f"there is no revision {name}{hint}") from None
+        hint = ": this clone is shallow, `git fetch --unshallow` completes it"
+        shown = hint if _is_shallow(repository) else ""
+        raise WrongInput(f"there is no revision {name}{shown}") from None
     return Revision(name, commit)
+
+
+def _is_shallow(repository: Path) -> bool:
+    with suppress(_GitFailed):
+        return _git(repository, "rev-parse", "--is-shallow-repository") == "true"
+    return False
 
 
 def merge_base(repository: Path, base: Revision, head: Revision) -> Revision:
@@ -100,15 +106,16 @@ def start_of_change(repository: Path, base: Revision, head: Revision) -> Revisio
 @contextmanager
 def worktree(repository: Path, of: Revision, folder: Path) -> Iterator[Path]:
     """A checkout of a revision in a new folder; both are gone afterwards."""
-    _git(repository, "worktree", "prune")  # those of a gate that was killed
     try:
+        _git(repository, "worktree", "prune")  # those of a gate that was killed
         _git(repository, "worktree", "add", "--detach", "--force", str(folder), of.commit)
     except _GitFailed as failed:
         raise WrongInput(f"{of.name} cannot be checked out: {failed}") from None
     try:
         yield folder
     finally:
-        _git(repository, "worktree", "remove", "--force", str(folder))
+        with suppress(_GitFailed, WrongInput):  # what is left is pruned by the next gate
+            _git(repository, "worktree", "remove", "--force", str(folder))
 
 
 class _GitFailed(Exception):
@@ -129,6 +136,8 @@ def _git(folder: Path, *words: str) -> str:
         )
     except FileNotFoundError:
         raise WrongInput("git is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise WrongInput(f"`git {words[0]}` took more than {TIMEOUT_S:g} s") from None
     if done.returncode:
         raise _GitFailed(done.stderr.strip().removeprefix("fatal: "))
     return done.stdout.removesuffix("\n")

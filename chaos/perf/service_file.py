@@ -30,12 +30,12 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")]
 Path_ = Annotated[str, Field(pattern=r"^/[!-~]*$")]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[ -~]*$")]
-PerCent = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)]
+PerCent = Annotated[float, Field(ge=0, le=1000)]
+Seconds = Annotated[float, Field(gt=0, le=600)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Build(_Part):
@@ -79,7 +79,7 @@ class Request(_Part):
     """
 
     name: Name
-    share: Annotated[float, Field(gt=0)] = 1.0
+    share: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     path: Path_
     headers: Mapping[HeaderName, HeaderValue] = {}
@@ -157,7 +157,7 @@ class Counting(_Part):
 
     requests: Annotated[int, Field(ge=1, le=10_000)] = 40
     pause_ms: Annotated[float, Field(ge=0, le=1000)] = 15.0  # so that none shares a batch
-    tolerance: Annotated[float, Field(ge=0)] = 0.02  # of a count for each request
+    tolerance: Annotated[float, Field(ge=0, le=1000)] = 0.02  # of a count for each request
 
 
 class Service(_Part):
@@ -191,15 +191,21 @@ class Service(_Part):
                 raise ValueError(f"metric {metric.name}: there is no request {metric.request}")
         if self.seed_once and not (self.seed and self.databases.postgres):
             raise ValueError("seed_once needs a seed, and databases.postgres that it writes to")
+        for text in self._before_a_launch():
+            if "{port}" in text:
+                raise ValueError(f"{text!r}: there is no port yet when checks and builds are run")
         for text in self._texts():
             self._check_placeholders(text)
         return self
 
+    def _before_a_launch(self) -> Iterator[str]:
+        for command in (self.check or (), *(self.build.commands if self.build else ())):
+            yield from command
+
     def _texts(self) -> Iterator[str]:
-        commands = [self.command, self.check or (), self.seed or ()]
-        commands += self.build.commands if self.build else ()
-        commands += [source.command or () for source in self.counters]
-        for command in commands:
+        yield from self._before_a_launch()
+        counters = [source.command or () for source in self.counters]
+        for command in (self.command, self.seed or (), *counters):
             yield from command
         yield from self.variables.values()
 

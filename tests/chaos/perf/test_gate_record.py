@@ -54,6 +54,13 @@ def test_a_history_that_is_lost_meanwhile_leaves_the_verdict(
     assert {path.name for path in measured.iterdir()} == KEPT
 
 
+def test_a_folder_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(WrongInput, match=r"cannot be written .*name another folder with --into"):
+        perf_command.directory_of("shop", tmp_path / "file")
+    assert perf_command.directory_of("shop", tmp_path / "new").is_dir()
+
+
 def test_a_history_that_cannot_be_written_is_refused_before_it_is_measured(measured: Path) -> None:
     with pytest.raises(WrongInput, match="cannot be written"):
         verdict_of(measured, measured)

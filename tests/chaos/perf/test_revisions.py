@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from chaos.perf import revisions
 from chaos.perf.revisions import (
     merge_base,
     repository_of,
@@ -77,6 +79,44 @@ def test_a_dirty_tree_is_refused_with_the_names_of_what_changed(repository: Path
     (repository / "served").write_text("three")
     with pytest.raises(WrongInput, match=r"not be measured \(served\): commit or stash"):
         require_clean(repository)
+
+
+def test_changes_elsewhere_than_where_it_matters_are_none(repository: Path) -> None:
+    (repository / "page").write_text("new")
+    require_clean(repository, "served")
+    (repository / "served").write_text("three")
+    with pytest.raises(WrongInput, match=r"not be measured \(served\): commit or stash them$"):
+        require_clean(repository, "served", instead="")
+
+
+def test_git_that_fails_or_hangs_is_told_in_words(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(WrongInput, match="cannot be looked at: not a git repository"):
+        require_clean(tmp_path)
+    of = revision(repository, "main")
+    with pytest.raises(WrongInput, match="main cannot be checked out: not a git repository"):
+        with_worktree(tmp_path, of, tmp_path / "arm")
+    monkeypatch.setattr(revisions, "TIMEOUT_S", 0)
+    with pytest.raises(WrongInput, match="`git rev-parse` took more than 0 s"):
+        revision(repository, "main")
+
+
+def with_worktree(repository: Path, of: revisions.Revision, folder: Path) -> None:
+    with worktree(repository, of, folder):
+        pass
+
+
+def test_a_worktree_that_cannot_be_removed_hides_no_other_trouble(
+    repository: Path, tmp_path: Path
+) -> None:
+    def measure() -> None:
+        with worktree(repository, revision(repository, "main"), tmp_path / "arm"):
+            shutil.rmtree(repository)
+            raise ValueError("the real trouble")
+
+    with pytest.raises(ValueError, match="the real trouble"):
+        measure()
 
 
 def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
