@@ -7,6 +7,10 @@ Holm's procedure at each look (S. Holm: A simple sequentially rejective multiple
 Scand. J. Statist. 6, 1979; with looks W. Maurer, F. Bretz: Multiple testing in group sequential
 trials using graphical approaches, Stat. Biopharm. Res. 5, 2013). PASS needs every metric, so each
 may take `FALSE_PASS` for itself.
+
+Each look has an equal share. A constant that counts on what looks have in common, as Pocock's does,
+would keep the error of PASS for noise that spreads alike to both sides, and not where each arm's
+leans (`tests/chaos/perf/test_sequential.py`).
 """
 
 from __future__ import annotations
@@ -16,12 +20,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from chaos.measures.estimates import mean_of_symmetric
 from chaos.model.evidence import Floats
 
 LOOKS = (4, 6, 8, 10, 12)
 FALSE_ALARM = 0.01
 FALSE_PASS = 0.05
+FEWEST = 3  # launches with a figure: two may agree by chance
+FUTILE_FROM = 6  # launches: fewer say too little about the spread
+MOVES = 1.65  # standard errors that a mean may move by until the last look, on the better side
+STEADIES = 0.85  # of the spread so far is what is left of it then
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
@@ -62,6 +72,54 @@ def decide(
     return {name: decided.get(name) or latest.get(name) or UNSEEN for name in log_ratios}
 
 
+def is_futile(
+    log_ratios: Mapping[str, Floats],
+    margins: Mapping[str, Margin],
+    decided: Mapping[str, Decision],
+    looks: Sequence[int] = LOOKS,
+) -> bool:
+    """True if all further looks would hardly decide: a metric cannot pass, and none can fail.
+
+    Each of the metrics that are open is given good luck with both. To end undecided is never a
+    wrong verdict, so neither error rises.
+    """
+    count = _launches(log_ratios)
+    if not FUTILE_FROM <= count < looks[-1] or count not in looks:
+        return False
+    prospects = [
+        _prospect(values, margins[name], len(log_ratios), looks)
+        for name, values in log_ratios.items()
+        if decided[name].verdict == "INCONCLUSIVE"
+    ]
+    return not all(one.may_pass for one in prospects) and not any(o.may_fail for o in prospects)
+
+
+@dataclass(frozen=True)
+class _Prospect:
+    """What may become of a metric until the last look."""
+
+    may_pass: bool
+    may_fail: bool
+
+
+def _prospect(values: Floats, margin: Margin, metrics: int, looks: Sequence[int]) -> _Prospect:
+    finite = values[np.isfinite(values)]
+    if len(finite) < FEWEST:
+        return _Prospect(may_pass=True, may_fail=True)
+    from scipy import special
+
+    last, mean, spread = looks[-1], float(finite.mean()), float(finite.std(ddof=1))
+    moves = MOVES * spread * math.sqrt(1 / len(finite) - 1 / last)
+    to_pass, to_fail = (
+        -float(special.stdtrit(last - 1, tail)) * STEADIES * spread / math.sqrt(last)
+        for tail in (FALSE_PASS / len(looks), FALSE_ALARM / len(looks) / metrics)
+    )
+    return _Prospect(
+        may_pass=mean - moves + to_pass < math.log1p(margin.pass_below),
+        may_fail=mean + moves - to_fail > math.log1p(margin.fail_above),
+    )
+
+
 UNSEEN = Decision("INCONCLUSIVE", math.nan, -math.inf, math.inf, 0)
 
 
@@ -95,13 +153,23 @@ def _at_a_look(
 
 def _decision(values: Floats, margin: Margin, fail_tail: float, pass_tail: float) -> Decision:
     lower, upper = (mean_of_symmetric(values, tail) for tail in (fail_tail, pass_tail))
-    change, low, high = map(math.expm1, (lower.value, lower.low, upper.high))
+    change, low, high = map(_as_share, (lower.value, lower.low, upper.high))
+    if lower.samples < FEWEST:
+        return Decision("INCONCLUSIVE", change, -math.inf, math.inf, lower.samples)
     verdict: Verdict = "INCONCLUSIVE"
     if low > margin.fail_above:
         verdict = "FAIL"
     elif high < margin.pass_below:
         verdict = "PASS"
     return Decision(verdict, change, low, high, lower.samples)
+
+
+def _as_share(log_ratio: float) -> float:
+    """The change of a log-ratio; one of a bound may be too far out for a number."""
+    try:
+        return math.expm1(log_ratio)
+    except OverflowError:
+        return math.inf
 
 
 def differing(

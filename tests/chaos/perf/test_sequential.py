@@ -10,6 +10,7 @@ import pytest
 
 from chaos.measures.estimates import mean_of_symmetric
 from chaos.model.evidence import Floats
+from chaos.perf import sequential
 from chaos.perf.sequential import (
     FALSE_ALARM,
     FALSE_PASS,
@@ -18,9 +19,12 @@ from chaos.perf.sequential import (
     Verdict,
     decide,
     differing,
+    is_futile,
     overall,
 )
-from tests.support.thorough import times
+from tests.support.thorough import LONG_S, times
+
+pytestmark = pytest.mark.timeout(LONG_S)
 
 MARGIN = Margin(fail_above=0.01, pass_below=0.03)
 METRICS = ("p50", "p90", "p99", "cpu")
@@ -124,20 +128,113 @@ def test_one_metric_in_doubt_keeps_the_others_from_passing() -> None:
     assert overall(decided) == "INCONCLUSIVE"
 
 
-@pytest.mark.parametrize("noise", ["stalls", "exponential"])
-def test_stalls_that_hit_one_arm_alone_keep_both_errors(noise: str) -> None:
-    """Head less the mean of two bases leans to one side if each arm does."""
-    rng = np.random.default_rng(9)
+NOISES = {
+    "normal": lambda rng: rng.normal(0, 0.1, LOOKS[-1]),
+    "stalls": lambda rng: (
+        rng.normal(0, 0.05, LOOKS[-1])
+        + (rng.random(LOOKS[-1]) < 0.1) * rng.exponential(0.7, LOOKS[-1])
+    ),
+    "exponential": lambda rng: rng.exponential(0.1, LOOKS[-1]),
+}
 
-    def of_an_arm() -> Floats:
-        if noise == "exponential":
-            return rng.exponential(0.1, LOOKS[-1])
-        hit = rng.random(LOOKS[-1]) < 0.1
-        return rng.normal(0, 0.05, LOOKS[-1]) + hit * rng.exponential(0.7, LOOKS[-1])
 
-    tries = 5 * TRIES
-    launches = [of_an_arm() - (of_an_arm() + of_an_arm()) / 2 for _ in range(tries)]
-    for change, verdict, allowed in ((0.01, "FAIL", FALSE_ALARM), (0.03, "PASS", FALSE_PASS)):
-        said = [decide({"p99": math.log1p(change) + each}, {"p99": MARGIN}) for each in launches]
-        wrong = sum(one["p99"].verdict == verdict for one in said) / tries
-        assert wrong <= allowed + 4 * math.sqrt(allowed / tries)
+def of_three_arms(noise: str, rng: np.random.Generator) -> Floats:
+    """Head less the mean of two bases, which leans to one side if each arm does."""
+    head, base, again = (NOISES[noise](rng) for _ in range(3))
+    ratios: Floats = head - (base + again) / 2
+    return ratios
+
+
+def wrong(noise: str, change: float, verdict: Verdict) -> float:
+    """The share of runs with this change that have this verdict, on one metric alone."""
+    rng, tries = np.random.default_rng(9), 5 * TRIES
+    launches = (math.log1p(change) + of_three_arms(noise, rng) for _ in range(tries))
+    said = (decide({"p99": each}, {"p99": MARGIN})["p99"].verdict for each in launches)
+    return sum(one == verdict for one in said) / tries
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_noise_that_hits_one_arm_alone_keeps_both_errors(noise: str) -> None:
+    for change, verdict, allowed in (
+        (MARGIN.fail_above, "FAIL", FALSE_ALARM),
+        (MARGIN.pass_below, "PASS", FALSE_PASS),
+    ):
+        share = wrong(noise, change, verdict)  # type: ignore[arg-type]
+        assert share <= allowed + 4 * math.sqrt(allowed / (5 * TRIES))
+
+
+def test_a_constant_that_counts_on_what_looks_have_in_common_would_be_wrong_where_noise_leans(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pocock's for five looks is about a third of the error at each, and not a fifth."""
+    monkeypatch.setattr(sequential, "FALSE_PASS", FALSE_PASS * len(LOOKS) / 3)
+    assert wrong("exponential", MARGIN.pass_below, "PASS") > FALSE_PASS
+
+
+def test_two_launches_with_a_figure_decide_nothing_however_far_apart() -> None:
+    for two in ([-400.0, 400.0], [1.0, 1.0]):
+        decided = decide({"p99": np.array([math.nan, *two, math.nan])}, MARGINS)["p99"]
+        assert (decided.verdict, decided.low, decided.high) == (
+            "INCONCLUSIVE", -math.inf, math.inf,
+        )  # fmt: skip
+        assert decided.launches == 2
+
+
+def test_a_bound_that_is_too_far_out_for_a_number_is_no_bound() -> None:
+    decided = decide({"p99": np.array([-400.0, 400.0, -400.0, 400.0])}, MARGINS)["p99"]
+    assert (decided.verdict, decided.high) == ("INCONCLUSIVE", math.inf)
+
+
+def futile(log_ratios: dict[str, Floats]) -> bool:
+    return is_futile(log_ratios, MARGINS, decide(log_ratios, MARGINS))
+
+
+HIDDEN = np.array([0.5, -0.5, 0.4, -0.4, 0.6, -0.6, 0.5, -0.5, 0.4, -0.4, 0.6, -0.6])
+
+
+def test_noise_that_hides_everything_ends_the_run_at_a_look_before_the_last() -> None:
+    assert [n for n in range(13) if futile({"p99": HIDDEN[:n]})] == [6, 8, 10]
+
+
+def test_what_passes_otherwise_does_not_make_up_for_a_metric_that_cannot() -> None:
+    calm = HIDDEN / 1000
+    assert not futile({"p50": calm[:6]})
+    assert futile({"p50": calm[:6], "p99": HIDDEN[:6]})
+
+
+def test_as_long_as_a_metric_may_fail_the_run_goes_on() -> None:
+    near = 0.025 + HIDDEN / 50
+    assert decide({"p50": near[:6]}, MARGINS)["p50"].verdict == "INCONCLUSIVE"
+    assert not futile({"p50": near[:6]})
+    assert not futile({"p50": near[:6], "p99": HIDDEN[:6]})
+
+
+def test_a_metric_with_too_few_figures_may_still_do_anything() -> None:
+    few = np.where(np.arange(6) < 2, HIDDEN[:6], math.nan)
+    assert not futile({"p50": few, "p99": HIDDEN[:6]})
+
+
+def ended(log_ratios: dict[str, Floats]) -> tuple[Verdict, int]:
+    """The verdict of a run that ends once it is futile, and after how many launches."""
+    for look in LOOKS:
+        shown = {name: values[:look] for name, values in log_ratios.items()}
+        decided = decide(shown, MARGINS)
+        if overall(decided) != "INCONCLUSIVE" or is_futile(shown, MARGINS, decided):
+            break
+    return overall(decided), look
+
+
+@pytest.mark.parametrize("noise", ["normal", "stalls"])
+@pytest.mark.parametrize("change", [0.0, 0.02, 0.03, 0.05])
+def test_to_end_what_is_futile_loses_next_to_no_verdict(change: float, noise: str) -> None:
+    tries, rng = times(60, 1000), np.random.default_rng(11)
+    lost = 0
+    for scale in rng.choice([0.1, 0.3, 0.6], tries).tolist():
+        run = {name: math.log1p(change) + scale * of_three_arms(noise, rng) for name in METRICS}
+        lost += ended(run)[0] != overall(decide(run, MARGINS))
+    assert lost / tries <= 0.01
+
+
+def test_to_end_what_is_futile_saves_launches_where_noise_hides_everything() -> None:
+    runs = [ended(simulated(0.0, 0.1, seed)) for seed in range(times(100, 1000))]
+    assert np.mean([launches for _, launches in runs]) < 9
