@@ -43,7 +43,7 @@ mutate: $(VENV)/.installed-dev ## mutation tests of the code that judges a run (
 bench: $(VENV)/.installed-dev ## measure a redirect on one core, beside a bare server and nginx (about 7 minutes)
 	@$(BIN)/python -m tools.bench $(ARGS)
 
-perf: $(VENV)/.installed ## did it get slower than BASE=main? base and head side by side (5 to 8 minutes)
+perf: $(VENV)/.installed ## did it get slower than BASE=main? base and head side by side (2 to 5 minutes)
 	@$(LINKSTORM) perf --base $(or $(BASE),main) $(ARGS)
 
 perf-selfcheck: $(VENV)/.installed ## how often the gate is wrong, and what it finds: resumable (N=20 verdicts each: many hours)

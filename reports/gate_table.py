@@ -64,10 +64,12 @@ def markdown(document: Json) -> str:
 def compared(document: Json) -> str:
     """Both revisions, and the amount of evidence."""
     base, head = (f"{document[s]['name']} ({document[s]['commit'][:10]})" for s in ("base", "head"))
-    return (
-        f"base {base}, head {head}; {document['launches']} launches, {document['requests']:,} "
-        f"requests at {document['rate_per_s']:,.0f}/s, {document['duration_s']:.0f} s"
+    launches = (
+        f"{document['launches']} launches, {document['requests']:,} requests at "
+        f"{document['rate_per_s']:,.0f}/s"
     )
+    evidence = launches if document["launches"] else "no launches"
+    return f"base {base}, head {head}; {evidence}, {document['duration_s']:.0f} s"
 
 
 def _rows(document: Json) -> Iterator[Sequence[str]]:
@@ -97,6 +99,10 @@ def _signed(share: float | None) -> str:
 
 def remarks(document: Json) -> Iterator[str]:
     """Counters that differ or are not exact, wrong answers, and what made the run void."""
+    if document["verdict"] == "FAIL" and not document["launches"]:
+        yield "a counter decides, so nothing else was measured"
+    if document["futile"]:
+        yield f"ended after {document['launches']} launches: more would hardly have decided it"
     if document["void_by"]:
         yield f"base differs from itself by {', '.join(document['void_by'])}"
     wrong = document["wrong"]

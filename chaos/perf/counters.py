@@ -64,6 +64,11 @@ class CounterChange:
 Counted = Sequence[CounterChange]
 
 
+def asks_for_more(counted: Counted) -> bool:
+    """True if head fails by a counter."""
+    return any(change.verdict == "FAIL" for change in counted)
+
+
 def counted(bed: ArmBed, arms: Sequence[RunningArm]) -> Counted:
     """Count the requests of each kind, and judge each counter.
 

@@ -1,4 +1,4 @@
-"""The gate: launches of all arms, until the verdict is clear."""
+"""The gate: launches of all arms, until the verdict is clear, if it may be."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chaos.model.evidence import Floats
 from chaos.perf.arm_bed import ArmBed, Comparison, RunningArm, arm_bed
 from chaos.perf.arm_client import ArmClient
 from chaos.perf.cores import Cores, cpu_s, idle_s, wanted_s
-from chaos.perf.counters import Counted, counted
+from chaos.perf.counters import Counted, asks_for_more, counted
 from chaos.perf.judging import Judgement, judgement
 from chaos.perf.launches import ARMS, ArmName, Launch
 from chaos.perf.load_plan import all_at_once, coin_flips, warm_up
@@ -55,7 +55,7 @@ def run_gate(
     progress: Progress,
     looks: Sequence[int] = LOOKS,
 ) -> Outcome:
-    """Measure both revisions until the verdict is clear, or the last look is over.
+    """Measure both revisions until the verdict is clear, or more would hardly make it so.
 
     Raw samples are written to `directory` as they come.
 
@@ -71,11 +71,13 @@ def run_gate(
         with bed.running(ARMS, draw) as arms:
             progress("counting what each request costs")
             counts = counted(bed, arms)
-            rate_per_s = of.service.load.rate_per_s or chosen_per_s(bed, arms, draw)
+            decided = asks_for_more(counts)
+            asked_per_s = of.service.load.rate_per_s
+            rate_per_s = 0.0 if decided else asked_per_s or chosen_per_s(bed, arms, draw)
         launcher = _Launcher(bed, draw, rate_per_s)
         launches: list[Launch] = []
         judged = judgement(of.service, launches, counts, looks)
-        while not (judged.is_final and len(launches) >= looks[0]) and len(launches) < looks[-1]:
+        while not judged.is_over(looks):
             progress(f"launch {len(launches) + 1} of at most {looks[-1]}")
             launch = launcher.launch(len(launches) + 1)
             launch.keep(directory / "samples")

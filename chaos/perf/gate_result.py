@@ -46,6 +46,7 @@ def as_document(outcome: Outcome) -> dict[str, Any]:
             for launch in outcome.launches
         ],
         "asked_too_slowly": judged.asked_too_slowly,
+        "futile": judged.is_futile,
         "requests": sum(len(launch.statuses) for launch in outcome.launches),
         "lag_p99_ms": _lag_p99_ms(outcome.launches),
         "void_by": [*judged.void_by],

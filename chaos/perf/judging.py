@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from chaos.model.evidence import Floats
-from chaos.perf.counters import Counted
+from chaos.perf.counters import Counted, asks_for_more
 from chaos.perf.launches import (
     ArmName,
     Launch,
@@ -16,7 +16,16 @@ from chaos.perf.launches import (
     figures,
     null_changes,
 )
-from chaos.perf.sequential import FALSE_ALARM, LOOKS, Decision, Margin, decide, differing, overall
+from chaos.perf.sequential import (
+    FALSE_ALARM,
+    LOOKS,
+    Decision,
+    Margin,
+    decide,
+    differing,
+    is_futile,
+    overall,
+)
 from chaos.perf.service_file import Metric, Service
 
 REPEATED = 2  # launches in which head has more wrong answers, at least
@@ -39,6 +48,7 @@ class Judgement:
 
     `void_by` are the metrics by which base differs from itself: then no difference means anything.
     `asked_too_slowly`: the blocks measured the client, so capacity as before says nothing.
+    `asks_for_more`: by a counter. `is_futile`: more launches would hardly decide.
     """
 
     verdict: GateVerdict
@@ -47,12 +57,24 @@ class Judgement:
     wrong: Mapping[ArmName, int]  # answers that were not as expected
     wrong_decides: bool
     asked_too_slowly: bool
+    asks_for_more: bool
+    is_futile: bool
     launches: int
 
     @property
     def is_final(self) -> bool:
         """True if more launches cannot change it."""
         return self.verdict != "INCONCLUSIVE"
+
+    def is_over(self, looks: Sequence[int] = LOOKS) -> bool:
+        """True if no launch should follow.
+
+        What a counter decides needs none. Else there are enough for the first look, or, as long as
+        they may decide, for the last.
+        """
+        if self.asks_for_more or self.is_futile:
+            return True
+        return self.launches >= (looks[0] if self.is_final else looks[-1])
 
 
 def judgement(
@@ -61,7 +83,9 @@ def judgement(
     """Judge the launches so far."""
     of = {m.name: figures(launches, m, service.requests) for m in service.metrics}
     margins = {m.name: margin(m) for m in service.metrics}
-    decisions = decide({name: changes(each) for name, each in of.items()}, margins, looks)
+    log_ratios = {name: changes(each) for name, each in of.items()}
+    decisions = decide(log_ratios, margins, looks)
+    futile = is_futile(log_ratios, margins, decisions, looks)
     too_slowly = asked_too_slowly(launches)
     if too_slowly:
         capacities = {m.name for m in service.metrics if m.figure == "capacity"}
@@ -71,14 +95,19 @@ def judgement(
     wrong = _summed(by_launch)
     worse = _is_worse(wrong, len(looks))
     wrong_decides = worse and _repeats(by_launch)
-    verdict = _verdict(decisions, counted, void_by, wrong_decides)
+    more = asks_for_more(counted)
+    found = _verdict(decisions, void_by, fails=more or wrong_decides)
+    verdict = "INCONCLUSIVE" if worse and found == "PASS" else found
+    may_fail_by_answers = wrong["head"] > max(wrong["base"], wrong["again"])
     return Judgement(
-        "INCONCLUSIVE" if worse and verdict == "PASS" else verdict,
+        verdict,
         [MetricJudgement(m, of[m.name], decisions[m.name]) for m in service.metrics],
         void_by,
         wrong,
         wrong_decides,
         too_slowly,
+        more,
+        verdict == "INCONCLUSIVE" and futile and not may_fail_by_answers,
         len(launches),
     )
 
@@ -93,11 +122,11 @@ def margin(metric: Metric) -> Margin:
 
 
 def _verdict(
-    decisions: Mapping[str, Decision], counted: Counted, void_by: Sequence[str], wrong_decides: bool
+    decisions: Mapping[str, Decision], void_by: Sequence[str], *, fails: bool
 ) -> GateVerdict:
     if void_by:
         return "VOID"
-    if wrong_decides or any(change.verdict == "FAIL" for change in counted):
+    if fails:
         return "FAIL"
     return overall(decisions)
 

@@ -13,7 +13,7 @@ from chaos.perf.gate_result import history_entry
 from reports.gate_junit import gate_junit
 from reports.gate_page import gate_page
 from reports.gate_table import gate_table, markdown
-from tests.support.gate_launches import counted, document, launches
+from tests.support.gate_launches import counted, document, launch, launches
 
 SLOWER = document(
     launches(6, head=1.1),
@@ -27,6 +27,8 @@ SLOWER = document(
 SAME = document(launches(4))
 VOID = document(launches(4, again=1.2))
 UNSEEN = document([])
+COUNTED = document([], [counted("read", "SQL statements", {"base": 1, "again": 1, "head": 2})])
+HIDDEN = document([launch(n + 1, {"head": (0.5, 2.0)[n % 2]}) for n in range(6)])
 
 
 def table(of: dict[str, Any]) -> str:
@@ -53,7 +55,9 @@ def test_a_void_run_says_by_what() -> None:
 
 
 @pytest.mark.parametrize(
-    "of", [SLOWER, SAME, VOID, UNSEEN], ids=["slower", "same", "void", "unseen"]
+    "of",
+    [SLOWER, SAME, VOID, UNSEEN, COUNTED, HIDDEN],
+    ids=["slower", "same", "void", "unseen", "counted", "hidden"],
 )
 def test_every_outcome_can_be_told_in_every_way(of: dict[str, Any]) -> None:
     json.dumps(of, allow_nan=False)
@@ -61,6 +65,15 @@ def test_every_outcome_can_be_told_in_every_way(of: dict[str, Any]) -> None:
     assert f"shop: {of['verdict']}" in markdown(of)
     assert of["verdict"] in gate_page(of, [history_entry(of)] * 3)
     Xml.fromstring(gate_junit(of))
+
+
+def test_a_run_that_ended_early_says_why() -> None:
+    assert COUNTED["verdict"] == "FAIL"
+    assert "a counter decides, so nothing else was measured" in markdown(COUNTED)
+    assert "; no launches, 62 s" in markdown(COUNTED)
+    assert HIDDEN["verdict"] == "INCONCLUSIVE"
+    assert "ended after 6 launches: more would hardly have decided it" in markdown(HIDDEN)
+    assert "would hardly" not in markdown(SAME)
 
 
 def test_arms_that_crowd_their_core_are_told() -> None:

@@ -44,6 +44,40 @@ def test_a_counter_alone_fails() -> None:
     assert judgement(SERVICE, launches(4), [more]).verdict == "FAIL"
 
 
+def test_what_a_counter_decides_needs_no_launch() -> None:
+    more = counted("read", "SQL statements", {"base": 1, "again": 1, "head": 2})
+    assert judgement(SERVICE, [], [more]).is_over()
+    assert not judgement(SERVICE, [], []).is_over()
+
+
+@pytest.mark.parametrize(
+    ("head", "over_after"), [(1.0, 4), (1.5, 4)], ids=["the same", "much slower"]
+)
+def test_launches_go_on_until_a_look_decides(head: float, over_after: int) -> None:
+    made = launches(6, head=head)
+    over = [n for n in range(7) if judgement(SERVICE, made[:n], []).is_over()]
+    assert over[0] == over_after
+
+
+def wild(count: int) -> list[Launch]:
+    """Launches in which head is four times as slow, and as fast, in turns."""
+    return [launch(n + 1, {"head": (0.5, 2.0)[n % 2]}) for n in range(count)]
+
+
+def test_launches_end_undecided_where_more_would_hardly_decide() -> None:
+    over = [n for n in range(13) if judgement(SERVICE, wild(n), []).is_over()]
+    assert over == [6, 8, 10, 12]
+    assert judgement(SERVICE, wild(6), []).verdict == "INCONCLUSIVE"
+
+
+def test_as_long_as_head_may_fail_by_its_answers_launches_go_on() -> None:
+    (first, *others) = wild(6)
+    worse = [replace(first, statuses=_with(first, {"head": 3})), *others]
+    assert not judgement(SERVICE, worse, []).is_over()
+    as_bad = [replace(first, statuses=_with(first, {"head": 3, "again": 3})), *others]
+    assert judgement(SERVICE, as_bad, []).is_over()
+
+
 def spoiled(wrong: Sequence[Mapping[ArmName, int]]) -> list[Launch]:
     """Launches in which so many of each arm's answers are wrong."""
     made = launches(len(wrong))
