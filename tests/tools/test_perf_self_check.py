@@ -18,13 +18,21 @@ from chaos.model.stack import StackError
 from chaos.perf.json_lines import append_line
 from chaos.perf.judging import judgement
 from chaos.perf.trouble import WrongInput
-from tests.support.gate_launches import SERVICE, launch
+from tests.support.gate_launches import SERVICE, counted, launch, outcome
 from tests.support.repositories import commit, new_repository
 from tools.perf import __main__ as command
 from tools.perf.conditions import Conditions, conditions
 from tools.perf.plants import PLANTS, Plant
 from tools.perf.power_page import BEGIN, END, PICTURE, picture, publish, table
-from tools.perf.verdicts import Rate, Verdict, append, naive_verdict, on_record, summaries
+from tools.perf.verdicts import (
+    Rate,
+    Verdict,
+    append,
+    naive_verdict,
+    on_record,
+    summaries,
+    verdict_on,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,14 +105,6 @@ def test_a_change_of_the_gate_or_a_service_is_another_condition_and_one_elsewher
     assert first.machine
 
 
-class Judge:
-    """Says what is set of each plant, and counts how often it was asked."""
-
-    def __init__(self, said: Mapping[str, str | Exception]) -> None:
-        self.said = said
-        self.asked: list[str] = []
-
-    def __call__(self, plant: Plant, _cores: object, here: Conditions) -> Verdict:
 @pytest.mark.parametrize("name", ["perf.toml", "stack/new.py", "tools/perf/plants.py"])
 def test_what_is_not_committed_is_not_judged_and_so_is_refused(name: str, tmp_path: Path) -> None:
     root = new_repository(tmp_path / "repository")
@@ -130,6 +130,14 @@ def test_a_self_check_of_changes_that_are_not_committed_ends_in_words(
     assert capsys.readouterr().err == "the tree has changes\n"
 
 
+class Judge:
+    """Says what is set of each plant, and counts how often it was asked."""
+
+    def __init__(self, said: Mapping[str, str | Exception]) -> None:
+        self.said = said
+        self.asked: list[str] = []
+
+    def __call__(self, plant: Plant, _cores: object, here: Conditions) -> Verdict:
         self.asked.append(plant.name)
         said = self.said[plant.name]
         if isinstance(said, Exception):
@@ -205,6 +213,17 @@ def test_a_plain_gate_takes_the_first_base_and_the_head_after_it() -> None:
     drifted = [launch(1), launch(2, {"base": 1.1, "head": 1.1, "again": 1.1})]
     assert naive_verdict(judgement(SERVICE, drifted, [])) == "FAIL"
     assert np.isfinite(judgement(SERVICE, drifted, []).metrics[0].figures["base"]).all()
+
+
+def test_a_plain_gate_says_nothing_where_a_counter_ended_the_run(tmp_path: Path) -> None:
+    more = counted("read", "SQL statements", {"base": 1, "again": 1, "head": 2})
+    verdict = verdict_on("sql", outcome([], [more]), 9.0, "abc", HERE)
+    assert (verdict.verdict, verdict.naive, verdict.changes) == ("FAIL", "", {})
+    append(tmp_path / "verdicts.jsonl", verdict)
+    (summary,) = summaries(on_record(tmp_path / "verdicts.jsonl", HERE), ["sql"])
+    assert (summary.failed, summary.failed_by_naive) == (Rate(1, 1), Rate(0, 0))
+    assert "| 100 % [2 %, 100 %] | – |" in table([summary])
+    Xml.fromstring(picture([summary]))
 
 
 def test_table_and_picture_take_the_marked_place_of_the_page(tmp_path: Path) -> None:

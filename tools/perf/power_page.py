@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from reports.palette import DARK, LIGHT, properties
-from tools.perf.verdicts import Rate, Summary
+from tools.perf.verdicts import NOTHING, Rate, Summary
 
 BEGIN, END = "<!-- self-check -->", "<!-- end of the self-check -->"
 PICTURE = "pictures/performance-gate-power.svg"
@@ -36,7 +36,7 @@ def table(summaries: Sequence[Summary]) -> str:
 def _row(of: Summary) -> Sequence[str]:
     others = ", ".join(f"{count} {verdict}" for verdict, count in of.others.most_common())
     doses = (of.dose(metric) for metric in METRICS)
-    shown = (f"{dose * 100:+.1f} %" if math.isfinite(dose) else "–" for dose in doses)
+    shown = (f"{dose * 100:+.1f} %" if math.isfinite(dose) else NOTHING for dose in doses)
     failed, naive = str(of.failed), str(of.failed_by_naive)
     return of.plant, str(len(of.verdicts)), failed, naive, others, *shown, f"{of.median_s:.0f} s"
 
@@ -67,6 +67,8 @@ def picture(summaries: Sequence[Summary]) -> str:
 
 
 def _mark(rate: Rate, y: float, style: str) -> Sequence[str]:
+    if not rate.count:
+        return ()
     low, high = rate.bounds
     return (
         f'<path class="{style}" d="M{_x(low):.1f} {y}H{_x(high):.1f}"/>',

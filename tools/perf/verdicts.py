@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,11 +18,15 @@ from chaos.perf.judging import Judgement
 from tools.perf.conditions import Conditions
 
 NAIVE_MARGIN = 0.05
+NOTHING = "–"  # where there is no figure
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One verdict on one plant, and what a plain gate would have said of the same data."""
+    """One verdict on one plant, and what a plain gate would have said of the same data.
+
+    It says nothing where a counter ended the run before it had two launches.
+    """
 
     plant: str
     verdict: str
@@ -50,7 +55,11 @@ def verdict_on(
         round(seconds, 1),
         judged.launches,
         commit,
-        {m.metric.name: float(f"{m.decision.change:.4g}") for m in judged.metrics},
+        {
+            m.metric.name: float(f"{m.decision.change:.4g}")
+            for m in judged.metrics
+            if math.isfinite(m.decision.change)
+        },
         conditions.sources,
         conditions.machine,
     )
@@ -58,9 +67,11 @@ def verdict_on(
 
 def naive_verdict(judged: Judgement) -> str:
     """The verdict of a plain gate: base launched once, then head once; 5 % more of any is FAIL."""
+    if judged.launches < 2:
+        return ""
     for metric in judged.metrics:
         before, after = metric.figures["base"], metric.figures["head"]
-        if len(after) > 1 and after[1] > before[0] * (1 + NAIVE_MARGIN):
+        if after[1] > before[0] * (1 + NAIVE_MARGIN):
             return "FAIL"
     return "PASS"
 
@@ -94,6 +105,8 @@ class Rate:
         return share_interval(self.hits, self.count, TAIL)
 
     def __str__(self) -> str:
+        if not self.count:
+            return NOTHING
         low, high = self.bounds
         return f"{self.share:.0%} [{low:.0%}, {high:.0%}]".replace("%", " %")
 
@@ -112,8 +125,9 @@ class Summary:
 
     @property
     def failed_by_naive(self) -> Rate:
-        """FAILs of the plain gate."""
-        return Rate(sum(v.naive == "FAIL" for v in self.verdicts), len(self.verdicts))
+        """FAILs of the plain gate, where it says anything."""
+        said = [v.naive for v in self.verdicts if v.naive]
+        return Rate(said.count("FAIL"), len(said))
 
     @property
     def others(self) -> Counter[str]:
