@@ -32,7 +32,7 @@ for line in sys.stdin:
         sys.stdin.readline()
         print(child.communicate("on\\n")[0], end="", flush=True)
 """
-WITHIN_S = 0.03  # two sums of children in hundredths, and the end of an interpreter
+WITHIN_S = 0.09  # the start of a child and the end of an interpreter; twice or not at all is 0.2
 
 
 class Parent:
