@@ -6,8 +6,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from chaos.measures.estimates import total
-from chaos.model.evidence import Floats, Ledger, Segment
+from chaos.measures.estimates import TAIL, total
+from chaos.model.evidence import Estimate, Floats, Ledger, Segment
 from chaos.model.experiment import Measure
 
 Kind = Literal["clicks", "links", "edits"]
@@ -27,7 +27,7 @@ def untraced(kind: Kind) -> Measure:
         return np.array([float(ledger.lost - ledger.found) if ledger else np.nan])
 
     title = f"{kind} lost without a trace"
-    return Measure(f"{kind}_untraced", kind, title, of, total, NOT_READ)
+    return Measure(f"{kind}_untraced", kind, title, of, _read_back, NOT_READ)
 
 
 def duplicated(kind: Kind) -> Measure:
@@ -51,7 +51,7 @@ def edits_undone() -> Measure:
         return np.array([float(ledger.lost + ledger.duplicated) if ledger else np.nan])
 
     sums = ("edits_lost", "edits_duplicated")
-    return Measure("edits_undone", "edits", "edits undone", of, total, NOT_READ, sums=sums)
+    return Measure("edits_undone", "edits", "edits undone", of, _read_back, NOT_READ, sums=sums)
 
 
 def miscounted() -> Measure:
@@ -67,7 +67,12 @@ def unacknowledged() -> Measure:
         return np.array([ledger.attempted - ledger.acknowledged if ledger else np.nan])
 
     title = "clicks unacknowledged"
-    return Measure("clicks_unacknowledged", "clicks", title, of, total, NOT_READ)
+    return Measure("clicks_unacknowledged", "clicks", title, of, _read_back, NOT_READ)
+
+
+def _read_back(values: Floats, _: float = TAIL) -> Estimate:
+    """The sum over all repetitions: known only at the end, it has one look and all of its error."""
+    return total(values)
 
 
 def _of(kind: Kind, figure: str) -> Measure:
@@ -79,4 +84,4 @@ def _of(kind: Kind, figure: str) -> Measure:
         ledger = segment.ledgers.get(kind)
         return np.array([float(getattr(ledger, figure)) if ledger else np.nan])
 
-    return Measure(f"{kind}_{figure}", kind, f"{kind} {figure}", of, total, NOT_READ)
+    return Measure(f"{kind}_{figure}", kind, f"{kind} {figure}", of, _read_back, NOT_READ)

@@ -116,5 +116,10 @@ def test_what_was_not_read_back_has_no_figure() -> None:
         assert measure.without == "the primary was not read back"
 
 
+def test_what_is_read_back_has_one_look_whatever_a_run_looks_at_before() -> None:
+    values = np.array([9.0, 16.0])
+    assert lost("clicks").summary(values, 0.025 / 3) == lost("clicks").summary(values, 0.025)
+
+
 def test_losses_add_up_over_segments() -> None:
     assert lost("clicks").summary(np.array([5.0, 0.0, 2.0])).value == 7
