@@ -196,19 +196,20 @@ def test_of_many_injections_those_are_listed_that_prove_nothing(tmp_path: Path) 
 
 
 def test_it_says_what_it_does_not_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged_run(tmp_path / "run", "requests fail")
+    result = judged_run(tmp_path / "run", "requests fail")
     monkeypatch.setattr(read_history, "__defaults__", (1200,))
 
     text = page_of(tmp_path / "run").text
 
     drawn = re.search(
-        r"Of 10,325 requests for the hot key ([\d,]+) are drawn: all of an arm's first 100 ms,"
-        r" one in 18, each of the 12 that did not succeed, and the slowest and the oldest of each"
-        r" 250 ms of an arm. Rates, percentiles and look-ups count every request.",
+        r"Of [\d,]+ requests for the hot key ([\d,]+) are drawn: all of an arm's first 100 ms,"
+        r" one in \d+, each of the (\d+) that did not succeed, and the slowest and the oldest of"
+        r" each 250 ms of an arm. Rates, percentiles and look-ups count every request.",
         text,
     )
     assert drawn is not None
-    assert 600 < int(drawn[1].replace(",", "")) < 1500
+    assert 600 < int(drawn[1].replace(",", "")) < 1800
+    assert int(drawn[2]) == sum(arm["measures"]["failed"]["value"] for arm in result["arms"])
 
 
 def test_a_long_round_opens_with_its_beginning_and_many_rounds_have_few_buttons(
