@@ -187,7 +187,8 @@ BROKEN: Mapping[str, FailedCheck] = {
         "do not use the lab while it measures (nor its Locust page), and run it again",
     ),
     "all that was acknowledged is in the primary, exactly once": FailedCheck(
-        "clicks, links or edits are lost, doubled or unexpected, or were not read back"
+        "clicks, links or edits are lost, doubled or unexpected, or were not read back,"
+        " or redirects named no click"
     ),
     "the record holds all that was written": FailedCheck(
         "the lab's own record lost or changed rows, so what seems lost may never have been",

@@ -130,12 +130,14 @@ def promoted(act: str, segment: Segment) -> Sequence[Witnesses]:
 
 
 def silent_for(act: str, detect_s: float, segment: Segment) -> Sequence[Witnesses]:
-    """A controller found the primary silent `detect_s` after its last answer, and not later."""
-    took_s = segment.moment(SILENT, act) - segment.moment(LAST_ANSWER, act)
-    if np.isnan(took_s):
+    """A controller that promoted gave the primary up `detect_s` after its last answer, and not
+    later."""
+    if np.isnan(segment.moment(PROMOTING, act)):
         return []
+    took_s = segment.moment(SILENT, act) - segment.moment(LAST_ANSWER, act)
     well = detect_s - CLOCK_S <= took_s <= detect_s + STARVED_S
-    against = "" if well else f"the primary was silent for {took_s:.2f} s when it was given up"
+    known = "an unknown time" if np.isnan(took_s) else f"{took_s:.2f} s"
+    against = "" if well else f"the primary was silent for {known} when it was given up"
     return [Witnesses("moments of its controller", 1, against)]
 
 

@@ -134,8 +134,8 @@ def test_a_failed_check_tells_what_was_observed() -> None:
     text = " ".join(shown(result_with("click lost")).split())
 
     assert (
-        "FAIL clicks, links or edits are lost, doubled or unexpected, or were not read back saw"
-        in text
+        "FAIL clicks, links or edits are lost, doubled or unexpected, or were not read back,"
+        " or redirects named no click saw" in text
     )
     assert "FAIL means: the run can be trusted, and a claim did not hold." in text
 

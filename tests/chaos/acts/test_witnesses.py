@@ -150,14 +150,16 @@ FAILOVER = Failover(0.5)
 def written(timelines: list[int], promoting_s: float | None = 3.0) -> Segment:
     """Creates at 2.0, 2.5, 3.0, …, whose answers name these timelines."""
     creates = requested([2.0 + n / 2 for n in range(len(timelines))], 0.1, operation="create")
-    moments = {} if promoting_s is None else {"promoting": promoting_s}
+    moments = {"last answer": 2.4, "silent": 2.9}
+    moments |= {} if promoting_s is None else {"promoting": promoting_s}
     act = replace(acted(0.0, 6.0, FAILOVER.name), moments=moments)
     return segment_of(0, 6, requests=replace(creates, timeline=np.array(timelines)), acts=[act])
 
 
 def test_writes_name_the_new_timeline_only_once_it_was_promoted() -> None:
-    assert told(FAILOVER, written([1, 1, 2, 2])) == [(4, "")]
-    assert told(FAILOVER, written([1, 2, 2, 2])) == [(4, "1 name the new one before the promotion")]
+    assert told(FAILOVER, written([1, 1, 2, 2]))[0] == (4, "")
+    early = (4, "1 name the new one before the promotion")
+    assert told(FAILOVER, written([1, 2, 2, 2]))[0] == early
 
 
 @pytest.mark.parametrize("watching", [Degrade(0.5), Failover(60, demotes_s=0.5)])
@@ -170,6 +172,13 @@ def test_a_watchdog_acts_after_its_time_and_no_sooner(watching: Act) -> None:
     assert against(2.5) == ""
     assert against(2.1) == "was 0.4 s too early: alone"
     assert against(0.1) == "was 2.4 s too early: alone"
+
+
+def test_a_controller_that_promoted_and_does_not_say_why_proves_nothing() -> None:
+    own = replace(acted(0.0, 6.0, FAILOVER.name), moments={"promoting": 3.0, "silent": 2.9})
+    segment = replace(written([1, 1, 2, 2]), acts=[own])
+    unknown = "the primary was silent for an unknown time when it was given up"
+    assert told(FAILOVER, segment) == [(4, ""), (1, unknown)]
 
 
 def test_of_two_acts_a_watchdog_acts_after_the_later_one() -> None:
@@ -203,11 +212,11 @@ def test_links_that_a_failover_does_not_lead_stay_with_the_old_primary() -> None
             StateReading(at_s, at_s + 0.1, {}, {"primary": [state], "worker-primary": [ELSEWHERE]})
             for at_s, state in states
         ]
-        unled = Failover(60, leads=("replication",))
-        moments = {"promoting": 2.8, "promoted": 3.0}
+        unled = Failover(0.5, leads=("replication",))
+        moments = {"last answer": 2.2, "silent": 2.7, "promoting": 2.8, "promoted": 3.0}
         own = replace(acted(0.0, 6.0, unled.name), moments=moments)
         segment = replace(written([1, 1, 2, 2]), acts=[own], states=readings)
-        return told(unled, segment)[1:]
+        return told(unled, segment)[2:]
 
     assert against((3.1, ""), (4.0, ELSEWHERE), (5.0, ELSEWHERE), (6.5, "")) == [(2, "")]
     assert against((4.0, ELSEWHERE), (5.0, "")) == [(2, "primary led to the new primary")]
