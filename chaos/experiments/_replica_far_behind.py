@@ -4,7 +4,29 @@ from __future__ import annotations
 
 import math
 
+from chaos.model.experiment import Prediction
 from chaos.model.traffic import Traffic
+
+
+def theory(
+    traffic: Traffic, behind_s: float, bound_s: float, patience_s: float
+) -> tuple[Prediction, ...]:
+    """Predictions for a replay paused for `behind_s`.
+
+    Of all readers: the stale reads. With a bound on the lag: the stale reads, the look-ups on the
+    primary, and when the replica is trusted again. Of commits that wait for the replay: the writes
+    not answered within `patience_s`.
+    """
+    old = stale_share(behind_s, traffic)
+    early = bound_s / behind_s * stale_share(bound_s, traffic)
+    beyond, stalled = (100 * (1 - t / behind_s) for t in (bound_s, patience_s))
+    return (
+        Prediction("s(D)", "edits at random", lambda _: old),
+        Prediction("B·s(B)/D", "before the bound is exceeded", lambda _: early, bound=True),
+        Prediction("1 − B/D", "all once it is", lambda _: beyond),
+        Prediction("B/4", "the next look at both", lambda _: bound_s / 4, bound=True),
+        Prediction("1 − t/D", "all but the last", lambda _: stalled),
+    )
 
 
 def stale_share(behind_s: float, traffic: Traffic) -> float:

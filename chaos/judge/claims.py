@@ -214,7 +214,8 @@ def _difference(one: Estimate, other: Estimate, share: float) -> Ends:
 def asked(experiment: Experiment, evidence: Evidence) -> tuple[list[Claim], list[Claim]]:
     """The claims that this run can judge, and those that it cannot since `--arm` left out an arm.
 
-    In quick mode a claim for full mode, or about an arm that only full mode has, is neither.
+    One about every arm but some needs one that ran. In quick mode a claim for full mode, or about
+    an arm that only full mode has, is neither.
     """
     fixed = {arm.name for arm in experiment.arms if not arm.naive}
     left_out = fixed - set(evidence.plan["arms"])
@@ -225,10 +226,13 @@ def asked(experiment: Experiment, evidence: Evidence) -> tuple[list[Claim], list
         if (evidence.mode.name == "full" or not claim.full_only)
         and not (left_out - usual) & set(claim.arms)
     ]
-    return (
-        [claim for claim in due if not left_out & set(claim.arms)],
-        [claim for claim in due if left_out & set(claim.arms)],
-    )
+    unseen = [
+        claim
+        for claim in due
+        if left_out & set(claim.arms or claim.arms_of(fixed))
+        and (claim.arms or not claim.arms_of(evidence.plan["arms"]))
+    ]
+    return [claim for claim in due if claim not in unseen], unseen
 
 
 def figure(estimate: Estimate, measure: Measure | None = None) -> str:

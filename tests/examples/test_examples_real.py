@@ -44,7 +44,7 @@ def planted(root: Path, file: str, before: str, after: str) -> None:
 
 def test_more_work_in_fastapi_is_found_by_its_cpu(tmp_path: Path) -> None:
     root = example("fastapi_service", tmp_path / "shop")
-    planted(root, "app.py", "range(1, 20)", "range(1, 2000)")
+    planted(root, "app.py", "range(1, 20)", "range(1, 6000)")
     code, out, errors = ended(root, "--base=HEAD~1")
     document = json.loads(out)
     cpu = next(metric for metric in document["metrics"] if metric["figure"] == "cpu")

@@ -39,7 +39,11 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 @contextmanager
 def threaded_server(after_s: float) -> Iterator[str]:
-    """Answers every request after so long, each connection from a thread of its own."""
+    """Answers every request after so long, each connection from a thread of its own.
+
+    All of them have closed their sockets once it is left, if the clients have.
+    """
+    talks: list[threading.Thread] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -48,7 +52,8 @@ def threaded_server(after_s: float) -> Iterator[str]:
                     asker, _ = listener.accept()
                 except OSError:
                     return
-                threading.Thread(target=talk, args=(asker,), daemon=True).start()
+                talks.append(threading.Thread(target=talk, args=(asker,), daemon=True))
+                talks[-1].start()
 
         def talk(asker: socket.socket) -> None:
             with asker:
@@ -56,9 +61,12 @@ def threaded_server(after_s: float) -> Iterator[str]:
                     time.sleep(after_s)
                     asker.sendall(ANSWER)
 
-        threading.Thread(target=serve, daemon=True).start()
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         listener.shutdown(socket.SHUT_RDWR)
+    for each in (serving, *talks):
+        each.join(5.0)
 
 
 @pytest.mark.alone

@@ -284,6 +284,20 @@ def test_claims_about_arms_that_were_not_asked_for_are_left_out_and_listed(
     assert none.arms == ("direct", "singleflight", "lease", "xfetch", "swr")
 
 
+def test_a_claim_about_all_other_arms_is_not_asked_if_none_of_them_ran(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    names = [arm.name for arm in experiment.arms]
+    but_lock = Claim(
+        "no other", (), (), lambda _: (Verdict.PASS, ""), but=(*set(names) - {"lock"},)
+    )
+    own = replace(experiment, claims=[but_lock])
+    assert judge(own, evidence).not_asked == []
+    assert judge(own, without_arm(evidence, "lock")).not_asked == [but_lock.text]
+    nobody = replace(experiment, claims=[replace(but_lock, but=(*names,))])
+    assert judge(nobody, without_arm(evidence, "lock")).not_asked == []
+
+
 def test_a_claim_about_two_arms_is_not_asked_without_either_and_passes_for_neither(
     experiment: Experiment, evidence: Evidence
 ) -> None:

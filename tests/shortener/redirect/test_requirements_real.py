@@ -197,7 +197,8 @@ def test_requirement_4_click_counts_and_basic_metrics(stack: Stack, api: str) ->
     shown = stats(api, code)
     today = {datetime.now(UTC).date().isoformat(), datetime.now(UTC).date() - timedelta(days=1)}
     assert shown["bots"] == 4
-    assert shown["visitors"] == len(people)  # so few are counted exactly
+    # Two of five share one of 2,048 registers once in two hundred tries.
+    assert len(people) - 1 <= shown["visitors"] <= len(people)
     assert sum(day["total"] for day in shown["days"]) == CLICKS + 4
     assert {day["day"] for day in shown["days"]} <= {str(day) for day in today}
     assert {each["referrer"]: each["total"] for each in shown["referrers"]} == {

@@ -29,7 +29,7 @@ SABOTAGES = (
         "remote-apply-is-on",
         "A commit that should wait until the replica shows it waits until it has received it.",
         "Whenever replay, and not the network, is what lags, a confirmed write is unseen.",
-        READS,
+        BEHIND,
         ["remote-apply"],
         [
             Edit(
@@ -39,9 +39,7 @@ SABOTAGES = (
                 '.replace("remote_apply", "on"),\n',
             )
         ],
-        [],
-        missed_since="Here the network lags, for which both wait alike. An arm whose replay is "
-        "paused would show it.",
+        [UNSEEN, "remote-apply: write missed"],
     ),
     Sabotage(
         "never-back-to-the-replica",
