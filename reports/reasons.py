@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from chaos.model.evidence import INCONCLUSIVE
 from reports.formatting import Json, clean
 
-NOT_ASKED = "not asked, since --arm left out an arm"
+NOT_ASKED = "not asked, since an arm was left out"
 MEANING = {
     "PASS": "every claim held, and the run can be trusted",
     "FAIL": "the run can be trusted, and a claim did not hold",

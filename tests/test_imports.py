@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "stack": ("stack",),
     "chaos.model": ("chaos.model",),
     "chaos.acts.failover": ("chaos.model", "chaos.acts", "chaos.failover", "chaos.runtimes"),
+    "chaos.acts.patroni": ("chaos.model", "chaos.acts", "chaos.failover"),
     "chaos.acts": ("chaos.model", "chaos.acts", "chaos.runtimes.topology"),
     "chaos.failover": ("chaos.model", "chaos.runtimes", "chaos.failover"),
     "chaos.measures": ("chaos.model", "chaos.measures"),
@@ -72,7 +73,6 @@ MAY_IMPORT = {
         "chaos.acts", "chaos.engine", "chaos.experiments", "chaos.judge", "chaos.model",
         "chaos.record", "chaos.runtimes", "reports", "tools.detection",
     ),
-    "tools.patroni": ("chaos.model", "chaos.runtimes", "tools.patroni"),
     "tools.perf": (
         "chaos.measures", "chaos.model.stack", "chaos.perf", "reports.palette", "tools.perf",
     ),

@@ -2,6 +2,17 @@
 
 from chaos.acts.failover import Degrade, Failover, Switchover
 from chaos.acts.faults import Cut, Kill, Pause, Slow
+from chaos.acts.patroni import Patroni
 from chaos.acts.replay import PauseReplay
 
-__all__ = ["Cut", "Degrade", "Failover", "Kill", "Pause", "PauseReplay", "Slow", "Switchover"]
+__all__ = [
+    "Cut",
+    "Degrade",
+    "Failover",
+    "Kill",
+    "Patroni",
+    "Pause",
+    "PauseReplay",
+    "Slow",
+    "Switchover",
+]

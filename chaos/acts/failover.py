@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import psycopg
 
@@ -23,7 +23,7 @@ from chaos.failover.orders import (
     Control,
     Watch,
 )
-from chaos.failover.process import FailoverProcess
+from chaos.failover.process import Event, FailoverProcess
 from chaos.failover.watchdog import demote, wait_for
 from chaos.model.evidence import CLOSED, ELSEWHERE, LAST_ANSWER, PROMOTING, Reading, Segment
 from chaos.model.stack import FOLLOWERS, Link, Role, ServerName, Stack, StackError, Undo
@@ -47,34 +47,66 @@ FLUSHED = "SELECT pg_current_wal_flush_lsn()::text"
 REPLAYED = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
 
 
+class Program(Protocol):
+    """One process of a failover, or several that work as one."""
+
+    events: dict[str, Event]
+
+    @property
+    def said(self) -> str:
+        """Its events, in words."""
+
+    @property
+    def runs(self) -> bool:
+        """True while it has not ended."""
+
+    def stop(self) -> None:
+        """End it."""
+
+
 @dataclass
-class _Programs:
+class Programs:
     """The processes of a failover, and the times of their events."""
 
-    running: list[FailoverProcess] = field(default_factory=list)
+    running: list[Program] = field(default_factory=list)
     moments: dict[str, float] = field(default_factory=dict)
 
     @property
     def said(self) -> str:
+        """Their events, in words."""
         return "; ".join(process.said for process in self.running)
 
     @property
     def events(self) -> frozenset[str]:
+        """Names of the events so far."""
         return frozenset(name for process in self.running for name in process.events)
 
     def has(self, event: str) -> bool:
+        """True if one of them has reported it."""
         return event in self.events
 
     @property
     def reading(self) -> Reading:
+        """How many are at work."""
         count = sum(process.runs for process in self.running)
         return Reading("programs beside the servers", float(count), "at work")
 
+    def on_promotion(self, stack: Stack) -> Callable[[str], None]:
+        """A listener to events that has the stack find its roles after a promotion."""
+
+        def on_event(name: str) -> None:
+            if name == PROMOTED:
+                stack.find_roles()
+
+        return on_event
+
     def stop(self) -> None:
+        """End all of them."""
         for process in self.running:
             process.stop()
 
     def note(self) -> None:
+        """Keep the times of their events."""
         self.moments = {
             name: float(event["t_s"])
             for process in self.running
@@ -99,7 +131,7 @@ class Failover:
     detect_s: float = 0.5
     leads: tuple[Link, ...] = TO_PRIMARY
     demotes_s: float | None = None
-    programs: _Programs = field(default_factory=_Programs, init=False, repr=False, compare=False)
+    programs: Programs = field(default_factory=Programs, init=False, repr=False, compare=False)
 
     needs = "sql"
     probe_s = 0.2
@@ -134,7 +166,7 @@ class Failover:
             watched=ends.links["replication"],
             candidates=tuple(
                 Candidate(server=server, url=url, upstream=stack.upstream(server))
-                for server, url in _standbys(stack).items()
+                for server, url in standbys_of(stack).items()
             ),
             detect_s=self.detect_s,
             toxiproxy=ends.toxiproxy,
@@ -148,34 +180,11 @@ class Failover:
         except BaseException:  # Ctrl-C, too: a controller left at work would promote
             self.programs.stop()
             raise
-        return lambda: self._end(stack)
+        return lambda: end_failover(self.programs, stack)
 
     def _start(self, order: Control | Watch, stack: Stack) -> None:
-        def on_event(name: str) -> None:
-            if name == PROMOTED:
-                stack.find_roles()
-
-        workdir = stack.workdir("failover")
+        on_event, workdir = self.programs.on_promotion(stack), stack.workdir("failover")
         self.programs.running.append(FailoverProcess(order, workdir, on_event))
-
-    def _end(self, stack: Stack) -> None:
-        """Let a failover that has begun end, stop the programs, and have the old primary follow.
-
-        Raises:
-            StackError: it does not end; the message has all events, and the state of each server.
-        """
-        programs = self.programs
-        deadline_s = time.monotonic() + ENDS_S
-        while programs.has(SILENT) and not programs.has(LED):
-            if time.monotonic() > deadline_s or programs.has(FAILED):
-                break
-            time.sleep(POLL_S)
-        programs.stop()
-        programs.note()
-        if programs.has(FAILED) or (programs.has(SILENT) and not programs.has(LED)):
-            raise StackError(f"the failover did not end: {programs.said}; {_servers(stack)}")
-        stack.find_roles()
-        stack.restore()
 
     def probe(self, _stack: Stack) -> Reading:
         """Programs at work: those that were started and have not ended."""
@@ -205,7 +214,26 @@ class Failover:
         return [*seen, *witnesses.after_a_loss(self.name, ALONE, self.demotes_s, segment)]
 
 
-def _standbys(stack: Stack) -> Mapping[ServerName, str]:
+def end_failover(programs: Programs, stack: Stack) -> None:
+    """Let a failover that has begun end, stop the programs, and have the old primary follow.
+
+    Raises:
+        StackError: it does not end; the message has all events, and the state of each server.
+    """
+    deadline_s = time.monotonic() + ENDS_S
+    while programs.has(SILENT) and not programs.has(LED):
+        if time.monotonic() > deadline_s or programs.has(FAILED):
+            break
+        time.sleep(POLL_S)
+    programs.stop()
+    programs.note()
+    if programs.has(FAILED) or (programs.has(SILENT) and not programs.has(LED)):
+        raise StackError(f"the failover did not end: {programs.said}; {_servers(stack)}")
+    stack.find_roles()
+    stack.restore()
+
+
+def standbys_of(stack: Stack) -> Mapping[ServerName, str]:
     """The servers that can be promoted, the replica first, and their URLs.
 
     Raises:
@@ -235,7 +263,7 @@ class Degrade:
     """A watchdog lets commits wait for no replica once none has followed for `after_s`."""
 
     after_s: float = 0.5
-    programs: _Programs = field(default_factory=_Programs, init=False, repr=False, compare=False)
+    programs: Programs = field(default_factory=Programs, init=False, repr=False, compare=False)
 
     needs = "sql"
     probe_s = 0.2
@@ -339,7 +367,7 @@ class Switchover:
             StackError: the replica did not catch up, and the primary takes writes again; or it was
                 not promoted in time, and the primary refuses them, as it still may be.
         """
-        (server, *_), old = _standbys(stack), stack.endpoints.primary
+        (server, *_), old = standbys_of(stack), stack.endpoints.primary
         if self.waits:
             self._drain(old, stack)
         self._note(PROMOTING)
@@ -416,7 +444,7 @@ def move_primary(stack: Stack) -> Iterator[str]:
         StackError: there is no replica, or it does not catch up.
     """
     before = _roles_now(stack)
-    server, *_ = _standbys(stack)
+    server, *_ = standbys_of(stack)
     if "primary" in before:
         Switchover().inject(stack)
         yield f"{server} is the primary, and has all that {before['primary']} acknowledged"

@@ -35,6 +35,7 @@ ENOUGH = 5
 WATCHED_S = 0.1  # twice the period of a watchdog
 CLOCK_S = 0.01
 SEEN_S = 0.5  # until the lab knows of a promotion
+TAKEN_S = 2.0  # an expired lease is taken, and the server promoted, within this
 STARVED_S = 0.4  # a busy machine may leave a controller without a turn for so long
 SENT_S = 0.5  # from a commit until the primary has sent it
 
@@ -139,6 +140,20 @@ def silent_for(act: str, detect_s: float, segment: Segment) -> Sequence[Witnesse
     known = "an unknown time" if np.isnan(took_s) else f"{took_s:.2f} s"
     against = "" if well else f"the primary was silent for {known} when it was given up"
     return [Witnesses("moments of its controller", 1, against)]
+
+
+def lease_expired(
+    act: str, ttl_s: float, renewed_each_s: float, segment: Segment
+) -> Sequence[Witnesses]:
+    """A standby was promoted when the lease of the primary that another act had hit was over."""
+    promoted_s = segment.moment(PROMOTED, act)
+    if np.isnan(promoted_s):
+        return []
+    hit_s = max((each.injected_s for each in segment.acts if each.act != act), default=np.nan)
+    took_s = promoted_s - hit_s
+    well = ttl_s - renewed_each_s - STARVED_S <= took_s <= ttl_s + renewed_each_s + TAKEN_S
+    against = "" if well else f"it was promoted {took_s:.1f} s after the primary was hit"
+    return [Witnesses("promotions by a lease", 1, against)]
 
 
 def left_alone(act: str, links: Sequence[Link], segment: Segment) -> Sequence[Witnesses]:

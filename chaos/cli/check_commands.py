@@ -46,11 +46,9 @@ def _checked(name: str) -> str:
             checked_settings({**experiment.settings, **arm.settings})
         except (experiments.UnknownName, WrongSetting) as wrong:
             raise experiments.WrongExperiment(f"{name}: arm {arm.name}: {wrong}") from wrong
-    segments = experiment.quick.rounds * len(experiment.arms_in(experiment.quick))
-    lasts_s = segments * experiment.quick.segment_s + experiment.quick.control_s
     return (
         f"{name}: {len(experiment.arms)} arms, {len(experiment.claims)} claims; a quick run "
-        f"has {lasts_s:g} s of traffic"
+        f"has {experiment.traffic_s(experiment.quick):g} s of traffic"
     )
 
 

@@ -76,6 +76,7 @@ def run(
     """Run an experiment: every arm in turn, judged, with a report."""
     order = _order(name, full, arm or [], setting or [], seed, _Length(rounds, segment))
     lab = _lab(runtime)
+    order = _within(lab.runtime, order, arm or [])
     with writing():
         if into is not None and not claimed and not create(into):
             fail(f"{shown(into)} is there already: --into takes a new directory", USAGE)
@@ -148,6 +149,19 @@ def _order(
                 USAGE,
             )
     return order
+
+
+def _within(runtime: Runtime, order: Order, named: list[str]) -> Order:
+    """The same without arms that need what the runtime lacks; exit if one was asked for."""
+    from chaos.model.stack import ABILITIES
+
+    for arm in order.arms:
+        for lacking in sorted(arm.needs - runtime.can):
+            why = f"{arm.name} needs {lacking!r}, which this lab lacks: {ABILITIES[lacking]}"
+            if arm.name in named:
+                fail(f"the arm {why}", USAGE)
+            errors.print(f"left out: {why}", highlight=False, markup=False)
+    return replace(order, arms=[arm for arm in order.arms if arm.needs <= runtime.can])
 
 
 def _same(one: Arm, other: Arm, order: Order) -> bool:

@@ -27,6 +27,7 @@ from chaos.control.run_progress import RunProgress, progress
 from chaos.engine.run import HostClock
 from chaos.engine.server_watch import ServerWatch, Standing
 from chaos.model.evidence import Mode
+from chaos.model.experiment import Experiment
 from chaos.model.lab import Clock
 from chaos.model.stack import Role, ServerName, Stack, State
 from chaos.record.reader import DamagedRecord, read_json
@@ -369,14 +370,13 @@ def _summary(name: str) -> Json:
         "question": experiment.question,
         "arms": [{"name": arm.name, "naive": arm.naive} for arm in experiment.arms],
         "about_s": {
-            mode.name: _about_s(mode, len(experiment.arms_in(mode)))
-            for mode in (experiment.quick, experiment.full)
+            mode.name: _about_s(experiment, mode) for mode in (experiment.quick, experiment.full)
         },
     }
 
 
-def _about_s(mode: Mode, arms: int) -> float:
+def _about_s(experiment: Experiment, mode: Mode) -> float:
     """The approximate duration of a run."""
-    segments = mode.rounds * arms
-    traffic_s = mode.control_s + segments * mode.segment_s
-    return round(traffic_s + (1 + segments) * AROUND_SEGMENT_S + AROUND_RUN_S)
+    segments = mode.rounds * len(experiment.arms_in(mode))
+    around_s = (1 + segments) * AROUND_SEGMENT_S + AROUND_RUN_S
+    return round(experiment.traffic_s(mode) + around_s)

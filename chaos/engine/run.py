@@ -195,7 +195,8 @@ class _Run:
         random.Random(f"{self.order.seed}/{number}").shuffle(arms)
         for arm in arms:
             timeline = self.order.experiment.timeline_of(arm)
-            self._segment(arm, number, self.order.mode.segment_s, timeline, why=why[arm.name])
+            lasts_s = self.order.experiment.lasts_s(self.order.mode, arm.name, number)
+            self._segment(arm, number, lasts_s, timeline, why=why[arm.name])
 
     def _look(self, rounds: int, in_doubt: InDoubt) -> Mapping[str, str]:
         """The arms in doubt after so many rounds, which go on record."""

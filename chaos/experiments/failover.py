@@ -1,30 +1,28 @@
 """The primary dies and the replica takes over. Which writes are gone, and when do they go on?
 
-A commit that waits for no replica is acknowledged before the replica has it: what is on its way
-when the primary dies is lost. To wait costs each write the way there and back. Nobody writes until
-somebody is sure that the primary is dead, and then clients have to find the new one.
+A commit that waits for no replica is lost if the primary dies before that has it; one that waits
+takes the way there and back. Nobody writes until the death is noticed, and the new primary found.
 """
 
 from chaos import measures as m
-from chaos.acts import Failover, Kill, Slow
+from chaos.acts import Failover, Kill, Patroni, Slow
+from chaos.experiments._failover import theory
 from chaos.judge.claims import at_least, at_most, fewer_than, none, shows
-from chaos.model.experiment import FAILOVER_STRIPS, Arm, At, Experiment, Mode, Prediction
+from chaos.model.experiment import FAILOVER_STRIPS, Arm, At, Experiment, Mode
 from chaos.model.traffic import FOLLOW, Step, Traffic, Visit
 
-RATE_PER_S, WRITES_PER_S, LAG_S, DETECT_S = 100, 60, 0.2, 0.5
+RATE_PER_S, WRITES_PER_S, LAG_S, DETECT_S, TTL_S = 100, 60, 0.2, 0.5, 20
 KILL, LAG = At(1.5, Kill("primary")), At(0, Slow("replication", 1000 * LAG_S), until_s=2.5)
 LOST, UNTRACED, TWICE = (of("links") for of in (m.lost, m.untraced, m.duplicated))
 RTO, ERROR, UNTIL = m.taken_over(KILL.act), m.first_error(KILL.act), m.until_act(KILL.act)
 STEADY, CLICKS = m.steady(KILL.act, within_ms=1000, for_s=2), m.lost("clicks")
 READS, COMMIT = m.missed(m.since_act(KILL.act), m.follows), m.latency(50, UNTIL, m.writes)
 UNDER_WAY, LATER = (m.missed(when, m.writes) for when in (UNTIL, m.since_act(KILL.act, 4)))
-LOSS = Prediction("λd a failover", "is on its way", lambda own: len(own) * WRITES_PER_S * LAG_S)
-OUTAGE = Prediction("T + 0.1 s", "detection, then promotion", lambda _: DETECT_S + 0.1)
-WAY = {COMMIT.name: Prediction("d", "a commit waits for the replica", lambda _: 1000 * LAG_S)}
+LOSS, OUTAGE, LEASE, WAY = theory(WRITES_PER_S, LAG_S, DETECT_S, TTL_S)
 SYNC = {"SYNCHRONOUS_COMMIT": "on", "postgres:synchronous_standby_names": "replica"}
-FIND = SYNC | {"WRITE_TO": "read-write"}  # clients find the new primary
-MAKE = Visit("make", (Step("create"),), weight=1.5, own_link=True)
-UNLED = [LAG, At(0, Failover(DETECT_S, leads=("replication",))), KILL]
+ASK, MAKE = {"WRITE_TO": "read-write"}, Visit("make", (Step("create"),), weight=1.5, own_link=True)
+UNLED, WAITS = [LAG, At(0, Failover(DETECT_S, leads=("replication",))), KILL], {COMMIT.name: WAY}
+LEASED, EXPIRES = [At(0, Patroni(TTL_S)), KILL], {RTO.name: LEASE}
 ARMS = ("async", "remote-write", "on", "remote-apply", "pinned", "multi-host", "no-retry")
 
 experiment = Experiment(
@@ -36,17 +34,19 @@ experiment = Experiment(
     arms=[
         Arm("async", naive=True, predictions={LOST.name: LOSS, RTO.name: OUTAGE}),
         Arm("remote-write", SYNC | {"SYNCHRONOUS_COMMIT": "remote_write"}, full_only=True),
-        Arm("on", SYNC, predictions={RTO.name: OUTAGE} | WAY),
-        Arm("remote-apply", SYNC | {"SYNCHRONOUS_COMMIT": "remote_apply"}, predictions=WAY),
-        Arm("pinned", FIND | {"POOL_RENEWAL": "pinned"}, timeline=UNLED, full_only=True),
-        Arm("multi-host", FIND, timeline=UNLED),
-        Arm("no-retry", FIND | {"WRITE_RETRY": "none"}, timeline=UNLED, full_only=True),
+        Arm("on", SYNC, predictions={RTO.name: OUTAGE} | WAITS),
+        Arm("remote-apply", SYNC | {"SYNCHRONOUS_COMMIT": "remote_apply"}, predictions=WAITS),
+        Arm("pinned", SYNC | ASK | {"POOL_RENEWAL": "pinned"}, timeline=UNLED, full_only=True),
+        Arm("multi-host", SYNC | ASK, timeline=UNLED),
+        Arm("no-retry", SYNC | ASK | {"WRITE_RETRY": "none"}, timeline=UNLED, full_only=True),
+        Arm("patroni", ASK, predictions=EXPIRES, timeline=LEASED, full_only=True, least_s=30),
     ],
     measures=[LOST, UNTRACED, CLICKS, ERROR, RTO, STEADY, READS, LATER, COMMIT, UNDER_WAY, TWICE],
     claims=[
         shows("async", LOST, share_of_prediction=0.3),
         shows("async", CLICKS, at_least=1),
-        *(none(lost, but=("async",)) for lost in (LOST, CLICKS)),
+        *(none(lost, but=("async", "patroni")) for lost in (LOST, CLICKS)),
+        at_most("patroni", RTO, 2 * TTL_S),
         *(none(wrong) for wrong in (UNTRACED, TWICE)),
         *(at_most(arm, *most) for arm in ARMS for most in ((RTO, 3), (LATER, 15))),
         *(at_least(*low) for low in (("on", COMMIT, 800 * LAG_S), ("no-retry", UNDER_WAY, 1))),

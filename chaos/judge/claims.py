@@ -212,7 +212,7 @@ def _difference(one: Estimate, other: Estimate, share: float) -> Ends:
 
 
 def asked(experiment: Experiment, evidence: Evidence) -> tuple[list[Claim], list[Claim]]:
-    """The claims that this run can judge, and those that it cannot since `--arm` left out an arm.
+    """The claims that this run can judge, and those that it cannot since an arm was left out.
 
     One about every arm but some needs one that ran. In quick mode a claim for full mode, or about
     an arm that only full mode has, is neither.

@@ -12,12 +12,19 @@ from typing import get_args
 from chaos.model import series
 from chaos.model.evidence import ArmResult, Estimate, Mode, Predicted, Verdict
 from chaos.model.experiment import Arm, Claim, Experiment, Timeline
-from chaos.model.stack import SERVER_COUNT, THIRD, PartName, Role, Settings, servers_asked
+from chaos.model.stack import (
+    ABILITIES,
+    SERVER_COUNT,
+    THIRD,
+    PartName,
+    Role,
+    Settings,
+    servers_asked,
+)
 from chaos.model.traffic import Operation, Traffic
 
 SYNCHRONOUS = "postgres:synchronous_standby_names"
 NAME = re.compile(r"[\w-]+")
-ABILITIES = ("kill", "pause", "sql", "toxic")
 UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0, "mean95")
 
 
@@ -213,8 +220,12 @@ def _of_timelines(experiment: Experiment, modes: Sequence[Mode]) -> Iterator[str
             yield f"mode {mode.name}: rounds, segment_s and events must be above 0"
         if mode.rounds_max < mode.rounds:
             yield f"mode {mode.name}: rounds_max must be at least rounds"
-    shortest_s = min(mode.segment_s for mode in modes)
-    yield from _by_arm(experiment, lambda arm: _of_acts(experiment.timeline_of(arm), shortest_s))
+    yield from _by_arm(
+        experiment,
+        lambda arm: _of_acts(
+            experiment.timeline_of(arm), min(experiment.lasts_s(m, arm.name, 0) for m in modes)
+        ),
+    )
     yield from _by_arm(experiment, lambda arm: _of_names_twice(experiment.timeline_of(arm)))
 
 

@@ -121,7 +121,7 @@ def _odd_segments(experiment: Experiment, evidence: Evidence) -> Iterator[str]:
     planned[CONTROL] = planned.get(experiment.naive.name)
     in_time = sorted(evidence.all_segments, key=lambda s: s.started_s)
     for segment in in_time:
-        wanted_s = evidence.mode.lasts_s(segment.round)
+        wanted_s = experiment.lasts_s(evidence.mode, segment.arm, segment.round)
         if abs(segment.ended_s - segment.started_s - wanted_s) > ROUNDING_S:
             yield f"{segment.arm} did not last {wanted_s:g} s"
         if segment.settings != planned.get(segment.arm):

@@ -63,7 +63,7 @@ def arrivals_are_those_drawn(experiment: Experiment, evidence: Evidence) -> Find
     odd: dict[str, Counter[str]] = {}
     count = 0
     for segment in evidence.all_segments:
-        drawn = _drawn(experiment.traffic_in(segment), evidence, segment)
+        drawn = _drawn(experiment, evidence, segment)
         count += len(drawn)
         wrong = _differences(drawn, recorded(segment), segment.generator.unsent)
         odd.setdefault(segment.arm, Counter()).update(wrong)
@@ -83,10 +83,11 @@ def _other_numpy(evidence: Evidence) -> str:
     return "" if then == now else f"numpy {then} drew them, and numpy {now} drew them again"
 
 
-def _drawn(traffic: Traffic, evidence: Evidence, segment: Segment) -> Starts:
+def _drawn(experiment: Experiment, evidence: Evidence, segment: Segment) -> Starts:
     """The arrivals of a segment as the plan's seed draws them."""
-    mode, seed = evidence.mode, segment_seed(evidence.plan["seed"], segment.number)
-    duration_s = mode.lasts_s(segment.round)
+    traffic = experiment.traffic_in(segment)
+    seed = segment_seed(evidence.plan["seed"], segment.number)
+    duration_s = experiment.lasts_s(evidence.mode, segment.arm, segment.round)
     if not abs(segment.ended_s - segment.started_s - duration_s) <= 2 * NEAR_S:
         duration_s = 0.0  # it was another segment, and maybe one without an end
     batches = [(np.empty(0), np.empty(0, np.int64)), *arrivals(traffic, duration_s, seed)]
@@ -215,7 +216,7 @@ def _odd_followers(
     experiment: Experiment, evidence: Evidence, segment: Segment
 ) -> Mapping[str, int]:
     traffic = experiment.traffic_in(segment)
-    drawn, seen = _drawn(traffic, evidence, segment), recorded(segment)
+    drawn, seen = _drawn(experiment, evidence, segment), recorded(segment)
     kind = np.full(len(segment.requests), -1)
     ours, theirs = _matched(drawn.due_s, seen.due_s)
     theirs = _by_operation(drawn, ours, seen, theirs)

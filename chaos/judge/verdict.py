@@ -21,6 +21,7 @@ from chaos.model.evidence import (
     Finding,
     Generator,
     Ledger,
+    Mode,
     Reading,
     Result,
     Segment,
@@ -31,9 +32,8 @@ from chaos.model.experiment import Act, Claim, Experiment, Rows, Timeline
 
 def judge(experiment: Experiment, evidence: Evidence) -> Result:
     """Work out every measure, prediction, claim and check; the worst of them is the verdict."""
-    mode_s = evidence.mode.segment_s
     segments, control = (
-        [_reviewed(segment, experiment, mode_s) for segment in some]
+        [_reviewed(segment, experiment, evidence.mode) for segment in some]
         for some in (evidence.segments, evidence.control)
     )
     evidence = replace(evidence, segments=segments, control=control)
@@ -62,10 +62,11 @@ def judge(experiment: Experiment, evidence: Evidence) -> Result:
     )
 
 
-def _reviewed(segment: Segment, experiment: Experiment, segment_s: float) -> Segment:
+def _reviewed(segment: Segment, experiment: Experiment, mode: Mode) -> Segment:
     """Prove the segment's acts by their readings, whatever the run concluded from them."""
     arm = next((arm for arm in experiment.arms if arm.name == segment.arm), None)
     planned = experiment.timeline_of(arm) if arm else []
+    segment_s = experiment.lasts_s(mode, segment.arm, segment.round)
     return replace(segment, acts=[_proof(act, planned, segment_s) for act in segment.acts])
 
 

@@ -138,7 +138,8 @@ class Input:
 class Arm:
     """One way to run the system: what differs from the experiment, and what theory predicts.
 
-    Quick mode leaves a `full_only` arm out unless it is named.
+    Quick mode leaves a `full_only` arm out unless it is named. Its segments last `least_s` where
+    those of the mode are shorter.
     """
 
     name: str
@@ -148,6 +149,12 @@ class Arm:
     traffic: Traffic | None = None
     timeline: Timeline | None = None
     full_only: bool = False
+    least_s: float = 0.0
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Abilities of the stack that its own timeline needs."""
+        return frozenset(at.act.needs for at in self.timeline or [])
 
 
 class Summary(Protocol):
@@ -197,7 +204,7 @@ class Claim:
     """Something that the run must show of the arms it names, by some measures.
 
     `arms` empty: of every arm but `but`. `check` gets the results of the arms that ran and does
-    not raise. A claim about an arm that fixes the failure, and that `--arm` left out, is listed as
+    not raise. A claim about an arm that fixes the failure, and that was left out, is listed as
     not asked; naive arms always run.
     """
 
@@ -269,6 +276,16 @@ class Experiment:
         if names:
             return [arm for arm in self.arms if arm.naive or arm.name in names]
         return [arm for arm in self.arms if mode.name == "full" or not arm.full_only]
+
+    def lasts_s(self, mode: Mode, arm: str, number: int) -> float:
+        """The length of an arm's segment in a round of that number, or of the control."""
+        least_s = (each.least_s for each in self.arms if each.name == arm)
+        return max(mode.lasts_s(number), *least_s, 0.0)
+
+    def traffic_s(self, mode: Mode) -> float:
+        """Seconds of traffic of a run with all arms of the mode, without further rounds."""
+        round_s = sum(self.lasts_s(mode, arm.name, 0) for arm in self.arms_in(mode))
+        return mode.control_s + mode.rounds * round_s
 
     def traffic_of(self, arm: Arm) -> Traffic:
         """The arm's own traffic, or the experiment's."""

@@ -38,6 +38,19 @@ class Endpoints:
     standby: str | None = None  # of a stack with three servers
 
 
+@dataclass(frozen=True)
+class ServerHost:
+    """Where a server runs: its data, Postgres' programs, and the user and group that it runs as.
+
+    A program whose working folder is `data` is killed with the server, as on a machine of their
+    own. `user` is None where it is that of this process.
+    """
+
+    data: Path
+    programs: Path
+    user: tuple[int, int] | None
+
+
 PartState = Literal["up", "paused", "down"]
 
 
@@ -110,7 +123,7 @@ class Stack(Protocol):
 
     @property
     def can(self) -> frozenset[str]:
-        """Abilities of this stack: `kill`, `pause`, `toxic`."""
+        """Abilities, those of its runtime."""
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -202,6 +215,13 @@ class Stack(Protocol):
     def upstream(self, server: ServerName) -> str:
         """Where Toxiproxy reaches a server, for a process that leads links by itself."""
 
+    def host(self, server: ServerName) -> ServerHost:
+        """Where a server runs, for a program beside it.
+
+        Raises:
+            StackError: no other program can run there.
+        """
+
     def state(self) -> State:
         """Current state of every part and link."""
 
@@ -214,12 +234,25 @@ class Stack(Protocol):
         """Raise `PartDied` if a part ended that was not killed by `kill`."""
 
 
+ABILITIES: Mapping[str, str] = {
+    "kill": "every lab has it",
+    "pause": "every lab has it",
+    "sql": "every lab has it",
+    "toxic": "every lab has it",
+    "patroni": "the embedded lab has it, on Linux with requirements-dev.txt installed",
+}
+
+
 class Runtime(Protocol):
     """A way to start the stack."""
 
     @property
     def name(self) -> str:
         """`embedded` or `compose`."""
+
+    @property
+    def can(self) -> frozenset[str]:
+        """Those of `ABILITIES` that its stacks have."""
 
     def up(self, settings: Settings, logs: Path) -> AbstractContextManager[Stack]:
         """Start the stack, ready on entry; remove all of it on exit."""

@@ -20,6 +20,7 @@ from chaos.model.stack import (
     PartName,
     PartState,
     Role,
+    ServerHost,
     ServerName,
     Settings,
     StackError,
@@ -378,6 +379,14 @@ class BaseStack(ABC):
         except StackError:
             return False
         return True
+
+    def host(self, server: ServerName) -> ServerHost:
+        """Where a server runs.
+
+        Raises:
+            StackError: no other program can run there.
+        """
+        raise StackError(f"no program can run beside {server} in this lab: --runtime embedded")
 
     def workdir(self, name: str) -> Path:
         """A folder for another process."""

@@ -326,7 +326,7 @@ def test_claims_that_were_not_asked_are_listed() -> None:
     asked = ["no arm: a", "swr: b"]
     text = line_of(shown(result_with() | {"not_asked": asked}), "claims")
 
-    assert text == "not asked, since --arm left out an arm: no arm: a; swr: b"
+    assert text == "not asked, since an arm was left out: no arm: a; swr: b"
 
 
 def test_a_censored_figure_is_at_least_so_much_and_its_interval_is_open() -> None:

@@ -44,6 +44,7 @@ from chaos.model.stack import (
     PartName,
     PartState,
     Role,
+    ServerHost,
     ServerName,
     Settings,
     Stack,
@@ -168,6 +169,7 @@ class World:
 
 class FakeRuntime:
     name = "fake"
+    can = frozenset({"kill", "pause", "sql", "toxic"})
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -184,7 +186,7 @@ class FakeRuntime:
 
 class FakeStack:
     versions: Mapping[str, str] = {"postgres": "fake"}
-    can = frozenset({"kill", "pause", "sql", "toxic"})
+    can = FakeRuntime.can
 
     def __init__(self, world: World, url: str = "") -> None:
         self.world = world
@@ -314,6 +316,9 @@ class FakeStack:
 
     def workdir(self, name: str) -> Path:
         return self.world.logs
+
+    def host(self, server: ServerName) -> ServerHost:
+        raise StackError(f"no program can run beside {server}")
 
     def toxic(self, link: Link, kind: str, stream: str, **attributes: float) -> Undo:
         toxic = FakeToxic(link, kind, stream, attributes["latency"])

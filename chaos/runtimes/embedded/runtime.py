@@ -10,11 +10,18 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from chaos.model.stack import PartState, ServerName, Settings, Stack, StackError
+from chaos.model.stack import (
+    PartState,
+    ServerHost,
+    ServerName,
+    Settings,
+    Stack,
+    StackError,
+)
 from chaos.runtimes import server_queries
 from chaos.runtimes.base_stack import ALONE, BaseStack
 from chaos.runtimes.embedded import postgres
-from chaos.runtimes.embedded.binaries import postgres_install
+from chaos.runtimes.embedded.binaries import has_patroni, postgres_install
 from chaos.runtimes.embedded.bringup import bring_up
 from chaos.runtimes.embedded.fork_client import ForkServerClient
 from chaos.runtimes.embedded.guardian_client import Guardian, guarded
@@ -53,6 +60,11 @@ from chaos.runtimes.topology import (
 from chaos.runtimes.trouble import check_disk, readable
 
 
+def abilities() -> frozenset[str]:
+    """Abilities of the stack on this machine."""
+    return BaseStack.can | ({"patroni"} if has_patroni() else frozenset())
+
+
 class EmbeddedRuntime:
     """Runs the stack on this machine; `port` fixes the one that users meet, nginx's."""
 
@@ -61,6 +73,11 @@ class EmbeddedRuntime:
     def __init__(self, python: str = sys.executable, port: int | None = None) -> None:
         self._python = python
         self._port = port
+
+    @property
+    def can(self) -> frozenset[str]:
+        """Abilities of the stack."""
+        return abilities()
 
     @contextmanager
     def up(self, settings: Settings, logs: Path) -> Iterator[Stack]:
@@ -105,6 +122,7 @@ class EmbeddedStack(BaseStack):
 
     def __init__(self, context: BuildContext, guardian: Guardian, settings: Settings) -> None:
         super().__init__(endpoints(context.ports), context.folder, upstreams(context.ports))
+        self.can = abilities()
         self._context = context
         self._guardian = guardian
         self._ports = context.ports
@@ -222,6 +240,12 @@ class EmbeddedStack(BaseStack):
 
     def _wait_until_ready(self, part: str) -> None:
         self._part(part).wait_until_ready()
+
+    def host(self, server: ServerName) -> ServerHost:
+        """Where a server runs, for a program beside it."""
+        account = self._context.account
+        user = (account.uid, account.gid) if account else None
+        return ServerHost(self._part(server).folder, self._context.install / "bin", user)
 
     def _part(self, target: str) -> PartProcess:
         return self._parts[self.part_of(target)]

@@ -11,13 +11,25 @@ from typing import Any
 import psycopg
 import pytest
 
-from chaos.acts import Cut, Degrade, Failover, Kill, PauseReplay, Slow, Switchover, failover
+from chaos.acts import (
+    Cut,
+    Degrade,
+    Failover,
+    Kill,
+    Patroni,
+    PauseReplay,
+    Slow,
+    Switchover,
+    failover,
+)
 from chaos.acts.failover import move_primary
 from chaos.failover.orders import Watch
+from chaos.failover.patroni import MEMORY
 from chaos.failover.process import FailoverProcess
 from chaos.model.experiment import Act
 from chaos.model.stack import ServerName, Stack, StackError
 from chaos.runtimes import base_stack, server_queries
+from chaos.runtimes.embedded.lab_processes import members
 from chaos.runtimes.links import NOWHERE
 from chaos.runtimes.server_queries import timeline, timelines
 from chaos.runtimes.toxics import Toxics
@@ -129,6 +141,32 @@ def test_the_controller_promotes_after_its_time_and_every_lost_write_is_in_the_f
     lost = {*writer.acknowledged} - noted(stack.endpoints.primary)
     assert lost
     assert lost <= forked
+
+
+@pytest.mark.timeout(120)
+def test_patroni_promotes_once_the_lease_is_over_and_nothing_of_it_is_left(stack: Stack) -> None:
+    if "patroni" not in stack.can:
+        pytest.skip("Patroni's wheels are for Linux only, and for servers that are no containers")
+    old, new, ttl_s = stack.roles["primary"], stack.roles["replica"], 20
+    before, data = (
+        timeline(stack.endpoints.primary),
+        [stack.host(s).data for s in stack.roles.values()],
+    )
+    patroni = Patroni(ttl_s)
+    probed = patroni.aimed(stack).probe(stack)
+    with in_force(patroni, stack) as act:
+        assert act.took_effect(probed, act.probe(stack))
+        killed_s = time.monotonic()
+        with in_force(Kill("primary"), stack):
+            eventually(lambda: stack.roles == {"primary": new}, within_s=2 * ttl_s)
+            assert act.took_effect(probed, act.probe(stack))  # the other agent is at work
+    assert act.moments["promoting"] < act.moments["promoted"]
+    assert ttl_s - 2 < act.moments["promoted"] - killed_s < ttl_s + 10
+    assert act.healed(probed, act.probe(stack))
+    assert stack.roles == {"primary": new, "replica": old}
+    assert timeline(stack.endpoints.primary) == before + 1
+    assert not members(stack.workdir("patroni"))
+    assert not any((folder / MEMORY).exists() for folder in data)
 
 
 def test_a_link_that_somebody_puts_back_late_is_led_to_the_new_primary_again(stack: Stack) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from chaos.acts import Cut, Degrade, Failover, Kill, Pause, PauseReplay, Slow
+from chaos.acts import Cut, Degrade, Failover, Kill, Patroni, Pause, PauseReplay, Slow
 from chaos.model.evidence import ELSEWHERE, Requests, Samples, Segment, StateReading
 from chaos.model.experiment import Act
 from chaos.model.testimony import Span
@@ -204,6 +204,31 @@ def test_a_controller_gives_the_primary_up_after_its_time_and_no_later(
     own = replace(acted(0.0, 6.0, FAILOVER.name), moments=moments)
     segment = replace(written([1, 1, 2, 2]), acts=[own])
     assert told(FAILOVER, segment) == [(4, ""), (1, against)]
+
+
+@pytest.mark.parametrize(
+    ("promoted_s", "against"),
+    [
+        (20.7, ""),
+        (23.9, ""),
+        (20.5, "it was promoted 18.5 s after the primary was hit"),
+        (25.5, "it was promoted 23.5 s after the primary was hit"),
+    ],
+)
+def test_patroni_promotes_when_the_lease_is_over(promoted_s: float, against: str) -> None:
+    act = Patroni(20)
+    moments = {"promoting": promoted_s - 0.1, "promoted": promoted_s}
+    own = replace(acted(0.0, 30.0, act.name), moments=moments)
+    segment = segment_of(0, 30, acts=[own, acted(2.0, 30.0, "primary killed")])
+    assert told(act, segment)[-1] == (1, against)
+
+
+def test_without_a_promotion_patroni_has_nothing_to_say() -> None:
+    own = acted(0.0, 30.0, Patroni(20).name)
+    killed = acted(2.0, 30.0, "primary killed")
+    assert told(Patroni(20), segment_of(0, 30, acts=[own, killed])) == [
+        (0, "none can be new: nothing was promoted")
+    ]
 
 
 def test_links_that_a_failover_does_not_lead_stay_with_the_old_primary() -> None:

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from chaos import experiments
-from chaos.model.experiment import Experiment
+from chaos.acts import Kill, Patroni
+from chaos.model.evidence import CONTROL
+from chaos.model.experiment import At, Experiment
 
 HERD = experiments.load("thundering-herd")
 LONG = replace(HERD, arms=[replace(arm, full_only=arm.name == "lock") for arm in HERD.arms])
@@ -21,6 +23,24 @@ def names(experiment: Experiment, *chosen: str, full: bool = False) -> list[str]
 def test_a_quick_run_leaves_out_what_only_full_runs_have() -> None:
     assert names(LONG) == [name for name in ALL if name != "lock"]
     assert names(LONG, full=True) == ALL
+
+
+def test_an_arm_that_needs_longer_segments_has_them_and_the_control_is_as_ever() -> None:
+    slow = replace(HERD, arms=[replace(a, least_s=30.0 * (a.name == "lock")) for a in HERD.arms])
+    own = {name: slow.lasts_s(HERD.quick, name, 0) for name in ALL}
+    assert own == {name: 30 if name == "lock" else HERD.quick.segment_s for name in ALL}
+    assert slow.lasts_s(replace(HERD.quick, segment_s=40), "lock", 0) == 40
+    assert slow.lasts_s(HERD.quick, CONTROL, -1) == HERD.quick.control_s
+    longer_s = HERD.quick.rounds * (30 - HERD.quick.segment_s)
+    assert slow.traffic_s(HERD.quick) == pytest.approx(HERD.traffic_s(HERD.quick) + longer_s)
+
+
+def test_an_arm_needs_what_its_own_acts_need() -> None:
+    assert replace(HERD.naive, timeline=[At(0, Patroni()), At(1, Kill("primary"))]).needs == {
+        "patroni",
+        "kill",
+    }
+    assert HERD.naive.needs == frozenset()
 
 
 @pytest.mark.parametrize("full", [False, True])

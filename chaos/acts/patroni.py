@@ -1,0 +1,95 @@
+"""Failover by Patroni, in place of the lab's own controller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from chaos.acts import witnesses
+from chaos.acts.failover import (
+    LED_ELSEWHERE,
+    ROLES_MOVE,
+    TO_PRIMARY,
+    Programs,
+    end_failover,
+    standbys_of,
+)
+from chaos.failover.patroni import Lease, Member, PatroniProcesses
+from chaos.model.evidence import Reading, Segment
+from chaos.model.stack import ServerName, Stack, Undo
+from chaos.model.testimony import Span, Witnesses
+
+
+@dataclass(frozen=True)
+class Patroni:
+    """Patroni promotes a standby once the primary's lease in etcd, of `ttl_s`, has expired.
+
+    An agent beside each server, which dies with it. No link is led: clients have to find the new
+    primary.
+    """
+
+    ttl_s: int = 20
+    programs: Programs = field(default_factory=Programs, init=False, repr=False, compare=False)
+
+    needs = "patroni"
+    probe_s = 0.2
+    lingers_s = 0.0
+    hits: ClassVar[frozenset[str]] = ROLES_MOVE
+    puts: ClassVar[Mapping[str, str]] = {}
+    brings: ClassVar[frozenset[tuple[str, str]]] = LED_ELSEWHERE
+
+    @property
+    def name(self) -> str:
+        """`Patroni with a lease of 20 s`."""
+        return f"Patroni with a lease of {self.ttl_s} s"
+
+    @property
+    def moments(self) -> Mapping[str, float]:
+        """Times of the promotion: when its server was last seen to follow, and first to lead."""
+        return self.programs.moments
+
+    def aimed(self, _stack: Stack) -> Patroni:
+        """The act with processes of its own."""
+        return replace(self)
+
+    def inject(self, stack: Stack) -> Undo:
+        """Start etcd, then the primary's agent, then the standbys'."""
+
+        def member(server: ServerName) -> Member:
+            url, address = stack.endpoints.servers[server], stack.upstream(server)
+            return Member(server, url, address, stack.host(server))
+
+        self.programs.running.append(
+            PatroniProcesses(
+                primary=member(stack.roles["primary"]),
+                standbys={server: member(server) for server in standbys_of(stack)},
+                lease=Lease(self.ttl_s),
+                workdir=stack.workdir("patroni"),
+                on_event=self.programs.on_promotion(stack),
+            )
+        )
+        return lambda: end_failover(self.programs, stack)
+
+    def probe(self, _stack: Stack) -> Reading:
+        """Programs at work: those that were started and have not ended."""
+        return self.programs.reading
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        """It is at work, and was not before."""
+        return before.value == 0 and during.value == 1
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        """It is not at work any more."""
+        return before.value == after.value == 0
+
+    def testimony(
+        self, segment: Segment, _in_force: Span, _control: Sequence[Segment]
+    ) -> Sequence[Witnesses]:
+        """It promoted when the lease of a dead primary had expired, no write names the new timeline
+        before, and no link was led."""
+        return [
+            *witnesses.promoted(self.name, segment),
+            *witnesses.lease_expired(self.name, self.ttl_s, Lease.loop_wait_s, segment),
+            *witnesses.left_alone(self.name, TO_PRIMARY, segment),
+        ]

@@ -1,1 +1,0 @@
-"""Measures the outage of a failover by Patroni, to stand beside that of the lab's controller."""
