@@ -16,7 +16,7 @@ SPLIT = At(CUT_S, Cut("replication"))  # the worker is on the replica's side, as
 WORKER = At(CUT_S - 0.3, Cut("worker-primary"))
 LOST, UNTRACED = m.lost("links"), m.untraced("links")
 WRONG = (LOST, m.edits_undone(), m.unexpected("edits"))
-MOST = tuple(zip(WRONG, (0.8, 0.8, 1), strict=True))  # of two targets there are few
+MOST = tuple(zip(WRONG, (0.8, 0.8, 2), strict=True))  # of two targets there are few
 OVERLAP, OLD = m.overlap(), m.on_old_timeline()
 WRITES = m.latency(50, m.until_act(SPLIT.act), m.writes)
 PAUSE = m.steady(SPLIT.act, within_ms=1000, for_s=1.5)

@@ -21,8 +21,9 @@ from typing import Any
 import psycopg
 import requests
 
-from chaos.failover.orders import LED, PROMOTED, WATCHING
+from chaos.failover.orders import FAILED, LED, PROMOTED, WATCHING
 from chaos.failover.process import Event
+from chaos.failover.watchdog import wait_for
 from chaos.model.evidence import PROMOTING
 from chaos.model.stack import ServerHost, ServerName, StackError
 from chaos.runtimes.embedded import binaries
@@ -139,9 +140,21 @@ class PatroniProcesses:
                     if number := timeline(member.url):
                         self._report(PROMOTING, t_s=seen_s)
                         self._report(PROMOTED, server=server, timeline=number)
-                        self._report(LED)
+                        self._let_commit(member)
                         return
             seen_s = looked_s
+
+    def _let_commit(self, member: Member) -> None:
+        """Have the new primary's commits wait for nobody, as nobody follows it yet.
+
+        In its synchronous mode Patroni does so in its own files, which the server does not read.
+        """
+        with psycopg.connect(member.url, autocommit=True, sslmode="disable") as primary:
+            try:
+                wait_for(primary, "")
+            except StackError as error:
+                return self._report(FAILED, why=str(error))
+        self._report(LED)
 
     def _report(self, event: str, **data: Any) -> None:
         self.events = {**self.events, event: {"event": event, "t_s": time.monotonic(), **data}}

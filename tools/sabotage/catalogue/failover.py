@@ -163,22 +163,6 @@ SABOTAGES = (
         ["any links lost", "any clicks lost"],
     ),
     Sabotage(
-        "pools-are-always-renewed",
-        "Connections to the old primary are dropped once a newer is known, whatever POOL_RENEWAL says.",
-        "The split brain that a pinned pool makes is put down as rarer than it is.",
-        SPLIT,
-        ["sync"],
-        [
-            Edit(
-                "stack/shortener/settings.py",
-                '            renewed=self.pool_renewal == "renewed",\n',
-                "            renewed=True,\n",
-            )
-        ],
-        missed_since="Each of the two web processes finds the new primary by itself, so they still "
-        "overlap, and an answer does not say which process gave it.",
-    ),
-    Sabotage(
         "watchdog-sleeps",
         "The watchdog sees that nobody follows, and demotes nothing.",
         "The fence that needs no contact is none.",
@@ -209,6 +193,21 @@ SABOTAGES = (
         SPLIT,
         ["demoted"],
         [Edit(WATCHDOG, "< order.lost_s:", "< order.lost_s / 2:")],
+        [c.TOUCHED],
+    ),
+    Sabotage(
+        "lease-not-as-named",
+        "Patroni's lease lasts six seconds longer than the act says.",
+        "Patroni looks slower than it is.",
+        FAILOVER,
+        ["patroni"],
+        [
+            Edit(
+                "chaos/failover/patroni.py",
+                '"ttl": self._lease.ttl_s,',
+                '"ttl": self._lease.ttl_s + 6,',
+            )
+        ],
         [c.TOUCHED],
     ),
     Sabotage(
