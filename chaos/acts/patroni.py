@@ -23,7 +23,7 @@ from chaos.model.testimony import Span, Witnesses
 
 @dataclass(frozen=True)
 class Patroni:
-    """Patroni promotes a standby once the primary's lease in etcd, of `ttl_s`, has expired.
+    """Patroni promotes a standby once the primary's lease in etcd, of `ttl_s`, is over.
 
     An agent beside each server, which dies with it. No link is led: clients have to find the new
     primary.
@@ -86,10 +86,10 @@ class Patroni:
     def testimony(
         self, segment: Segment, _in_force: Span, _control: Sequence[Segment]
     ) -> Sequence[Witnesses]:
-        """It promoted when the lease of a dead primary had expired, no write names the new timeline
+        """It promoted when the lease of a dead primary was over, no write names the new timeline
         before, and no link was led."""
         return [
             *witnesses.promoted(self.name, segment),
-            *witnesses.lease_expired(self.name, self.ttl_s, Lease.loop_wait_s, segment),
+            *witnesses.lease_over(self.name, self.ttl_s, Lease.loop_wait_s, segment),
             *witnesses.left_alone(self.name, TO_PRIMARY, segment),
         ]

@@ -35,7 +35,7 @@ ENOUGH = 5
 WATCHED_S = 0.1  # twice the period of a watchdog
 CLOCK_S = 0.01
 SEEN_S = 0.5  # until the lab knows of a promotion
-TAKEN_S = 2.0  # an expired lease is taken, and the server promoted, within this
+TAKEN_S = 2.0  # a lease that is over is taken, and the server promoted, within this
 STARVED_S = 0.4  # a busy machine may leave a controller without a turn for so long
 SENT_S = 0.5  # from a commit until the primary has sent it
 
@@ -142,7 +142,7 @@ def silent_for(act: str, detect_s: float, segment: Segment) -> Sequence[Witnesse
     return [Witnesses("moments of its controller", 1, against)]
 
 
-def lease_expired(
+def lease_over(
     act: str, ttl_s: float, renewed_each_s: float, segment: Segment
 ) -> Sequence[Witnesses]:
     """A standby was promoted when the lease of the primary that another act had hit was over."""

@@ -18,8 +18,8 @@ dashboard = experiment_page(
     "with `on`, `remote-apply` and `multi-host` each write takes the lag until the primary dies. "
     "In all arms writes stop for about the time of the detection; with `multi-host` nothing is led "
     "to the new primary, and the web processes find it themselves. Full runs have `remote-write`, "
-    "which looks like `on`, `pinned`, like `multi-host`, and `no-retry`, whose writes under way at "
-    "the kill stay of unknown outcome.",
+    "which looks like `on`, `pinned`, like `multi-host`, `no-retry`, whose writes under way at the "
+    "kill stay of unknown outcome, and `patroni`, where writes stop for twenty seconds.",
     [
         *servers(
             "The other server leads in every segment from the promotion on, and stays so. A gap: "
