@@ -87,6 +87,7 @@ class PatroniProcesses:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._ended = threading.Event()
         self._entered = ExitStack()
+        self._watcher = threading.Thread(target=self._watch, name="patroni-events", daemon=True)
         self._members = [primary, *standbys.values()]
         self._forget()
         try:
@@ -101,7 +102,6 @@ class PatroniProcesses:
             self.stop()
             raise
         self._report(WATCHING, ttl_s=lease.ttl_s)
-        self._watcher = threading.Thread(target=self._watch, name="patroni-events", daemon=True)
         self._watcher.start()
 
     @property
@@ -122,6 +122,8 @@ class PatroniProcesses:
             process.kill()
         for process in self._processes.values():
             process.wait()
+        if self._watcher.is_alive():
+            self._watcher.join(READY_S)
         self._forget()
         self._entered.close()
 
@@ -131,7 +133,14 @@ class PatroniProcesses:
             (member.host.data / MEMORY).unlink(missing_ok=True)
 
     def _watch(self) -> None:
-        """Report the first promotion of a standby, and when it was last seen as one."""
+        """Report the first promotion, and let the new primary's commits wait for nobody."""
+        promoted = self._first_promoted()
+        while promoted and not self._ended.wait(LOOKS_S):
+            with suppress(psycopg.Error):
+                return self._let_commit(promoted)
+
+    def _first_promoted(self) -> Member | None:
+        """Wait until a standby leads, and report since when at most; none if all is ended first."""
         seen_s = time.monotonic()
         while not self._ended.wait(LOOKS_S):
             looked_s = time.monotonic()
@@ -140,12 +149,12 @@ class PatroniProcesses:
                     if number := timeline(member.url):
                         self._report(PROMOTING, t_s=seen_s)
                         self._report(PROMOTED, server=server, timeline=number)
-                        self._let_commit(member)
-                        return
+                        return member
             seen_s = looked_s
+        return None
 
     def _let_commit(self, member: Member) -> None:
-        """Have the new primary's commits wait for nobody, as nobody follows it yet.
+        """Have a new primary's commits wait for nobody, as nobody follows it yet.
 
         In its synchronous mode Patroni does so in its own files, which the server does not read.
         """
@@ -158,7 +167,10 @@ class PatroniProcesses:
 
     def _report(self, event: str, **data: Any) -> None:
         self.events = {**self.events, event: {"event": event, "t_s": time.monotonic(), **data}}
-        self._on_event(event)
+        try:
+            self._on_event(event)
+        except Exception as error:  # nobody would hear of it on this thread
+            self.events = {**self.events, FAILED: {"why": f"{event}: {error}"}}
 
     def _start_etcd(self) -> None:
         clients, peers = (f"http://{HOST}:{self._ports[name]}" for name in ("etcd", "peers"))
