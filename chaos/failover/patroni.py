@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import requests
 
 from chaos.failover.orders import FAILED, LED, PROMOTED, WATCHING
 from chaos.failover.process import Event
@@ -284,6 +283,8 @@ def _as(host: ServerHost) -> list[str]:
 
 def _told(url: str) -> Mapping[str, Any]:
     """What a server answers, as JSON; nothing if it does not."""
+    import requests  # slow to import, and every command imports the acts
+
     try:
         return dict(requests.get(url, timeout=ASK_S).json())
     except (requests.RequestException, ValueError):
