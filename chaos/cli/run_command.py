@@ -152,16 +152,18 @@ def _order(
 
 
 def _within(runtime: Runtime, order: Order, named: list[str]) -> Order:
-    """The same without arms that need what the runtime lacks; exit if one was asked for."""
+    """The same without arms that need what the runtime lacks; exit if that is a naive arm, or one
+    that was asked for."""
     from chaos.model.stack import ABILITIES
 
+    needs_of = order.experiment.needs_of
     for arm in order.arms:
-        for lacking in sorted(arm.needs - runtime.can):
+        for lacking in sorted(needs_of(arm) - runtime.can):
             why = f"{arm.name} needs {lacking!r}, which this lab lacks: {ABILITIES[lacking]}"
-            if arm.name in named:
+            if arm.naive or arm.name in named:
                 fail(f"the arm {why}", USAGE)
             errors.print(f"left out: {why}", highlight=False, markup=False)
-    return replace(order, arms=[arm for arm in order.arms if arm.needs <= runtime.can])
+    return replace(order, arms=[arm for arm in order.arms if needs_of(arm) <= runtime.can])
 
 
 def _same(one: Arm, other: Arm, order: Order) -> bool:

@@ -168,7 +168,7 @@ class PatroniProcesses:
         self.events = {**self.events, event: {"event": event, "t_s": time.monotonic(), **data}}
         try:
             self._on_event(event)
-        except Exception as error:  # nobody would hear of it on this thread
+        except Exception as error:  # else it would end this thread unseen
             self.events = {**self.events, FAILED: {"why": f"{event}: {error}"}}
 
     def _start_etcd(self) -> None:

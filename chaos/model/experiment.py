@@ -151,11 +151,6 @@ class Arm:
     full_only: bool = False
     least_s: float = 0.0
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """Abilities of the stack that its own timeline needs."""
-        return frozenset(at.act.needs for at in self.timeline or [])
-
 
 class Summary(Protocol):
     """An estimate of all figures of an arm, its interval missing the truth by `tail` a side."""
@@ -294,6 +289,10 @@ class Experiment:
     def timeline_of(self, arm: Arm) -> Timeline:
         """The arm's own timeline, or the experiment's."""
         return self.timeline if arm.timeline is None else arm.timeline
+
+    def needs_of(self, arm: Arm) -> frozenset[str]:
+        """Abilities of the stack that an arm's acts need."""
+        return frozenset(at.act.needs for at in self.timeline_of(arm))
 
     def traffic_in(self, segment: Segment) -> Traffic:
         """The traffic planned for a segment: the naive arm's for the control."""

@@ -15,7 +15,7 @@ dashboard = experiment_page(
     "with `bound` all look-ups move to the primary once the bound is exceeded, and back soon after "
     "the replica has caught up. With `known changes` those of changed links do, with `lsn` those "
     "of sessions that wrote, while all others read old targets. With `primary` the replica has "
-    "none. With `remote-apply` nothing is old, and no write ends.",
+    "none. With `remote-apply` nothing is old, and no write is done.",
     [
         replication_lag(
             "How old the replica's answers may be: a slope of one second a second while replay is "

@@ -223,7 +223,7 @@ def test_patroni_promotes_when_the_lease_is_over(promoted_s: float, against: str
     assert told(act, segment)[-1] == (1, against)
 
 
-def test_without_a_promotion_patroni_has_nothing_to_say() -> None:
+def test_without_a_promotion_no_lease_is_judged() -> None:
     own = acted(0.0, 30.0, Patroni(20).name)
     killed = acted(2.0, 30.0, "primary killed")
     assert told(Patroni(20), segment_of(0, 30, acts=[own, killed])) == [

@@ -39,6 +39,14 @@ def test_one_that_was_asked_for_is_refused(capsys: pytest.CaptureFixture[str]) -
     assert f"the arm {LACKS}" in " ".join(capsys.readouterr().err.split())
 
 
+def test_without_its_naive_arm_there_is_no_run(capsys: pytest.CaptureFixture[str]) -> None:
+    every = replace(ORDER, experiment=replace(ORDER.experiment, timeline=[At(0, Patroni())]))
+    with pytest.raises(typer.Exit) as refused:
+        _within(FakeRuntime(World()), every, [])
+    assert refused.value.exit_code == USAGE
+    assert f"the arm {ORDER.experiment.naive.name} needs" in capsys.readouterr().err
+
+
 def test_a_lab_that_has_it_runs_all(capsys: pytest.CaptureFixture[str]) -> None:
     able = FakeRuntime(World())
     able.can = FakeRuntime.can | {"patroni"}

@@ -35,12 +35,10 @@ def test_an_arm_that_needs_longer_segments_has_them_and_the_control_is_as_ever()
     assert slow.traffic_s(HERD.quick) == pytest.approx(HERD.traffic_s(HERD.quick) + longer_s)
 
 
-def test_an_arm_needs_what_its_own_acts_need() -> None:
-    assert replace(HERD.naive, timeline=[At(0, Patroni()), At(1, Kill("primary"))]).needs == {
-        "patroni",
-        "kill",
-    }
-    assert HERD.naive.needs == frozenset()
+def test_an_arm_needs_what_its_acts_need_or_those_of_the_experiment() -> None:
+    own = replace(HERD.naive, timeline=[At(0, Patroni()), At(1, Kill("primary"))])
+    assert HERD.needs_of(own) == {"patroni", "kill"}
+    assert HERD.needs_of(HERD.naive) == {"toxic"}
 
 
 @pytest.mark.parametrize("full", [False, True])
