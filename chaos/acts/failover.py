@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 import psycopg
 
@@ -119,7 +119,45 @@ class Programs:
 
 
 @dataclass(frozen=True)
-class Failover:
+class ByPrograms:
+    """An act carried out by programs beside the servers; its moments are those of their events."""
+
+    programs: Programs = field(default_factory=Programs, init=False, repr=False, compare=False)
+
+    needs = "sql"
+    probe_s = 0.2
+    lingers_s = 0.0
+    puts: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def at_work(self) -> int:
+        """Number of its programs."""
+        return 1
+
+    @property
+    def moments(self) -> Mapping[str, float]:
+        """Times of the programs' events, known once they have ended."""
+        return self.programs.moments
+
+    def aimed(self, _stack: Stack) -> Self:
+        """The act with programs of its own."""
+        return replace(self)
+
+    def probe(self, _stack: Stack) -> Reading:
+        """Programs at work: those that were started and have not ended."""
+        return self.programs.reading
+
+    def took_effect(self, before: Reading, during: Reading) -> bool:
+        """All are at work, and none was before."""
+        return before.value == 0 and during.value == self.at_work
+
+    def healed(self, before: Reading, after: Reading) -> bool:
+        """None is at work any more."""
+        return before.value == after.value == 0
+
+
+@dataclass(frozen=True)
+class Failover(ByPrograms):
     """A controller that promotes a standby once the primary is silent for `detect_s`.
 
     Of two it promotes the one that has more. It watches from their side, through the link of the
@@ -131,13 +169,8 @@ class Failover:
     detect_s: float = 0.5
     leads: tuple[Link, ...] = TO_PRIMARY
     demotes_s: float | None = None
-    programs: Programs = field(default_factory=Programs, init=False, repr=False, compare=False)
 
-    needs = "sql"
-    probe_s = 0.2
-    lingers_s = 0.0
     hits: ClassVar[frozenset[str]] = ROLES_MOVE
-    puts: ClassVar[Mapping[str, str]] = {}
 
     @property
     def brings(self) -> frozenset[tuple[str, str]]:
@@ -151,13 +184,9 @@ class Failover:
         return f"failover after {self.detect_s:g} s{also}"
 
     @property
-    def moments(self) -> Mapping[str, float]:
-        """Times of the silence found, of the promotion, and of the links led."""
-        return self.programs.moments
-
-    def aimed(self, _stack: Stack) -> Failover:
-        """The act with processes of its own."""
-        return replace(self)
+    def at_work(self) -> int:
+        """The controller, and the watchdog if there is one."""
+        return 1 + (self.demotes_s is not None)
 
     def inject(self, stack: Stack) -> Undo:
         """Start the controller, and the watchdog if there is one."""
@@ -185,18 +214,6 @@ class Failover:
     def _start(self, order: Control | Watch, stack: Stack) -> None:
         on_event, workdir = self.programs.on_promotion(stack), stack.workdir("failover")
         self.programs.running.append(FailoverProcess(order, workdir, on_event))
-
-    def probe(self, _stack: Stack) -> Reading:
-        """Programs at work: those that were started and have not ended."""
-        return self.programs.reading
-
-    def took_effect(self, before: Reading, during: Reading) -> bool:
-        """All are at work, and none was before."""
-        return before.value == 0 and during.value == 1 + (self.demotes_s is not None)
-
-    def healed(self, before: Reading, after: Reading) -> bool:
-        """None is at work any more."""
-        return before.value == after.value == 0
 
     def testimony(
         self, segment: Segment, _in_force: Span, _control: Sequence[Segment]
@@ -259,32 +276,18 @@ def _servers(stack: Stack) -> str:
 
 
 @dataclass(frozen=True)
-class Degrade:
+class Degrade(ByPrograms):
     """A watchdog lets commits wait for no replica once none has followed for `after_s`."""
 
     after_s: float = 0.5
-    programs: Programs = field(default_factory=Programs, init=False, repr=False, compare=False)
 
-    needs = "sql"
-    probe_s = 0.2
-    lingers_s = 0.0
     hits: ClassVar[frozenset[str]] = frozenset()
-    puts: ClassVar[Mapping[str, str]] = {}
     brings: ClassVar[frozenset[tuple[str, str]]] = frozenset()
 
     @property
     def name(self) -> str:
         """`degrades after 0.5 s`."""
         return f"degrades after {self.after_s:g} s"
-
-    @property
-    def moments(self) -> Mapping[str, float]:
-        """Times of the loss found, and of the first commit that did not wait."""
-        return self.programs.moments
-
-    def aimed(self, _stack: Stack) -> Degrade:
-        """The act with a process of its own."""
-        return replace(self)
 
     def inject(self, stack: Stack) -> Undo:
         """Start the watchdog."""
@@ -304,18 +307,6 @@ class Degrade:
                     wait_for(primary, process.events[DEGRADED]["before"])
 
         return undo
-
-    def probe(self, _stack: Stack) -> Reading:
-        """Programs at work: those that were started and have not ended."""
-        return self.programs.reading
-
-    def took_effect(self, before: Reading, during: Reading) -> bool:
-        """It is at work, and was not before."""
-        return before.value == 0 and during.value == 1
-
-    def healed(self, before: Reading, after: Reading) -> bool:
-        """It is not at work any more."""
-        return before.value == after.value == 0
 
     def testimony(
         self, segment: Segment, _in_force: Span, _control: Sequence[Segment]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from chaos.acts import witnesses
@@ -11,18 +11,18 @@ from chaos.acts.failover import (
     LED_ELSEWHERE,
     ROLES_MOVE,
     TO_PRIMARY,
-    Programs,
+    ByPrograms,
     end_failover,
     standbys_of,
 )
 from chaos.failover.patroni import Lease, Member, PatroniProcesses
-from chaos.model.evidence import Reading, Segment
+from chaos.model.evidence import Segment
 from chaos.model.stack import ServerName, Stack, Undo
 from chaos.model.testimony import Span, Witnesses
 
 
 @dataclass(frozen=True)
-class Patroni:
+class Patroni(ByPrograms):
     """Patroni promotes a standby once the primary's lease in etcd, of `ttl_s`, is over.
 
     An agent beside each server, which dies with it. No link is led: clients have to find the new
@@ -30,28 +30,15 @@ class Patroni:
     """
 
     ttl_s: int = 20
-    programs: Programs = field(default_factory=Programs, init=False, repr=False, compare=False)
 
     needs = "patroni"
-    probe_s = 0.2
-    lingers_s = 0.0
     hits: ClassVar[frozenset[str]] = ROLES_MOVE
-    puts: ClassVar[Mapping[str, str]] = {}
     brings: ClassVar[frozenset[tuple[str, str]]] = LED_ELSEWHERE
 
     @property
     def name(self) -> str:
         """`Patroni with a lease of 20 s`."""
         return f"Patroni with a lease of {self.ttl_s} s"
-
-    @property
-    def moments(self) -> Mapping[str, float]:
-        """Times of the promotion: when its server was last seen to follow, and first to lead."""
-        return self.programs.moments
-
-    def aimed(self, _stack: Stack) -> Patroni:
-        """The act with processes of its own."""
-        return replace(self)
 
     def inject(self, stack: Stack) -> Undo:
         """Start etcd, then the primary's agent, then the standbys'."""
@@ -70,18 +57,6 @@ class Patroni:
             )
         )
         return lambda: end_failover(self.programs, stack)
-
-    def probe(self, _stack: Stack) -> Reading:
-        """Programs at work: those that were started and have not ended."""
-        return self.programs.reading
-
-    def took_effect(self, before: Reading, during: Reading) -> bool:
-        """It is at work, and was not before."""
-        return before.value == 0 and during.value == 1
-
-    def healed(self, before: Reading, after: Reading) -> bool:
-        """It is not at work any more."""
-        return before.value == after.value == 0
 
     def testimony(
         self, segment: Segment, _in_force: Span, _control: Sequence[Segment]

@@ -115,7 +115,7 @@ def vocabulary(kind: str) -> Iterator[Entry]:
 
 def _makes(thing: object, noun: str) -> bool:
     if noun == "Act":
-        return inspect.isclass(thing) and hasattr(thing, "took_effect") and hasattr(thing, "needs")
+        return inspect.isclass(thing) and hasattr(thing, "inject") and hasattr(thing, "needs")
     return inspect.isfunction(thing) and thing.__annotations__.get("return") == noun
 
 
